@@ -1,0 +1,186 @@
+"""A connection as the flight recorder, sock_diag and /proc together know it. Times are CLOCK_MONOTONIC ns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from tracer.model.frame import Stack
+from tracer.model.states import Op, Origin, TcpState
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Address (v4-mapped IPv6 is given as IPv4 already) and port in host order."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The thread in whose system call something happened. ``pid`` is the thread group, as users say pid."""
+
+    pid: int
+    tid: int
+    comm: str
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A call on the socket by a program. ``ret`` is the call's result (bytes or -errno), None if not known.
+
+    ``syscall`` is the number of the system call that the thread was in (asm/unistd_64.h), -1 if unknown: it tells
+    close(2) from exit_group(2) or dup2(2). ``peek`` marks MSG_PEEK. ``stack`` is None if none was kept;
+    ``stack_note`` then says why ("stack memory was spent", "touched by a kernel worker").
+    """
+
+    op: Op
+    ns: int
+    actor: Actor
+    ret: Optional[int] = None
+    syscall: int = -1
+    peek: bool = False
+    stack: Optional[Stack] = None
+    stack_note: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One change of TCP state. ``actor`` is set only where the caller's own call made it (origin local)."""
+
+    ns: int
+    old: TcpState
+    new: TcpState
+    origin: Origin
+    actor: Optional[Actor] = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process whose descriptor refers to the socket now."""
+
+    pid: int
+    fd: int
+    comm: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """A thread that is inside a system call on the socket now."""
+
+    actor: Actor
+    fd: int
+    syscall: str
+    stack: Optional[Stack] = None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Everything known of one TCP socket, at the time ``seen_ns``.
+
+    Counters cover the traced life only; ``preexisting`` says that the socket is older than the trace.
+    ``fin_ns`` is when it entered CLOSE_WAIT; for a socket that was already there when the trace began it is None and
+    ``fin_before_ns`` (sock_diag's last data or ACK time) is the earliest that the recorder can vouch for.
+    ``rx_queue`` is the receive queue now (in CLOSE_WAIT the FIN counts as one byte until it is read), None if
+    sock_diag did not list the socket; ``rx_queue_at_fin`` counts bytes unread when FIN came (FIN not counted).
+    ``accepted`` is False while the socket waits in an accept queue. ``passive`` is True for accepted sockets, False for
+    connected ones, None if unknown. ``opened_late`` says that ``opened`` is the first touch seen, not the
+    accept or connect itself. ``missed_touches`` counts touches that were dropped because another thread was inside.
+    """
+
+    sk: int
+    birth_ns: int
+    local: Endpoint
+    remote: Endpoint
+    state: TcpState
+    seen_ns: int
+    netns: int = 0
+    cookie: int = 0
+    inode: int = 0
+    preexisting: bool = False
+    passive: Optional[bool] = None
+    accepted: Optional[bool] = None
+    transitions: tuple[Transition, ...] = ()
+    transitions_dropped: int = 0
+    opened: Optional[Touch] = None
+    opened_late: bool = False
+    last: Optional[Touch] = None
+    eof: Optional[Touch] = None
+    eof_reads: int = 0
+    shutdown: Optional[Touch] = None
+    closed: Optional[Touch] = None
+    fin_ns: Optional[int] = None
+    fin_before_ns: Optional[int] = None
+    reset_ns: Optional[int] = None
+    reset_by: Optional[Origin] = None
+    ended_ns: Optional[int] = None
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    rx_calls: int = 0
+    tx_calls: int = 0
+    last_rx_ns: Optional[int] = None
+    last_tx_ns: Optional[int] = None
+    rx_queue: Optional[int] = None
+    rx_queue_at_fin: Optional[int] = None
+    holders: tuple[Holder, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    missed_touches: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Identity: the kernel reuses socket addresses, so address plus birth time."""
+        return (self.sk, self.birth_ns)
+
+    @property
+    def owner(self) -> Optional[Actor]:
+        """Who answers for the socket: the last toucher, else the opener, else None (then see ``holders``)."""
+        for touch in (self.last, self.opened):
+            if touch is not None:
+                return touch.actor
+        return None
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What the recorder could not keep, all counted in the kernel. All zero means that nothing was lost.
+
+    ``events``: ring buffer full. ``records``: flight-record map full. ``boxes``: touches without a stack because the
+    stack memory was spent. ``contended``: touches dropped because another thread was touching the same socket in that
+    instant. ``returns``: call results missed (kretprobe instances exhausted). ``stacks_truncated``: stacks in the
+    report that are not complete.
+    """
+
+    events: int = 0
+    records: int = 0
+    boxes: int = 0
+    contended: int = 0
+    returns: int = 0
+    stacks_truncated: int = 0
+
+    def any(self) -> bool:
+        """Whether anything at all was lost."""
+        return any(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How one hook family was attached: ``way`` such as ``raw_tp:inet_sock_set_state``, None if nothing could be."""
+
+    family: str
+    way: Optional[str]
+    reason: str = ""
+    cost: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine that was traced."""
+
+    hostname: str
+    kernel: str
+    architecture: str
+    extra: dict[str, str] = field(default_factory=dict)

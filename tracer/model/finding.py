@@ -1,0 +1,97 @@
+"""Verdicts, leak sites and the report: what the diagnosis hands to the printers."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Optional
+
+from tracer.model.connection import Connection, Host, Losses, Probe
+from tracer.model.frame import Stack
+
+
+class Verdict(str, enum.Enum):
+    """What most likely happened to a socket that lingers. docs/verdicts.md tells each at length."""
+
+    EOF_IGNORED = "eof-ignored"
+    IDLE_IN_POOL = "idle-in-pool"
+    UNREAD_DATA = "unread-data"
+    NEVER_ACCEPTED = "never-accepted"
+    HELD_ELSEWHERE = "held-elsewhere"
+    HALF_CLOSED_IN_USE = "half-closed-in-use"
+    BLOCKED_IN_CALL = "blocked-in-call"
+    RESET_STILL_OPEN = "reset-still-open"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One lingering socket with its verdict and the facts that led to it, each a plain sentence."""
+
+    connection: Connection
+    verdict: Verdict
+    evidence: tuple[str, ...]
+    since_ns: int
+    """When the socket began to linger: FIN's arrival, or the start of the trace if that is not known."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Sockets leaked by the same code path: one process, verdict, remote endpoint and last-touch stack.
+
+    ``explanation`` says what happened, ``advice`` what to change; both are plain sentences for a person.
+    """
+
+    pid: int
+    comm: str
+    verdict: Verdict
+    remote: str
+    last_op: str
+    stack: Optional[Stack]
+    stack_note: Optional[str]
+    opened_stack: Optional[Stack]
+    findings: tuple[Finding, ...]
+    explanation: tuple[str, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Sockets of this site."""
+        return len(self.findings)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A socket that had lingered and then left: closed by the program, reset, or gone with its process."""
+
+    connection: Connection
+    verdict: Verdict
+    lingered_ns: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
+
+    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch.
+    """
+
+    host: Host
+    target: str
+    started: float
+    ended: float
+    now_ns: int
+    clock_offset_ns: int
+    linger_ns: int
+    plan: tuple[Probe, ...]
+    sites: tuple[Site, ...]
+    losses: Losses
+    ended_findings: tuple[Ended, ...] = ()
+    watched: int = 0
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def lingering(self) -> int:
+        """Sockets over the threshold, all sites together."""
+        return sum(site.count for site in self.sites)

@@ -1,0 +1,70 @@
+"""Stack frames, stacks, and the raw material that they are unwound from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+LANGUAGES = ("native", "java", "python", "node", "go", "kernel")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a stack, innermost first in a :class:`Stack`.
+
+    ``function`` is None where no symbol covers the address: the frame is then known as ``module+0xoffset``.
+    ``offset`` (bytes) counts from the start of ``function``, or from the module's load base without one.
+    ``inlined`` frames share the machine frame of the next frame that is not inlined.
+    ``internal`` marks frames of the runtime or its standard library (libc, the JDK), which reports fold.
+    ``note`` is a caveat on this frame alone ("found by frame pointer").
+    """
+
+    function: Optional[str]
+    module: Optional[str]
+    offset: int = 0
+    file: Optional[str] = None
+    line: Optional[int] = None
+    language: str = "native"
+    inlined: bool = False
+    internal: bool = False
+    note: Optional[str] = None
+    pc: int = 0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames, innermost first. ``note`` says why the stack ends where it ends unless it is ``complete``.
+
+    ``complete`` is true only if the walk met the end that the ABI marks (return address undefined) or the
+    thread's first frame of a runtime that marks it otherwise.
+    """
+
+    frames: tuple[Frame, ...]
+    complete: bool
+    note: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class BlackBox:
+    """User registers and the top of the user stack at one touch, as the kernel side copied them.
+
+    ``registers`` has one value per DWARF register number of the psABI (x86-64: rax rdx rcx rbx rsi rdi rbp rsp
+    r8..r15, then the return address column 16 = rip). ``stack`` holds the bytes from ``sp`` upward.
+    ``cut`` is true if the copy stopped because the box was full rather than because the stack ended.
+    """
+
+    pid: int
+    tid: int
+    registers: tuple[int, ...]
+    stack: bytes
+    cut: bool
+
+    @property
+    def pc(self) -> int:
+        """User instruction pointer (the return address of the ``syscall`` instruction)."""
+        return self.registers[16]
+
+    @property
+    def sp(self) -> int:
+        """User stack pointer, the address of ``stack[0]``."""
+        return self.registers[7]

@@ -1,0 +1,74 @@
+"""The contract between the unwinders: a cursor in, frames and the next cursor (or the reason to stop) out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from tracer.model.frame import Frame
+
+
+class MemoryUnreadable(Exception):
+    """Neither the copied stack nor the process has these bytes; the text names the address."""
+
+
+class Memory(Protocol):
+    """The target's memory as it was at the touch: the copied stack first, then ``/proc/PID/mem``."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Exactly ``size`` bytes at ``address``; raises MemoryUnreadable."""
+
+    def u64(self, address: int) -> int:
+        """The little-endian 64-bit word at ``address``; raises MemoryUnreadable."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the walk stands: one value per DWARF register (index 16 is the pc), None where it is not known.
+
+    ``is_return`` says that the pc is a return address, so that its call lies one byte before it.
+    """
+
+    registers: tuple[Optional[int], ...]
+    is_return: bool
+
+    @property
+    def pc(self) -> int:
+        """Program counter; 0 if unknown (which ends every walk)."""
+        return self.registers[16] or 0
+
+    @property
+    def sp(self) -> int:
+        """Stack pointer; 0 if unknown."""
+        return self.registers[7] or 0
+
+    @property
+    def bp(self) -> Optional[int]:
+        """Frame pointer register, None if it was not preserved."""
+        return self.registers[6]
+
+    @property
+    def lookup(self) -> int:
+        """The address to look code up by: inside the call instruction for a return address."""
+        return self.pc - 1 if self.is_return else self.pc
+
+
+@dataclass(frozen=True)
+class Step:
+    """The frames of one machine frame (inlined ones first), then the caller's cursor or the end.
+
+    With ``caller`` None the walk is over: ``complete`` tells if that is the thread's first frame, otherwise ``stop``
+    says why no caller could be found.
+    """
+
+    frames: tuple[Frame, ...]
+    caller: Optional[Cursor]
+    complete: bool = False
+    stop: Optional[str] = None
+
+
+class Unwinder(Protocol):
+    """One link of the chain (native code, HotSpot, code known only by a perf map)."""
+
+    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
+        """The step out of ``cursor``, or None if its code is not this unwinder's."""
