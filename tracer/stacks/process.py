@@ -1,0 +1,294 @@
+"""One target process: identity, memory map, memory, and the files behind its mappings.
+
+Everything is opened relative to a descriptor of ``/proc/PID``, which the kernel ties to the process and not to the
+number: once the process is gone, look-ups fail with ESRCH, even when the pid has been given to another (proc(5),
+fs/proc/base.c). So a Process never silently becomes another process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.stacks.chain import MemoryUnreadable
+
+_MAPS_FRESH_SECONDS = 1.0
+_MAPS_LIMIT_BYTES = 64 << 20
+_DELETED = " (deleted)"
+
+
+class ProcessGone(Exception):
+    """The process does not exist any more (or its /proc files may not be read); the text says which."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One line of ``/proc/PID/maps``. ``path`` is "" for anonymous memory; ``dev`` is as in ``st_dev``."""
+
+    start: int
+    end: int
+    perms: str
+    offset: int
+    dev: int
+    inode: int
+    path: str
+    deleted: bool = False
+
+    @property
+    def executable(self) -> bool:
+        """Whether code may run here."""
+        return "x" in self.perms
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a file backs it (``[vdso]``, ``[stack]`` and anonymous memory have inode 0)."""
+        return self.inode != 0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a process from a later one with the same number. ``start`` is field 22 of ``/proc/PID/stat``."""
+
+    pid: int
+    start: int
+
+
+class Process:
+    """A process that was alive at :meth:`open`. After its exit the cached maps still answer; reads raise."""
+
+    def __init__(self, identity: Identity, directory: int, memory: Optional[int]) -> None:
+        self.identity = identity
+        self.pid = identity.pid
+        self._directory = directory
+        self._memory = memory
+        self._maps_text = b""
+        self._maps_read = 0.0
+        self._starts: list[int] = []
+        self._mappings: list[Mapping] = []
+        self.maps_generation = 0
+        """Grows whenever the maps were found changed: what was derived from older ones may be stale."""
+
+    @classmethod
+    def open(cls, pid: int) -> Process:
+        """Pin the process ``pid`` (thread group id). Raises ProcessGone."""
+        try:
+            directory = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (OSError, OverflowError):
+            raise ProcessGone(f"process {pid} does not exist") from None
+        try:
+            directory = _with_memory(directory)
+            start = _start_time(directory)
+        except OSError as error:
+            os.close(directory)
+            raise ProcessGone(f"process {pid} exited ({error.strerror})") from None
+        memory: Optional[int] = None
+        with contextlib.suppress(OSError):
+            memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+        process = cls(Identity(pid, start), directory, memory)
+        process.refresh()
+        return process
+
+    def close(self) -> None:
+        """Give the descriptors back. The cached maps stay usable."""
+        for descriptor in (self._directory, self._memory):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+        self._directory = -1
+        self._memory = None
+
+    def same_program(self) -> bool:
+        """Whether the process lives and still runs the memory image that was opened (no exit, no exec since).
+
+        A descriptor of ``mem`` stays with the address space it was opened on; once that has no user any more, reads
+        give 0 bytes (mem_rw in fs/proc/base.c).
+        """
+        if self._memory is None or not self._mappings:
+            return self._alive()
+        try:
+            return os.pread(self._memory, 1, self._mappings[0].start) != b""
+        except OSError:  # EIO: this page is unmapped, but the address space is there
+            return True
+
+    def refresh(self) -> bool:
+        """Read the maps again. True if they changed. After the process's exit the last known maps stay."""
+        self._maps_read = time.monotonic()
+        text = self.read_proc("maps", _MAPS_LIMIT_BYTES)
+        if not text or text == self._maps_text:
+            return False
+        self._maps_text = text
+        self._mappings = parse_maps(text)
+        self._starts = [mapping.start for mapping in self._mappings]
+        self.maps_generation += 1
+        return True
+
+    def refresh_if_old(self) -> bool:
+        """Read the maps again unless that was done within the last second. True if they changed."""
+        return time.monotonic() - self._maps_read > _MAPS_FRESH_SECONDS and self.refresh()
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """All mappings, by address, as last read."""
+        return tuple(self._mappings)
+
+    def mapping(self, address: int) -> Optional[Mapping]:
+        """Find the mapping that holds ``address`` as the maps were last read; None if there is none."""
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0 and address < self._mappings[index].end:
+            return self._mappings[index]
+        return None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read ``size`` bytes of live memory at ``address``. Raises MemoryUnreadable."""
+        if self._memory is None or address < 0 or size < 0 or address + size > 1 << 63:
+            raise MemoryUnreadable(f"memory at {address:#x} cannot be read")
+        try:
+            data = os.pread(self._memory, size, address)
+        except OSError:
+            data = b""
+        if len(data) != size:
+            raise MemoryUnreadable(f"memory at {address:#x} cannot be read")
+        return data
+
+    def root_path(self, path: str) -> str:
+        """Give our name for ``path`` as the process sees it (its root directory and mount namespace)."""
+        return f"/proc/self/fd/{self._directory}/root/{path.lstrip('/')}"
+
+    def open_root(self, path: str) -> Optional[int]:
+        """Open the regular file ``path`` as the process sees it: a descriptor, None if there is none.
+
+        Opened by way of O_PATH, so that a FIFO or device put there neither blocks nor acts.
+        """
+        return _open_regular(self._directory, f"root/{path.lstrip('/')}")
+
+    def open_mapped(self, mapping: Mapping) -> Optional[int]:
+        """Open the very file that is mapped: a descriptor, None if it cannot be had.
+
+        The path is used only while it still names that file; deleted or replaced files, and file systems whose stat
+        numbers differ from those in maps (overlay, btrfs), come by ``/proc/PID/map_files``.
+        """
+        if not mapping.is_file:
+            return None
+        if not mapping.deleted:
+            descriptor = self.open_root(mapping.path)
+            if descriptor is not None:
+                found = os.fstat(descriptor)
+                if (found.st_dev, found.st_ino) == (mapping.dev, mapping.inode):
+                    return descriptor
+                os.close(descriptor)
+        return _open_regular(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
+
+    def open_executable(self) -> Optional[int]:
+        """Open the program file (``/proc/PID/exe``): a descriptor, None if it cannot be had."""
+        return _open_regular(self._directory, "exe")
+
+    def read_proc(self, name: str, limit: int = 1 << 20) -> bytes:
+        """Read at most ``limit`` bytes of ``/proc/PID/name``; empty if it cannot be read."""
+        if self._directory < 0:
+            return b""
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
+            return b""
+        with os.fdopen(descriptor, "rb") as file:
+            try:
+                return file.read(limit)
+            except OSError:
+                return b""
+
+    def status_field(self, name: str) -> tuple[str, ...]:
+        """Give the words of one line of ``/proc/PID/status`` (``NSpid``, ``Uid``); empty if there is none."""
+        for line in self.read_proc("status").decode("utf-8", "replace").splitlines():
+            key, _, value = line.partition(":")
+            if key == name:
+                return tuple(value.split())
+        return ()
+
+    def _alive(self) -> bool:
+        try:
+            return self._directory >= 0 and _start_time(self._directory) == self.identity.start
+        except OSError:
+            return False
+
+
+def parse_maps(text: bytes) -> list[Mapping]:
+    """Read the mappings in the text of ``/proc/PID/maps`` (proc_pid_maps(5)); lines that make no sense are left out."""
+    mappings = []
+    for line in text.split(b"\n"):
+        fields = line.split(None, 5)
+        if len(fields) < 5:
+            continue
+        try:
+            mappings.append(_parse_line(fields))
+        except ValueError:
+            continue
+    mappings.sort(key=lambda mapping: mapping.start)
+    return mappings
+
+
+def _parse_line(fields: list[bytes]) -> Mapping:
+    start, end = (int(part, 16) for part in fields[0].split(b"-"))
+    major, minor = (int(part, 16) for part in fields[3].split(b":"))
+    # The kernel writes only a newline in an octal escape here (seq_path with "\n").
+    path = os.fsdecode(fields[5].replace(b"\\012", b"\n")) if len(fields) > 5 else ""
+    deleted = path.endswith(_DELETED)
+    return Mapping(
+        start=start,
+        end=end,
+        perms=fields[1].decode("ascii"),
+        offset=int(fields[2], 16),
+        dev=os.makedev(major, minor),
+        inode=int(fields[4]),
+        path=path[: -len(_DELETED)] if deleted else path,
+        deleted=deleted,
+    )
+
+
+def _start_time(directory: int) -> int:
+    descriptor = os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    with os.fdopen(descriptor, "rb") as file:
+        text = file.read(4096)
+    # comm (field 2) may hold spaces and parentheses: count from the last one.
+    return int(text.rpartition(b")")[2].split()[19])
+
+
+def _with_memory(directory: int) -> int:
+    """``directory``, or that of a thread when the first thread has exited and taken its view of memory with it."""
+    descriptor = os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    with os.fdopen(descriptor, "rb") as file:
+        state = file.read(4096).rpartition(b")")[2].split()[0]
+    if state != b"Z":
+        return directory
+    tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        for name in os.listdir(tasks):
+            with contextlib.suppress(OSError):
+                exe = os.readlink(f"{name}/exe", dir_fd=tasks)  # ENOENT for a thread without memory
+                thread = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tasks)
+                if exe:
+                    os.close(directory)
+                    return thread
+    finally:
+        os.close(tasks)
+    return directory
+
+
+def _open_regular(directory: int, path: str) -> Optional[int]:
+    if directory < 0:
+        return None
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC, dir_fd=directory)
+    except (OSError, ValueError):
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            return None
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    finally:
+        os.close(place)
