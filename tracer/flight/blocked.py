@@ -1,0 +1,113 @@
+"""Threads that are inside a system call on a socket now, from ``/proc/PID/task/TID/syscall`` (proc(5))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.model.connection import Actor, Blocked
+from tracer.model.frame import Stack
+
+_FIRST = (0,)
+# Calls that do the socket's own work, with the arguments that are descriptors (asm/unistd_64.h). poll, select and
+# epoll_wait are not here: a thread that waits for many sockets is not at work on this one.
+_X86_64 = {
+    0: ("read", _FIRST),
+    1: ("write", _FIRST),
+    19: ("readv", _FIRST),
+    20: ("writev", _FIRST),
+    40: ("sendfile", _FIRST),
+    42: ("connect", _FIRST),
+    43: ("accept", _FIRST),
+    44: ("sendto", _FIRST),
+    45: ("recvfrom", _FIRST),
+    46: ("sendmsg", _FIRST),
+    47: ("recvmsg", _FIRST),
+    275: ("splice", (0, 2)),
+    288: ("accept4", _FIRST),
+    299: ("recvmmsg", _FIRST),
+    307: ("sendmmsg", _FIRST),
+    327: ("preadv2", _FIRST),
+    328: ("pwritev2", _FIRST),
+}
+_CALLS = {"x86_64": _X86_64}.get(os.uname().machine, {})
+
+
+@dataclass(frozen=True)
+class BlockedCall:
+    """A thread inside ``syscall`` on ``fd`` when it was looked at, with its user stack pointer and program counter.
+
+    The other registers of a running thread cannot be had without stopping it.
+    """
+
+    actor: Actor
+    fd: int
+    syscall: str
+    sp: int
+    pc: int
+
+    def as_blocked(self, stack: Optional[Stack] = None) -> Blocked:
+        """Turn it into the report's value."""
+        return Blocked(self.actor, self.fd, self.syscall, stack)
+
+
+def blocked_calls(pid: int, fds: Collection[int]) -> tuple[BlockedCall, ...]:
+    """Return the threads of ``pid`` that are inside a call on one of its descriptors ``fds`` now.
+
+    Empty also where that cannot be known: no right to look (PTRACE_MODE_ATTACH), no such process, a 32-bit program,
+    a kernel without /proc/PID/syscall.
+    """
+    if not fds or not _CALLS or not _is_64_bit(pid):
+        return ()
+    try:
+        threads = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return ()
+    calls = (_call(pid, tid, fds) for tid in threads)
+    return tuple(call for call in calls if call is not None)
+
+
+def parse_syscall(text: str) -> Optional[tuple[str, tuple[int, ...], int, int]]:
+    """Name, descriptors, sp and pc of one line of ``/proc/PID/syscall``; None unless it is a call on a socket.
+
+    A thread that runs gives "running", one that is blocked outside a system call "-1 SP PC".
+    """
+    words = text.split()
+    if len(words) != 9:
+        return None
+    try:
+        number = int(words[0])
+        values = [int(word, 16) for word in words[1:]]
+    except ValueError:
+        return None
+    if number not in _CALLS:
+        return None
+    name, positions = _CALLS[number]
+    # The kernel reads a descriptor from the low half of the register; what the high half holds is chance.
+    return name, tuple(values[at] & 0xFFFFFFFF for at in positions), values[6], values[7]
+
+
+def _call(pid: int, tid: int, fds: Collection[int]) -> Optional[BlockedCall]:
+    try:
+        with open(f"/proc/{pid}/task/{tid}/syscall", encoding="ascii", errors="replace") as file:
+            parsed = parse_syscall(file.read())
+        if parsed is None:
+            return None
+        with open(f"/proc/{pid}/task/{tid}/comm", encoding="utf-8", errors="replace") as file:
+            comm = file.read().rstrip("\n")
+    except OSError:
+        return None
+    name, candidates, sp, pc = parsed
+    fd = next((candidate for candidate in candidates if candidate in fds), None)
+    return None if fd is None else BlockedCall(Actor(pid, tid, comm), fd, name, sp, pc)
+
+
+def _is_64_bit(pid: int) -> bool:
+    """Whether its program is ELFCLASS64: 32-bit ones number their calls differently."""
+    try:
+        with open(f"/proc/{pid}/exe", "rb") as file:
+            return file.read(5) == b"\x7fELF\x02"
+    except OSError:
+        return False

@@ -1,0 +1,189 @@
+"""The wire format of sock_diag for TCP: requests out, replies in (linux/inet_diag.h, linux/sock_diag.h, linux/tcp.h).
+
+All of it is the kernel's user-space ABI: structures only ever grow at the end.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.errors import ClosetraceError
+from tracer.model.connection import Endpoint
+from tracer.model.states import TcpState
+
+SOCK_DIAG_BY_FAMILY = 20
+TIMER_TIME_WAIT = 3
+
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
+_INET_DIAG_INFO = 2
+_INFO_WANTED = 1 << (_INET_DIAG_INFO - 1)
+
+_HEADER = struct.Struct("=IHHII")
+_REQUEST = struct.Struct("=BBBxI48x")
+_MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
+_ATTRIBUTE = struct.Struct("=HH")
+_ERRNO = struct.Struct("=i")
+_TIMES = struct.Struct("=I4xII")
+_TIMES_OFFSET = 44  # tcpi_last_data_sent, (last_ack_sent, never filled in), last_data_recv, last_ack_recv
+_BYTES = struct.Struct("=QQ")
+_BYTES_OFFSET = 120  # tcpi_bytes_acked, tcpi_bytes_received: Linux 4.1 (0df48c26d841, bdd1f9edacb5)
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+class SockDiagError(ClosetraceError):
+    """The kernel would not answer a sock_diag request, or its answer makes no sense."""
+
+
+@dataclass(frozen=True)
+class DiagSocket:
+    """One TCP socket as sock_diag tells it now. Times are ms before the dump, None where the kernel keeps none.
+
+    ``family`` is the socket's own (AF_INET6 for a v4-mapped connection, whose endpoints are given as IPv4).
+    ``rx_queue`` and ``tx_queue`` are bytes; in CLOSE_WAIT an unread FIN counts as one byte. For a listener they are the
+    connections that wait for accept and the most that may wait. ``inode`` is 0 if no file refers to the socket.
+    ``cookie`` is the kernel's unique id of the socket (the dump itself creates it). ``timer`` is the kernel's code for
+    the pending timer (1 retransmit, 2 keep-alive or orphan, 3 TIME_WAIT, 4 zero window) and ``timer_ms`` what is left.
+    ``bytes_*`` are over the socket's whole life and in sequence numbers: a SYN or FIN may count as one byte.
+    """
+
+    netns: int
+    family: int
+    state: TcpState
+    local: Endpoint
+    remote: Endpoint
+    inode: int
+    cookie: int
+    uid: int
+    rx_queue: int
+    tx_queue: int
+    ifindex: int = 0
+    timer: int = 0
+    timer_ms: Optional[int] = None
+    last_data_sent_ms: Optional[int] = None
+    last_data_recv_ms: Optional[int] = None
+    last_ack_recv_ms: Optional[int] = None
+    bytes_received: Optional[int] = None
+    bytes_acked: Optional[int] = None
+
+    @property
+    def awaits_accept(self) -> bool:
+        """Whether it is still in a listener's queue: close(2) never leaves a socket without a file in these states."""
+        return self.inode == 0 and self.state in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT, TcpState.SYN_RECV)
+
+
+def request(family: int, states: Collection[TcpState], sequence: int) -> bytes:
+    """Build the dump request for the TCP sockets of ``family`` (AF_INET, AF_INET6) in ``states``, with tcp_info."""
+    mask = functools.reduce(lambda bits, state: bits | 1 << state, states, 0)
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, _INFO_WANTED, mask)
+    return _HEADER.pack(_HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0) + body
+
+
+def parse(datagram: bytes, sequence: int, netns: int = 0) -> tuple[list[DiagSocket], bool]:
+    """Read one reply datagram: its sockets, and whether the dump is over. Raises SockDiagError, and nothing else."""
+    found: list[DiagSocket] = []
+    at = 0
+    while at + _HEADER.size <= len(datagram):
+        length, kind, _, number, _ = _HEADER.unpack_from(datagram, at)
+        if length < _HEADER.size or at + length > len(datagram):
+            raise SockDiagError(f"sock_diag sent a truncated message ({length} bytes at {at} of {len(datagram)})")
+        start, end = at + _HEADER.size, at + length
+        if number == sequence:
+            if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+                _check_status(datagram, start, end)
+                return found, True
+            if kind == SOCK_DIAG_BY_FAMILY:
+                found.append(_socket(datagram, start, end, netns))
+        at += _aligned(length)
+    return found, False
+
+
+def _check_status(datagram: bytes, start: int, end: int) -> None:
+    """Raise if a closing message carries an error; a dump's NLMSG_DONE carries one too."""
+    if end - start < _ERRNO.size:
+        return
+    (code,) = _ERRNO.unpack_from(datagram, start)
+    if code < 0:
+        raise SockDiagError(f"the kernel refused to list its TCP sockets by sock_diag: {os.strerror(-code)}")
+
+
+def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
+    if end - start < _MESSAGE.size:
+        raise SockDiagError(f"sock_diag sent a socket of {end - start} bytes, {_MESSAGE.size} are needed")
+    (family, number, timer, _, sport, dport, source, destination, ifindex, low, high, expires, rx, tx, uid, inode) = (
+        _MESSAGE.unpack_from(datagram, start)
+    )
+    try:
+        state = TcpState(number)
+    except ValueError:
+        raise SockDiagError(f"sock_diag sent a socket in state {number}, which is none of TCP's") from None
+    info = _tcp_info(datagram, start + _MESSAGE.size, end)
+    sent, received, acked, total_acked, total_received = _counters(info, state)
+    return DiagSocket(
+        netns=netns,
+        family=family,
+        state=state,
+        local=_endpoint(family, source, sport),
+        remote=_endpoint(family, destination, dport),
+        inode=inode,
+        cookie=high << 32 | low,
+        uid=uid,
+        rx_queue=rx,
+        tx_queue=tx,
+        ifindex=ifindex,
+        timer=timer,
+        timer_ms=expires if timer else None,
+        last_data_sent_ms=sent,
+        last_data_recv_ms=received,
+        last_ack_recv_ms=acked,
+        bytes_received=total_received,
+        bytes_acked=total_acked,
+    )
+
+
+def _tcp_info(datagram: bytes, at: int, end: int) -> bytes:
+    """Find the payload of the INET_DIAG_INFO attribute, empty if there is none (TIME_WAIT and half-open sockets)."""
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(datagram, at)
+        if length < _ATTRIBUTE.size or at + length > end:
+            raise SockDiagError(f"sock_diag sent a truncated attribute ({length} bytes, {end - at} left)")
+        if kind == _INET_DIAG_INFO:
+            return datagram[at + _ATTRIBUTE.size : at + length]
+        at += _aligned(length)
+    return b""
+
+
+_Counters = tuple[Optional[int], Optional[int], Optional[int], Optional[int], Optional[int]]
+
+
+def _counters(info: bytes, state: TcpState) -> _Counters:
+    """Last data sent, last data received, last ACK received (ms); bytes acknowledged by the peer, bytes received."""
+    if state is TcpState.LISTEN or len(info) < _TIMES_OFFSET + _TIMES.size:
+        return None, None, None, None, None
+    sent, received, acked = _TIMES.unpack_from(info, _TIMES_OFFSET)
+    if len(info) < _BYTES_OFFSET + _BYTES.size:
+        return sent, received, acked, None, None
+    total_acked, total_received = _BYTES.unpack_from(info, _BYTES_OFFSET)
+    return sent, received, acked, total_acked, total_received
+
+
+@functools.lru_cache(maxsize=4096)
+def _endpoint(family: int, address: bytes, port: bytes) -> Endpoint:
+    number = int.from_bytes(port, "big")
+    if family == socket.AF_INET:
+        return Endpoint(socket.inet_ntop(socket.AF_INET, address[:4]), number)
+    if family != socket.AF_INET6:
+        raise SockDiagError(f"sock_diag sent a socket of address family {family}")
+    if address.startswith(_MAPPED):
+        return Endpoint(socket.inet_ntop(socket.AF_INET, address[12:]), number)
+    return Endpoint(socket.inet_ntop(socket.AF_INET6, address), number)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
