@@ -46,6 +46,7 @@ int main(int argc, char **argv)
 
 		tell(&client, SEND_BYTES, which, 20);
 		serve(listener);
+		tell(&client, READ_BYTES, which, 10);
 	}
 	await("clients hang up");
 	tell(&client, HANG_UP, EVERY_SOCKET, 0);

@@ -1,0 +1,179 @@
+"""The unwound stacks are those that the programs saw themselves, return address by return address."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from closetrace_command import let_linger, tracing
+from gallery import Gallery
+from oracles import assert_nested, assert_stack_is, functions, machine_frames, output
+from workload import Workload, build, start
+
+BY_RECV = (
+    "idle pool",
+    "idle pool, IPv6",
+    "idle pool, v4-mapped",
+    "idle pool, stripped",
+    "EOF ignored",
+    "unread data",
+    "passed descriptor",
+    "shared socket",
+    "dlopened",
+    "signal handler",
+    "C++",
+)
+
+
+def assert_complete(site: dict[str, Any]) -> None:
+    assert site["stack_complete"] is True, (functions(site["stack"]), site["stack_note"])
+    assert site["stack_note"] is None
+
+
+@pytest.mark.parametrize("name", BY_RECV)
+def test_last_recv(gallery: Gallery, name: str) -> None:
+    """The stack of the last recv is the program's own backtrace, to the thread's first frame."""
+    exhibit = gallery[name]
+    site = exhibit.site()
+    assert_complete(site)
+    assert_stack_is(site["stack"], exhibit.workload.touches("recv")[-1])
+
+
+def test_statically_linked(gallery: Gallery) -> None:
+    """A static binary's frames have the names that nm gives to the program's own return addresses."""
+    exhibit = gallery["idle pool, static"]
+    binary = str(build("idle_pool", link=("-static",), output="idle_static"))
+    assert_complete(exhibit.site())
+    assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("recv")[-1], binary)
+
+
+def test_stripped_is_honest(gallery: Gallery) -> None:
+    """Without symbols a frame is module and offset, never a guess."""
+    frames = [frame for frame in gallery["idle pool, stripped"].site()["stack"] if frame["module"] == "idle_stripped"]
+    assert frames
+    assert all(frame["function"] is None and frame["offset"] > 0 for frame in frames)
+
+
+@pytest.mark.parametrize(("name", "op"), [("idle pool", "connect"), ("server leak", "accept")])
+def test_opener(gallery: Gallery, name: str, op: str) -> None:
+    """The stack that opened the socket is kept beside the last touch's, for connect and for accept."""
+    exhibit = gallery[name]
+    site = exhibit.site()
+    assert_stack_is(site["opened_stack"], exhibit.workload.touches(op)[-1])
+
+
+def test_last_send(gallery: Gallery) -> None:
+    """A server that answered and forgot is known by its send."""
+    exhibit = gallery["server leak"]
+    assert exhibit.site()["last_op"] == "send"
+    assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("send")[-1])
+
+
+def test_shutdown(gallery: Gallery) -> None:
+    """The stack of a shutdown that was the last touch."""
+    exhibit = gallery["shutdown read"]
+    assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("shutdown")[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "nesting"),
+    [
+        ("idle pool", ("read_response", "do_request", "main")),
+        ("EOF ignored", ("poll_feed", "drain_feed", "main")),
+        ("dlopened", ("plugin_fetch", "call_plugin", "main")),
+        ("half-closed in use", ("send_exactly", "send_chunk", "upload")),
+    ],
+)
+def test_nesting_in_the_source(gallery: Gallery, name: str, nesting: tuple[str, ...]) -> None:
+    """The functions stand in the order in which the source calls them."""
+    site = gallery[name].site()
+    if name == "half-closed in use":
+        nesting = nesting[1:]  # send_exactly is static and may be inlined
+    assert_nested(site["stack"], *nesting)
+
+
+def test_signal_frame_is_crossed(gallery: Gallery) -> None:
+    """From the handler through the kernel's signal frame into the interrupted function."""
+    names = functions(gallery["signal handler"].site()["stack"])
+    assert names.index("on_signal") < names.index("interrupted_work") < names.index("main")
+
+
+def test_names_are_demangled(gallery: Gallery) -> None:
+    """C++ names as people write them."""
+    names = functions(gallery["C++"].site()["stack"])
+    assert any(name.startswith("acme::net::Pool<") and "::read_reply(int)" in name for name in names), names
+
+
+def test_shared_socket_names_the_last_thread(gallery: Gallery) -> None:
+    """Of five threads the one that touched the socket last is named."""
+    exhibit = gallery["shared socket"]
+    tid = exhibit.workload.touches("recv")[-1]["tid"]
+    touched = [event for event in exhibit.sockets()[0]["timeline"] if event.get("tid") == tid]
+    assert touched, exhibit.sockets()[0]["timeline"]
+
+
+def test_python_interpreter(gallery: Gallery) -> None:
+    """CPython's own frames, without frame pointers, are walked to the thread's start, in both threads."""
+    sites = gallery["Python"].sites
+    assert sum(site["count"] for site in sites) == 2
+    for site in sites:
+        assert_complete(site)
+        assert len(machine_frames(site["stack"])) > 5
+
+
+def test_blocked_thread_is_the_one_of_eu_stack(gallery: Gallery) -> None:
+    """The thread that stands in send is where eu-stack finds it."""
+    exhibit = gallery["blocked in send"]
+    tid = exhibit.workload.said("thread")[0]["tid"]
+    seen = output("eu-stack", "-1", "-p", str(tid))
+    assert "push" in seen
+    site = exhibit.site()
+    assert_nested(site["stack"], "push", "uploader")
+    assert str(tid) in " ".join([site["advice"], *site.get("explanation", []), str(site["sockets"])])
+
+
+def test_deeper_than_the_box() -> None:
+    """A stack of 40 KiB in a box of 16 KiB: the frames so far, then the reason, and the loss is counted."""
+    with start("deep_stack", "40", "1000") as program, tracing(program.pid()) as trace:
+        trace.attached()
+        program.all_steps()
+        let_linger()
+        report = trace.stop().report()
+    (site,) = report["sites"]
+    assert site["stack_complete"] is False
+    assert site["stack_note"]
+    assert report["losses"]["stacks_truncated"] > 0
+    names = functions(machine_frames(site["stack"]))
+    at = names.index("touch_it")
+    assert len(names) - at > 8
+    assert set(names[at + 1 :]) == {"descend"}
+
+
+def test_box_as_large_as_the_stack() -> None:
+    """The same stack is whole once --stack-bytes has room for it."""
+    with start("deep_stack", "24", "1000") as program:
+        with tracing(program.pid(), "--stack-bytes", "32768") as trace:
+            trace.attached()
+            program.all_steps()
+            let_linger()
+            report = trace.stop().report()
+    (site,) = report["sites"]
+    assert_complete(site)
+    assert_stack_is(site["stack"], program.touches("recv")[-1])
+
+
+def test_replaced_binary(tmp_path: Path) -> None:
+    """A program whose file was replaced and deleted since it began (a deployment) is still unwound and named."""
+    binary = tmp_path / "deployed"
+    shutil.copy(build("idle_pool"), binary)
+    with Workload(str(binary), "1") as program, tracing(program.pid()) as trace:
+        trace.attached()
+        binary.unlink()
+        shutil.copy(build("clean"), binary)
+        program.all_steps()
+        let_linger()
+        (site,) = trace.stop().report()["sites"]
+    assert_complete(site)
+    assert_nested(site["stack"], "read_response", "do_request", "main")

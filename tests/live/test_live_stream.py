@@ -1,0 +1,177 @@
+"""tail, timeline and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from closetrace_command import Trace, let_linger, run_closetrace
+from workload import Workload, build, start
+
+
+def _tail_json(program: Workload) -> list[dict[str, object]]:
+    """The transitions of one program from its first step to its last."""
+    with Trace("tail", "--pid", str(program.pid()), "--json") as trace:
+        trace.attached()
+        program.all_steps()
+        trace.until(lambda: "LAST_ACK" in trace.out() or "CLOSE_WAIT" in trace.out(), "the transitions are told")
+        let_linger()
+        ran = trace.stop()
+    assert ran.code == 0, ran.err
+    return [json.loads(line) for line in ran.lines()]
+
+
+def test_tail_tells_every_transition_in_order() -> None:
+    """From SYN_SENT to CLOSE: each transition once, in order, with its origin."""
+    with start("late_close") as program:
+        events = _tail_json(program)
+        local = program.sockets()[0]["local"]
+    mine = [event for event in events if event.get("local") == local]
+    path = [(event["old"], event["new"], event["origin"]) for event in mine]
+    assert [step[1] for step in path] == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"] or [
+        step[1] for step in path
+    ] == [
+        "SYN_SENT",
+        "ESTABLISHED",
+        "CLOSE_WAIT",
+        "LAST_ACK",
+        "CLOSE",
+    ]
+    origin = {new: who for _, new, who in path}
+    assert origin["CLOSE_WAIT"] == "peer"
+    assert origin["LAST_ACK"] == "local"
+
+
+def test_tail_text_names_the_owner_not_the_peer() -> None:
+    """The line of CLOSE_WAIT, made in the peer's task over loopback, names the program."""
+    with start("late_close") as program:
+        with Trace("tail", "--pid", str(program.pid())) as trace:
+            trace.attached()
+            program.all_steps()
+            trace.until(lambda: "LAST_ACK" in trace.out(), "the close is told")
+            ran = trace.stop()
+        line = next(line for line in ran.lines() if "-> CLOSE_WAIT" in line)
+    assert "puppet" not in line
+    assert str(program.pid()) in line
+    assert "late_close" in line
+    assert re.search(r"\d\d:\d\d:\d\d\.\d{6}", line)
+
+
+def test_tail_stacks() -> None:
+    """--stacks shows the program's own code under the transitions that its calls made."""
+    with start("late_close") as program, Trace("tail", "--pid", str(program.pid()), "--stacks") as trace:
+        trace.attached()
+        program.all_steps()
+        trace.until(lambda: "close_at_last" in trace.out(), "the closing stack is told")
+        ran = trace.stop()
+    assert ran.code == 0
+
+
+def test_tail_is_line_buffered() -> None:
+    """A line is there at once, also when the output is a file or a pipe."""
+    with start("late_close") as program, Trace("tail", "--pid", str(program.pid())) as trace:
+        trace.attached()
+        program.step()
+        trace.until(lambda: "ESTABLISHED" in trace.out(), "the first transition", 10)
+
+
+def test_timeline_of_a_connection() -> None:
+    """One block per connection when it ends: who opened, FIN from whom, who closed, in order."""
+    with start("late_close") as program:
+        local = ""
+        with Trace("timeline", "--pid", str(program.pid())) as trace:
+            trace.attached()
+            program.all_steps()
+            local = program.sockets()[0]["local"]
+            trace.until(lambda: local in trace.out(), "the block is told")
+            ran = trace.stop()
+    assert ran.code == 0, ran.err
+    text = ran.out[ran.out.index(local) :]
+    places = [text.index(word) for word in ("connect", "FIN", "close")]
+    assert places == sorted(places)
+
+
+def test_timeline_of_an_abortive_close() -> None:
+    """SO_LINGER 0: the block says that the program reset the connection."""
+    with start("linger_zero") as program, Trace("timeline", "--pid", str(program.pid())) as trace:
+        trace.attached()
+        program.all_steps()
+        local = program.sockets()[0]["local"]
+        trace.until(lambda: local in trace.out(), "the block is told")
+        ran = trace.stop()
+    assert re.search(r"reset|RST|abort", ran.out, re.IGNORECASE), ran.out
+
+
+AUTO = {"WORKLOAD_STEP_MS": "600"}
+
+
+def test_run_traces_from_the_first_socket() -> None:
+    """Run starts the program, ends with it, and with --fail-over fails for what it left."""
+    arguments = ("run", "--linger", "0.3", "--json", "--fail-over", "0", "--", str(build("idle_pool")), "2")
+    ran = run_closetrace(*arguments, env={"WORKLOAD_STEP_MS": "2500"})
+    assert ran.code == 3, ran.err
+
+
+def test_run_clean_program_passes() -> None:
+    """The same gate lets a program pass that closes its sockets."""
+    ran = run_closetrace(
+        "run",
+        "--linger",
+        "0.3",
+        "--fail-over",
+        "0",
+        "--",
+        str(
+            build("clean"),
+        ),
+        "2",
+        env=AUTO,
+    )
+    assert ran.code == 0, ran.err
+
+
+def test_run_passes_the_program_s_output_and_code() -> None:
+    """The program's own words are not swallowed, and a program that cannot start is said in one line."""
+    ran = run_closetrace("run", "--", "/bin/sh", "-c", "echo spoken")
+    assert ran.code == 0, ran.err
+    assert "spoken" in ran.out
+    missing = run_closetrace("run", "--", "/no/such/program")
+    assert missing.code in (1, 2)
+    assert "/no/such/program" in missing.err
+    assert "Traceback" not in missing.err
+
+
+def test_run_sees_children() -> None:
+    """The leak of a grandchild is found."""
+    arguments = ("run", "--linger", "0.3", "--fail-over", "0", "--", "/bin/sh", "-c", f"{build('idle_pool')} 1; true")
+    ran = run_closetrace(*arguments, env={"WORKLOAD_STEP_MS": "2500"})
+    assert ran.code == 3, ran.err
+    assert "read_response" in ran.out
+
+
+def test_run_as_the_invoking_user(tmp_path: Path) -> None:
+    """Under sudo the program runs as the user who called, not as root."""
+    sudo = {"SUDO_UID": "65534", "SUDO_GID": "65534", "SUDO_USER": "nobody"}
+    ran = run_closetrace("run", "--", "/usr/bin/id", "-u", env=sudo)
+    assert ran.code == 0, ran.err
+    assert "65534" in ran.out.split()
+    groups = run_closetrace("run", "--", "/usr/bin/id", "-G", env=sudo)
+    assert "0" not in groups.out.split(), groups.out
+
+
+@pytest.mark.parametrize("words", [("run",), ("run", "--")])
+def test_run_wants_a_command(words: tuple[str, ...]) -> None:
+    """Without a command it is a usage error."""
+    ran = run_closetrace(*words)
+    assert ran.code == 2
+    assert ran.err.strip()
+
+
+def test_demo() -> None:
+    """The demo shows a leak with its stack and cleans up after itself."""
+    ran = run_closetrace("demo", env={"HOME": os.environ.get("HOME", "/root")})
+    assert ran.code == 0, ran.err
+    assert "CLOSE_WAIT" in ran.out
