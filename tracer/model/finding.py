@@ -21,6 +21,7 @@ class Verdict(str, enum.Enum):
     HALF_CLOSED_IN_USE = "half-closed-in-use"
     BLOCKED_IN_CALL = "blocked-in-call"
     RESET_STILL_OPEN = "reset-still-open"
+    NOT_READ_SINCE = "not-read-since"
     UNKNOWN = "unknown"
 
 
@@ -32,7 +33,8 @@ class Finding:
     verdict: Verdict
     evidence: tuple[str, ...]
     since_ns: int
-    """When the socket began to linger: FIN's arrival, or the start of the trace if that is not known."""
+    """When the socket began to linger: FIN's arrival (of an older socket, the earliest that can be vouched for: what
+    sock_diag tells, or the start of the trace); of a socket that never had a FIN, the time it was reset."""
 
 
 @dataclass(frozen=True)

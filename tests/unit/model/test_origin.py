@@ -67,8 +67,6 @@ def test_rst_from_the_peer(old: TcpState, owned: bool) -> None:
         (S.SYN_SENT, False, None, False, Origin.UNKNOWN),  # retries or ICMP
     ],
 )
-def test_ways_to_close(
-    old: TcpState, owned: bool, reset: Optional[Origin], closing: bool, expected: Origin
-) -> None:
+def test_ways_to_close(old: TcpState, owned: bool, reset: Optional[Origin], closing: bool, expected: Origin) -> None:
     """Each way into CLOSE has the origin of the code path that makes it."""
     assert origin(old, S.CLOSE, owned, reset, closing) is expected

@@ -1,0 +1,138 @@
+"""What happened to one connection, in the order of time: the basis of the printed and the JSON timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.diagnose import words
+from tracer.diagnose.facts import unread_bytes
+from tracer.model.connection import Actor, Connection, Touch, Transition
+from tracer.model.states import Op, Origin, TcpState
+
+
+@dataclass(frozen=True)
+class Event:
+    """One point of a timeline. ``name`` is for programs (``SYN_SENT``, ``recv``, ``eof``), ``text`` for people."""
+
+    ns: int
+    name: str
+    text: str
+    origin: Optional[Origin] = None
+    actor: Optional[Actor] = None
+    detail: Optional[str] = None
+
+
+def events(c: Connection) -> tuple[Event, ...]:
+    """All that is known, merged; ``now`` (or ``gone``) comes last."""
+    found = [_transition(t, c) for t in c.transitions]
+    found += _opening(c) + _data(c) + _ends(c)
+    known = {e.ns for e in found if e.actor is not None}
+    if c.last is not None and c.last.ns not in known and c.last.ns not in (c.last_rx_ns, c.last_tx_ns):
+        found.append(_touch(c.last))
+    found.sort(key=lambda e: (e.ns, _RANK.get(e.name, 1)))
+    last = Event(c.ended_ns, "gone", "the socket is gone") if c.ended_ns is not None else _now(c)
+    return (*found, last)
+
+
+_RANK = {"connect": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3, "gone": 9}
+"""Order within the same instant: connect makes SYN_SENT, everything else follows the state that allowed it."""
+
+
+def start_ns(c: Connection) -> int:
+    """The zero of a connection's timeline: its first event."""
+    return min(e.ns for e in events(c))
+
+
+def _transition(t: Transition, c: Connection) -> Event:
+    name = t.new.name
+    text = name
+    if t.new is TcpState.CLOSE_WAIT:
+        text = "FIN from the peer, CLOSE_WAIT"
+    elif t.new is TcpState.CLOSE:
+        text = _closing(t, c)
+    elif t.origin is Origin.LOCAL and t.new in (TcpState.FIN_WAIT1, TcpState.LAST_ACK):
+        text = f"FIN sent, {name}"
+    return Event(t.ns, name, text, t.origin, t.actor)
+
+
+def _closing(t: Transition, c: Connection) -> str:
+    if c.reset_by is not None:
+        return "CLOSE"  # the RST has a line of its own
+    return {
+        Origin.PEER: "CLOSE (by the peer)",
+        Origin.LOCAL: "CLOSE (by this host)",
+        Origin.TIMER: "CLOSE (a timer gave up: keepalive or retransmission)",
+    }.get(t.origin, "CLOSE")
+
+
+def _touch(touch: Touch) -> Event:
+    return Event(touch.ns, touch.op.label, words.result(touch), Origin.LOCAL, touch.actor, words.outcome(touch))
+
+
+def _opening(c: Connection) -> list[Event]:
+    opened = c.opened
+    if opened is None:
+        return []
+    if c.opened_late:
+        return [
+            Event(opened.ns, opened.op.label, f"first call seen: {words.result(opened)}", Origin.LOCAL, opened.actor)
+        ]
+    return [_touch(opened)]
+
+
+def _data(c: Connection) -> list[Event]:
+    found = []
+    if c.last_tx_ns is not None:
+        text = f"sent {words.byte_count(c.tx_bytes)}" + _calls(c.tx_calls)
+        found.append(Event(c.last_tx_ns, "send", text, Origin.LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
+    if c.last_rx_ns is not None:
+        text = f"received {words.byte_count(c.rx_bytes)}" + _calls(c.rx_calls)
+        found.append(Event(c.last_rx_ns, "recv", text, Origin.LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
+    return found
+
+
+def _calls(count: int) -> str:
+    return f" in {words.plural(count, 'call')}, the last here" if count > 1 else ""
+
+
+def _actor_at(c: Connection, ns: int) -> Optional[Actor]:
+    return c.last.actor if c.last is not None and c.last.ns == ns else None
+
+
+def _ends(c: Connection) -> list[Event]:
+    found = []
+    if c.eof is not None:
+        times = f" ({c.eof_reads} times)" if c.eof_reads > 1 else ""
+        found.append(Event(c.eof.ns, "eof", f"recv returned 0: end seen{times}", Origin.LOCAL, c.eof.actor))
+    if c.shutdown is not None:
+        found.append(_touch(c.shutdown))
+    if c.reset_ns is not None:
+        who = {Origin.PEER: "RST from the peer", Origin.LOCAL: "RST sent by this host"}
+        by = c.reset_by or Origin.UNKNOWN
+        found.append(Event(c.reset_ns, "reset", who.get(by, "RST"), by))
+    if c.closed is not None:
+        found.append(Event(c.closed.ns, "close", words.let_go(c.closed), Origin.LOCAL, c.closed.actor))
+    return found
+
+
+def _now(c: Connection) -> Event:
+    facts = [f"still {c.state.name}"]
+    if c.state is TcpState.CLOSE_WAIT:
+        unread = unread_bytes(c)
+        if unread:
+            facts.append(f"{words.byte_count(unread)} unread")
+        elif c.rx_queue is not None:
+            facts.append("FIN unread" if c.rx_queue else "FIN read")
+    if c.accepted is False:
+        facts.append("not accepted")
+    elif c.blocked:
+        facts += [f"{words.thread(b.actor)} is inside {b.syscall}" for b in c.blocked]
+    elif c.closed is None:
+        facts.append("no thread in a call on it")
+    return Event(c.seen_ns, "now", ", ".join(facts))
+
+
+def is_opening(c: Connection, event: Event) -> bool:
+    """Whether a transition only repeats what the connect line says."""
+    return event.name == TcpState.SYN_SENT.name and c.opened is not None and c.opened.op is Op.CONNECT

@@ -1,0 +1,74 @@
+"""Transitions as they happen, one aligned line each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Optional
+
+from tracer.diagnose import words
+from tracer.model.event import TransitionEvent
+from tracer.model.states import Origin, TcpState
+from tracer.reports import stacks
+from tracer.reports.text import clean, pad, style
+
+_STATES = 26  # ESTABLISHED -> CLOSE_WAIT
+_FIXED = 15 + 1 + 7 + 1 + 15 + 2 + 2 + _STATES + 1 + 11 + 1 + 7
+_COLORS = {TcpState.CLOSE_WAIT: "yellow", TcpState.CLOSE: "red"}
+
+
+def header(*, color: bool, width: int) -> str:
+    """The line of titles."""
+    return style(
+        _row("TIME", "PID", "COMM", "LOCAL", "REMOTE", "OLD -> NEW", "MS", "ORIGIN", width=width), color, bold=True
+    )
+
+
+def line(event: TransitionEvent, *, color: bool, width: int) -> str:
+    """One transition: local wall-clock time, owner, addresses (never cut), states, ms in the old state, origin."""
+    seconds, ns = divmod(event.wall_ns, 1_000_000_000)
+    time = f"{datetime.fromtimestamp(seconds):%H:%M:%S}.{ns // 1000:06}"
+    pid = "-" if event.pid is None else str(event.pid)
+    spent = "-" if event.in_old_ns is None else f"{event.in_old_ns / 1e6:.3f}"
+    states = f"{event.old.name} -> {event.new.name}"
+    origin = "?" if event.origin is Origin.UNKNOWN else event.origin.value
+    row = _row(
+        time,
+        pid,
+        clean(event.comm) or "-",
+        clean(str(event.local)),
+        clean(str(event.remote)),
+        states,
+        spent,
+        origin,
+        width=width,
+    )
+    return style(row, color, fg=_COLORS[event.new]) if event.new in _COLORS else row
+
+
+def stack(event: TransitionEvent, *, color: bool, width: int, all_frames: bool = False) -> Optional[str]:
+    """The user stack of the call that made the transition, as lines below it; None if there is none."""
+    if event.stack is None:
+        return None
+    return "\n".join(stacks.render(event.stack, None, width=width, color=color, all_frames=all_frames))
+
+
+def loss(count: int, *, color: bool) -> str:
+    """The line that stands where transitions are missing."""
+    return style(f"-- {words.plural(count, 'transition')} lost --", color, fg="red", bold=True)
+
+
+def _row(
+    time: str, pid: str, comm: str, local: str, remote: str, states: str, spent: str, origin: str, *, width: int
+) -> str:
+    address = 47 if width >= _FIXED + 2 * 47 else 21 if width >= _FIXED + 2 * 21 else 0
+    columns = (
+        pad(time, 15),
+        f"{pid:>7}",
+        pad(comm, 15),
+        pad(local, address),
+        pad(remote, address),
+        pad(states, _STATES if address else 0),
+        f"{spent:>11}" if address else f"{spent} ms" if spent[:1].isdigit() else spent,
+        origin,
+    )
+    return " ".join(columns).rstrip()

@@ -1,0 +1,98 @@
+"""Text for a terminal: nothing from a target reaches it raw, and nothing is wider than asked."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from tracer.diagnose.words import byte_count, duration, silence
+
+__all__ = [
+    "byte_count",
+    "clean",
+    "duration",
+    "fit",
+    "fit_left",
+    "pad",
+    "rfc3339",
+    "silence",
+    "style",
+    "width_of",
+    "wrap",
+]
+
+
+def clean(text: str) -> str:
+    r"""``text`` with all that a terminal might obey (control, format and direction characters) as ``\x1b``, ``\u202e``.
+
+    Python's notion of printable (str.isprintable) decides; undecodable bytes kept as surrogates are escaped too.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def width_of(text: str) -> int:
+    """Columns that ``text`` takes on a terminal (Unicode annex 11: wide characters take two, marks none)."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def fit(text: str, width: int) -> str:
+    """``text``, its end cut to ``...`` if it is wider than ``width`` columns."""
+    if width_of(text) <= width:
+        return text
+    if width <= 3:
+        return "." * max(width, 0)
+    while width_of(text) > width - 3:
+        text = text[:-1]
+    return text + "..."
+
+
+def fit_left(text: str, width: int) -> str:
+    """``text``, its beginning cut to ``...``: for dotted names, whose end tells most."""
+    return text if width_of(text) <= width else fit(text[::-1], width)[::-1]
+
+
+def pad(text: str, width: int) -> str:
+    """``text`` filled with spaces on the right to ``width`` columns."""
+    return text + " " * max(width - width_of(text), 0)
+
+
+def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
+    """Lines of ``text``, broken between words only, so that no address or name is torn."""
+    lines = textwrap.wrap(
+        text,
+        max(width, 20),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [first.rstrip()]
+
+
+def style(text: str, color: bool, **how: Any) -> str:
+    """``text`` with ANSI styles (click.style's keywords) if ``color``."""
+    return click.style(text, **how) if color and text else text
+
+
+def lines(parts: Iterable[str]) -> str:
+    """One text of lines, none with blanks at its end."""
+    return "\n".join(part.rstrip() for part in parts)
+
+
+def rfc3339(epoch_ns: int) -> str:
+    """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds: ``2026-11-21T01:02:03.000004Z``."""
+    seconds, ns = divmod(epoch_ns, 1_000_000_000)
+    stamp = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{ns // 1000:06}Z"
