@@ -16,21 +16,29 @@ class Memory(Protocol):
     """The target's memory as it was at the touch: the copied stack first, then ``/proc/PID/mem``."""
 
     def read(self, address: int, size: int) -> bytes:
-        """Exactly ``size`` bytes at ``address``; raises MemoryUnreadable."""
+        """Read exactly ``size`` bytes at ``address``; raises MemoryUnreadable."""
 
     def u64(self, address: int) -> int:
-        """The little-endian 64-bit word at ``address``; raises MemoryUnreadable."""
+        """Read the little-endian 64-bit word at ``address``; raises MemoryUnreadable."""
+
+    def stack_word(self, address: int, size: int) -> int:
+        """Read the little-endian word at ``address`` of the copied stack and nowhere else: the live one has moved on.
+
+        Raises MemoryUnreadable; the text then says why the stack ends here, in words for the report.
+        """
 
 
 @dataclass(frozen=True)
 class Cursor:
     """Where the walk stands: one value per DWARF register (index 16 is the pc), None where it is not known.
 
-    ``is_return`` says that the pc is a return address, so that its call lies one byte before it.
+    ``is_return`` says that the pc is a return address, so that its call lies one byte before it. ``note`` is a caveat
+    on how this cursor was found; it goes to its frame.
     """
 
     registers: tuple[Optional[int], ...]
     is_return: bool
+    note: Optional[str] = None
 
     @property
     def pc(self) -> int:
@@ -71,4 +79,4 @@ class Unwinder(Protocol):
     """One link of the chain (native code, HotSpot, code known only by a perf map)."""
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
-        """The step out of ``cursor``, or None if its code is not this unwinder's."""
+        """Step out of ``cursor``; None if its code is not this unwinder's."""

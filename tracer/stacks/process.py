@@ -158,12 +158,15 @@ class Process:
         """Give our name for ``path`` as the process sees it (its root directory and mount namespace)."""
         return f"/proc/self/fd/{self._directory}/root/{path.lstrip('/')}"
 
-    def open_root(self, path: str) -> Optional[int]:
+    def open_root(self, path: str, *, follow_links: bool = True) -> Optional[int]:
         """Open the regular file ``path`` as the process sees it: a descriptor, None if there is none.
 
-        Opened by way of O_PATH, so that a FIFO or device put there neither blocks nor acts.
+        Opened by way of O_PATH, so that a FIFO or device put there neither blocks nor acts. ``follow_links`` is for the
+        last component; an absolute link there would lead into our own root.
         """
-        return _open_regular(self._directory, f"root/{path.lstrip('/')}")
+        if self._directory < 0:
+            return None
+        return _open_regular(self._directory, f"root/{path.lstrip('/')}", follow_links)
 
     def open_mapped(self, mapping: Mapping) -> Optional[int]:
         """Open the very file that is mapped: a descriptor, None if it cannot be had.
@@ -173,13 +176,16 @@ class Process:
         """
         if not mapping.is_file:
             return None
+        descriptor = None
         if not mapping.deleted:
             descriptor = self.open_root(mapping.path)
-            if descriptor is not None:
-                found = os.fstat(descriptor)
-                if (found.st_dev, found.st_ino) == (mapping.dev, mapping.inode):
-                    return descriptor
-                os.close(descriptor)
+            if descriptor is None:  # it has exited, but on the host the same name may still be the same file
+                descriptor = _open_regular(None, mapping.path)
+        if descriptor is not None:
+            found = os.fstat(descriptor)
+            if (found.st_dev, found.st_ino) == (mapping.dev, mapping.inode):
+                return descriptor
+            os.close(descriptor)
         return _open_regular(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
 
     def open_executable(self) -> Optional[int]:
@@ -277,11 +283,10 @@ def _with_memory(directory: int) -> int:
     return directory
 
 
-def _open_regular(directory: int, path: str) -> Optional[int]:
-    if directory < 0:
-        return None
+def _open_regular(directory: Optional[int], path: str, follow_links: bool = True) -> Optional[int]:
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC, dir_fd=directory)
+        flags = os.O_PATH | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
+        place = os.open(path, flags, dir_fd=directory)
     except (OSError, ValueError):
         return None
     try:

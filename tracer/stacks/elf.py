@@ -1,0 +1,111 @@
+"""The few facts that are read straight from an ELF file: class, machine, entry, segments, build-id (System V gABI)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.stacks import arch_x86_64 as arch
+
+PF_X = 1
+_PT_LOAD = 1
+_PT_INTERP = 3
+_PT_NOTE = 4
+_NT_GNU_BUILD_ID = 3
+_MAX_HEADERS = 256
+_MAX_NOTE_BYTES = 1 << 16
+_MAX_SECTION_NAMES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One PT_LOAD program header."""
+
+    flags: int
+    offset: int
+    vaddr: int
+    file_size: int
+
+
+@dataclass(frozen=True)
+class ElfFacts:
+    """``bits`` is 32 or 64; the rest is filled for 64-bit little-endian files only."""
+
+    bits: int
+    machine: int
+    entry: int = 0
+    segments: tuple[Segment, ...] = ()
+    build_id: bytes = b""
+    is_go: bool = False
+    is_static: bool = False
+
+    def bias(self, offset: int) -> Optional[int]:
+        """Find what turns file offsets of code mapped from ``offset`` into the addresses of symbols and CFI.
+
+        None if no segment is loaded from there. Mappings begin at page boundaries, segments need not.
+        """
+        best: Optional[Segment] = None
+        for segment in self.segments:
+            start = segment.offset & -arch.PAGE_SIZE
+            if start <= offset < segment.offset + segment.file_size and (best is None or segment.flags & PF_X):
+                best = segment
+        return best.vaddr - best.offset if best else None
+
+
+def read_facts(descriptor: int) -> Optional[ElfFacts]:
+    """Read the facts of the ELF file open as ``descriptor``; None if it is not ELF or is damaged."""
+    try:
+        header = os.pread(descriptor, 64, 0)
+        if header[:4] != b"\x7fELF" or len(header) < 20 or header[4] not in (1, 2):
+            return None
+        machine = int.from_bytes(header[18:20], "little")
+        if header[4] == 1 or header[5] != 1:
+            return ElfFacts(bits=32 * header[4], machine=machine)
+        return _read64(descriptor, header, machine)
+    except (OSError, struct.error, OverflowError):
+        return None
+
+
+def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
+    entry, phoff, shoff, _, _, _, phnum, _, shnum, shstrndx = struct.unpack_from("<QQQIHHHHHH", header, 24)
+    segments = []
+    build_id = b""
+    is_static = entry != 0
+    table = os.pread(descriptor, 56 * min(phnum, _MAX_HEADERS), phoff)
+    for kind, flags, offset, vaddr, _, file_size, _, _ in struct.iter_unpack(
+        "<IIQQQQQQ", table[: len(table) // 56 * 56]
+    ):
+        if kind == _PT_LOAD:
+            segments.append(Segment(flags, offset, vaddr, file_size))
+        elif kind == _PT_NOTE and not build_id:
+            build_id = _build_id(os.pread(descriptor, min(file_size, _MAX_NOTE_BYTES), offset))
+        elif kind == _PT_INTERP:
+            is_static = False
+    names = _section_names(descriptor, shoff, shnum, shstrndx)
+    is_go = b".go.buildinfo" in names or b".gopclntab" in names
+    return ElfFacts(64, machine, entry, tuple(segments), build_id, is_go, is_static)
+
+
+def _build_id(notes: bytes) -> bytes:
+    position = 0
+    while position + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from("<III", notes, position)
+        name = position + 12
+        start = name + (name_size + 3) // 4 * 4
+        if kind == _NT_GNU_BUILD_ID and notes[name : name + name_size] == b"GNU\0":
+            return notes[start : start + size]
+        position = start + (size + 3) // 4 * 4
+    return b""
+
+
+def _section_names(descriptor: int, shoff: int, shnum: int, shstrndx: int) -> frozenset[bytes]:
+    """Read the names of the sections; none if the section headers were stripped."""
+    if not shoff or shstrndx >= shnum:
+        return frozenset()
+    entry = os.pread(descriptor, 64, shoff + 64 * shstrndx)
+    if len(entry) < 64:
+        return frozenset()
+    offset, size = struct.unpack_from("<QQ", entry, 24)
+    return frozenset(os.pread(descriptor, min(size, _MAX_SECTION_NAMES), offset).split(b"\0"))

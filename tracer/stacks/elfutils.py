@@ -1,0 +1,149 @@
+"""ctypes bindings of the parts of elfutils' libdw that are used here. All exist since elfutils 0.170 or earlier.
+
+The signatures are those of <elfutils/libdw.h> and <elfutils/libdwfl.h>. Importing this module loads nothing;
+:func:`load` does, once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_ubyte, c_uint, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
+
+from tracer.errors import HostUnsupported
+
+
+class DwarfOp(ctypes.Structure):
+    """Dwarf_Op: one operation of a DWARF expression."""
+
+    _fields_ = (("atom", c_ubyte), ("number", c_uint64), ("number2", c_uint64), ("offset", c_uint64))
+
+
+class DwarfDie(ctypes.Structure):
+    """Dwarf_Die, which the caller allocates in some calls."""
+
+    _fields_ = (
+        ("addr", c_void_p),
+        ("cu", c_void_p),
+        ("abbrev", c_void_p),
+        ("padding", ctypes.c_long),
+    )
+
+
+class DwarfAttribute(ctypes.Structure):
+    """Dwarf_Attribute, which the caller allocates."""
+
+    _fields_ = (("code", c_uint), ("form", c_uint), ("valp", c_void_p), ("cu", c_void_p))
+
+
+class GElfSym(ctypes.Structure):
+    """GElf_Sym, that is Elf64_Sym."""
+
+    _fields_ = (
+        ("st_name", c_uint32),
+        ("st_info", c_ubyte),
+        ("st_other", c_ubyte),
+        ("st_shndx", ctypes.c_uint16),
+        ("st_value", c_uint64),
+        ("st_size", c_uint64),
+    )
+
+
+FindDebuginfo = ctypes.CFUNCTYPE(
+    c_int, c_void_p, c_void_p, c_void_p, c_uint64, c_char_p, c_char_p, c_uint32, POINTER(c_void_p)
+)
+
+
+class DwflCallbacks(ctypes.Structure):
+    """Dwfl_Callbacks. Must live as long as the Dwfl that was begun with it."""
+
+    _fields_ = (
+        ("find_elf", c_void_p),
+        ("find_debuginfo", FindDebuginfo),
+        ("section_address", c_void_p),
+        ("debuginfo_path", c_void_p),
+    )
+
+
+DW_TAG_INLINED_SUBROUTINE = 0x1D
+DW_TAG_SUBPROGRAM = 0x2E
+DW_AT_CALL_FILE = 0x58
+DW_AT_CALL_LINE = 0x59
+DW_AT_LINKAGE_NAME = 0x6E
+DW_AT_MIPS_LINKAGE_NAME = 0x2007
+
+_U64P = POINTER(c_uint64)
+_DIEP = POINTER(DwarfDie)
+_ATTRP = POINTER(DwarfAttribute)
+
+_SIGNATURES = {
+    "dwfl_begin": (c_void_p, [POINTER(DwflCallbacks)]),
+    "dwfl_end": (None, [c_void_p]),
+    "dwfl_report_begin": (None, [c_void_p]),
+    "dwfl_report_elf": (c_void_p, [c_void_p, c_char_p, c_char_p, c_int, c_uint64, c_bool]),
+    "dwfl_report_end": (c_int, [c_void_p, c_void_p, c_void_p]),
+    "dwfl_errmsg": (c_char_p, [c_int]),
+    "dwfl_standard_find_debuginfo": (
+        c_int,
+        [c_void_p, c_void_p, c_void_p, c_uint64, c_char_p, c_char_p, c_uint32, POINTER(c_void_p)],
+    ),
+    "dwfl_module_build_id": (c_int, [c_void_p, POINTER(POINTER(c_ubyte)), _U64P]),
+    "dwfl_module_eh_cfi": (c_void_p, [c_void_p, _U64P]),
+    "dwfl_module_dwarf_cfi": (c_void_p, [c_void_p, _U64P]),
+    "dwfl_module_addrinfo": (
+        c_char_p,
+        [c_void_p, c_uint64, _U64P, POINTER(GElfSym), POINTER(c_uint32), c_void_p, _U64P],
+    ),
+    "dwfl_module_addrdie": (_DIEP, [c_void_p, c_uint64, _U64P]),
+    "dwfl_module_nextcu": (_DIEP, [c_void_p, _DIEP, _U64P]),
+    "dwfl_module_getsrc": (c_void_p, [c_void_p, c_uint64]),
+    "dwfl_lineinfo": (
+        c_char_p,
+        [c_void_p, _U64P, POINTER(c_int), POINTER(c_int), _U64P, _U64P],
+    ),
+    "dwarf_haspc": (c_int, [_DIEP, c_uint64]),
+    "dwarf_getscopes": (c_int, [_DIEP, c_uint64, POINTER(_DIEP)]),
+    "dwarf_tag": (c_int, [_DIEP]),
+    "dwarf_diename": (c_char_p, [_DIEP]),
+    "dwarf_attr": (_ATTRP, [_DIEP, c_uint, _ATTRP]),
+    "dwarf_attr_integrate": (_ATTRP, [_DIEP, c_uint, _ATTRP]),
+    "dwarf_formstring": (c_char_p, [_ATTRP]),
+    "dwarf_formudata": (c_int, [_ATTRP, _U64P]),
+    "dwarf_getsrcfiles": (c_int, [_DIEP, POINTER(c_void_p), POINTER(c_size_t)]),
+    "dwarf_filesrc": (c_char_p, [c_void_p, c_size_t, _U64P, _U64P]),
+    "dwarf_diecu": (_DIEP, [_DIEP, _DIEP, c_void_p, c_void_p]),
+    "dwarf_cfi_addrframe": (c_int, [c_void_p, c_uint64, POINTER(c_void_p)]),
+    "dwarf_frame_info": (c_int, [c_void_p, _U64P, _U64P, POINTER(c_bool)]),
+    "dwarf_frame_cfa": (c_int, [c_void_p, POINTER(POINTER(DwarfOp)), POINTER(c_size_t)]),
+    "dwarf_frame_register": (
+        c_int,
+        [c_void_p, c_int, POINTER(DwarfOp), POINTER(POINTER(DwarfOp)), POINTER(c_size_t)],
+    ),
+}
+
+
+@lru_cache(maxsize=1)
+def load() -> ctypes.CDLL:
+    """Load libdw with its signatures declared. Raises HostUnsupported with the package to install."""
+    try:
+        libdw = ctypes.CDLL("libdw.so.1")
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(libdw, name)
+            function.restype = result
+            function.argtypes = arguments
+    except (OSError, AttributeError) as error:
+        raise HostUnsupported(
+            f"elfutils' libdw cannot be used ({error}): install libdw1 (Debian, Ubuntu) or elfutils-libs (Fedora, RHEL)"
+        ) from None
+    return libdw
+
+
+@lru_cache(maxsize=1)
+def libc() -> ctypes.CDLL:
+    """Load the C library, whose free() and strdup() go with what libdw allocates and frees."""
+    library = ctypes.CDLL(None)
+    library.free.argtypes = [c_void_p]
+    library.free.restype = None
+    library.strdup.argtypes = [c_char_p]
+    library.strdup.restype = c_void_p
+    return library

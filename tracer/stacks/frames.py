@@ -1,0 +1,72 @@
+"""From an address in an ELF file to the lines of a report: function, module, source, and what kind of code it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from tracer.model.frame import Frame
+from tracer.stacks.chain import Cursor
+from tracer.stacks.image import Name
+from tracer.stacks.modules import Code
+
+_LIBRARIES = re.compile(
+    r"(libc|libpthread|ld-linux-x86-64|ld|ld-musl-x86_64|libc\.musl-x86_64|libstdc\+\+|libgcc_s|libc\+\+|libc\+\+abi)"
+    r"(-[0-9.]+)?\.so(\.[0-9.]+)?"
+)
+_START = frozenset(
+    "_start __libc_start_main __libc_start_call_main __libc_start_main_impl _start_c libc_start_main_stage2 "
+    "start_thread clone __clone clone3 __clone3 start".split()
+)
+_SYSTEM_CALLS = re.compile(
+    r"(__|__libc_)?(read|readv|recv|recvfrom|recvmsg|recvmmsg|write|writev|send|sendto|sendmsg|sendmmsg|sendfile|"
+    r"connect|accept|accept4|close|shutdown|poll|select|epoll_wait|syscall_cp_c|syscall_cp_asm|syscall_cp|cp_end)"
+)
+_GO_STANDARD = re.compile(
+    r"(runtime|internal|syscall|net|os|io|bufio|bytes|context|crypto|encoding|fmt|reflect|sync|time|vendor)[./]"
+)
+
+
+def elf_frames(code: Code, cursor: Cursor) -> tuple[Frame, ...]:
+    """Name the code under ``cursor``: inlined calls innermost first, then the machine frame. Never empty."""
+    if code.image is None:
+        return (Frame(None, code.module, cursor.pc + code.delta, pc=cursor.pc, internal=_is_library(code.module)),)
+    names = code.image.names(cursor.lookup + code.delta)
+    return tuple(_frame(code, cursor, name) for name in names)
+
+
+def _frame(code: Code, cursor: Cursor, name: Name) -> Frame:
+    if name.function is None:
+        offset = cursor.pc + code.delta
+    else:
+        offset = 0 if name.inlined else name.offset + cursor.pc - cursor.lookup
+    is_go = code.image is not None and code.image.facts.is_go and name.function is not None and "." in name.function
+    return Frame(
+        function=name.function,
+        module=code.module,
+        offset=offset,
+        file=name.file,
+        line=name.line,
+        language="go" if is_go else "native",
+        inlined=name.inlined,
+        internal=_is_internal(code, name.function, is_go),
+        pc=cursor.pc,
+    )
+
+
+def _is_internal(code: Code, function: Optional[str], is_go: bool) -> bool:
+    if _is_library(code.module):
+        return True
+    if function is None:
+        return False
+    if is_go:
+        return _GO_STANDARD.match(function) is not None
+    if function in _START:
+        return True
+    # A statically linked program has the C library's wrappers in itself.
+    is_static = code.image is not None and code.image.facts.is_static
+    return is_static and _SYSTEM_CALLS.fullmatch(function) is not None
+
+
+def _is_library(module: str) -> bool:
+    return module == "[vdso]" or _LIBRARIES.fullmatch(module) is not None

@@ -1,0 +1,134 @@
+"""Black boxes in, stacks out, for any number of processes: the one entry that the session uses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import OrderedDict
+from typing import Optional, cast
+
+from tracer.model.frame import BlackBox, Stack
+from tracer.stacks import arch_x86_64 as arch
+from tracer.stacks import elfutils
+from tracer.stacks.chain import Unwinder
+from tracer.stacks.elf import read_facts
+from tracer.stacks.memory import BoxMemory
+from tracer.stacks.modules import ImageCache, Modules
+from tracer.stacks.native import NativeUnwinder
+from tracer.stacks.nocfi import NoCfiUnwinder
+from tracer.stacks.process import Process, ProcessGone
+from tracer.stacks.unwind import walk
+
+_MAX_PROCESSES = 128
+_MAX_STACKS = 16_384
+_GONE = "process exited before its stack could be read"
+
+
+class StackService:
+    """Unwinds and names stacks; keeps processes, files and identical stacks, all within bounds.
+
+    ``debuginfod`` allows libdw to download debug information from the servers named in DEBUGINFOD_URLS.
+    Raises HostUnsupported if libdw is not installed.
+    """
+
+    def __init__(self, debuginfod: bool = False) -> None:
+        elfutils.load()
+        self._images = ImageCache(debuginfod)
+        self._targets: OrderedDict[int, _Target] = OrderedDict()
+        self._stacks: dict[Stack, Stack] = {}
+
+    def unwind(self, box: BlackBox) -> Stack:
+        """Unwind ``box``. Never raises for a target that is gone, hostile or damaged: the stack's note says why."""
+        target = self._target(box)
+        if target is None:
+            return self._interned(Stack((), False, _GONE))
+        return self._interned(target.unwind(box))
+
+    def forget(self, pid: int) -> None:
+        """Release what is held of the process ``pid``, which has exited and has no black boxes left."""
+        target = self._targets.pop(pid, None)
+        if target is not None:
+            target.process.close()
+
+    def close(self) -> None:
+        """Release all processes and files."""
+        for pid in list(self._targets):
+            self.forget(pid)
+        self._stacks.clear()
+
+    def _target(self, box: BlackBox) -> Optional[_Target]:
+        known = self._targets.get(box.pid)
+        if known is not None and known.process.same_program():
+            self._targets.move_to_end(box.pid)
+            return known
+        try:
+            process = Process.open(box.pid)
+        except ProcessGone:
+            return known
+        if known is not None and not _could_be_of(box, process):
+            process.close()  # the box was filled before exec: the old program's maps are the right ones
+            return known
+        self.forget(box.pid)
+        target = self._targets[box.pid] = _Target(process, self._images)
+        if len(self._targets) > _MAX_PROCESSES:
+            self.forget(next(iter(self._targets)))
+        return target
+
+    def _interned(self, stack: Stack) -> Stack:
+        if len(self._stacks) >= _MAX_STACKS:
+            self._stacks.clear()
+        return self._stacks.setdefault(stack, stack)
+
+
+class _Target:
+    """One process with its chain of unwinders."""
+
+    def __init__(self, process: Process, images: ImageCache) -> None:
+        self.process = process
+        self._modules = Modules(process, images)
+        self._native = NativeUnwinder(self._modules)
+        self._last = NoCfiUnwinder(process, self._modules)
+        self._unsupported = _unsupported(process)
+        self._hotspot: Optional[Unwinder] = None
+        self._find_hotspot()
+
+    def unwind(self, box: BlackBox) -> Stack:
+        if self._unsupported:
+            return Stack((), False, self._unsupported)
+        if self._modules.begin():
+            self._native.forget()
+            self._find_hotspot()
+        self._last.begin()
+        chain: list[Unwinder] = [self._native, self._last]
+        if self._hotspot is not None:
+            chain.insert(0, self._hotspot)
+        return walk(box, BoxMemory(box, self.process), chain)
+
+    def _find_hotspot(self) -> None:
+        if self._hotspot is not None:
+            return
+        if not any(os.path.basename(mapping.path) == "libjvm.so" for mapping in self.process.mappings):
+            return
+        try:
+            module = importlib.import_module("tracer.stacks.hotspot")
+        except ImportError:
+            return
+        self._hotspot = cast(Optional[Unwinder], module.for_process(self.process))
+
+
+def _unsupported(process: Process) -> Optional[str]:
+    descriptor = process.open_executable()
+    if descriptor is None:
+        return None
+    try:
+        facts = read_facts(descriptor)
+    finally:
+        os.close(descriptor)
+    if facts is None or (facts.bits == 64 and facts.machine == arch.EM_MACHINE):
+        return None
+    return f"stacks of {facts.bits}-bit programs for ELF machine {facts.machine} cannot be unwound, only of x86-64 ones"
+
+
+def _could_be_of(box: BlackBox, process: Process) -> bool:
+    code = process.mapping(box.pc)
+    return code is not None and code.executable and process.mapping(box.sp) is not None

@@ -1,0 +1,111 @@
+"""Source lines and inlined calls from DWARF, through libdwfl, for one module whose addresses have no bias."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from tracer.stacks import elfutils
+
+_MAX_UNITS = 20_000
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A call that the compiler inlined: the callee, and where in its caller it was called."""
+
+    function: str
+    call_file: Optional[str]
+    call_line: Optional[int]
+
+
+class SourceTables:
+    """What the debug information of ``module`` (a Dwfl_Module) says about addresses; nothing where there is none."""
+
+    def __init__(self, module: int) -> None:
+        self._libdw = elfutils.load()
+        self._module = module
+
+    def line(self, address: int) -> tuple[Optional[str], Optional[int]]:
+        """Find the file name and line number of ``address``."""
+        found = self._libdw.dwfl_module_getsrc(self._module, address)
+        if not found:
+            return None, None
+        number = ctypes.c_int()
+        file = self._libdw.dwfl_lineinfo(found, None, ctypes.byref(number), None, None, None)
+        return _text(file), number.value or None
+
+    def inlines(self, address: int) -> tuple[Inline, ...]:
+        """List the inlined calls that ``address`` lies in, innermost first."""
+        found = []
+        for die in self._scopes(address):
+            tag = self._libdw.dwarf_tag(ctypes.byref(die))
+            if tag == elfutils.DW_TAG_SUBPROGRAM:
+                break
+            if tag == elfutils.DW_TAG_INLINED_SUBROUTINE:
+                line = self._number(die, elfutils.DW_AT_CALL_LINE)
+                found.append(Inline(self._name(die) or "??", self._call_file(die), line))
+        return tuple(found)
+
+    def _scopes(self, address: int) -> list[elfutils.DwarfDie]:
+        """List the DIEs around ``address``, innermost first."""
+        unit, bias = self._unit(address)
+        if not unit:
+            return []
+        scopes = POINTER(elfutils.DwarfDie)()
+        count = self._libdw.dwarf_getscopes(unit, address - bias, ctypes.byref(scopes))
+        if count <= 0:
+            return []
+        # Copies: the array is malloc'd for us, while what the DIEs point to belongs to the Dwarf.
+        dies = [elfutils.DwarfDie.from_buffer_copy(scopes[index]) for index in range(count)]
+        elfutils.libc().free(scopes)
+        return dies
+
+    def _unit(self, address: int) -> tuple[Any, int]:
+        bias = ctypes.c_uint64()
+        unit = self._libdw.dwfl_module_addrdie(self._module, address, ctypes.byref(bias))
+        if unit:
+            return unit, bias.value
+        # clang and rustc leave .debug_aranges out; then only the units themselves tell their ranges.
+        for _ in range(_MAX_UNITS):
+            unit = self._libdw.dwfl_module_nextcu(self._module, unit, ctypes.byref(bias))
+            if not unit:
+                break
+            if self._libdw.dwarf_haspc(unit, address - bias.value) > 0:
+                return unit, bias.value
+        return None, 0
+
+    def _name(self, die: elfutils.DwarfDie) -> Optional[str]:
+        for code in (elfutils.DW_AT_LINKAGE_NAME, elfutils.DW_AT_MIPS_LINKAGE_NAME):
+            attribute = elfutils.DwarfAttribute()
+            if self._libdw.dwarf_attr_integrate(ctypes.byref(die), code, ctypes.byref(attribute)):
+                name = _text(self._libdw.dwarf_formstring(ctypes.byref(attribute)))
+                if name:
+                    return name
+        return _text(self._libdw.dwarf_diename(ctypes.byref(die)))
+
+    def _number(self, die: elfutils.DwarfDie, code: int) -> Optional[int]:
+        attribute, value = elfutils.DwarfAttribute(), ctypes.c_uint64()
+        if not self._libdw.dwarf_attr(ctypes.byref(die), code, ctypes.byref(attribute)):
+            return None
+        if self._libdw.dwarf_formudata(ctypes.byref(attribute), ctypes.byref(value)):
+            return None
+        return value.value
+
+    def _call_file(self, die: elfutils.DwarfDie) -> Optional[str]:
+        index = self._number(die, elfutils.DW_AT_CALL_FILE)
+        unit = elfutils.DwarfDie()
+        if index is None or not self._libdw.dwarf_diecu(ctypes.byref(die), ctypes.byref(unit), None, None):
+            return None
+        files, count = ctypes.c_void_p(), ctypes.c_size_t()
+        if self._libdw.dwarf_getsrcfiles(ctypes.byref(unit), ctypes.byref(files), ctypes.byref(count)):
+            return None
+        if index >= count.value:
+            return None
+        return _text(self._libdw.dwarf_filesrc(files, index, None, None))
+
+
+def _text(value: Optional[bytes]) -> Optional[str]:
+    return value.decode("utf-8", "replace") if value else None
