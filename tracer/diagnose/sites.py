@@ -63,8 +63,12 @@ def _operation(finding: Finding) -> str:
 
 
 def _process(c: Connection) -> int:
-    owner = c.owner
-    return owner.pid if owner is not None else min((h.pid for h in c.holders), default=0)
+    """Who answers for a socket: its owner, else who holds it, else who listens where it waits; 0 if nobody is known."""
+    if c.owner is not None:
+        return c.owner.pid
+    if c.holders:
+        return min(h.pid for h in c.holders)
+    return c.listener.pid if c.listener is not None else 0
 
 
 def _comm(findings: Iterable[Finding], pid: int) -> str:
@@ -72,7 +76,8 @@ def _comm(findings: Iterable[Finding], pid: int) -> str:
     actors = []
     for finding in findings:
         c = finding.connection
-        held = sorted(h.comm for h in c.holders if h.pid == pid)
+        listening = (c.listener,) if c.listener is not None else ()
+        held = sorted(h.comm for h in (*c.holders, *listening) if h.pid == pid)
         if held:
             return held[0]
         if c.owner is not None and c.owner.pid == pid:

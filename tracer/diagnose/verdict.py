@@ -62,8 +62,12 @@ def _never_accepted(c: Connection, now_ns: int) -> Decision:
     if c.accepted is not False:
         return None
     waits = f"It waits in the accept queue of {c.local}: no accept has taken it, so no descriptor exists."
-    fin = () if c.fin_ns is None else (f"The peer hung up {_ago(now_ns, c.fin_ns)}.",)
-    return Verdict.NEVER_ACCEPTED, (waits, *fin, *_unread_bytes(c))
+    facts = [waits]
+    if c.listener is not None:
+        facts.append(f"{c.listener.comm} (pid {c.listener.pid}, fd {c.listener.fd}) listens there.")
+    if c.fin_ns is not None:
+        facts.append(f"The peer hung up {_ago(now_ns, c.fin_ns)}.")
+    return Verdict.NEVER_ACCEPTED, (*facts, *_unread_bytes(c))
 
 
 def _reset_still_open(c: Connection, now_ns: int) -> Decision:

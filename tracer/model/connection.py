@@ -90,6 +90,7 @@ class Connection:
     ``accepted`` is False while the socket waits in an accept queue. ``passive`` is True for accepted sockets, False for
     connected ones, None if unknown. ``opened_late`` says that ``opened`` is the first touch seen, not the
     accept or connect itself. ``missed_touches`` counts touches that were dropped because another thread was inside.
+    ``listener`` is who holds the listening socket in whose accept queue this one waits, None if that is not known.
     """
 
     sk: int
@@ -129,6 +130,7 @@ class Connection:
     holders: tuple[Holder, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     missed_touches: int = 0
+    listener: Optional[Holder] = None
 
     @property
     def key(self) -> tuple[int, int]:

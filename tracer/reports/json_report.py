@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from tracer.diagnose import words
-from tracer.model.connection import Actor, Connection, Touch
+from tracer.model.connection import Actor, Connection, Holder, Touch
 from tracer.model.event import TransitionEvent
 from tracer.model.finding import Ended, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
@@ -127,7 +127,7 @@ def _site(site: Site, report: Report) -> Value:
         "verdict": site.verdict.value,
         "remote": site.remote,
         "last_op": site.last_op,
-        "explanation": " ".join(site.explanation),
+        "explanation": list(site.explanation),
         "advice": " ".join(site.advice),
         "stack": _frames(site.stack),
         "stack_complete": site.stack is not None and site.stack.complete,
@@ -176,11 +176,12 @@ def _socket(c: Connection, offset_ns: int) -> Value:
         "rx_queue_at_fin": c.rx_queue_at_fin,
         "rx_bytes": c.rx_bytes,
         "tx_bytes": c.tx_bytes,
-        "holders": [{"pid": h.pid, "fd": h.fd, "comm": h.comm} for h in c.holders],
+        "holders": [_holder(h) for h in c.holders],
         "blocked": [
             {"pid": b.actor.pid, "tid": b.actor.tid, "comm": b.actor.comm, "fd": b.fd, "syscall": b.syscall}
             for b in c.blocked
         ],
+        "listener": None if c.listener is None else _holder(c.listener),
         "preexisting": c.preexisting,
         "passive": c.passive,
         "accepted": c.accepted,
@@ -188,6 +189,10 @@ def _socket(c: Connection, offset_ns: int) -> Value:
         "reset_by": c.reset_by.value if c.reset_by is not None else None,
         "timeline": _timeline(c),
     }
+
+
+def _holder(holder: Holder) -> Value:
+    return {"pid": holder.pid, "fd": holder.fd, "comm": holder.comm}
 
 
 def _opened_ns(c: Connection) -> Optional[int]:

@@ -23,7 +23,7 @@ def render(connection: Connection, clock_offset_ns: int, *, width: int, color: b
     """
     began = datetime.fromtimestamp((timeline.start_ns(connection) + clock_offset_ns) // 1_000_000_000).astimezone()
     who = _process(connection)
-    header = f"{began:%H:%M:%S}  {route(connection)}" + (f"  {clean(who)}" if who else "")
+    header = f"{began:%H:%M:%S}  {clean(who) + '  ' if who else ''}{route(connection)}"
     return lines([style(header, color, bold=True), *body(connection, width=width, color=color)])
 
 
@@ -41,7 +41,7 @@ def body(c: Connection, *, width: int, color: bool) -> list[str]:
     """The event lines, indented by two."""
     rows = _rows(c)
     start = timeline.start_ns(c)
-    room = max((width_of(clean(e.text)) for e in rows if _who(e)), default=0)
+    room = max((width_of(clean(e.text)) for e in rows if _who(e, c)), default=0)
     text_width = min(room, max(width - 40, 24))
     out = []
     if c.preexisting:
@@ -49,7 +49,7 @@ def body(c: Connection, *, width: int, color: bool) -> list[str]:
     for event in rows:
         seconds = (event.ns - start) / 1e9
         text = clean(event.text)
-        who = clean(_who(event))
+        who = clean(_who(event, c))
         line = fit(f"  {seconds:10.3f}  {pad(text, text_width)}  {who}".rstrip(), width)
         out.append(style(line, color, fg=_COLORS.get(event.origin)) if event.origin in _COLORS else line)
     if c.transitions_dropped:
@@ -78,8 +78,9 @@ def _rows(c: Connection) -> list[Event]:
     return rows
 
 
-def _who(event: Event) -> str:
-    """The thread, where the text does not name it already."""
+def _who(event: Event, c: Connection) -> str:
+    """The thread, where the text does not name it already; the headline has named the process."""
     if event.actor is None or event.name == "close":
         return ""
-    return words.thread(event.actor)
+    main = c.owner is not None and event.actor.tid == event.actor.pid == c.owner.pid
+    return "main thread" if main else words.thread(event.actor)
