@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from gallery import Gallery
+from namespaces import network_namespace_named
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,10 +32,5 @@ def gallery() -> Iterator[Gallery]:
 @pytest.fixture
 def network_namespace() -> Iterator[str]:
     """A network namespace of its own with loopback up."""
-    name = f"closetrace-test-{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    with network_namespace_named("live") as name:
         yield name
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)

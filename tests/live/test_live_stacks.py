@@ -153,12 +153,11 @@ def test_deeper_than_the_box() -> None:
 
 def test_box_as_large_as_the_stack() -> None:
     """The same stack is whole once --stack-bytes has room for it."""
-    with start("deep_stack", "24", "1000") as program:
-        with tracing(program.pid(), "--stack-bytes", "32768") as trace:
-            trace.attached()
-            program.all_steps()
-            let_linger()
-            report = trace.stop().report()
+    with start("deep_stack", "24", "1000") as program, tracing(program.pid(), "--stack-bytes", "32768") as trace:
+        trace.attached()
+        program.all_steps()
+        let_linger()
+        report = trace.stop().report()
     (site,) = report["sites"]
     assert_complete(site)
     assert_stack_is(site["stack"], program.touches("recv")[-1])

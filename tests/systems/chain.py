@@ -1,0 +1,25 @@
+"""The shop: a client asks a Tomcat, whose servlet asks another Tomcat through nginx, as in the incident reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from software import nginx, tomcat
+
+# nginx hangs up on connections that were silent for so long.
+KEEPALIVE_S = 2
+AFTER_FIN_S = KEEPALIVE_S + 1
+FRONT, PROXY, BACK = 8080, 8081, 8082
+ORDER_URL = f"http://127.0.0.1:{PROXY}/order"
+SHOP_URL = f"http://127.0.0.1:{FRONT}/shop/it"
+CURED = "-Devict=true"
+
+
+@contextmanager
+def chain(netns: str, *properties: str) -> Iterator[int]:
+    """Tomcat, nginx, Tomcat; yields the first Tomcat's pid."""
+    stock = f"-Dstock.url=http://127.0.0.1:{PROXY}/shop/it"
+    front = tomcat(netns, FRONT, "OrderServlet", stock, *properties)
+    with nginx(netns, PROXY, KEEPALIVE_S, BACK), tomcat(netns, BACK, "StockServlet"), front as pid:
+        yield pid

@@ -1,0 +1,40 @@
+"""The incidents with real software. Like the live tests they fail, never skip, where they cannot run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "live"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "systems: runs the incidents' real software; needs root")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("systems")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _software() -> None:
+    assert os.geteuid() == 0, "the incidents are traced with BPF: run them as root"
+    subprocess.run([str(HERE / "setup.sh")], check=True)
+
+
+@pytest.fixture(scope="session")
+def netns() -> Iterator[str]:
+    """A network namespace where an orphaned FIN_WAIT2 is forgotten after 2 s instead of 60."""
+    from namespaces import inside, network_namespace_named
+
+    with network_namespace_named("systems") as name:
+        subprocess.run([*inside(name), "sysctl", "-qw", "net.ipv4.tcp_fin_timeout=2"], check=True)
+        yield name

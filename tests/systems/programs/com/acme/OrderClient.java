@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+package com.acme;
+
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
+import org.apache.http.HttpResponse;
+import org.apache.http.client.HttpClient;
+import org.apache.http.client.methods.HttpGet;
+import org.apache.http.impl.client.DefaultHttpClient;
+import org.apache.http.impl.conn.PoolingClientConnectionManager;
+import org.apache.http.util.EntityUtils;
+
+/**
+ * The idle pool: HttpClient's 4.2 API, one connection per worker, and a single sweep of idle connections right after the
+ * work, when none is idle for long enough. With "evictor" as third argument the pool is swept for ever, which is the cure.
+ */
+@SuppressWarnings("deprecation")
+public final class OrderClient {
+    private final String url;
+    private final HttpClient client;
+    private final CyclicBarrier everyoneHasAConnection;
+
+    OrderClient(String url, PoolingClientConnectionManager pool, int workers) {
+        this.url = url;
+        this.client = new DefaultHttpClient(pool);
+        this.everyoneHasAConnection = new CyclicBarrier(workers);
+    }
+
+    String callBackend() throws Exception {
+        HttpResponse response = Conversation.recorded("recv", client.execute(new HttpGet(url)));
+        everyoneHasAConnection.await();
+        return EntityUtils.toString(response.getEntity());
+    }
+
+    void placeOrder() {
+        try {
+            callBackend();
+        } catch (Exception e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static Thread evictor(PoolingClientConnectionManager pool) {
+        Thread thread = new Thread(() -> {
+            while (true) {
+                pool.closeIdleConnections(500, TimeUnit.MILLISECONDS);
+                try {
+                    Thread.sleep(250);
+                } catch (InterruptedException e) {
+                    return;
+                }
+            }
+        }, "evictor");
+        thread.setDaemon(true);
+        return thread;
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        int workers = Integer.parseInt(arguments[1]);
+        PoolingClientConnectionManager pool = new PoolingClientConnectionManager();
+        pool.setMaxTotal(workers);
+        pool.setDefaultMaxPerRoute(workers);
+        OrderClient orders = new OrderClient(arguments[0], pool, workers);
+        Conversation.begin();
+        Conversation.await("place orders");
+        Thread[] threads = new Thread[workers];
+        for (int i = 0; i < workers; i++) {
+            threads[i] = new Thread(orders::placeOrder, "order-" + i);
+            threads[i].start();
+        }
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        if (arguments.length > 2 && arguments[2].equals("evictor")) {
+            evictor(pool).start();
+        } else {
+            pool.closeIdleConnections(5, TimeUnit.SECONDS);
+        }
+        Conversation.await("close the pool");
+        closeAtLast(pool);
+        Conversation.await("end");
+    }
+
+    static void closeAtLast(PoolingClientConnectionManager pool) {
+        pool.shutdown();
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+package com.acme;
+
+import jakarta.servlet.http.HttpServlet;
+import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
+
+/** The second Tomcat's servlet: takes its time, so that requests overlap and the pool before it grows. */
+public final class StockServlet extends HttpServlet {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    protected void doGet(HttpServletRequest request, HttpServletResponse response) throws IOException {
+        try {
+            Thread.sleep(100);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        response.getWriter().println("42 in stock");
+    }
+}
