@@ -7,32 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Optional
 
+from tracer.model import syscalls
 from tracer.model.connection import Actor, Blocked
 from tracer.model.frame import Stack
 
+# Calls that do the socket's own work, with the arguments that are descriptors. poll, select and epoll_wait are not
+# here: a thread that waits for many sockets is not at work on this one.
 _FIRST = (0,)
-# Calls that do the socket's own work, with the arguments that are descriptors (asm/unistd_64.h). poll, select and
-# epoll_wait are not here: a thread that waits for many sockets is not at work on this one.
-_X86_64 = {
-    0: ("read", _FIRST),
-    1: ("write", _FIRST),
-    19: ("readv", _FIRST),
-    20: ("writev", _FIRST),
-    40: ("sendfile", _FIRST),
-    42: ("connect", _FIRST),
-    43: ("accept", _FIRST),
-    44: ("sendto", _FIRST),
-    45: ("recvfrom", _FIRST),
-    46: ("sendmsg", _FIRST),
-    47: ("recvmsg", _FIRST),
-    275: ("splice", (0, 2)),
-    288: ("accept4", _FIRST),
-    299: ("recvmmsg", _FIRST),
-    307: ("sendmmsg", _FIRST),
-    327: ("preadv2", _FIRST),
-    328: ("pwritev2", _FIRST),
+_DESCRIPTORS = {
+    **dict.fromkeys(("read", "readv", "preadv2", "recvfrom", "recvmsg", "recvmmsg", "accept", "accept4"), _FIRST),
+    **dict.fromkeys(("write", "writev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "sendfile", "connect"), _FIRST),
+    "splice": (0, 2),
 }
-_CALLS = {"x86_64": _X86_64}.get(os.uname().machine, {})
 
 
 @dataclass(frozen=True)
@@ -59,7 +45,7 @@ def blocked_calls(pid: int, fds: Collection[int]) -> tuple[BlockedCall, ...]:
     Empty also where that cannot be known: no right to look (PTRACE_MODE_ATTACH), no such process, a 32-bit program,
     a kernel without /proc/PID/syscall.
     """
-    if not fds or not _CALLS or not _is_64_bit(pid):
+    if not fds or not _is_64_bit(pid):
         return ()
     try:
         threads = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
@@ -78,15 +64,14 @@ def parse_syscall(text: str) -> Optional[tuple[str, tuple[int, ...], int, int]]:
     if len(words) != 9:
         return None
     try:
-        number = int(words[0])
+        name = syscalls.name(int(words[0]))
         values = [int(word, 16) for word in words[1:]]
     except ValueError:
         return None
-    if number not in _CALLS:
+    if name is None or name not in _DESCRIPTORS:
         return None
-    name, positions = _CALLS[number]
     # The kernel reads a descriptor from the low half of the register; what the high half holds is chance.
-    return name, tuple(values[at] & 0xFFFFFFFF for at in positions), values[6], values[7]
+    return name, tuple(values[at] & 0xFFFFFFFF for at in _DESCRIPTORS[name]), values[6], values[7]
 
 
 def _call(pid: int, tid: int, fds: Collection[int]) -> Optional[BlockedCall]:
