@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Not a hook: user space runs this through BPF_PROG_TEST_RUN (raw tracepoints, kernel 5.10, commit 1b4d60ec162f) after it
+ * has unwound a box, to put the interned stack's number in its place. Under the record's lock, and only if the touch is
+ * still the one that was read, so a box can never have two owners.
+ */
+static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u64 which)
+{
+	if (which == CT_WHICH_OPENED)
+		return &record->opened;
+	if (which == CT_WHICH_EOF)
+		return &record->eof;
+	if (which == CT_WHICH_ENDING)
+		return &record->ending;
+	return &record->last;
+}
+
+static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 slot, u64 stack)
+{
+	struct ct_record *record = sockets.lookup(&key);
+	struct ct_touch *touch;
+	int done = 0;
+
+	if (!record || !ct_try_lock(record))
+		return 0;
+	touch = ct_touch_of(record, which);
+	if (touch->box == (u32)slot + 1 && touch->seq == (u32)seq) {
+		ct_free_slot(touch->box);
+		touch->box = 0;
+		touch->stack = (u32)stack;
+		done = 1;
+	}
+	ct_unlock(record);
+	return done;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who opened a socket. connect needs no hook of its own: the transition to SYN_SENT is made in the caller's call
+ * (hooks/state.h). accept is no transition, so it has one; without it the first touch stands in.
+ */
+
+static __always_inline int ct_accepted(struct sock *sk)
+{
+	u64 key = (u64)sk, now = bpf_ktime_get_ns();
+	struct ct_record *record;
+
+	if (!sk)
+		return 0;
+	record = sockets.lookup(&key);
+	if (!record) {
+		u8 state = 0;
+		if (!ct_task_in_scope())
+			return 0;
+		ct_read_kernel(&state, sizeof(state), (void *)&sk->__sk_common.skc_state);
+		record = ct_create(sk, CT_R_PASSIVE, state, now);
+		if (!record)
+			return 0;
+	}
+	record->flags |= CT_R_ACCEPTED;
+	ct_touch(record, &record->opened, CT_WHICH_OPENED, CT_OP_ACCEPT, 0, 0, now);
+	return 0;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * State transitions. Most run in softirq, where the current task is whoever was on the CPU (over loopback: the peer), so
+ * the task is looked at only for the transitions that a program's own call makes: LISTEN, SYN_SENT, FIN_WAIT1, LAST_ACK, and
+ * CLOSE while the socket lock is owned and no RST came.
+ */
+
+static __always_inline void ct_keep_transition(struct ct_record *record, int old, int new, u32 flags, u64 now)
+{
+	u32 index = record->transitions_seen < CT_TRANSITIONS ? record->transitions_seen : CT_TRANSITIONS - 1;
+	struct ct_transition *slot;
+
+	index &= CT_TRANSITIONS - 1;
+	slot = &record->transitions[index];
+	slot->ns = now;
+	slot->old_state = old;
+	slot->new_state = new;
+	slot->flags = flags;
+	slot->tid = flags & CT_TR_OWNED ? (u32)bpf_get_current_pid_tgid() : 0;
+	record->transitions_seen++;
+}
+
+#ifdef CT_SCOPE_TASKS
+static __always_inline void ct_listen(struct sock *sk, int new)
+{
+	struct ct_listener key = {.netns = ct_netns(sk)};
+	u16 port = 0;
+	u32 one = 1;
+
+	/* inet_sport is set a moment later; skc_num is right as long as the socket listens */
+	ct_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
+	key.port = port;
+	if (new != CT_LISTEN)
+		listeners.delete(&key);
+	else if (ct_task_in_scope() && ct_is_tcp(sk))
+		listeners.update(&key, &one);
+}
+
+static __always_inline int ct_listener_in_scope(struct sock *sk)
+{
+	struct ct_listener key = {.netns = ct_netns(sk), .port = ct_local_port(sk)};
+	return listeners.lookup(&key) != 0;
+}
+
+static __always_inline int ct_is_seeded(struct sock *sk)
+{
+	u64 cookie = ct_cookie(sk);
+	return cookie && seeds.lookup(&cookie);
+}
+#else
+#define ct_listener_in_scope(sk) 1
+#define ct_is_seeded(sk) 1
+#endif
+
+/* A transition of a socket that has no record: is it ours? */
+static __always_inline struct ct_record *ct_adopt_moving(struct sock *sk, int old, int new, u64 now)
+{
+	if (new == CT_SYN_SENT)
+		return ct_task_in_scope() ? ct_create(sk, CT_R_ACTIVE, old, now) : 0;
+	if (new == CT_ESTABLISHED && old == CT_SYN_RECV)
+		return ct_listener_in_scope(sk) ? ct_create(sk, CT_R_PASSIVE, old, now) : 0;
+	if (new == CT_CLOSE_WAIT || old == CT_ESTABLISHED)
+		return ct_is_seeded(sk) ? ct_create(sk, CT_R_ADOPTED, old, now) : 0;
+	return 0;
+}
+
+/* The program's own call made this transition: connect, shutdown or close. 0 if it was none of them. */
+static __always_inline u32 ct_local_op(int old, int new, u32 flags)
+{
+	if (new == CT_SYN_SENT)
+		return CT_OP_CONNECT;
+#ifndef CT_CLOSE_HOOKED
+	if (new == CT_FIN_WAIT1 || new == CT_LAST_ACK)
+		return ct_current_syscall() == CT_NR_SHUTDOWN ? CT_OP_SHUTDOWN : CT_OP_CLOSE;
+	if (new == CT_CLOSE && old != CT_SYN_SENT && (flags & CT_TR_OWNED) && !(flags & CT_TR_RESET_PEER))
+		return CT_OP_CLOSE;
+#endif
+	return 0;
+}
+
+static __always_inline void ct_local_call(struct ct_record *record, u64 key, int old, int new, u32 flags, u64 now)
+{
+	u32 op = ct_local_op(old, new, flags);
+	struct ct_touch *touch = &record->ending;
+	u16 which = CT_WHICH_ENDING;
+	u32 wanted = 0;
+
+	if (!op)
+		return;
+	if (op == CT_OP_CONNECT) {
+		touch = &record->opened;
+		which = CT_WHICH_OPENED;
+	} else if (!CT_END_STACK(ct_lingered(key, now))) {
+		wanted = CT_TOUCH_UNWANTED;
+	}
+	ct_touch(record, touch, which, op, 0, wanted, now);
+}
+
+static __always_inline void ct_suspect(struct ct_record *record, u64 key, int new, u64 now)
+{
+	struct ct_suspect suspect = {.since_ns = now, .birth_ns = record->birth_ns, .state = new};
+	struct ct_suspect *known = suspects.lookup(&key);
+
+	if (known)
+		known->state = new;
+	else if (suspects.update(&key, &suspect))
+		ct_count(CT_LOST_SUSPECTS);
+}
+
+/*
+ * Into the suspects on CLOSE_WAIT, and on a CLOSE that leaves a descriptor behind (RST, keepalive failure, the ACK of a
+ * shutdown's FIN). Out when the program closes; after shutdown alone the descriptor is still open, so it stays.
+ */
+static __always_inline void ct_follow(struct ct_record *record, struct sock *sk, u64 key, int old, int new, u32 flags, u64 now)
+{
+	if (new == CT_CLOSE_WAIT) {
+		record->fin_ns = now;
+		record->unread_at_fin = ct_unread(sk);
+		record->inode = ct_inode(sk);
+		ct_suspect(record, key, new, now);
+		return;
+	}
+	if (new == CT_CLOSE && (flags & CT_TR_OPEN_FD) && old != CT_SYN_SENT && old != CT_LISTEN &&
+	    (!(flags & CT_TR_OWNED) || (flags & CT_TR_RESET_PEER))) {
+		u64 inode = ct_inode(sk);
+		if (inode)
+			record->inode = inode;
+		ct_suspect(record, key, new, now);
+		return;
+	}
+	if (new == CT_LAST_ACK && record->ending.op == CT_OP_SHUTDOWN)
+		ct_suspect(record, key, new, now);
+}
+
+#ifdef CT_EVENTS
+static __always_inline void ct_emit(struct ct_record *record, int old, int new, u32 flags, u64 now)
+{
+	struct ct_event *event = events.ringbuf_reserve(sizeof(struct ct_event));
+	struct ct_touch *by = &record->last;
+
+	if (!event) {
+		ct_count(CT_LOST_EVENTS);
+		return;
+	}
+	event->ns = now;
+	event->in_old_ns = record->state_ns ? now - record->state_ns : 0;
+	event->sk = record->sk;
+	event->cookie = record->cookie;
+	event->netns = record->netns;
+	event->lport = record->lport;
+	event->rport = record->rport;
+	event->family = record->family;
+	event->old_state = old;
+	event->new_state = new;
+	event->flags = flags;
+	event->box = 0;
+	event->pad = 0;
+	__builtin_memcpy(event->laddr, record->laddr, sizeof(event->laddr));
+	__builtin_memcpy(event->raddr, record->raddr, sizeof(event->raddr));
+	if (record->ending.ns > by->ns)
+		by = &record->ending;
+	if (by->op == CT_OP_NONE)
+		by = &record->opened;
+	event->pid = by->pid;
+	event->tid = by->tid;
+	__builtin_memcpy(event->comm, by->comm, sizeof(event->comm));
+#ifdef CT_EVENT_STACKS
+	/* The box of the call that made the transition goes with the event, which owns it from here. */
+	if (by->ns == now) {
+		event->box = by->box;
+		by->box = 0;
+	}
+#endif
+	events.ringbuf_submit(event, 0);
+}
+#else
+#define ct_emit(record, old, new, flags, now)
+#endif
+
+static __always_inline int ct_state(struct sock *sk, int old, int new)
+{
+	u64 key = (u64)sk, now = bpf_ktime_get_ns();
+	struct ct_record *record;
+	u32 flags;
+
+#ifdef CT_SCOPE_TASKS
+	if (new == CT_LISTEN || old == CT_LISTEN)
+		ct_listen(sk, new);
+#endif
+	record = sockets.lookup(&key);
+	if (record && new == CT_SYN_SENT && record->opened.op != CT_OP_NONE) {
+		ct_retire(record, key, now); /* connect again on the same socket: another connection */
+		record = 0;
+	}
+	if (!record)
+		record = ct_adopt_moving(sk, old, new, now);
+	if (!record)
+		return 0;
+	if (new == CT_ESTABLISHED || !record->lport) {
+		ct_read_tuple(sk, record);
+		record->cookie = ct_cookie(sk);
+		if (!ct_tuple_in_scope(record)) {
+			ct_free_boxes(record);
+			ct_forget(key);
+			return 0;
+		}
+	}
+	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
+	ct_local_call(record, key, old, new, flags, now);
+	ct_keep_transition(record, old, new, flags, now);
+	ct_follow(record, sk, key, old, new, flags, now);
+	ct_emit(record, old, new, flags, now);
+	record->state = new;
+	record->state_ns = now;
+	return 0;
+}
+
+#ifdef CT_STATE_ELSEWHERE
+/* Beside tcp_set_state, the tracepoint tells only what does not pass through that function. */
+static __always_inline int ct_state_rest(struct sock *sk, int old, int new)
+{
+	if (new == CT_LISTEN || new == CT_SYN_RECV)
+		return ct_state(sk, old, new);
+	return 0;
+}
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* receive and send: the last touch of every socket, and the one that read EOF. Caller's context. */
+
+#define CT_MSG_PEEK 2
+
+/* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over from elsewhere. */
+static __always_inline struct ct_record *ct_adopt_used(struct sock *sk, u64 now)
+{
+	struct ct_record *record;
+	u8 state = 0;
+
+	ct_read_kernel(&state, sizeof(state), (void *)&sk->__sk_common.skc_state);
+	if (state == CT_CLOSE || state == CT_LISTEN)
+		return 0;
+	record = ct_create(sk, CT_R_ADOPTED, state, now);
+	/* Its FIN came before our time; user space knows from sock_diag how long ago at least. */
+	if (record && state == CT_CLOSE_WAIT)
+		ct_suspect(record, record->sk, state, now);
+	return record;
+}
+
+static __always_inline void ct_progress(struct ct_record *record, u32 op, s32 ret, u32 flags, u64 now)
+{
+	if (op == CT_OP_RECV) {
+		__sync_fetch_and_add(&record->rx_calls, 1);
+		if (ret > 0 && !(flags & CT_TOUCH_PEEK)) {
+			__sync_fetch_and_add(&record->rx_bytes, ret);
+			record->last_rx_ns = now;
+		}
+	} else {
+		__sync_fetch_and_add(&record->tx_calls, 1);
+		if (ret > 0) {
+			__sync_fetch_and_add(&record->tx_bytes, ret);
+			record->last_tx_ns = now;
+		}
+	}
+}
+
+static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
+{
+	u64 key = (u64)sk, now;
+	struct ct_record *record = sockets.lookup(&key);
+
+	if (!record && !ct_task_in_scope())
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (!record)
+		record = ct_adopt_used(sk, now);
+	if (!record)
+		return 0;
+	ct_progress(record, op, ret, flags, now);
+	if (op == CT_OP_RECV && ret == 0 && record->state == CT_CLOSE_WAIT) {
+		__sync_fetch_and_add(&record->eof_reads, 1);
+		ct_touch(record, &record->eof, CT_WHICH_EOF, op, ret, flags, now);
+		return 0;
+	}
+#ifndef CT_ACCEPT_HOOKED
+	if (record->opened.op == CT_OP_NONE && (record->flags & CT_R_PASSIVE)) {
+		record->flags |= CT_R_OPENED_LATE | CT_R_ACCEPTED;
+		ct_touch(record, &record->opened, CT_WHICH_OPENED, op, ret, flags, now);
+	}
+#endif
+	ct_touch(record, &record->last, CT_WHICH_LAST, op, ret, flags, now);
+	return 0;
+}
+
+static __always_inline int ct_recv(struct sock *sk, s32 ret, int flags)
+{
+	return ct_io(sk, CT_OP_RECV, ret, flags & CT_MSG_PEEK ? CT_TOUCH_PEEK : 0);
+}
+
+static __always_inline int ct_send(struct sock *sk, s32 ret)
+{
+	return ct_io(sk, CT_OP_SEND, ret, 0);
+}
+
+#ifdef CT_KPROBE_CALLS
+/* kprobe: remember the socket until the kretprobe tells the result. An entry that is still there means a missed return. */
+static __always_inline int ct_call_enter(struct socket *socket, u32 op, u32 flags)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct sock *sk = 0;
+	struct ct_call call = {.op = op, .flags = flags};
+
+	ct_read_kernel(&sk, sizeof(sk), &socket->sk);
+	call.sk = (u64)sk;
+	if (!sockets.lookup(&call.sk) && !ct_task_in_scope())
+		return 0;
+	if (calls.lookup(&thread))
+		ct_count(CT_LOST_RETURNS);
+	calls.update(&thread, &call);
+	return 0;
+}
+
+static __always_inline int ct_call_return(u32 op, s32 ret)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct ct_call *call = calls.lookup(&thread);
+	u64 sk;
+	u32 flags;
+
+	if (!call || call->op != op)
+		return 0;
+	sk = call->sk;
+	flags = call->flags;
+	calls.delete(&thread);
+	return ct_io((struct sock *)sk, op, ret, flags);
+}
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Every map, with who writes and who reads it. Sizes come from the memory budget (tracer/kernel/source.py). */
+
+struct ct_listener {
+	u32 netns;
+	u32 port;
+};
+
+/* Inserted: connect, passive ESTABLISHED, first touch (hooks/state.h, sock.h). Deleted: hooks/destroy.h. Read: suspects only. */
+BPF_TABLE("hash", u64, struct ct_record, sockets, CT_MAX_RECORDS);
+
+/* Never written: the zeroes that a new record starts from, too large for the BPF stack. */
+BPF_ARRAY(blank, struct ct_record, 1);
+
+/* Inserted: on CLOSE_WAIT, or on CLOSE with a descriptor open. Deleted: when the program lets go. Read: every interval. */
+BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_MAX_RECORDS);
+
+/* The pool of black boxes, mapped into user space, and its free slots: last in, first out, so that the used ones lie together. */
+BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_MAX_BOXES, 1024 /* BPF_F_MMAPABLE */);
+BPF_STACK(free_boxes, u32, CT_MAX_BOXES);
+
+/* Losses and totals, indexed by enum ct_counter. */
+BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);
+
+#ifdef CT_SCOPE_TASKS
+/* Listening ports of tasks in scope: their children belong to them before any accept. Seeded by user space too. */
+BPF_TABLE("hash", struct ct_listener, u32, listeners, 4096);
+/* Cookies of sockets in scope that are older than the trace, from sock_diag. */
+BPF_TABLE("hash", u64, u32, seeds, CT_MAX_RECORDS);
+#endif
+
+#ifdef CT_SCOPE_FORKS
+/* Thread groups in scope: seeded with the first, grown at fork, shrunk at exit. */
+BPF_TABLE("hash", u32, u32, scope_pids, 16384);
+#endif
+
+#ifdef CT_KPROBE_CALLS
+/* Calls between kprobe and kretprobe, by thread. */
+struct ct_call {
+	u64 sk;
+	u32 op;
+	u32 flags;
+};
+BPF_TABLE("lru_hash", u64, struct ct_call, calls, 65536);
+#endif
+
+/* Records that ended after lingering (or all, for `timeline`), with the boxes that they own. */
+BPF_RINGBUF_OUTPUT(endings, CT_RING_PAGES);
+
+#ifdef CT_EVENTS
+/* Transitions, for `tail`. */
+BPF_RINGBUF_OUTPUT(events, CT_RING_PAGES);
+#endif
+
+static __always_inline void ct_count(u32 index)
+{
+	u64 *value = counters.lookup(&index);
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The one wire layout: what the kernel side writes and tracer/flight/layout.py reads.
+ * A test compares the two, field by field. Times are CLOCK_MONOTONIC nanoseconds (bpf_ktime_get_ns).
+ */
+#ifndef CT_RECORD_H
+#define CT_RECORD_H
+
+#define CT_TRANSITIONS 8
+#define CT_PAGE 4096
+#define CT_REGISTERS 21
+
+/*
+ * The helpers by names of our own: at the sight of bpf_probe_read_user bcc looks through /proc/kallsyms for it, which doubles
+ * the time to compile. Both are in every kernel since 5.5.
+ */
+static long (*ct_read_user)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static long (*ct_read_kernel)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
+
+enum ct_op {
+	CT_OP_NONE = 0,
+	CT_OP_CONNECT = 1,
+	CT_OP_ACCEPT = 2,
+	CT_OP_RECV = 3,
+	CT_OP_SEND = 4,
+	CT_OP_SHUTDOWN = 5,
+	CT_OP_CLOSE = 6,
+};
+
+/* ct_touch.flags */
+#define CT_TOUCH_PEEK 1u      /* MSG_PEEK: looked, took nothing */
+#define CT_TOUCH_KERNEL 2u    /* a kernel thread or io worker: there is no user stack */
+#define CT_TOUCH_EXITING 4u   /* the task was exiting: its memory is gone */
+#define CT_TOUCH_COMPAT 8u    /* a 32-bit task */
+#define CT_TOUCH_NO_BOX 16u   /* the stack memory was spent */
+#define CT_TOUCH_UNWANTED 32u /* no stack was asked for at this touch */
+
+/* One call on the socket. box is a slot of the box pool + 1; once drained it is 0 and stack names the interned stack. */
+struct ct_touch {
+	u64 ns;
+	s32 ret;
+	u32 pid;
+	u32 tid;
+	s32 syscall;
+	char comm[16];
+	u16 op;
+	u16 flags;
+	u32 box;
+	u32 stack;
+	u32 seq;
+};
+
+/* ct_transition.flags: the raw facts from which tracer/model/origin.py tells who caused it */
+#define CT_TR_OWNED 1u	     /* sk_lock.owned: some process is inside a call on the socket */
+#define CT_TR_RESET_PEER 2u  /* tcp_receive_reset came before */
+#define CT_TR_RESET_LOCAL 4u /* tcp_send_reset came before */
+#define CT_TR_OPEN_FD 8u     /* sk_socket was set: a descriptor still refers to it */
+
+struct ct_transition {
+	u64 ns;
+	u8 old_state;
+	u8 new_state;
+	u16 flags;
+	u32 tid;
+};
+
+/* ct_record.flags */
+#define CT_R_PASSIVE 1u	 /* its life began as a connection request to a listener */
+#define CT_R_ACTIVE 2u	 /* its life began with connect */
+#define CT_R_ADOPTED 4u	 /* first seen in mid life: older than the trace, or opened out of scope */
+#define CT_R_ACCEPTED 8u /* accept returned it */
+#define CT_R_OPENED_LATE 16u
+
+/* The flight record of one socket, overwritten in place. */
+struct ct_record {
+	u64 sk;
+	u64 birth_ns;
+	u64 cookie;
+	u64 inode;
+	u8 laddr[16];
+	u8 raddr[16];
+	u32 netns;
+	u16 lport;
+	u16 rport;
+	u16 family;
+	u8 state;
+	u8 flags;
+	u32 busy; /* trylock of the four touches and their boxes: who finds it taken skips, and counts */
+	u32 missed;
+	u32 eof_reads;
+	u32 unread_at_fin;
+	u32 rx_calls;
+	u32 tx_calls;
+	u64 rx_bytes;
+	u64 tx_bytes;
+	u64 last_rx_ns;
+	u64 last_tx_ns;
+	u64 fin_ns;
+	u64 reset_ns;
+	u32 reset_flags;
+	u32 transitions_seen;
+	u64 state_ns;
+	struct ct_touch opened;
+	struct ct_touch last;
+	struct ct_touch eof;
+	struct ct_touch ending; /* the shutdown or close that the program made */
+	struct ct_transition transitions[CT_TRANSITIONS];
+};
+
+/* What Python reads every interval: nothing but this for a socket that is not yet over the threshold. */
+struct ct_suspect {
+	u64 since_ns;
+	u64 birth_ns;
+	u32 state;
+	u32 pad;
+};
+
+/*
+ * User registers and stack at one touch. seq is odd while it is being written. The bytes of the stack lie at their own
+ * page offset: address a is at stack[(a - (sp & ~4095)) mod CT_STACK_BYTES], so that each page is one aligned copy
+ * and the last part of the last page fills the gap before the first.
+ */
+struct ct_box {
+	u32 seq;
+	u32 length;
+	u64 sk;
+	u64 birth_ns;
+	u64 ns;
+	u32 pid;
+	u32 tid;
+	u32 touch_seq;
+	u16 which;
+	u16 pad;
+	u64 registers[CT_REGISTERS];
+	u8 stack[CT_BOX_STACK];
+};
+
+/* which touch of the record a box belongs to */
+enum ct_which {
+	CT_WHICH_OPENED = 1,
+	CT_WHICH_LAST = 2,
+	CT_WHICH_EOF = 3,
+	CT_WHICH_ENDING = 4,
+	CT_WHICH_EVENT = 5, /* in flight to user space with a ct_event, which then owns it */
+};
+
+/* A transition for `tail`. */
+struct ct_event {
+	u64 ns;
+	u64 in_old_ns; /* 0 if not known */
+	u64 sk;
+	u64 cookie;
+	u8 laddr[16];
+	u8 raddr[16];
+	u32 netns;
+	u16 lport;
+	u16 rport;
+	u16 family;
+	u8 old_state;
+	u8 new_state;
+	u32 flags;
+	u32 pid; /* the recorded owner, 0 if unknown */
+	u32 tid;
+	char comm[16];
+	u32 box;
+	u32 pad;
+};
+
+/* Indices of the counters map. */
+enum ct_counter {
+	CT_N_CREATED = 0,
+	CT_N_DESTROYED = 1,
+	CT_LOST_RECORDS = 2,
+	CT_LOST_BOXES = 3,
+	CT_LOST_EVENTS = 4,
+	CT_LOST_CONTENDED = 5,
+	CT_LOST_RETURNS = 6,
+	CT_LOST_SUSPECTS = 7,
+	CT_COUNTERS = 8,
+};
+
+#endif

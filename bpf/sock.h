@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Reading struct sock, and bringing a socket into the recorder. */
+
+#define CT_AF_INET 2
+#define CT_AF_INET6 10
+#define CT_IPPROTO_TCP 6
+
+struct ct_tuple {
+	u8 laddr[16];
+	u8 raddr[16];
+	u32 netns;
+	u16 lport;
+	u16 rport;
+	u16 family;
+};
+
+static __always_inline u32 ct_netns(struct sock *sk)
+{
+	struct net *net = 0;
+	u32 inum = 0;
+
+	ct_read_kernel(&net, sizeof(net), &sk->__sk_common.skc_net.net);
+	ct_read_kernel(&inum, sizeof(inum), &net->ns.inum);
+	return inum;
+}
+
+static __always_inline u64 ct_cookie(struct sock *sk)
+{
+	u64 cookie = 0;
+	ct_read_kernel(&cookie, sizeof(cookie), &sk->__sk_common.skc_cookie);
+	return cookie;
+}
+
+static __always_inline int ct_is_tcp(struct sock *sk)
+{
+	u16 family = 0, protocol = 0;
+
+	ct_read_kernel(&family, sizeof(family), &sk->__sk_common.skc_family);
+	if (family != CT_AF_INET && family != CT_AF_INET6)
+		return 0;
+	ct_read_kernel(&protocol, sizeof(protocol), &sk->sk_protocol);
+	return protocol == CT_IPPROTO_TCP;
+}
+
+static __always_inline u16 ct_local_port(struct sock *sk)
+{
+	u16 port = 0;
+	/* inet_sport, not skc_num: the latter is 0 again by the time of the transition to CLOSE */
+	ct_read_kernel(&port, sizeof(port), &((struct inet_sock *)sk)->inet_sport);
+	return bpf_ntohs(port);
+}
+
+static __always_inline void ct_read_tuple(struct sock *sk, struct ct_record *record)
+{
+	u16 port = 0;
+
+	ct_read_kernel(&record->family, sizeof(record->family), &sk->__sk_common.skc_family);
+	if (record->family == CT_AF_INET) {
+		ct_read_kernel(record->laddr, 4, &sk->__sk_common.skc_rcv_saddr);
+		ct_read_kernel(record->raddr, 4, &sk->__sk_common.skc_daddr);
+	} else {
+		ct_read_kernel(record->laddr, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		ct_read_kernel(record->raddr, 16, &sk->__sk_common.skc_v6_daddr);
+	}
+	ct_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_dport);
+	record->rport = bpf_ntohs(port);
+	port = ct_local_port(sk);
+	if (port)
+		record->lport = port;
+	record->netns = ct_netns(sk);
+}
+
+/* Inode of the descriptor's file, 0 while nothing holds one (accept queue, orphan). */
+static __always_inline u64 ct_inode(struct sock *sk)
+{
+	struct socket *socket = 0;
+	struct file *file = 0;
+	struct inode *inode = 0;
+	u64 number = 0;
+
+	ct_read_kernel(&socket, sizeof(socket), &sk->sk_socket);
+	if (!socket)
+		return 0;
+	ct_read_kernel(&file, sizeof(file), &socket->file);
+	if (!file)
+		return 0;
+	ct_read_kernel(&inode, sizeof(inode), &file->f_inode);
+	ct_read_kernel(&number, sizeof(number), &inode->i_ino);
+	return number;
+}
+
+static __always_inline int ct_has_descriptor(struct sock *sk)
+{
+	struct socket *socket = 0;
+	ct_read_kernel(&socket, sizeof(socket), &sk->sk_socket);
+	return socket != 0;
+}
+
+static __always_inline int ct_owned(struct sock *sk)
+{
+	int owned = 0;
+	ct_read_kernel(&owned, sizeof(owned), &sk->sk_lock.owned);
+	return owned;
+}
+
+/* Bytes received and not read when FIN came: rcv_nxt already counts the FIN itself. */
+static __always_inline u32 ct_unread(struct sock *sk)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u32 next = 0, copied = 0;
+
+	ct_read_kernel(&next, sizeof(next), &tp->rcv_nxt);
+	ct_read_kernel(&copied, sizeof(copied), &tp->copied_seq);
+	return next - copied > 1 ? next - copied - 1 : 0;
+}
+
+/* Does the connection itself match the filters? An unset local port (connect in progress) is judged later. */
+static __always_inline int ct_tuple_in_scope(struct ct_record *record)
+{
+#ifdef CT_LOCAL_PORTS
+	if (record->lport && !(CT_LOCAL_PORTS(record->lport)))
+		return 0;
+#endif
+#ifdef CT_REMOTE_PORTS
+	if (!(CT_REMOTE_PORTS(record->rport)))
+		return 0;
+#endif
+#ifdef CT_NETNS
+	if (!(CT_NETNS(record->netns)))
+		return 0;
+#endif
+#ifdef CT_REMOTES
+	u32 a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+	u32 *words = (u32 *)record->raddr;
+	if (record->family == CT_AF_INET) { /* as v4-mapped, so that one form of filter serves both */
+		a2 = bpf_htonl(0xffff);
+		a3 = words[0];
+	} else {
+		a0 = words[0];
+		a1 = words[1];
+		a2 = words[2];
+		a3 = words[3];
+	}
+	if (!(CT_REMOTES(a0, a1, a2, a3)))
+		return 0;
+#endif
+	return 1;
+}
+
+static __always_inline void ct_forget(u64 key)
+{
+	sockets.delete(&key);
+	ct_count(CT_N_DESTROYED);
+}
+
+/* A new record for a socket that is in scope by its task or listener; 0 if its tuple is not, or the map is full. */
+static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u8 state, u64 now)
+{
+	u64 key = (u64)sk;
+	u32 zero = 0;
+	struct ct_record *empty = blank.lookup(&zero), *record;
+
+	if (!empty || !ct_is_tcp(sk))
+		return 0;
+	if (sockets.insert(&key, empty)) {
+		record = sockets.lookup(&key); /* another thread's, made in this instant */
+		if (!record)
+			ct_count(CT_LOST_RECORDS);
+		return record;
+	}
+	record = sockets.lookup(&key);
+	if (!record)
+		return 0;
+	ct_count(CT_N_CREATED);
+	record->sk = key;
+	record->birth_ns = now;
+	record->state = state;
+	record->state_ns = flags & CT_R_ADOPTED ? 0 : now;
+	record->flags = flags;
+	record->cookie = ct_cookie(sk);
+	ct_read_tuple(sk, record);
+	if (ct_tuple_in_scope(record))
+		return record;
+	ct_forget(key);
+	return 0;
+}

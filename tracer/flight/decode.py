@@ -1,0 +1,171 @@
+"""From a flight record to a Connection. Pure but for the stacks, which the caller resolves."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+from tracer.flight import layout
+from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
+from tracer.model.event import TransitionEvent
+from tracer.model.frame import Stack
+from tracer.model.origin import origin
+from tracer.model.states import Op, Origin, TcpState
+
+AF_INET = 2
+
+Resolver = Callable[[Any, Any, str], tuple[Optional[Stack], Optional[str]]]
+"""(record, touch, which) -> the touch's stack, or None and the reason."""
+
+_NO_STACK = (
+    (layout.TOUCH_KERNEL, "touched by a kernel worker: there is no user stack"),
+    (layout.TOUCH_EXITING, "the process was exiting: its memory was gone already"),
+    (layout.TOUCH_COMPAT, "32-bit processes are not unwound"),
+    (layout.TOUCH_NO_BOX, "the stack memory was spent (see --memory)"),
+    (layout.TOUCH_UNWANTED, "no stack was kept of this call"),
+)
+
+
+def no_stack_reason(flags: int) -> Optional[str]:
+    """Why the kernel side kept no stack of a touch with these flags; None if it did."""
+    return next((reason for flag, reason in _NO_STACK if flags & flag), None)
+
+
+def endpoint(family: int, address: Sequence[int], port: int) -> Endpoint:
+    """An address as bytes of the record; v4-mapped IPv6 (RFC 4291, 2.5.5.2), which Java uses always, becomes IPv4."""
+    if family == AF_INET:
+        return Endpoint(str(ipaddress.IPv4Address(bytes(address[:4]))), port)
+    v6 = ipaddress.IPv6Address(bytes(address))
+    return Endpoint(str(v6.ipv4_mapped or v6), port)
+
+
+def state(number: int) -> TcpState:
+    """A state by its number; an unknown one counts as CLOSE, which no kernel has produced yet."""
+    try:
+        return TcpState(number)
+    except ValueError:
+        return TcpState.CLOSE
+
+
+def _text(comm: bytes) -> str:
+    return comm.decode(errors="replace")
+
+
+def transition_origin(old: TcpState, new: TcpState, flags: int) -> Origin:
+    """The origin from the facts that the kernel side keeps with a transition (CT_TR_*)."""
+    reset = None
+    if flags & layout.TR_RESET_LOCAL:
+        reset = Origin.LOCAL
+    if flags & layout.TR_RESET_PEER:
+        reset = Origin.PEER
+    owned, closing = bool(flags & layout.TR_OWNED), not flags & layout.TR_OPEN_FD
+    return origin(old, new, owned=owned, reset_seen=reset, closing=closing)
+
+
+def _touch(record: layout.Record, which: str, resolve: Resolver) -> Optional[Touch]:
+    raw = getattr(record, which)
+    if raw.op == 0 or raw.ns == 0:
+        return None
+    stack, note = resolve(record, raw, which)
+    return Touch(
+        op=Op(raw.op),
+        ns=raw.ns,
+        actor=Actor(raw.pid, raw.tid, _text(raw.comm)),
+        ret=raw.ret if raw.op in (Op.RECV, Op.SEND) else None,
+        syscall=raw.syscall,
+        peek=bool(raw.flags & layout.TOUCH_PEEK),
+        stack=stack,
+        stack_note=note if stack is None else None,
+    )
+
+
+def _actor_of(tid: int, touches: Sequence[Optional[Touch]]) -> Optional[Actor]:
+    return next((touch.actor for touch in touches if touch is not None and touch.actor.tid == tid), None)
+
+
+def _transitions(record: layout.Record, touches: Sequence[Optional[Touch]]) -> tuple[Transition, ...]:
+    kept = []
+    for raw in record.transitions[: min(record.transitions_seen, layout.TRANSITIONS)]:
+        old, new = state(raw.old_state), state(raw.new_state)
+        who = transition_origin(old, new, raw.flags)
+        actor = _actor_of(raw.tid, touches) if who is Origin.LOCAL and raw.tid else None
+        kept.append(Transition(raw.ns, old, new, who, actor))
+    return tuple(sorted(kept, key=lambda transition: transition.ns))
+
+
+def _latest(*touches: Optional[Touch]) -> Optional[Touch]:
+    known = [touch for touch in touches if touch is not None]
+    return max(known, key=lambda touch: touch.ns) if known else None
+
+
+def _reset(record: layout.Record) -> tuple[Optional[int], Optional[Origin]]:
+    if not record.reset_ns:
+        return None, None
+    return record.reset_ns, Origin.PEER if record.reset_flags & layout.TR_RESET_PEER else Origin.LOCAL
+
+
+def decode(record: layout.Record, resolve: Resolver, seen_ns: int) -> Connection:
+    """All that the record alone knows; sock_diag and /proc are joined to it later (session/join.py)."""
+    opened, last, eof, ending = (_touch(record, which, resolve) for which in layout.WHICH)
+    reset_ns, reset_by = _reset(record)
+    passive: Optional[bool] = None
+    if record.flags & (layout.R_PASSIVE | layout.R_ACTIVE):
+        passive = bool(record.flags & layout.R_PASSIVE)
+    accepted: Optional[bool] = None
+    if passive:
+        accepted = bool(record.flags & layout.R_ACCEPTED) or record.inode != 0
+    return Connection(
+        sk=record.sk,
+        birth_ns=record.birth_ns,
+        local=endpoint(record.family, record.laddr, record.lport),
+        remote=endpoint(record.family, record.raddr, record.rport),
+        state=state(record.state),
+        seen_ns=seen_ns,
+        netns=record.netns,
+        cookie=record.cookie,
+        inode=record.inode,
+        preexisting=bool(record.flags & layout.R_ADOPTED),
+        passive=passive,
+        accepted=accepted,
+        transitions=_transitions(record, (opened, last, eof, ending)),
+        transitions_dropped=max(0, record.transitions_seen - layout.TRANSITIONS),
+        opened=opened,
+        opened_late=bool(record.flags & layout.R_OPENED_LATE),
+        last=_latest(last, eof),
+        eof=eof,
+        eof_reads=record.eof_reads,
+        shutdown=ending if ending is not None and ending.op is Op.SHUTDOWN else None,
+        closed=ending if ending is not None and ending.op is Op.CLOSE else None,
+        fin_ns=record.fin_ns or None,
+        reset_ns=reset_ns,
+        reset_by=reset_by,
+        rx_bytes=record.rx_bytes,
+        tx_bytes=record.tx_bytes,
+        rx_calls=record.rx_calls,
+        tx_calls=record.tx_calls,
+        last_rx_ns=record.last_rx_ns or None,
+        last_tx_ns=record.last_tx_ns or None,
+        rx_queue_at_fin=record.unread_at_fin if record.fin_ns else None,
+        missed_touches=record.missed,
+    )
+
+
+def decode_event(event: layout.Event, clock_offset_ns: int, stack: Optional[Stack]) -> TransitionEvent:
+    """A transition for `tail`."""
+    old, new = state(event.old_state), state(event.new_state)
+    return TransitionEvent(
+        wall_ns=event.ns + clock_offset_ns,
+        pid=event.pid or None,
+        comm=_text(event.comm),
+        local=endpoint(event.family, event.laddr, event.lport),
+        remote=endpoint(event.family, event.raddr, event.rport),
+        old=old,
+        new=new,
+        in_old_ns=event.in_old_ns or None,
+        origin=transition_origin(old, new, event.flags),
+        stack=stack,
+        netns=event.netns,
+        cookie=event.cookie,
+        sk=event.sk,
+    )

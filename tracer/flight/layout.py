@@ -1,0 +1,145 @@
+"""The mirror of bpf/record.h. A test compares the two with a C compiler."""
+
+from __future__ import annotations
+
+import ctypes as ct
+
+TRANSITIONS = 8
+
+TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWANTED = 1, 2, 4, 8, 16, 32
+TR_OWNED, TR_RESET_PEER, TR_RESET_LOCAL, TR_OPEN_FD = 1, 2, 4, 8
+R_PASSIVE, R_ACTIVE, R_ADOPTED, R_ACCEPTED, R_OPENED_LATE = 1, 2, 4, 8, 16
+WHICH = {"opened": 1, "last": 2, "eof": 3, "ending": 4}
+COUNTERS = (
+    "created",
+    "destroyed",
+    "lost_records",
+    "lost_boxes",
+    "lost_events",
+    "lost_contended",
+    "lost_returns",
+    "lost_suspects",
+)
+
+
+class Touch(ct.LittleEndianStructure):
+    """struct ct_touch"""
+
+    _fields_ = [
+        ("ns", ct.c_uint64),
+        ("ret", ct.c_int32),
+        ("pid", ct.c_uint32),
+        ("tid", ct.c_uint32),
+        ("syscall", ct.c_int32),
+        ("comm", ct.c_char * 16),
+        ("op", ct.c_uint16),
+        ("flags", ct.c_uint16),
+        ("box", ct.c_uint32),
+        ("stack", ct.c_uint32),
+        ("seq", ct.c_uint32),
+    ]
+
+
+class Transition(ct.LittleEndianStructure):
+    """struct ct_transition"""
+
+    _fields_ = [
+        ("ns", ct.c_uint64),
+        ("old_state", ct.c_uint8),
+        ("new_state", ct.c_uint8),
+        ("flags", ct.c_uint16),
+        ("tid", ct.c_uint32),
+    ]
+
+
+class Record(ct.LittleEndianStructure):
+    """struct ct_record"""
+
+    _fields_ = [
+        ("sk", ct.c_uint64),
+        ("birth_ns", ct.c_uint64),
+        ("cookie", ct.c_uint64),
+        ("inode", ct.c_uint64),
+        ("laddr", ct.c_uint8 * 16),
+        ("raddr", ct.c_uint8 * 16),
+        ("netns", ct.c_uint32),
+        ("lport", ct.c_uint16),
+        ("rport", ct.c_uint16),
+        ("family", ct.c_uint16),
+        ("state", ct.c_uint8),
+        ("flags", ct.c_uint8),
+        ("busy", ct.c_uint32),
+        ("missed", ct.c_uint32),
+        ("eof_reads", ct.c_uint32),
+        ("unread_at_fin", ct.c_uint32),
+        ("rx_calls", ct.c_uint32),
+        ("tx_calls", ct.c_uint32),
+        ("rx_bytes", ct.c_uint64),
+        ("tx_bytes", ct.c_uint64),
+        ("last_rx_ns", ct.c_uint64),
+        ("last_tx_ns", ct.c_uint64),
+        ("fin_ns", ct.c_uint64),
+        ("reset_ns", ct.c_uint64),
+        ("reset_flags", ct.c_uint32),
+        ("transitions_seen", ct.c_uint32),
+        ("state_ns", ct.c_uint64),
+        ("opened", Touch),
+        ("last", Touch),
+        ("eof", Touch),
+        ("ending", Touch),
+        ("transitions", Transition * TRANSITIONS),
+    ]
+
+
+class Suspect(ct.LittleEndianStructure):
+    """struct ct_suspect"""
+
+    _fields_ = [
+        ("since_ns", ct.c_uint64),
+        ("birth_ns", ct.c_uint64),
+        ("state", ct.c_uint32),
+        ("pad", ct.c_uint32),
+    ]
+
+
+class BoxHeader(ct.LittleEndianStructure):
+    """struct ct_box up to its stack"""
+
+    _fields_ = [
+        ("seq", ct.c_uint32),
+        ("length", ct.c_uint32),
+        ("sk", ct.c_uint64),
+        ("birth_ns", ct.c_uint64),
+        ("ns", ct.c_uint64),
+        ("pid", ct.c_uint32),
+        ("tid", ct.c_uint32),
+        ("touch_seq", ct.c_uint32),
+        ("which", ct.c_uint16),
+        ("pad", ct.c_uint16),
+        ("registers", ct.c_uint64 * 21),
+    ]
+
+
+class Event(ct.LittleEndianStructure):
+    """struct ct_event"""
+
+    _fields_ = [
+        ("ns", ct.c_uint64),
+        ("in_old_ns", ct.c_uint64),
+        ("sk", ct.c_uint64),
+        ("cookie", ct.c_uint64),
+        ("laddr", ct.c_uint8 * 16),
+        ("raddr", ct.c_uint8 * 16),
+        ("netns", ct.c_uint32),
+        ("lport", ct.c_uint16),
+        ("rport", ct.c_uint16),
+        ("family", ct.c_uint16),
+        ("old_state", ct.c_uint8),
+        ("new_state", ct.c_uint8),
+        ("flags", ct.c_uint32),
+        ("pid", ct.c_uint32),
+        ("tid", ct.c_uint32),
+        ("comm", ct.c_char * 16),
+        ("box", ct.c_uint32),
+        ("pad", ct.c_uint32),
+    ]

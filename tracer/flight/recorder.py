@@ -1,0 +1,195 @@
+"""The recorder as Python sees it: records, suspects, black boxes, endings, counters."""
+
+from __future__ import annotations
+
+import ctypes as ct
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.flight import layout
+from tracer.kernel import syscalls
+from tracer.kernel.arch import PT_REGS_OF_DWARF
+from tracer.kernel.maps import BoxPool, possible_cpus
+from tracer.kernel.plan import Plan
+from tracer.kernel.program import Program
+from tracer.kernel.source import PAGE, Sizes
+from tracer.model.connection import Losses
+from tracer.model.frame import BlackBox
+
+_HEADER = ct.sizeof(layout.BoxHeader)
+_U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class SuspectEntry:
+    """One line of the suspects map: a socket (address, birth) in ``state`` that became suspect at ``since_ns``."""
+
+    sk: int
+    birth_ns: int
+    since_ns: int
+    state: int
+
+
+@dataclass(frozen=True)
+class SlotHeader:
+    """Whose touch lies in a slot of the box pool; ``version`` changes with every writing."""
+
+    slot: int
+    version: int
+    sk: int
+    birth_ns: int
+    ns: int
+    touch_seq: int
+    which: int
+
+
+class Recorder:
+    """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
+
+    def __init__(self, program: Program, sizes: Sizes, *, by_task: bool, forks: bool) -> None:
+        self._program, self._sizes = program, sizes
+        self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
+        self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
+        self._cpus = possible_cpus()
+        self._counters = program.map("counters", 4, 8 * self._cpus)
+        free = program.map("free_boxes", 0, 4)
+        stack_field = max(sizes.stack_bytes, 2 * PAGE)
+        boxes = program.map("boxes", 4, _HEADER + stack_field)
+        self._pool = BoxPool(boxes.descriptor, free, sizes.boxes, _HEADER + stack_field)
+        self._listeners = program.map("listeners", 8, 4) if by_task else None
+        self._seeds = program.map("seeds", 8, 4) if by_task else None
+        self._pids = program.map("scope_pids", 4, 4) if forks else None
+        self._drain = program.load_runnable("run_drain")
+        self._endings: list[layout.Record] = []
+        program.open_ring("endings", self._keep_ending)
+        self._pool.fill()
+
+    def start(self, plan: Plan) -> None:
+        """Attach. From here on sockets are recorded."""
+        self._program.attach(plan)
+
+    def add_pid(self, pid: int) -> None:
+        """Bring a thread group into scope (only where forks are followed)."""
+        if self._pids is not None:
+            self._pids.update(_U32.pack(pid), _U32.pack(1))
+
+    def add_listener(self, netns: int, port: int) -> None:
+        """Children of this listening port are in scope."""
+        if self._listeners is not None:
+            self._listeners.update(struct.pack("<II", netns, port), _U32.pack(1))
+
+    def add_seed(self, cookie: int) -> None:
+        """The socket with this cookie, older than the trace, is in scope."""
+        if self._seeds is not None:
+            self._seeds.update(_U64.pack(cookie), _U32.pack(1))
+
+    def suspects(self) -> list[SuspectEntry]:
+        """All sockets in CLOSE_WAIT, or dead with a descriptor still open."""
+        entries = []
+        for key, value in self._suspects.items():
+            entry = layout.Suspect.from_buffer_copy(value)
+            entries.append(SuspectEntry(_U64.unpack(key)[0], entry.birth_ns, entry.since_ns, entry.state))
+        return entries
+
+    def record(self, sk: int) -> Optional[layout.Record]:
+        """A flight record that no thread was changing while it was copied; None if the socket is gone."""
+        key = _U64.pack(sk)
+        data = self._sockets.lookup(key)
+        for _ in range(16):
+            again = self._sockets.lookup(key) if data is not None else None
+            if again is None:
+                return None
+            if again == data:
+                break
+            data = again
+        return layout.Record.from_buffer_copy(again)
+
+    def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
+        """The content of a slot (0-based), None if it could not be read whole."""
+        data = self._pool.read(slot)
+        if data is None:
+            return None
+        header = layout.BoxHeader.from_buffer_copy(data)
+        registers = tuple(header.registers[index] for index in PT_REGS_OF_DWARF)
+        gap = registers[7] % PAGE
+        stack = data[_HEADER : _HEADER + self._sizes.stack_bytes]
+        stack = (stack[gap:] + stack[:gap])[: header.length]
+        cut = header.length == self._sizes.stack_bytes
+        return header, BlackBox(header.pid, header.tid, registers, stack, cut)
+
+    def slots(self) -> list[SlotHeader]:
+        """The slots that have been used, in pool order."""
+        found, idle = [], 0
+        for slot, data in self._pool.headers(_HEADER):
+            seq, _, sk, birth, ns, _, _, touch_seq, which = struct.unpack_from("<IIQQQIIIH", data)
+            if seq:
+                found.append(SlotHeader(slot, seq, sk, birth, ns, touch_seq, which))
+                idle = 0
+            else:
+                # free slots are given out last in, first out: a long untouched run is the end of the used part
+                idle += 1
+                if idle > 1024:
+                    break
+        return found
+
+    def replace_box(self, sk: int, which: int, touch_seq: int, slot: int, stack: int) -> bool:
+        """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
+        try:
+            return syscalls.run_raw_tracepoint(self._drain, (sk, which, touch_seq, slot, stack)) == 1
+        except OSError:
+            return False
+
+    def give_back(self, slot: int) -> None:
+        """Free a slot that came with an ending or an event."""
+        self._pool.give_back(slot)
+
+    def _keep_ending(self, address: int, size: int) -> None:
+        self._endings.append(layout.Record.from_buffer_copy(ct.string_at(address, size)))
+
+    def endings(self) -> list[layout.Record]:
+        """Records of sockets that ended since the last call; their boxes are the caller's to give back."""
+        self._program.consume()
+        taken, self._endings = self._endings, []
+        return taken
+
+    def open_events(self, handle: Callable[[layout.Event], None]) -> None:
+        """Have :meth:`poll_events` hand every transition to ``handle``."""
+        self._program.open_ring(
+            "events", lambda at, size: handle(layout.Event.from_buffer_copy(ct.string_at(at, size)))
+        )
+
+    def poll_events(self, timeout_ms: int) -> None:
+        """Hand out transitions; wait for the first up to ``timeout_ms``."""
+        self._program.consume(timeout_ms)
+
+    def counters(self) -> dict[str, int]:
+        """All counters of bpf/record.h, summed over the CPUs."""
+        totals = {}
+        for index, name in enumerate(layout.COUNTERS):
+            value = self._counters.lookup(_U32.pack(index)) or b""
+            totals[name] = sum(struct.unpack(f"<{len(value) // 8}Q", value))
+        return totals
+
+    def losses(self) -> Losses:
+        """What the kernel side could not keep."""
+        count = self.counters()
+        return Losses(
+            events=count["lost_events"],
+            records=count["lost_records"] + count["lost_suspects"],
+            boxes=count["lost_boxes"],
+            contended=count["lost_contended"],
+            returns=count["lost_returns"],
+        )
+
+    @property
+    def watched(self) -> int:
+        """Sockets with a flight record now."""
+        count = self.counters()
+        return max(0, count["created"] - count["destroyed"])
+
+    def close(self) -> None:
+        """Detach, free. Harmless when repeated."""
+        self._program.close()
+        self._pool.close()

@@ -1,0 +1,117 @@
+"""The small header tree that stands in for kernel headers: bcc compiles against it, its types come from BTF.
+
+bcc takes a tree for kernel headers if it has ``include/linux/kconfig.h``, which it includes before all else, so that
+one file holds everything and the others that bcc's helpers name are empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Optional
+
+from tracer import __version__
+from tracer.errors import HostUnsupported
+from tracer.kernel.btf import Btf
+from tracer.kernel.features import BTF_PATH
+
+CACHE = Path("/var/cache/closetrace")
+_EMPTY = (
+    "uapi/linux/bpf.h",
+    "uapi/linux/if_packet.h",
+    "uapi/linux/if_ether.h",
+    "uapi/linux/ptrace.h",
+    "linux/version.h",
+    "linux/log2.h",
+    "linux/types.h",
+    "linux/bpf_common.h",
+    "asm/page.h",
+)
+
+
+def bpf_directory() -> Path:
+    """Where the C sources are: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parent.parent
+    for candidate in (package.parent / "bpf", package / "bpf"):
+        if (candidate / "closetrace.bpf.c").is_file():
+            return candidate
+    raise HostUnsupported("the kernel-side sources (bpf/) are missing from this installation")
+
+
+def _kconfig(btf: Btf) -> str:
+    shim = bpf_directory() / "shim"
+    major, minor = (int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    version = f"#define LINUX_VERSION_CODE KERNEL_VERSION({major}, {minor}, 0)\n"
+    return (shim / "prelude.h").read_text() + version + (shim / "helper_ids.h").read_text() + btf.c_types()
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(__version__.encode())
+    for path in (Path(BTF_PATH), *sorted((bpf_directory() / "shim").glob("*.h"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _trusted(path: Path) -> bool:
+    """Root compiles what lies here, so nobody else may have been able to write it."""
+    with contextlib.suppress(OSError):
+        status = os.lstat(path)
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return False
+
+
+def _write_tree(root: Path, kconfig: str) -> None:
+    include = root / "include"
+    for name in _EMPTY:
+        (include / name).parent.mkdir(parents=True, exist_ok=True)
+        (include / name).write_text("")
+    (include / "linux/kconfig.h").write_text(kconfig)
+
+
+def _build(parent: Path, name: str, btf: Btf) -> Path:
+    """Make the tree under a temporary name and rename it, so that two runs at once cannot see half of one."""
+    building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
+    _write_tree(building, _kconfig(btf))
+    tree = parent / name
+    try:
+        building.rename(tree)
+    except OSError:  # another run was first
+        return building if not _trusted(tree) else tree
+    return tree
+
+
+def header_tree(btf: Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
+    """The tree for this kernel, from the cache or made now; the second value is a directory to remove after use.
+
+    Where the cache cannot be written (no space, read-only file system) the tree goes to a private temporary directory.
+    Raises HostUnsupported if that fails as well.
+    """
+    name = _fingerprint()
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _trusted(cache):
+            if _trusted(cache / name):
+                return cache / name, None
+            return _build(cache, name, btf), None
+    except OSError:
+        pass
+    try:
+        private = Path(tempfile.mkdtemp(prefix="closetrace-"))
+        return _build(private, name, btf), private
+    except OSError as error:
+        raise HostUnsupported(
+            f"no room for the generated headers in {cache} or {tempfile.gettempdir()}: {error.strerror}"
+        ) from None
+
+
+def installed_headers() -> Optional[Path]:
+    """The distribution's headers for the running kernel, which bcc finds by itself; None without them."""
+    modules = Path("/lib/modules") / os.uname().release
+    for name in ("source", "build"):
+        if (modules / name / "include/linux/kconfig.h").is_file():
+            return modules / name
+    return None

@@ -1,0 +1,152 @@
+"""BPF maps from user space: raw bytes in and out, and the box pool mapped into memory."""
+
+from __future__ import annotations
+
+import ctypes as ct
+import errno
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from typing import Optional
+
+_BPF = 321  # x86-64 (asm/unistd_64.h)
+_LOOKUP, _UPDATE, _DELETE, _NEXT, _LOOKUP_BATCH = 1, 2, 3, 4, 24
+_libc = ct.CDLL(None, use_errno=True)
+
+
+class Map:
+    """One BPF map by descriptor, with keys and values as bytes. bcc owns the descriptor."""
+
+    def __init__(self, descriptor: int, key_size: int, value_size: int) -> None:
+        self.descriptor = descriptor
+        self._key = ct.create_string_buffer(max(key_size, 1))
+        self._next = ct.create_string_buffer(max(key_size, 1))
+        self._value = ct.create_string_buffer(value_size)
+        self._key_size, self._value_size = key_size, value_size
+
+    def _call(self, command: int, value: ct.Array[ct.c_char], flags: int = 0) -> int:
+        """0, or the errno of the map operation."""
+        key = ct.addressof(self._key) if self._key_size else 0
+        attributes = struct.pack("<IIQQQ", self.descriptor, 0, key, ct.addressof(value), flags)
+        buffer = ct.create_string_buffer(attributes, 64)
+        return 0 if _libc.syscall(_BPF, command, buffer, len(buffer)) == 0 else ct.get_errno()
+
+    def lookup(self, key: bytes) -> Optional[bytes]:
+        """The value of ``key``, None if it has none."""
+        ct.memmove(self._key, key, self._key_size)
+        return self._value.raw[: self._value_size] if self._call(_LOOKUP, self._value) == 0 else None
+
+    def update(self, key: bytes, value: bytes) -> bool:
+        """Store; False if the map is full. For a stack (no key) this pushes."""
+        if self._key_size:
+            ct.memmove(self._key, key, self._key_size)
+        ct.memmove(self._value, value, self._value_size)
+        return self._call(_UPDATE, self._value) == 0
+
+    def delete(self, key: bytes) -> None:
+        """Remove ``key`` if it is there."""
+        ct.memmove(self._key, key, self._key_size)
+        self._call(_DELETE, self._value)
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys, as of no particular moment; a key deleted meanwhile may restart the walk, so it is bounded."""
+        ct.memset(self._key, 0xFF, self._key_size)
+        while self._call(_NEXT, self._next) == 0:
+            key = self._next.raw[: self._key_size]
+            yield key
+            ct.memmove(self._key, key, self._key_size)
+
+    def items(self) -> list[tuple[bytes, bytes]]:
+        """All entries: in batches (Linux 5.6, cb4d03ab499d), one by one where the kernel has no batches."""
+        pairs = self._batches(1024)
+        if pairs is None:
+            pairs = [(key, value) for key in list(self.keys()) if (value := self.lookup(key)) is not None]
+        return pairs
+
+    def _batches(self, size: int) -> Optional[list[tuple[bytes, bytes]]]:
+        keys, values = ct.create_string_buffer(self._key_size * size), ct.create_string_buffer(self._value_size * size)
+        cursor, pairs, first = ct.create_string_buffer(max(self._key_size, 8)), [], True
+        while True:
+            start = 0 if first else ct.addressof(cursor)
+            attributes = ct.create_string_buffer(
+                struct.pack(
+                    "<QQQQIIQQ",
+                    start,
+                    ct.addressof(cursor),
+                    ct.addressof(keys),
+                    ct.addressof(values),
+                    size,
+                    self.descriptor,
+                    0,
+                    0,
+                ),
+                64,
+            )
+            failed = _libc.syscall(_BPF, _LOOKUP_BATCH, attributes, len(attributes)) != 0
+            error = ct.get_errno() if failed else 0
+            if error == errno.ENOSPC:  # one bucket holds more than fits
+                size *= 2
+                keys, values = (
+                    ct.create_string_buffer(self._key_size * size),
+                    ct.create_string_buffer(self._value_size * size),
+                )
+                continue
+            if error not in (0, errno.ENOENT):
+                return None
+            count = struct.unpack_from("<I", attributes, 32)[0]
+            for index in range(count):
+                key = keys.raw[index * self._key_size : (index + 1) * self._key_size]
+                pairs.append((key, values.raw[index * self._value_size : (index + 1) * self._value_size]))
+            if error == errno.ENOENT:
+                return pairs
+            first = False
+
+
+class BoxPool:
+    """The array of black boxes, mapped read-only into this process, and its stack of free slots."""
+
+    def __init__(self, boxes: int, free: Map, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        length = -(-count * size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._memory = mmap.mmap(boxes, length, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._free = free
+
+    def fill(self) -> None:
+        """Make every slot free; done once, before anything is attached. The first slots lie on top."""
+        for slot in reversed(range(self.count)):
+            self.give_back(slot)
+
+    def give_back(self, slot: int) -> None:
+        """Free a slot that user space owns."""
+        self._free.update(b"", struct.pack("<I", slot))
+
+    def read(self, slot: int) -> Optional[bytes]:
+        """A consistent copy of a box, None if it is being written again and again."""
+        at = slot * self.size
+        for _ in range(8):
+            before = self._memory[at : at + 4]
+            data = self._memory[at : at + self.size]
+            if before == data[:4] == self._memory[at : at + 4] and not before[0] & 1:
+                return data
+        return None
+
+    def headers(self, length: int) -> Iterator[tuple[int, bytes]]:
+        """The first ``length`` bytes of every slot."""
+        memory, size = self._memory, self.size
+        for slot in range(self.count):
+            at = slot * size
+            yield slot, memory[at : at + length]
+
+    def close(self) -> None:
+        """Unmap."""
+        self._memory.close()
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map has (/sys/devices/system/cpu/possible)."""
+    try:
+        with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+            return int(file.read().strip().replace(",", "-").split("-")[-1]) + 1
+    except (OSError, ValueError):
+        return os.cpu_count() or 1

@@ -1,0 +1,88 @@
+"""The C text that bcc compiles: sizes, scope and plan as macros, then bpf/ with its own includes resolved.
+
+bcc compiles a text, not a file, and rewrites map operations only in the main file: quoted includes are resolved here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracer.kernel import arch
+from tracer.kernel.headers import bpf_directory
+from tracer.kernel.plan import Plan
+from tracer.kernel.scope import Scope
+from tracer.model.states import TcpState
+
+PAGE = 4096
+_RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
+_INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
+_STATES = ("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Memory of the kernel side. ``memory`` is the budget in bytes for stacks and records together."""
+
+    memory: int
+    stack_bytes: int = 16384
+
+    @property
+    def records(self) -> int:
+        """Sockets that can be followed at once: an eighth of the budget, but room for some thousands always."""
+        return max(4096, self.memory // 8 // (_RECORD_BYTES + _SUSPECT_BYTES))
+
+    @property
+    def boxes(self) -> int:
+        """Black boxes: what the records leave."""
+        return max(64, (self.memory - self.memory // 8) // (max(self.stack_bytes, 2 * PAGE) + _BOX_HEADER))
+
+    def defines(self) -> dict[str, str]:
+        """As macros."""
+        return {
+            "CT_STACK_PAGES": str(self.stack_bytes // PAGE),
+            "CT_STACK_BYTES": str(self.stack_bytes),
+            # the verifier bounds the first, partial copy by two pages
+            "CT_BOX_STACK": str(max(self.stack_bytes, 2 * PAGE)),
+            "CT_MAX_RECORDS": str(self.records),
+            "CT_MAX_BOXES": str(self.boxes),
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command at hand reads: events for `tail`, every ending for `timeline`."""
+
+    linger_ns: int
+    events: bool = False
+    event_stacks: bool = False
+    all_endings: bool = False
+
+    def defines(self) -> dict[str, str]:
+        """As macros."""
+        macros = {"CT_LINGER_NS": f"{self.linger_ns}ULL", "CT_RB_NO_WAKEUP": "1", "CT_RING_PAGES": "1024"}
+        if self.events:
+            macros["CT_EVENTS"] = "1"
+        if self.event_stacks:
+            macros["CT_EVENT_STACKS"] = macros["CT_ALWAYS_END_STACK"] = "1"
+        if self.all_endings:
+            macros["CT_ALL_ENDINGS"] = macros["CT_ALWAYS_END_STACK"] = "1"
+        return macros
+
+
+def _inlined(directory: Path, name: str, seen: set[str]) -> str:
+    if name in seen:
+        return ""
+    seen.add(name)
+    text = (directory / name).read_text()
+    return _INCLUDE.sub(lambda match: _inlined(directory, match["name"], seen), text)
+
+
+def program_text(plan: Plan, scope: Scope, sizes: Sizes, wanted: Wanted) -> str:
+    """The whole translation unit."""
+    macros = {f"CT_{name}": str(int(TcpState[name])) for name in _STATES}
+    for part in (arch.defines(), sizes.defines(), wanted.defines(), scope.defines(), plan.defines()):
+        macros.update(part)
+    head = "".join(f"#define {name} {value}\n" for name, value in macros.items())
+    return head + _inlined(bpf_directory(), "closetrace.bpf.c", set())

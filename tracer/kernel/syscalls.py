@@ -1,0 +1,116 @@
+"""The few bpf(2) and perf_event_open(2) calls that bcc does not offer: trial loads, trial probes, test runs."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes as ct
+import errno
+import os
+import struct
+from collections.abc import Iterator
+
+# x86-64 system call numbers (asm/unistd_64.h)
+_BPF, _PERF_EVENT_OPEN = 321, 298
+_PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN = 5, 10, 17
+PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
+_TRACE_FENTRY = 24
+
+# r0 = 0; exit
+_EMPTY = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+
+_libc = ct.CDLL(None, use_errno=True)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    """One bpf(2) call; the result, or OSError."""
+    buffer = ct.create_string_buffer(attributes, max(len(attributes), 128))
+    result = int(_libc.syscall(_BPF, command, buffer, len(buffer)))
+    if result < 0:
+        number = ct.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def load_empty(kind: int, btf_id: int = 0) -> int:
+    """Load a program that does nothing, to learn whether the kernel takes its type. Returns its descriptor.
+
+    Raises OSError, EPERM where a capability or the kernel's policy forbids the type.
+    """
+    code = ct.create_string_buffer(_EMPTY, len(_EMPTY))
+    licence = ct.create_string_buffer(b"GPL")
+    attributes = struct.pack(
+        "<IIQQIIQII16sIIIIQIIQII",
+        kind,
+        len(_EMPTY) // 8,
+        ct.addressof(code),
+        ct.addressof(licence),
+        0,  # log level
+        0,
+        0,  # log buffer
+        0,  # kernel version
+        0,  # flags
+        b"ct_trial",
+        0,  # ifindex
+        _TRACE_FENTRY if kind == PROG_TRACING else 0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        btf_id,
+    )
+    return _bpf(_PROG_LOAD, attributes)
+
+
+def open_raw_tracepoint(program: int, name: str) -> int:
+    """Attach a loaded raw tracepoint program; OSError ENOENT if there is no such tracepoint."""
+    text = ct.create_string_buffer(name.encode())
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ct.addressof(text), program))
+
+
+def open_trampoline(program: int) -> int:
+    """Attach a loaded fentry or fexit program (the kernel knows its target from the load)."""
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program))
+
+
+def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
+    """Run a raw tracepoint program once with these arguments (BPF_PROG_TEST_RUN, since Linux 5.10, 1b4d60ec162f).
+
+    Returns the program's result; OSError if the kernel does not offer it.
+    """
+    context = ct.create_string_buffer(struct.pack(f"<{len(arguments)}Q", *arguments), 8 * len(arguments))
+    attributes = ct.create_string_buffer(
+        struct.pack("<IIIIQQIIIIQQ", program, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ct.addressof(context), 0), 128
+    )
+    if _libc.syscall(_BPF, _PROG_TEST_RUN, attributes, len(attributes)) < 0:
+        number = ct.get_errno()
+        raise OSError(number, os.strerror(number))
+    return int(struct.unpack_from("<I", attributes, 4)[0])
+
+
+def _kprobe_type() -> int:
+    with open("/sys/bus/event_source/devices/kprobe/type", encoding="ascii") as file:
+        return int(file.read())
+
+
+def try_kprobe(function: str) -> None:
+    """Place a kprobe through the perf event interface and take it away again; OSError if it cannot be placed."""
+    name = ct.create_string_buffer(function.encode())
+    attributes = struct.pack("<IIQQQQQIIQQ", _kprobe_type(), 112, 0, 0, 0, 0, 0, 0, 0, ct.addressof(name), 0)
+    buffer = ct.create_string_buffer(attributes, 112)
+    event = int(_libc.syscall(_PERF_EVENT_OPEN, buffer, -1, 0, -1, 8))
+    if event < 0:
+        number = ct.get_errno() or errno.EIO
+        raise OSError(number, os.strerror(number))
+    os.close(event)
+
+
+@contextlib.contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Close a descriptor on the way out."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
