@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Callable
 
 from closetrace_command import LINGER, SLOW, Ran, Trace, let_linger
-from oracles import SsLine, comm_of, holders_of, netns_of, ss
+from oracles import SsLine, comm_of, holders_of, netns_of, output, ss
 from workload import Workload, build, start, start_python
 
 # Silence between the last touch and the peer's FIN.
@@ -50,6 +50,7 @@ class Exhibit:
         self.holders: dict[int, set[tuple[int, int]]] = {}
         self.netns = 0
         self.comms: dict[int, str] = {}
+        self.eu_stack = ""
 
     def observe(self, lines: list[SsLine]) -> None:
         """Asks ss and /proc, while the program stands still."""
@@ -113,4 +114,6 @@ class Gallery:
         self.report = self.ran.report()
         for exhibit in self.exhibits.values():
             pids_of = exhibit.workload.pids()
+            for word in exhibit.workload.said("thread"):
+                exhibit.eu_stack = output("eu-stack", "-1", "-p", str(word["tid"]))
             exhibit.sites = [site for site in self.report["sites"] if site["pid"] in pids_of]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from closetrace_command import let_linger, tracing
 from gallery import Gallery
-from oracles import assert_nested, assert_stack_is, functions, machine_frames, output
+from oracles import assert_nested, assert_stack_is, functions, machine_frames
 from workload import Workload, build, start
 
 BY_RECV = (
@@ -127,8 +127,7 @@ def test_blocked_thread_is_the_one_of_eu_stack(gallery: Gallery) -> None:
     """The thread that stands in send is where eu-stack finds it."""
     exhibit = gallery["blocked in send"]
     tid = exhibit.workload.said("thread")[0]["tid"]
-    seen = output("eu-stack", "-1", "-p", str(tid))
-    assert "push" in seen
+    assert "push" in exhibit.eu_stack
     site = exhibit.site()
     assert_nested(site["stack"], "push", "uploader")
     assert str(tid) in " ".join([site["advice"], *site.get("explanation", []), str(site["sockets"])])

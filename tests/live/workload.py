@@ -116,6 +116,12 @@ class Workload:
                 self._process.kill()
         return self._process.wait()
 
+    def leave(self) -> int:
+        """Lets a program take a step that ends it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        return self._process.wait(ANSWER_LIMIT_S)
+
     def kill(self) -> None:
         """Ends the program with SIGKILL: it closes nothing itself."""
         self._process.kill()

@@ -38,3 +38,12 @@ def netns() -> Iterator[str]:
     with network_namespace_named("systems") as name:
         subprocess.run([*inside(name), "sysctl", "-qw", "net.ipv4.tcp_fin_timeout=2"], check=True)
         yield name
+
+
+@pytest.fixture
+def own_netns() -> Iterator[str]:
+    """A network namespace for one test, with the kernel's ordinary settings."""
+    from namespaces import network_namespace_named
+
+    with network_namespace_named("alone") as name:
+        yield name

@@ -1,0 +1,38 @@
+"""A load test with HttpClient 3.1 as a gate: ``closetrace run --fail-over 0 -- java ...``."""
+
+from __future__ import annotations
+
+import pytest
+from chain import AFTER_FIN_S, KEEPALIVE_S, ORDER_URL, PROXY
+from closetrace_command import LINGER, SLOW, run_closetrace
+from namespaces import inside
+from software import HTTPCLIENT_3, java, nginx
+
+# The program does its requests, then stays for so long, as a load test does that goes on.
+STEP = {"WORKLOAD_STEP_MS": str(int((AFTER_FIN_S + 2) * 1000 * SLOW))}
+
+
+def _gate(netns: str, manager: str, cure: str) -> tuple[int, str]:
+    words = (*inside(netns), *java("LoadTest", ORDER_URL, "5", manager, cure, jars=HTTPCLIENT_3))
+    with nginx(netns, PROXY, KEEPALIVE_S):
+        ran = run_closetrace("run", *LINGER, "--fail-over", "0", "--", *words, env=STEP)
+    assert "Traceback" not in ran.err
+    return ran.code, ran.out
+
+
+@pytest.mark.parametrize("manager", ["simple", "pooled"])
+def test_gate_fails_with_the_site(netns: str, manager: str) -> None:
+    """Released but unclosed connections: exit 3, and the report names the method that posted."""
+    code, out = _gate(netns, manager, "none")
+    assert code == 3, out
+    assert "5 sockets" in out
+    assert "idle-in-pool" in out
+    assert "LoadTest.post" in out
+
+
+@pytest.mark.parametrize("manager", ["simple", "pooled"])
+@pytest.mark.parametrize("cure", ["header", "close", "idle"])
+def test_gate_passes_once_cured(netns: str, manager: str, cure: str) -> None:
+    """A Connection: close header, closing the connection, closeIdleConnections(0): exit 0."""
+    code, out = _gate(netns, manager, cure)
+    assert code == 0, out

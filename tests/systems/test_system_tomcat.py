@@ -1,0 +1,51 @@
+"""Tomcat, nginx, Tomcat: the report on the first Tomcat names the servlet that holds the connections."""
+
+from __future__ import annotations
+
+import time
+
+from chain import AFTER_FIN_S, CURED, PROXY, SHOP_URL, chain
+from closetrace_command import LINGER, Trace, let_linger, tracing
+from java_oracles import assert_in_order
+from oracles import ss_close_wait
+from software import fetch
+
+REQUESTS, AT_ONCE = 400, 8
+
+
+def test_servlet_is_named(netns: str) -> None:
+    """Under load; the sockets are those of ss, and every stack leads to the servlet."""
+    with chain(netns) as pid, tracing(pid) as trace, Trace("--pid", str(pid), *LINGER) as text:
+        trace.attached()
+        text.attached()
+        fetch(netns, SHOP_URL, REQUESTS, AT_ONCE)
+        time.sleep(AFTER_FIN_S)
+        let_linger()
+        seen = {pair for pair in ss_close_wait({pid}, netns) if pair[1].endswith(f":{PROXY}")}
+        report = trace.stop().report()
+        printed = text.stop().out
+    sites = [site for site in report["sites"] if site["remote"] == f"127.0.0.1:{PROXY}"]
+    assert len(seen) == AT_ONCE
+    assert {(one["local"], one["remote"]) for site in sites for one in site["sockets"]} == seen
+    for site in sites:
+        assert (site["pid"], site["comm"], site["verdict"]) == (pid, "java", "idle-in-pool")
+        assert site["stack_complete"] is True, site["stack_note"]
+        assert_in_order(
+            site["stack"],
+            "com.acme.OrderServlet.askForStock",
+            "com.acme.OrderServlet.doGet",
+            "org.apache.catalina.core.StandardWrapperValve.invoke",
+        )
+    assert "OrderServlet.askForStock" in printed.split("site 1:")[0], printed
+
+
+def test_cure(netns: str) -> None:
+    """With an evictor the same load leaves nothing."""
+    with chain(netns, CURED) as pid, tracing(pid, "--fail-over", "0") as trace:
+        trace.attached()
+        fetch(netns, SHOP_URL, REQUESTS, AT_ONCE)
+        time.sleep(AFTER_FIN_S)
+        let_linger()
+        ran = trace.stop()
+    assert ran.code == 0, ran.out
+    assert ran.report()["sites"] == []
