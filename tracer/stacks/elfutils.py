@@ -103,6 +103,7 @@ _SIGNATURES = {
     ),
     "dwarf_haspc": (c_int, [_DIEP, c_uint64]),
     "dwarf_getscopes": (c_int, [_DIEP, c_uint64, POINTER(_DIEP)]),
+    "dwarf_getscopes_die": (c_int, [_DIEP, POINTER(_DIEP)]),
     "dwarf_tag": (c_int, [_DIEP]),
     "dwarf_diename": (c_char_p, [_DIEP]),
     "dwarf_attr": (_ATTRP, [_DIEP, c_uint, _ATTRP]),

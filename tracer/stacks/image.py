@@ -6,6 +6,7 @@ import ctypes
 import os
 import weakref
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -47,7 +48,7 @@ class Image:
         # the callbacks must outlive it.
         end = weakref.finalize(self, _end, self._libdw, self._dwfl, self._finder, self._callbacks)
         end.atexit = False
-        self._tables: Optional[list[CfiTable]] = None
+        self._tables: list[Optional[CfiTable]] = []
         self._sources = SourceTables(self._module)
         self._rules: dict[int, Optional[Rule]] = {}
         self._row_starts: list[int] = []
@@ -143,15 +144,17 @@ class Image:
                 return rule
         return None
 
-    def _cfi_tables(self) -> list[CfiTable]:
-        if self._tables is None:
-            self._tables = []
-            for ask in (self._libdw.dwfl_module_eh_cfi, self._libdw.dwfl_module_dwarf_cfi):
+    def _cfi_tables(self) -> Iterator[CfiTable]:
+        """Give .eh_frame's table first; only where it has no row is the debug file looked for and .debug_frame read."""
+        asks = (self._libdw.dwfl_module_eh_cfi, self._libdw.dwfl_module_dwarf_cfi)
+        for index, ask in enumerate(asks):
+            if index == len(self._tables):
                 bias = ctypes.c_uint64()
                 handle = ask(self._module, ctypes.byref(bias))
-                if handle:
-                    self._tables.append(CfiTable(handle, bias.value))
-        return self._tables
+                self._tables.append(CfiTable(handle, bias.value) if handle else None)
+            table = self._tables[index]
+            if table is not None:
+                yield table
 
     def _forget_rules(self) -> None:
         self._rules.clear()

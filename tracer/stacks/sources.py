@@ -10,6 +10,7 @@ from typing import Any, Optional
 from tracer.stacks import elfutils
 
 _MAX_UNITS = 20_000
+_FUNCTIONS = (elfutils.DW_TAG_SUBPROGRAM, elfutils.DW_TAG_INLINED_SUBROUTINE)
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,17 @@ class SourceTables:
         return tuple(found)
 
     def _scopes(self, address: int) -> list[elfutils.DwarfDie]:
-        """List the DIEs around ``address``, innermost first."""
+        """List the DIEs around ``address`` as they are nested in the compiled code, innermost first."""
         unit, bias = self._unit(address)
         if not unit:
             return []
         scopes = POINTER(elfutils.DwarfDie)()
-        count = self._libdw.dwarf_getscopes(unit, address - bias, ctypes.byref(scopes))
-        if count <= 0:
-            return []
-        # Copies: the array is malloc'd for us, while what the DIEs point to belongs to the Dwarf.
-        dies = [elfutils.DwarfDie.from_buffer_copy(scopes[index]) for index in range(count)]
-        elfutils.libc().free(scopes)
-        return dies
+        # From an inlined call on, dwarf_getscopes goes on in the source where the callee was written; the innermost
+        # DIE's own ancestors are what tells the nesting of calls.
+        for die in _taken(scopes, self._libdw.dwarf_getscopes(unit, address - bias, ctypes.byref(scopes))):
+            if self._libdw.dwarf_tag(ctypes.byref(die)) in _FUNCTIONS:
+                return _taken(scopes, self._libdw.dwarf_getscopes_die(ctypes.byref(die), ctypes.byref(scopes)))
+        return []
 
     def _unit(self, address: int) -> tuple[Any, int]:
         bias = ctypes.c_uint64()
@@ -109,3 +109,12 @@ class SourceTables:
 
 def _text(value: Optional[bytes]) -> Optional[str]:
     return value.decode("utf-8", "replace") if value else None
+
+
+def _taken(scopes: Any, count: int) -> list[elfutils.DwarfDie]:
+    """Copy an array of DIEs that libdw allocated, and free it; what the DIEs point to belongs to the Dwarf."""
+    if count <= 0:
+        return []
+    dies = [elfutils.DwarfDie.from_buffer_copy(scopes[index]) for index in range(count)]
+    elfutils.libc().free(scopes)
+    return dies
