@@ -19,6 +19,7 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Holders = Mapping[int, tuple[Holder, ...]]
 
 _COMM_MAX = 15
+_ANY = ("0.0.0.0", "::")
 _CLOSED_FIRST = {
     TcpState.CLOSE_WAIT: "peer",
     TcpState.LAST_ACK: "peer",
@@ -222,7 +223,8 @@ class _Listeners:
         """Who holds the listener whose queue ``one`` is in; one bound to the very address goes before a wildcard."""
         desks = self._by_port.get((one.netns, one.local.port), [])
         exact = [desk for desk in desks if desk.local.address == one.local.address]
-        return tuple(holder for desk in exact or desks for holder in self._holders.get(desk.inode, ()))
+        wild = [desk for desk in desks if desk.local.address in _ANY]
+        return tuple(holder for desk in exact or wild for holder in self._holders.get(desk.inode, ()))
 
 
 def _in_scope(

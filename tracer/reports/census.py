@@ -77,7 +77,7 @@ def _groups(census: Census, rows: int) -> str:
         ]
         for it in shown
     ]
-    headers = ["sockets", "state", "quiet for", "connection", "process", *(["netns"] if several else [])]
+    headers = ["sockets", "state", "quiet", "connection", "process", *(["netns"] if several else [])]
     table = _table(lines, headers, ("right", "left", "right", "left", "left", "right")[: len(headers)])
     left = len(census.groups) - len(shown)
     return f"{table}\n{_INDENT}... {left} more rows (--rows 0 shows all)" if left else table
