@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
-from tracer.stacks.hotspot.jvm import open_jvm
+from tracer.stacks.hotspot.jvm import Jvm, open_jvm
 from tracer.stacks.hotspot.layout import MissingTables
 from tracer.stacks.hotspot.reader import Nonsense
 from tracer.stacks.hotspot.unwinder import HotSpotUnwinder
@@ -23,27 +23,41 @@ def for_process(process: Process) -> Optional[Unwinder]:
     libjvm = _libjvm(process)
     if libjvm is None:
         return None
-    try:
-        jvm = open_jvm(process, libjvm.start)
-    except MissingTables as missing:
-        return _Unreadable(process, f"this JVM's tables lack {missing}")
-    except (MemoryUnreadable, Nonsense) as error:
-        return _Unreadable(process, f"the JVM could not be read: {error}")
-    return None if jvm is None else HotSpotUnwinder(jvm)
+    jvm, reason = _open(process, libjvm)
+    if jvm is not None:
+        return HotSpotUnwinder(jvm)
+    return _Unread(process, libjvm) if reason else None
 
 
-class _Unreadable:
-    """Takes the code that no file backs, only to tell why there is no more of the stack."""
+class _Unread:
+    """A JVM that could not be read yet: it may still be starting, so each stack is another try."""
 
-    def __init__(self, process: Process, reason: str) -> None:
+    def __init__(self, process: Process, libjvm: Mapping) -> None:
         self._process = process
-        self._reason = reason
+        self._libjvm = libjvm
+        self._unwinder: Optional[HotSpotUnwinder] = None
 
-    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:  # noqa: ARG002 - the protocol's signature
+    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
+        if self._unwinder is not None:
+            return self._unwinder.step(cursor, memory)
         mapping = self._process.mapping(cursor.lookup)
         if mapping is None or mapping.path or not mapping.executable:
             return None
-        return Step((), None, stop=self._reason)
+        jvm, reason = _open(self._process, self._libjvm)
+        if jvm is None:
+            return Step((), None, stop=reason)
+        self._unwinder = HotSpotUnwinder(jvm)
+        return self._unwinder.step(cursor, memory)
+
+
+def _open(process: Process, libjvm: Mapping) -> tuple[Optional[Jvm], str]:
+    """The JVM, or None and why; the reason is empty if it is not a HotSpot."""
+    try:
+        return open_jvm(process, libjvm.start), ""
+    except MissingTables as missing:
+        return None, f"this JVM's tables lack {missing}"
+    except (MemoryUnreadable, Nonsense) as error:
+        return None, f"the JVM could not be read: {error}"
 
 
 def _libjvm(process: Process) -> Optional[Mapping]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Optional
 
 from tracer.stacks.hotspot.codecache import CodeCache
 from tracer.stacks.hotspot.dynsym import LoadedObject
-from tracer.stacks.hotspot.layout import Layout, MissingTables, build_layout
+from tracer.stacks.hotspot.layout import Layout, build_layout
 from tracer.stacks.hotspot.methods import Methods
 from tracer.stacks.hotspot.nmethod import Nmethods
 from tracer.stacks.hotspot.reader import Reader, Source
@@ -17,7 +17,7 @@ from tracer.stacks.hotspot.tables import read_tables
 _CACHED_BUILDS = 16
 
 # By the linker's build id, which stays the same in every process and container that runs this build.
-_layouts: OrderedDict[bytes, Union[Layout, str]] = OrderedDict()
+_layouts: OrderedDict[bytes, Layout] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,15 @@ def open_jvm(source: Source, libjvm_start: int) -> Optional[Jvm]:
 
 def _layout(reader: Reader, libjvm: LoadedObject) -> Optional[Layout]:
     build = libjvm.build_id()
-    known = _layouts.get(build) if build else None
-    if known is None:
-        tables = read_tables(reader, libjvm)
-        if tables is None:
-            return None
-        try:
-            known = build_layout(tables)
-        except MissingTables as missing:
-            known = str(missing)
-        if build:
-            _layouts[build] = known
-            while len(_layouts) > _CACHED_BUILDS:
-                _layouts.popitem(last=False)
-    if isinstance(known, str):
-        raise MissingTables(known)
-    return known
+    known = _layouts.get(build)
+    if known is not None:
+        return known
+    tables = read_tables(reader, libjvm)
+    if tables is None:
+        return None
+    layout = build_layout(tables)
+    if build:
+        _layouts[build] = layout
+        while len(_layouts) > _CACHED_BUILDS:
+            _layouts.popitem(last=False)
+    return layout

@@ -63,7 +63,7 @@ class HotSpotUnwinder:
             address = memory.u64(cursor.bp - _METHOD_SLOT * _WORD)
             bcp = memory.u64(cursor.bp - bcp_slot * _WORD)
         except MemoryUnreadable as unreadable:
-            return _stop(_cut(unreadable))
+            return _stop(str(unreadable))
         method = self._jvm.methods.at(address)
         bci = None if method.code_size == 0 else bcp - method.code
         if bci is not None and not 0 <= bci < method.code_size:
@@ -79,7 +79,7 @@ class HotSpotUnwinder:
             try:
                 pc = memory.u64(cursor.sp + saved)
             except MemoryUnreadable as unreadable:
-                return _stop(_cut(unreadable))
+                return _stop(str(unreadable))
         scopes = self._jvm.nmethods.scopes(blob, pc)
         if scopes is None:
             return _stop(_CHANGED)
@@ -116,7 +116,7 @@ def _by_size(frames: tuple[Frame, ...], blob: CodeBlob, cursor: Cursor, memory: 
     try:
         return _caller(frames, cursor, pc=memory.u64(sp - _WORD), sp=sp, bp=memory.u64(sp - 2 * _WORD))
     except MemoryUnreadable as unreadable:
-        return _stop(_cut(unreadable), frames)
+        return _stop(str(unreadable), frames)
 
 
 def _by_frame_pointer(frames: tuple[Frame, ...], cursor: Cursor, memory: Memory, sp_slot: Optional[int]) -> Step:
@@ -127,7 +127,7 @@ def _by_frame_pointer(frames: tuple[Frame, ...], cursor: Cursor, memory: Memory,
         sp = cursor.bp + 2 * _WORD if sp_slot is None else memory.u64(cursor.bp - sp_slot * _WORD)
         return _caller(frames, cursor, pc=memory.u64(cursor.bp + _WORD), sp=sp, bp=memory.u64(cursor.bp))
     except MemoryUnreadable as unreadable:
-        return _stop(_cut(unreadable), frames)
+        return _stop(str(unreadable), frames)
 
 
 def _caller(frames: tuple[Frame, ...], cursor: Cursor, pc: int, sp: int, bp: int) -> Step:
@@ -157,7 +157,3 @@ def _frame(method: JavaMethod, bci: Optional[int], pc: int, inlined: bool = Fals
 
 def _stop(reason: str, frames: tuple[Frame, ...] = ()) -> Step:
     return Step(frames, None, stop=reason)
-
-
-def _cut(unreadable: MemoryUnreadable) -> str:
-    return f"the copied stack ends here: {unreadable}"

@@ -1,0 +1,194 @@
+"""Java stacks, against what Java itself says of the same threads: Throwable.getStackTrace() and the thread dump.
+
+``CLOSETRACE_JDKS`` names the JDKs to test ("8 11 17 21 25"); without it 17 and 25 are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from capture import black_box
+from jvm import JavaFrame, Jdk, Jvm, compile_workload, find_jdk, running
+from silent import bytes_then_silence, replies_then_silence, self_signed, serving
+
+from tracer.model.frame import Frame, Stack
+from tracer.stacks.hotspot.nmethod import Nmethods
+from tracer.stacks.service import StackService
+
+MAJORS = [int(major) for major in os.environ.get("CLOSETRACE_JDKS", "17 25").split()]
+SCENARIOS = (
+    "socket channel selector tls urlconnection lambda recursion exception deopt reflection interface synchronized"
+).split()
+WARM_BYTES, WARM_TLS_BYTES, WARM_REQUESTS = 60_000, 6_000, 400
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to run the JVM, and the JDKs that know it."""
+
+    name: str
+    options: tuple[str, ...] = ()
+    first: int = 8
+    last: int = 99
+
+
+MODES = (
+    Mode("default"),
+    Mode("int", ("-Xint",)),
+    Mode("c1", ("-XX:TieredStopAtLevel=1",)),
+    Mode("c2", ("-XX:-TieredCompilation",)),
+    Mode("noinline", ("-XX:-Inline",)),
+    Mode("parallel", ("-XX:+UseParallelGC",)),
+    Mode("serial", ("-XX:+UseSerialGC",)),
+    Mode("zgc", ("-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"), first=11),
+    Mode("wideclass", ("-XX:-UseCompressedClassPointers",)),
+    Mode("oldsocket", ("-Djdk.net.usePlainSocketImpl=true",), first=17, last=17),
+)
+CASES = [
+    pytest.param(major, mode, id=f"{major}-{mode.name}")
+    for major in MAJORS
+    for mode in MODES
+    if mode.first <= major <= mode.last
+]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One thread: what we say, what the thread dump says, and what it said of itself (None if it was not asked)."""
+
+    thread: str
+    ours: Stack
+    dump: list[JavaFrame]
+    trace: Optional[list[JavaFrame]]
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("classes")
+    compile_workload(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[Counter[tuple[str, str]]]:
+    """Counts of compared and equal stacks per case, printed at the end."""
+    counts: Counter[tuple[str, str]] = Counter()
+    yield counts
+    lines = [f"{'JDK and mode':<16} {'stacks':>7} {'equal':>7} {'frames':>7} {'inlined':>8}"]
+    for case in sorted({case for case, _ in counts}):
+        row = (counts[case, column] for column in ("stacks", "equal", "frames", "inlined"))
+        lines.append("{:<16} {:>7} {:>7} {:>7} {:>8}".format(case, *row))
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("major", "mode"), CASES)
+def test_java_frames_are_those_that_java_tells(
+    major: int, mode: Mode, classes: Path, tmp_path: Path, table: Counter[tuple[str, str]]
+) -> None:
+    """Every Java frame of every thread, name and line, equals the thread dump; application frames equal Throwable's."""
+    scenarios = [*SCENARIOS, *(["httpclient"] if major >= 11 else [])]
+    compared = compare(find_jdk(major), mode, classes, tmp_path, scenarios)
+    case = f"{major}-{mode.name}"
+    wrong = []
+    for one in compared:
+        frames = java_frames(one.ours)
+        equal = one.ours.complete and frames == one.dump
+        if one.trace is not None:
+            equal = equal and application(frames) == application(one.trace) != []
+        table[case, "stacks"] += 1
+        table[case, "equal"] += equal
+        table[case, "frames"] += len(frames)
+        table[case, "inlined"] += sum(frame.inlined for frame in one.ours.frames if frame.language == "java")
+        if not equal:
+            wrong.append(explain(one))
+    assert not wrong, "\n".join(wrong)
+    assert {one.thread for one in compared} >= set(scenarios)
+    inlined = {frame.function for one in compared for frame in one.ours.frames if frame.inlined}
+    if mode.name == "default":
+        assert {"Blocked.leaf", "Blocked.middle"} <= inlined
+    if mode.name == "int":
+        assert not inlined & {"Blocked.leaf", "Blocked.middle", "Blocked.outer"}
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_a_deoptimised_frame_is_read_by_its_original_return_address(
+    major: int, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading a class under a blocked compiled frame patches that frame's return address; names and lines stay."""
+    patched = []
+    original = Nmethods.original_pc_slot
+
+    def spy(self, blob, pc):  # type: ignore[no-untyped-def]
+        slot = original(self, blob, pc)
+        if slot is not None:
+            patched.append(pc)
+        return slot
+
+    monkeypatch.setattr(Nmethods, "original_pc_slot", spy)
+    compared = compare(find_jdk(major), Mode("default"), classes, tmp_path, ["deopt"])
+    one = next(one for one in compared if one.thread == "deopt")
+    assert patched
+    assert java_frames(one.ours) == one.dump
+    assert "Blocked.listen" in [frame.function for frame in one.ours.frames]
+
+
+def compare(jdk: Jdk, mode: Mode, classes: Path, scratch: Path, scenarios: list[str]) -> list[Compared]:
+    """Run the workload until its threads block; every Java thread with a stack, by us and by Java."""
+    with ExitStack() as stack:
+        plain = stack.enter_context(serving(bytes_then_silence(WARM_BYTES)))
+        tls = stack.enter_context(serving(bytes_then_silence(WARM_TLS_BYTES), self_signed(scratch)))
+        http = stack.enter_context(serving(replies_then_silence(WARM_REQUESTS)))
+        options = [*mode.options, f"-Dhttp.port={http}"]
+        arguments = [str(plain), str(tls), str(http), *scenarios]
+        jvm = stack.enter_context(running(jdk, classes, options, arguments))
+        jvm.until("STARTED")
+        jvm.settle()
+        jvm.say("deopt")
+        jvm.until("LOADED")
+        jvm.settle()
+        return compare_threads(jvm)
+
+
+def compare_threads(jvm: Jvm) -> list[Compared]:
+    dump, traces = jvm.thread_dump(), jvm.traces()
+    jvm.settle()
+    service = StackService()
+    try:
+        compared = []
+        for name, (tid, frames) in dump.items():
+            if frames and os.path.exists(f"/proc/{jvm.pid}/task/{tid}"):  # the JDK's helper threads come and go
+                compared.append(Compared(name, service.unwind(black_box(jvm.pid, tid)), frames, traces.get(name)))
+        return compared
+    finally:
+        service.close()
+
+
+def java_frames(stack: Stack) -> list[JavaFrame]:
+    return [as_java(frame) for frame in stack.frames if frame.language == "java"]
+
+
+def as_java(frame: Frame) -> JavaFrame:
+    # Java prints no file where it has no line: "Native Method", "Unknown Source".
+    return JavaFrame(frame.function or "?", frame.file if frame.line else None, frame.line)
+
+
+def application(frames: list[JavaFrame]) -> list[JavaFrame]:
+    return [frame for frame in frames if re.match(r"(Blocked|modern\.)", frame.function) and "$$" not in frame.function]
+
+
+def explain(one: Compared) -> str:
+    lines = [f"thread {one.thread}: complete={one.ours.complete} note={one.ours.note}"]
+    lines += [f"  ours  {frame}" for frame in java_frames(one.ours)]
+    lines += [f"  dump  {frame}" for frame in one.dump]
+    lines += [f"  trace {frame}" for frame in one.trace or []]
+    return "\n".join(lines)
