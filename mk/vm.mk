@@ -1,0 +1,15 @@
+# Tests on real kernels and in virtual machines: see tests/vm/README.md and vagrant/README.md.
+# KERNEL=6.12 WAY=kprobe narrow test-vm to a cell, USERLAND=trixie runs a distribution on its own kernel.
+
+VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way $(WAY)) $(if $(USERLAND),--userland $(USERLAND))
+
+.PHONY: test-vm test-vm-ci vm-setup
+
+vm-setup:
+	tests/vm/setup.sh
+
+test-vm: vm-setup ## Live tests on Debian's kernels under emulation (KERNEL=, WAY=, USERLAND=)
+	/usr/bin/python3 tests/vm/matrix.py $(VM_CHOICE)
+
+test-vm-ci: vm-setup ## One cell per kernel
+	/usr/bin/python3 tests/vm/matrix.py --ci

@@ -1,0 +1,137 @@
+"""Boots one guest under emulation, runs one command in it, and brings back its exit status and files."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from kernels import KernelFiles
+
+#: Directories of the working tree that no test reads.
+NOT_SHIPPED = {".git", ".venv", "build", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__"}
+RESULTS_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A guest: the kernel, the root image (never written to), boot parameters, size, and the time it may take."""
+
+    kernel: KernelFiles
+    root: Path
+    parameters: str = ""
+    cpus: int = 2
+    memory_mb: int = 2048
+    timeout_s: float = 600
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a guest's command ended: ``status`` is None where the guest died, hung or was killed first."""
+
+    status: Optional[int]
+    seconds: float
+    timed_out: bool
+
+
+def run_in_guest(machine: Machine, project: Path, command: str, home: Path, kept: Path) -> Outcome:
+    """Run the shell text ``command`` as root in ``/closetrace``; its ``/out`` and the console land in ``home``.
+
+    What the guest leaves in ``/keep`` goes to the directory ``kept`` and is there again in the next guest.
+    """
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="closetrace-vm-") as scratch:
+        payload, results = Path(scratch, "project.tar"), Path(scratch, "results.raw")
+        _pack(project, command, kept, payload)
+        with results.open("wb") as file:
+            file.truncate(RESULTS_BYTES)
+        timed_out = _boot(machine, payload, results, home / "console.log")
+        status = _unpack(results, home, kept)
+    return Outcome(status, time.monotonic() - started, timed_out)
+
+
+def _pack(project: Path, command: str, kept: Path, payload: Path) -> None:
+    with tarfile.open(payload, "w") as tar:
+        if kept.exists():
+            tar.add(kept, ".vm/keep")
+        for entry in sorted(project.iterdir()):
+            if entry.name not in NOT_SHIPPED:
+                tar.add(entry, entry.name, filter=_owned_by_root)
+        script = tarfile.TarInfo(".vm/command")
+        script.size = len(command.encode())
+        tar.addfile(script, io.BytesIO(command.encode()))
+
+
+def _owned_by_root(entry: tarfile.TarInfo) -> Optional[tarfile.TarInfo]:
+    if Path(entry.name).name in NOT_SHIPPED:
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
+def _boot(machine: Machine, payload: Path, results: Path, console: Path) -> bool:
+    """Run qemu until the guest powers off; tell whether it had to be killed for time."""
+    with console.open("wb") as log:
+        qemu = subprocess.Popen(
+            _qemu_command(machine, payload, results),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            qemu.wait(machine.timeout_s)
+        except subprocess.TimeoutExpired:
+            return True
+        finally:
+            qemu.kill()
+            qemu.wait()
+    return False
+
+
+def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
+    kernel = machine.kernel
+    disks = [
+        f"file={machine.root},format=raw,if=virtio,snapshot=on",
+        f"file={kernel.modules},format=raw,if=virtio,readonly=on",
+        f"file={payload},format=raw,if=virtio,readonly=on",
+        f"file={results},format=raw,if=virtio,cache=unsafe",
+    ]
+    # setpriv: no qemu outlives its starter, not even where that is killed outright.
+    return [
+        "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max",
+        "-smp", str(machine.cpus), "-m", f"{machine.memory_mb}M", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+        "-no-reboot", "-nic", "none", "-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd),
+        "-append", f"console=ttyS0 quiet panic=-1 {machine.parameters}".strip(),
+        *(part for disk in disks for part in ("-drive", disk)),
+    ]  # fmt: skip
+
+
+def _unpack(results: Path, home: Path, kept: Path) -> Optional[int]:
+    """Unpack the guest's ``/out`` into ``home`` and its ``/keep`` into ``kept``; return the command's exit status."""
+    try:
+        with tarfile.open(results) as tar:
+            for member in tar:
+                top, _, rest = member.name.partition("/")
+                if member.isfile() and top in ("out", "keep") and ".." not in rest.split("/"):
+                    _write(tar, member, (home if top == "out" else kept) / rest)
+        return int((home / "status").read_text())
+    except (tarfile.TarError, OSError, ValueError):
+        return None
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    if source:
+        target.write_bytes(source.read())
+        target.chmod(member.mode & 0o755)

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Runs as process 1 of a test guest: brings up what a distribution's boot would, runs /closetrace/.vm/command
+# and writes /out, with its exit status, and /keep to the results disk (vdd).
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs -o mode=0755 run /run
+mount -t tmpfs -o mode=1777 tmp /tmp
+mkdir -p /dev/pts /dev/shm /out
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t securityfs securityfs /sys/kernel/security
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tracefs tracefs /sys/kernel/tracing
+ln -sf /proc/self/fd /dev/fd
+hostname guest
+ip link set lo up
+
+cd /closetrace || exit 1
+mkdir -p /keep
+[ ! -d .vm/keep ] || mv .vm/keep /
+echo "guest: $(uname -r) up after $(cut -d' ' -f1 /proc/uptime) s"
+setsid -w sh /closetrace/.vm/command
+echo $? >/out/status
+echo "guest: ended with $(cat /out/status) after $(cut -d' ' -f1 /proc/uptime) s"
+tar -cf /dev/vdd -C / out keep
+sync
+echo o >/proc/sysrq-trigger
+sleep 60

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Runs the live tests in guests: every kernel and way in of kernels.json, or the part of it that is asked for.
+
+Writes build/vm-results.json and one directory per cell under build/vm/ (console.log, junit.xml), prints a table,
+and exits 0 only where every cell passed. A skipped test fails its cell unless kernels.json names it with a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Optional
+
+from cells import Cell, Matrix
+from debian import Suite
+from guest import Machine, run_in_guest
+from kernels import kernel_files
+from results import CellResult, judge, merge, table
+from userlands import userland_image
+
+PROJECT = Path(__file__).resolve().parents[2]
+BUILD = PROJECT / "build"
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Run the chosen cells and return the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    matrix = Matrix.load()
+    options = _options(matrix, argv)
+    cells = matrix.choose(options.kernel, options.way, options.userland, options.ci)
+    if not cells:
+        print("no such cell in tests/vm/kernels.json", file=sys.stderr)
+        return 2
+    results = [_run(matrix, cell, options) for cell in cells]
+    if not options.command:
+        merge(BUILD / "vm-results.json", results)
+    print(table(results))
+    return 0 if all(r.passed_all for r in results) else 1
+
+
+def _options(matrix: Matrix, argv: Optional[list[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kernel", help=f"only this one of {', '.join(matrix.kernels)}")
+    parser.add_argument("--way", choices=matrix.ways, help="only this way in")
+    parser.add_argument("--userland", choices=matrix.userlands, help="this distribution's root on its own kernel")
+    parser.add_argument("--ci", action="store_true", help="one cell per kernel, the way that kernels.json names")
+    parser.add_argument("--command", help="run this shell text in the guest instead of the tests")
+    parser.add_argument("--parameters", default="", help="more kernel boot parameters")
+    return parser.parse_args(argv)
+
+
+def cache_directory() -> Path:
+    """Return where downloads and images are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "closetrace-test"
+
+
+def machine_for(matrix: Matrix, cell: Cell, parameters: str = "") -> Machine:
+    """Return the guest of ``cell``, fetching and building what the cache lacks."""
+    cache = cache_directory()
+
+    def suite(name: str) -> Suite:
+        return Suite(name, matrix.mirror, matrix.keyring, cache / "apt" / name)
+
+    kernel = kernel_files(cell.kernel, suite(cell.kernel_suite), cell.kernel_packages, cache)
+    root = userland_image(suite(cell.userland), matrix.root_packages, cache)
+    return Machine(kernel, root, parameters, timeout_s=matrix.cell_timeout_s)
+
+
+def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
+    machine = machine_for(matrix, cell, options.parameters)
+    home = BUILD / "vm" / cell.name
+    kept = cache_directory() / "kept" / machine.root.stem
+    print(f"{cell.name}: {machine.kernel.abi} ...", flush=True)
+    outcome = run_in_guest(machine, PROJECT, options.command or _tests(matrix, cell, options.ci), home, kept)
+    if options.command:
+        print((home / "console.log").read_text(errors="replace"))
+    result = judge(cell, machine.kernel.abi, outcome, home, tests_ran=not options.command)
+    print(f"{cell.name}: {result.summary}", flush=True)
+    return result
+
+
+def _tests(matrix: Matrix, cell: Cell, ci: bool) -> str:
+    pytest = [
+        "python3",
+        "-m",
+        "pytest",
+        "--color=no",
+        "-p",
+        "no:cacheprovider",
+        "--junitxml=/out/junit.xml",
+        *matrix.test_arguments,
+    ]
+    pytest += matrix.ci_test_arguments if ci else []
+    return f"""
+export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={matrix.slow}
+mv /keep/closetrace-workloads-0 /tmp/ 2>/dev/null
+{shlex.join(pytest)}
+status=$?
+cp -r /tmp/closetrace-workloads-0 /keep/
+exit $status
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
