@@ -223,13 +223,19 @@ def program_beside(netns: str) -> Iterator[None]:
         (["--remote", "127.0.0.1"], 27),
         (["--remote", "127.0.0.2"], 0),
         (["--remote", "::/0"], 0),
+        (["--local-port", "8081", "--local-port", "8082"], 12),
+        (["--remote", "10.0.0.0/8", "--remote", "127.0.0.0/30"], 27),
         (["--remote-port", "8081", "--local-port", "8082"], 0),
     ],
 )
 def test_endpoint_filters(netns: str, options: list[str], count: int) -> None:
     """Port, address and network filters choose what the like filter of ss chooses."""
     terms = {"--local-port": "sport = :{}", "--remote-port": "dport = :{}", "--remote": "dst {}"}
-    expression = " and ".join(terms[key].format(value) for key, value in zip(options[::2], options[1::2]))
+    kinds = [
+        " or ".join(terms[kind].format(value) for key, value in zip(options[::2], options[1::2]) if key == kind)
+        for kind in dict.fromkeys(options[::2])
+    ]
+    expression = " and ".join(f"( {kind} )" for kind in kinds)
     with program(netns, ZOO), program_beside(netns):
         listed = subprocess.check_output(["ip", "netns", "exec", netns, "ss", "-Htan", expression], text=True)
         found = document("--netns", netns, *options)
@@ -295,6 +301,21 @@ def test_reserved_and_listening_ports_are_not_usable(netns: str) -> None:
     assert (use["used"], use["usable"]) == (1, 6)
 
 
+def test_server_that_is_gone(netns: str) -> None:
+    """Connections of a server that has ended are still told as incoming, and take no ephemeral port of their own."""
+    code = (
+        "l2 = socket.create_server(('127.0.0.1', 45000))\n"
+        "for _ in range(4):\n"
+        "    c = socket.create_connection(('127.0.0.1', 45000)); s = l2.accept()[0]; s.close(); c.close()\n"
+        "l2.close()\n"
+    )
+    with program(netns, code):
+        found = document("--netns", netns)
+        assert states(found) == ss_states(netns) == {"TIME_WAIT": 4}
+    assert [(row["direction"], row["local_port"], row["count"]) for row in found["groups"]] == [("incoming", 45000, 4)]
+    assert found["ports"] == []
+
+
 def test_ipv6_and_mapped(netns: str) -> None:
     """True IPv6 endpoints are bracketed, v4-mapped ones shown as IPv4, in one group with those of IPv4 sockets."""
     code = (
@@ -356,9 +377,9 @@ def test_watch_json_is_one_document_a_line(netns: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--pid", "4194304999"], "no process with pid 4194304999"),
-        (["--comm", "no-such-comm"], "no process with command name no-such-comm"),
-        (["--netns", "/nonexistent"], "cannot open the network namespace /nonexistent"),
+        (["--pid", "4194304999"], "no process 4194304999"),
+        (["--comm", "no-such-comm"], "no process meets the filters"),
+        (["--netns", "/nonexistent"], "/nonexistent"),
         (["--netns", "/proc/self/ns/mnt"], "cannot enter the network namespace"),
         (["--remote", "10.0.0.300"], "10.0.0.300"),
         (["--remote-port", "70000"], "70000"),

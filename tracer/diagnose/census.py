@@ -12,13 +12,12 @@ from typing import Optional, Union
 from tracer.diagnose.ports import PortUse, port_use, usable_ports
 from tracer.flight.inet_diag import TIMER_TIME_WAIT, DiagSocket
 from tracer.flight.tcp_settings import TIME_WAIT_S, TcpSettings
-from tracer.model.connection import Holder
+from tracer.model.connection import Endpoint, Holder
 from tracer.model.states import TcpState
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Holders = Mapping[int, tuple[Holder, ...]]
 
-_COMM_MAX = 15
 _ANY = ("0.0.0.0", "::")
 _CLOSED_FIRST = {
     TcpState.CLOSE_WAIT: "peer",
@@ -61,36 +60,29 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which sockets to count. Empty fields select all. ``comm`` is compared as the kernel keeps it, 15 bytes."""
+    """Which connections to count: different fields must all match, several values of one are alternatives.
 
-    pids: frozenset[int] = frozenset()
-    comm: Optional[str] = None
-    local_port: Optional[int] = None
-    remote_port: Optional[int] = None
-    remote: Optional[Network] = None
+    Empty fields select all. ``processes`` are the pids to select by; None selects all, sockets without a process too.
+    """
 
-    @property
-    def by_process(self) -> bool:
-        """Whether it selects by process, which sockets without one can never meet."""
-        return bool(self.pids) or self.comm is not None
+    processes: Optional[frozenset[int]] = None
+    local_ports: tuple[int, ...] = ()
+    remote_ports: tuple[int, ...] = ()
+    remotes: tuple[Network, ...] = ()
 
     def has_remote(self, one: DiagSocket) -> bool:
         """Whether the remote endpoint is in scope."""
-        return self.remote_port in (None, one.remote.port) and (
-            self.remote is None or ipaddress.ip_address(one.remote.address) in self.remote
-        )
+        if self.remote_ports and one.remote.port not in self.remote_ports:
+            return False
+        return not self.remotes or any(ipaddress.ip_address(one.remote.address) in it for it in self.remotes)
 
-    def has_endpoints(self, one: DiagSocket) -> bool:
-        """Whether both endpoints are in scope."""
-        return self.local_port in (None, one.local.port) and self.has_remote(one)
-
-    def has_comm(self, comm: str) -> bool:
-        """Whether a command name is in scope."""
-        return self.comm is None or comm == self.comm.encode()[:_COMM_MAX].decode(errors="replace")
+    def has_local(self, one: DiagSocket) -> bool:
+        """Whether the local endpoint is in scope."""
+        return not self.local_ports or one.local.port in self.local_ports
 
     def has_process(self, several: Iterable[Holder]) -> bool:
         """Whether one of these holders is in scope."""
-        return any((not self.pids or it.pid in self.pids) and self.has_comm(it.comm) for it in several)
+        return self.processes is None or any(it.pid in self.processes for it in several)
 
 
 @dataclass(frozen=True)
@@ -158,7 +150,7 @@ def take(
     desks = _Listeners(sockets, holders)
     settings = {it.inode: it.settings for it in namespaces}
     connections = [one for one in sockets if one.state is not TcpState.LISTEN and scope.has_remote(one)]
-    chosen, unowned = _in_scope(filter(scope.has_endpoints, connections), holders, desks, scope)
+    chosen, unowned = _in_scope(filter(scope.has_local, connections), holders, desks, scope)
     counted = tuple(
         Counted(one, _owner(one, holders, desks), desks.came_in(one, settings.get(one.netns))) for one in chosen
     )
@@ -196,14 +188,18 @@ class _Listeners:
     def __init__(self, sockets: Iterable[DiagSocket], holders: Holders) -> None:
         self._holders = holders
         self._by_port: dict[tuple[int, int], list[DiagSocket]] = defaultdict(list)
+        self._locals: Counter[tuple[int, int]] = Counter()
+        self._remotes: Counter[tuple[int, Endpoint]] = Counter()
         for one in sockets:
             if one.state is TcpState.LISTEN:
                 self._by_port[(one.netns, one.local.port)].append(one)
+            else:
+                self._locals[(one.netns, one.local.port)] += 1
+                self._remotes[(one.netns, one.remote)] += 1
 
     def count(self, scope: Scope) -> int:
         return sum(
-            scope.local_port in (None, one.local.port)
-            and (not scope.by_process or scope.has_process(self._holders.get(one.inode, ())))
+            scope.has_local(one) and scope.has_process(self._holders.get(one.inode, ()))
             for several in self._by_port.values()
             for one in several
         )
@@ -212,12 +208,18 @@ class _Listeners:
         return [port for inode, port in self._by_port if inode == netns]
 
     def came_in(self, one: DiagSocket, settings: Optional[TcpSettings]) -> bool:
-        """Whether the peer opened it. Where the listener is gone, the end with an ephemeral port is the opener's."""
+        """Whether the peer opened it.
+
+        Where the listener is gone, the end with an ephemeral port is the opener's; if both have one, the end that
+        has more connections is the server's.
+        """
         if (one.netns, one.local.port) in self._by_port:
             return True
-        if settings is None or settings.first_port <= one.local.port <= settings.last_port:
+        if settings is None or not settings.first_port <= one.remote.port <= settings.last_port:
             return False
-        return settings.first_port <= one.remote.port <= settings.last_port
+        if not settings.first_port <= one.local.port <= settings.last_port:
+            return True
+        return self._locals[(one.netns, one.local.port)] > self._remotes[(one.netns, one.remote)]
 
     def holders_of_queue(self, one: DiagSocket) -> tuple[Holder, ...]:
         """Who holds the listener whose queue ``one`` is in; one bound to the very address goes before a wildcard."""
@@ -230,7 +232,7 @@ class _Listeners:
 def _in_scope(
     near: Iterable[DiagSocket], holders: Holders, desks: _Listeners, scope: Scope
 ) -> tuple[list[DiagSocket], int]:
-    if not scope.by_process:
+    if scope.processes is None:
         return list(near), 0
     chosen, unowned = [], 0
     for one in near:

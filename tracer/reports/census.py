@@ -138,7 +138,7 @@ def _unowned(census: Census, width: int) -> str:
 
 def _unseen(census: Census, width: int) -> str:
     unseen = sum(it.owner.kind is OwnerKind.UNSEEN for it in census.connections)
-    if not unseen or census.scope.by_process:
+    if not unseen or census.scope.processes is not None:
         return ""
     held = "is held by a process" if unseen == 1 else "are held by processes"
     text = f"{words.plural(unseen, 'connection')} {held} that cannot be seen from here: other users' need root."
