@@ -52,8 +52,9 @@ class JavaFrame:
 def compile_workload(target: Path) -> None:
     """Compile the workload for Java 8 (and its newer parts for 11) into ``target``."""
     javac = os.environ.get("JAVAC", "javac")
+    oldest = [str(SOURCES / "witness" / "Oracle.java"), str(SOURCES / "Blocked.java")]
     modern = sorted(str(path) for path in (SOURCES / "modern").glob("*.java"))
-    for release, sources in (("8", [str(SOURCES / "Blocked.java")]), ("11", modern)):
+    for release, sources in (("8", oldest), ("11", modern)):
         command = [javac, "-nowarn", "-Xlint:-options", "--release", release, "-d", str(target), "-cp", str(target)]
         subprocess.run([*command, *sources], check=True)
 

@@ -142,6 +142,54 @@ def test_a_deoptimised_frame_is_read_by_its_original_return_address(
     assert "Blocked.listen" in [frame.function for frame in one.ours.frames]
 
 
+@pytest.mark.parametrize(
+    "options", [(), ("-Xcomp", "-XX:CompileCommand=compileonly,modern.*::*")], ids=["default", "comp"]
+)
+@pytest.mark.parametrize("major", [major for major in MAJORS if major >= 21])
+def test_a_virtual_thread_that_never_parked_is_told_to_its_first_frame(
+    major: int, options: tuple[str, ...], classes: Path
+) -> None:
+    """All its frames are on the carrier's stack: they equal Throwable's, and the carrier's own are left out."""
+    stack, trace = virtual_thread(find_jdk(major), options, classes, "vthread-whole")
+    assert stack.complete
+    assert application(java_frames(stack)) == application(trace)
+    assert [frame.function for frame in trace][-1] == "java.lang.VirtualThread.run"
+    assert stack.frames[-1].note == "first frame of the virtual thread"
+    assert not [frame for frame in stack.frames if "ForkJoin" in (frame.function or "")]
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("-Xcomp", "-XX:CompileCommand=compileonly,modern.*::*")], ids=["default", "comp"]
+)
+@pytest.mark.parametrize("major", [major for major in MAJORS if major >= 21])
+def test_a_virtual_thread_that_parked_ends_with_a_note(major: int, options: tuple[str, ...], classes: Path) -> None:
+    """Callers that stayed in the heap when it resumed are missing: the stack says so and shows no carrier's frame."""
+    stack, trace = virtual_thread(find_jdk(major), options, classes, "vthread-parked")
+    ours, whole = application(java_frames(stack)), application(trace)
+    assert not stack.complete
+    assert stack.note == "virtual thread: callers parked in the Java heap are not available"
+    assert 2 <= len(ours) < len(whole)
+    assert ours == whole[: len(ours)]
+    assert not [frame for frame in stack.frames if "ForkJoin" in (frame.function or "")]
+
+
+def virtual_thread(jdk: Jdk, options: tuple[str, ...], classes: Path, scenario: str) -> tuple[Stack, list[JavaFrame]]:
+    """The stack of the carrier thread that is blocked inside a virtual thread, and what that thread said of itself."""
+    with serving(bytes_then_silence(0)) as port:
+        arguments = [str(port)] * 3 + [scenario]
+        with running(jdk, classes, [*options, f"-Dsilent.port={port}"], arguments) as jvm:
+            jvm.until("STARTED")
+            jvm.settle()
+            service = StackService()
+            carriers = [tid for name, (tid, _) in jvm.thread_dump().items() if name.startswith("ForkJoinPool-")]
+            stacks = [service.unwind(black_box(jvm.pid, tid)) for tid in carriers]
+            trace = jvm.traces()[scenario]
+            service.close()
+    mounted = [stack for stack in stacks if any("Virtual$Pinned" in (frame.function or "") for frame in stack.frames)]
+    assert len(mounted) == 1
+    return mounted[0], trace
+
+
 def compare(jdk: Jdk, mode: Mode, classes: Path, scratch: Path, scenarios: list[str]) -> list[Compared]:
     """Run the workload until its threads block; every Java thread with a stack, by us and by Java."""
     with ExitStack() as stack:

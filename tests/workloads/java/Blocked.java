@@ -12,17 +12,14 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 import java.security.cert.X509Certificate;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentMap;
 import java.util.function.IntSupplier;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManager;
 import javax.net.ssl.X509TrustManager;
+import witness.Oracle;
 
 /**
  * Threads that end up blocked in a read, each by another way, and what Java itself says of their stacks.
@@ -346,36 +343,6 @@ public final class Blocked {
     static synchronized int holding(Object lock, InputStream in) throws Exception {
         synchronized (lock) {
             Oracle.here(); return in.read();
-        }
-    }
-
-    /** Keeps the latest stack trace of each thread. */
-    public static final class Oracle {
-        private static final ConcurrentMap<Thread, Throwable[]> LATEST = new ConcurrentHashMap<>();
-        private static final ThreadLocal<Throwable[]> MINE = ThreadLocal.withInitial(() -> {
-            Throwable[] slot = new Throwable[1];
-            LATEST.put(Thread.currentThread(), slot);
-            return slot;
-        });
-
-        public static void here() {
-            MINE.get()[0] = new Throwable();
-        }
-
-        static void report() {
-            StringBuilder text = new StringBuilder();
-            for (Map.Entry<Thread, Throwable[]> entry : new ArrayList<>(LATEST.entrySet())) {
-                text.append("TRACE ").append(entry.getKey().getName()).append('\n');
-                for (StackTraceElement element : entry.getValue()[0].getStackTrace()) {
-                    if (!element.getMethodName().equals("here")) {
-                        text.append("FRAME ").append(element.getClassName()).append('.').append(element.getMethodName())
-                            .append(' ').append(element.getFileName()).append(' ').append(element.getLineNumber())
-                            .append('\n');
-                    }
-                }
-            }
-            System.out.print(text.append("REPORTED\n"));
-            System.out.flush();
         }
     }
 }

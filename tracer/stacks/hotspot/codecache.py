@@ -64,7 +64,7 @@ class CodeBlob:
     @property
     def is_continuation(self) -> bool:
         """Stubs of virtual threads; as a return address: the return barrier."""
-        return self.name.startswith("StubRoutines") and "continuation" in self.name.lower()
+        return not self.is_nmethod and "continuation" in self.name.lower()
 
 
 class CodeCache:
