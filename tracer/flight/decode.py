@@ -77,6 +77,7 @@ def _touch(record: layout.Record, which: str, resolve: Resolver) -> Optional[Tou
         peek=bool(raw.flags & layout.TOUCH_PEEK),
         stack=stack,
         stack_note=note if stack is None else None,
+        exiting=bool(raw.flags & layout.TOUCH_EXITING),
     )
 
 

@@ -98,13 +98,12 @@ class Recorder:
         key = _U64.pack(sk)
         data = self._sockets.lookup(key)
         for _ in range(16):
-            again = self._sockets.lookup(key) if data is not None else None
-            if again is None:
+            if data is None:
                 return None
-            if again == data:
+            before, data = data, self._sockets.lookup(key)
+            if before == data:
                 break
-            data = again
-        return layout.Record.from_buffer_copy(again)
+        return layout.Record.from_buffer_copy(data) if data is not None else None
 
     def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
         """The content of a slot (0-based), None if it could not be read whole."""

@@ -23,11 +23,11 @@ class _BtfType(ct.Structure):
 
     @property
     def kind(self) -> int:
-        return (self.info >> 24) & 0x1F
+        return int(self.info >> 24) & 0x1F
 
     @property
     def vlen(self) -> int:
-        return self.info & 0xFFFF
+        return int(self.info) & 0xFFFF
 
 
 _PRINTER = ct.CFUNCTYPE(None, ct.c_void_p, ct.c_void_p, ct.c_void_p)

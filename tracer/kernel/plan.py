@@ -215,7 +215,7 @@ def _way_obstacle(way: Way, features: Features) -> Optional[str]:
 
 
 def _choose(family: Family, features: Features, allowed: Callable[[Way], bool]) -> Choice:
-    reasons = []
+    reasons: list[str] = []
     for way in family.ways:
         if not allowed(way):
             continue

@@ -13,10 +13,10 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 @dataclass(frozen=True)
 class Scope:
-    """The filters; empty means everything. Different kinds must all match, several values of one kind are alternatives.
+    """The filters; empty means everything. All kinds must match; several values of one kind are alternatives.
 
-    ``pids`` are thread groups; ``netns`` inode numbers of network namespaces; ``cgroups`` (id, level) of cgroup v2
-    directories; ``follow_forks`` brings the children of ``pids`` into scope.
+    ``pids`` are thread groups; ``netns`` inode numbers of network namespaces; ``cgroup`` id and level of a cgroup v2
+    directory, ``cgroup_path`` the same from the hierarchy's root; ``follow_forks`` brings in the children of ``pids``.
     """
 
     pids: tuple[int, ...] = ()
@@ -26,6 +26,7 @@ class Scope:
     remotes: tuple[Network, ...] = ()
     netns: tuple[int, ...] = ()
     cgroup: tuple[int, int] = (0, 0)
+    cgroup_path: str = ""
     follow_forks: bool = False
 
     @property

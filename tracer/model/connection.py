@@ -35,7 +35,8 @@ class Touch:
 
     ``syscall`` is the number of the system call that the thread was in (asm/unistd_64.h), -1 if unknown: it tells
     close(2) from exit_group(2) or dup2(2). ``peek`` marks MSG_PEEK. ``stack`` is None if none was kept;
-    ``stack_note`` then says why ("stack memory was spent", "touched by a kernel worker").
+    ``stack_note`` then says why ("stack memory was spent", "touched by a kernel worker"). ``exiting`` marks a close
+    that the kernel made because the process was ending.
     """
 
     op: Op
@@ -46,6 +47,7 @@ class Touch:
     peek: bool = False
     stack: Optional[Stack] = None
     stack_note: Optional[str] = None
+    exiting: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""The command line, and the one place where an error becomes a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Optional
+
+import click
+
+from tracer import __version__
+from tracer.commands.census import census
+from tracer.commands.demo import demo
+from tracer.commands.doctor import doctor
+from tracer.commands.options import describe, filters, make_scope, make_tuning, tuning
+from tracer.commands.run import run
+from tracer.commands.tail import tail
+from tracer.commands.timeline import timeline
+from tracer.commands.trace import Request, trace
+from tracer.errors import ClosetraceError, UsageError
+from tracer.reports.text import clean
+from tracer.session.stopping import Stop
+
+EPILOG = """\b
+Examples:
+  sudo closetrace --pid 1234                 which code left sockets in CLOSE_WAIT?
+  sudo closetrace --pid 1234 --linger 60     count only those older than a minute
+  sudo closetrace --comm nginx --json        as JSON, for a script
+  sudo closetrace run --fail-over 0 -- ./load-test
+  closetrace census                          who has how many connections, in which state
+  closetrace doctor                          what works on this host, and what is missing
+
+\b
+Exit codes: 0 ended normally, 2 usage, 3 more sockets lingered than --fail-over
+allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
+"""
+
+
+@click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@filters
+@click.option("--linger", type=click.FloatRange(0.1), default=10, show_default=True, help="Threshold in seconds.")
+@click.option("--duration", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]")
+@click.option("--interval", type=click.FloatRange(0.1), default=1, show_default=True, help="Seconds between looks.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON, at the end.")
+@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
+@click.option("--fail-over", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered.")
+@click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
+@tuning
+@click.version_option(__version__, prog_name="closetrace")
+@click.pass_context
+def main_group(
+    ctx: click.Context,
+    /,
+    linger: float,
+    duration: Optional[float],
+    interval: float,
+    as_json: bool,
+    all_frames: bool,
+    fail_over: Optional[int],
+    debuginfod: bool,
+    stack_bytes: int,
+    memory_mb: Optional[int],
+    probes: str,
+    **chosen: Any,
+) -> None:
+    """Name the code that leaves TCP sockets in CLOSE_WAIT.
+
+    Watches sockets from inside the kernel and reports those that linger after the peer hung up, grouped by the user
+    stack that touched them last, with what to change. Nothing is restarted. Without a filter it watches the whole host.
+    """
+    if ctx.invoked_subcommand is not None:
+        given = [p for p in ctx.params if ctx.get_parameter_source(p) is click.core.ParameterSource.COMMANDLINE]
+        if given:
+            raise UsageError(f"options of {ctx.invoked_subcommand} belong after its name")
+        return
+    scope = make_scope(**chosen)
+    request = Request(
+        scope=scope,
+        target=clean(describe(scope)),
+        tuning=make_tuning(stack_bytes, memory_mb, probes),
+        linger_s=linger,
+        interval_s=interval,
+        as_json=as_json,
+        all_frames=all_frames,
+        fail_over=fail_over,
+        debuginfod=debuginfod,
+    )
+    trace(request, Stop(duration, scope.pids))
+
+
+for _command in (tail, timeline, run, census, doctor, demo):
+    main_group.add_command(_command)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"closetrace: {clean(message)}", err=True)
+    return code
+
+
+def _to_devnull() -> None:
+    """Nobody reads any more: what is still buffered must not raise at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_command(arguments: Optional[list[str]] = None) -> int:
+    """Run one command line; the exit code."""
+    try:
+        result = main_group.main(args=arguments, prog_name="closetrace", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except ClosetraceError as error:
+        return _fail(str(error), error.exit_code)
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+        return _fail(f"{error.format_message()}{hint}", 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), 1)
+    except BrokenPipeError:
+        _to_devnull()
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        return 0
+    except MemoryError:
+        return _fail("out of memory", 1)
+    except OSError as error:
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+
+
+def main() -> None:
+    """Entry point of the closetrace command."""
+    sys.exit(run_command())

@@ -1,0 +1,83 @@
+"""``closetrace demo``: a leak of our own, found."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from tracer.commands import terminal
+from tracer.commands.options import describe, make_tuning
+from tracer.commands.trace import Request, trace
+from tracer.errors import ClosetraceError
+from tracer.kernel.scope import Scope
+from tracer.session.stopping import Stop
+
+_SOURCE = Path(__file__).resolve().parent.parent / "demo" / "leak.c"
+_LINGER_S, _DURATION_S = 2.0, 6.0
+
+
+def _build(directory: Path) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise ClosetraceError("the demo builds a small C program: install a compiler (apt install gcc libc6-dev)")
+    program = directory / "price-client"
+    built = subprocess.run(
+        [compiler, "-O2", "-g", "-fomit-frame-pointer", "-o", str(program), str(_SOURCE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode != 0:
+        reason = (built.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ClosetraceError(f"the demo's program does not compile: {reason}")
+    return program
+
+
+@contextlib.contextmanager
+def _leaking(program: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([str(program)], stdin=subprocess.PIPE) as leak:
+        try:
+            yield leak
+        finally:
+            leak.kill()
+
+
+@click.command("demo")
+@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
+def demo(all_frames: bool) -> None:
+    """Start a small leaking client, trace it for a few seconds, and print the report.
+
+    The client keeps eight connections in a pool and reads the end of three others without closing them.
+    """
+    with tempfile.TemporaryDirectory(prefix="closetrace-demo-") as directory:
+        program = _build(Path(directory))
+        with _leaking(program) as leak:
+            _trace(leak, all_frames)
+
+
+def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
+    scope = Scope(pids=(leak.pid,))
+    request = Request(
+        scope=scope,
+        target=describe(scope),
+        tuning=make_tuning(16384, 16, "auto"),
+        linger_s=_LINGER_S,
+        interval_s=1.0,
+        as_json=False,
+        all_frames=all_frames,
+        fail_over=None,
+    )
+
+    def go() -> None:
+        assert leak.stdin is not None
+        leak.stdin.write(b"\n")
+        leak.stdin.flush()
+
+    terminal.say("a client with two leaks runs; the peer hangs up on its idle connections after 1.5 s")
+    trace(request, Stop(_DURATION_S, scope.pids), attached=go)

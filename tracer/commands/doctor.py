@@ -1,0 +1,144 @@
+"""``closetrace doctor``: what this host offers, which way in was picked, and what would mend the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any, Optional
+
+import click
+from tabulate import tabulate
+
+from tracer.commands import terminal
+from tracer.errors import ClosetraceError
+from tracer.kernel.features import BTF_PATH, Features
+from tracer.kernel.headers import bpf_directory, installed_headers
+from tracer.kernel.plan import WAYS, Plan, make_plan
+from tracer.session.opening import look, require_rights
+from tracer.session.watch import host
+
+Check = tuple[str, bool, str]
+"""What was looked at, whether it is in order, and what was found or how to mend it."""
+
+
+def _bcc() -> Check:
+    try:
+        import bcc
+    except ImportError:
+        return "bcc", False, "missing: apt install python3-bpfcc, or dnf install python3-bcc"
+    return "bcc", True, str(getattr(bcc, "__version__", "version unknown"))
+
+
+def _libdw() -> Check:
+    try:
+        from tracer.stacks.service import StackService
+
+        StackService().close()
+    except ClosetraceError as error:
+        return "libdw", False, str(error)
+    return "libdw", True, "unwinds and names native code"
+
+
+def _rights() -> Check:
+    try:
+        require_rights()
+    except ClosetraceError as error:
+        return "rights", False, str(error)
+    return "rights", True, "BPF programs may be loaded"
+
+
+def _types() -> Check:
+    if os.path.exists(BTF_PATH):
+        return "kernel types", True, f"from {BTF_PATH}"
+    headers = installed_headers()
+    if headers is not None:
+        return "kernel types", True, f"from the installed headers ({headers})"
+    package = f"linux-headers-{os.uname().release}"
+    return "kernel types", False, f"no {BTF_PATH}: install {package} (apt) or kernel-devel (dnf)"
+
+
+def _memlock() -> Check:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    enough = hard == resource.RLIM_INFINITY or os.geteuid() == 0
+    shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} KiB, raised by closetrace"
+    return "memlock", enough, shown if enough else "ulimit -l unlimited (kernels before 5.11 count BPF maps)"
+
+
+def _plan() -> tuple[Optional[Plan], Optional[Features], str]:
+    try:
+        features, btf = look()
+        if btf is not None:
+            btf.close()
+        return make_plan(features), features, ""
+    except (ClosetraceError, OSError) as error:
+        return None, None, str(error)
+
+
+def examine() -> dict[str, Any]:
+    """All findings, as ``--json`` prints them."""
+    checks = [_rights(), _bcc(), _libdw(), _types(), _memlock()]
+    plan, features, obstacle = _plan()
+    families = []
+    for choice in plan.choices if plan is not None else ():
+        probe = choice.probe()
+        families.append(
+            {
+                "family": probe.family,
+                "way": probe.way,
+                "derived_from": choice.family.derived or None if probe.way is None else None,
+                "reason": probe.reason or None,
+                "cost": probe.cost or None,
+            }
+        )
+    return {
+        "schema": "closetrace.doctor/1",
+        "host": vars(host()),
+        "ready": plan is not None and all(fine for _, fine, _ in checks),
+        "checks": [{"check": name, "ok": fine, "detail": detail} for name, fine, detail in checks],
+        "families": families,
+        "obstacle": obstacle or None,
+        "refused": dict(features.refused) if features is not None else {},
+        "sources": str(bpf_directory()),
+    }
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+def doctor(as_json: bool) -> None:
+    """Tell what this host offers and what it lacks.
+
+    For each family of hooks: the way in that was picked, why not a better one, and what a report misses without. Works
+    without root as far as it can. The preferred way is fentry, then kprobe, then tracepoints; --probes restricts the
+    choice for trying.
+    """
+    found = examine()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    width = min(terminal.width(), shutil.get_terminal_size((100, 24)).columns)
+    machine = found["host"]
+    click.echo(f"{machine['hostname']}: kernel {machine['kernel']} on {machine['architecture']}\n")
+    for check in found["checks"]:
+        mark = click.style("ok", fg="green") if check["ok"] else click.style("MISSING", fg="red")
+        click.echo(f"  {check['check']:13} {mark if terminal.color() else click.unstyle(mark):8} {check['detail']}")
+    click.echo("")
+    if found["obstacle"]:
+        click.echo(f"closetrace cannot run here: {found['obstacle']}")
+        return
+    room = max(20, (width - 12) // 2)
+    rows = [
+        (family["family"], family["way"] or f"none ({family['derived_from'] or 'not available'})", family["cost"] or "")
+        for family in found["families"]
+    ]
+    click.echo(tabulate(rows, headers=("family", "way in", "what is lost"), maxcolwidths=[None, room, room]))
+    for way, reason in found["refused"].items():
+        click.echo(f"\nno {way}: {reason}")
+    click.echo(f"\nways to choose from with --probes: {', '.join(WAYS)}")
+    click.echo("ready to trace" if found["ready"] else "not ready: see MISSING above")

@@ -1,0 +1,199 @@
+"""Options that several commands share, and what they come to: a scope and the tuning of the recorder."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Optional, TypeVar
+
+import click
+
+from tracer.errors import UsageError
+from tracer.kernel.plan import WAYS
+from tracer.kernel.scope import Network, Scope
+from tracer.kernel.source import PAGE, Sizes
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MEGABYTE = 1 << 20
+
+
+class NetworkType(click.ParamType):
+    """An address or a network: ``10.0.0.0/8``, ``::1``."""
+
+    name = "ADDR[/BITS]"
+
+    def convert(self, value: object, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Network:
+        """Return the network; fails with click's usage error."""
+        if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+            return value
+        try:
+            return ipaddress.ip_network(str(value).strip("[]"), strict=False)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+_PORT = click.IntRange(1, 65535)
+
+_FILTERS = (
+    click.option("--pid", "pids", type=click.IntRange(1), multiple=True, help="A process to watch; repeatable."),
+    click.option("--comm", metavar="NAME", help="Only threads with this command name (at most 15 bytes count)."),
+    click.option("--local-port", "local_ports", type=_PORT, multiple=True, help="Only this local port; repeatable."),
+    click.option("--remote-port", "remote_ports", type=_PORT, multiple=True, help="Only this remote port; repeatable."),
+    click.option("--remote", "remotes", type=NetworkType(), multiple=True, help="Only this peer; repeatable."),
+    click.option("--netns", metavar="NAME|PATH|PID", help="Only this network namespace."),
+    click.option("--cgroup", metavar="PATH", help="Only tasks in this cgroup v2 directory or below it."),
+)
+
+_TUNING = (
+    click.option(
+        "--stack-bytes",
+        type=click.IntRange(PAGE, 16 * PAGE),
+        default=4 * PAGE,
+        show_default=True,
+        help="How much of each user stack to keep; a multiple of 4096.",
+    ),
+    click.option(
+        "--memory",
+        "memory_mb",
+        type=click.IntRange(4, 65536),
+        default=None,
+        help="Kernel memory for stacks and records, in MB.  [default: 1/64 of RAM, 16 to 128]",
+    ),
+    click.option(
+        "--probes",
+        type=click.Choice(WAYS),
+        default="auto",
+        show_default=True,
+        help="The way into the kernel; doctor tells which are open here.",
+    ),
+)
+
+
+def _add(options: tuple[Callable[[F], F], ...], command: F) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def filters(command: F) -> F:
+    """Add the filter options; the command gets them as keyword arguments for :func:`make_scope`."""
+    return _add(_FILTERS, command)
+
+
+def tuning(command: F) -> F:
+    """Add the options of the recorder; see :func:`make_tuning`."""
+    return _add(_TUNING, command)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Sizes of the kernel side, and the way in."""
+
+    sizes: Sizes
+    probes: str
+
+
+def default_memory() -> int:
+    """Bytes of kernel memory to spend if the user does not say: 1/64 of RAM, at least 16 MB, at most 128 MB."""
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(128 * _MEGABYTE, max(16 * _MEGABYTE, ram // 64))
+
+
+def make_tuning(stack_bytes: int, memory_mb: Optional[int], probes: str) -> Tuning:
+    """Raises UsageError if the stack size is not whole pages."""
+    if stack_bytes % PAGE:
+        raise UsageError(f"--stack-bytes {stack_bytes}: give a multiple of {PAGE}")
+    memory = memory_mb * _MEGABYTE if memory_mb is not None else default_memory()
+    return Tuning(Sizes(memory, stack_bytes), probes)
+
+
+def _check_pid(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            group = next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
+    except (OSError, StopIteration):
+        raise UsageError(f"no process {pid}: it does not exist, or has ended") from None
+    if group != pid:
+        raise UsageError(f"{pid} is a thread of process {group}: use --pid {group}")
+    return pid
+
+
+def _netns_inode(netns: str) -> int:
+    path = f"/proc/{netns}/ns/net" if netns.isdigit() else netns if "/" in netns else f"/run/netns/{netns}"
+    try:
+        return os.stat(path).st_ino
+    except (OSError, ValueError):
+        raise UsageError(f"--netns {netns}: there is no network namespace at {path}") from None
+
+
+def _cgroup_root() -> str:
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            fields = line.split()
+            if fields[2] == "cgroup2":
+                return fields[1]
+    raise UsageError("--cgroup: no cgroup v2 hierarchy is mounted here")
+
+
+def _cgroup(path: str) -> tuple[tuple[int, int], str]:
+    """Id and level of a cgroup v2 directory, given by its path in the file system or from the hierarchy's root.
+
+    A cgroup's id is the inode of its directory (kernfs); its level counts from the root, which is 0.
+    """
+    root = _cgroup_root()
+    inside = os.path.normpath(path)
+    if inside == root or inside.startswith(root + "/"):
+        inside = inside[len(root) :]
+    inside = "/" + inside.strip("/")
+    try:
+        inode = os.stat(root + inside).st_ino
+    except (OSError, ValueError):
+        raise UsageError(f"--cgroup {path}: there is no such cgroup under {root}") from None
+    level = len([part for part in inside.split("/") if part])
+    return (inode, level), inside
+
+
+def make_scope(
+    pids: tuple[int, ...],
+    comm: Optional[str],
+    local_ports: tuple[int, ...],
+    remote_ports: tuple[int, ...],
+    remotes: tuple[Network, ...],
+    netns: Optional[str],
+    cgroup: Optional[str],
+) -> Scope:
+    """Check the filters against this host. Raises UsageError for a process, namespace or cgroup that is not there."""
+    number, path = _cgroup(cgroup) if cgroup is not None else ((0, 0), "")
+    if comm is not None and not comm:
+        raise UsageError("--comm: give a command name")
+    return Scope(
+        pids=tuple(dict.fromkeys(_check_pid(pid) for pid in pids)),
+        comm=comm or "",
+        local_ports=local_ports,
+        remote_ports=remote_ports,
+        remotes=remotes,
+        netns=(_netns_inode(netns),) if netns is not None else (),
+        cgroup=number,
+        cgroup_path=path,
+    )
+
+
+def describe(scope: Scope) -> str:
+    """The target in words, for the first line of a trace."""
+    names = []
+    for pid in scope.pids:
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                names.append(f"{file.read().strip()} (pid {pid})")
+        except OSError:
+            names.append(f"pid {pid}")
+    parts = [", ".join(names)] if names else []
+    parts += [f"threads named {scope.comm}"] if scope.comm else []
+    for word, ports in (("local", scope.local_ports), ("remote", scope.remote_ports)):
+        parts += [f"{word} port {' or '.join(str(port) for port in ports)}"] if ports else []
+    parts += [f"peer {' or '.join(str(network) for network in scope.remotes)}"] if scope.remotes else []
+    parts += [f"network namespace {scope.netns[0]}"] if scope.netns else []
+    parts += [f"cgroup {scope.cgroup_path}"] if scope.cgroup_path else []
+    return ", ".join(parts) or "the whole host"

@@ -1,0 +1,80 @@
+"""``closetrace run -- CMD``: trace a command and its children from the first socket on."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+import click
+
+from tracer.commands.options import make_tuning, tuning
+from tracer.commands.trace import Request, trace
+from tracer.errors import ClosetraceError
+from tracer.kernel.scope import Scope
+from tracer.reports.text import clean
+from tracer.session.child import Child
+from tracer.session.stopping import Stop
+
+
+class _StopWithChild(Stop):
+    """Ends with the command as well; its last sockets get a moment to be told."""
+
+    def __init__(self, duration: Optional[float], child: Child) -> None:
+        super().__init__(duration)
+        self._child = child
+
+    def wait(self, seconds: float) -> None:
+        """Sleep in short steps, so that a short command ends a short run."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.over():
+            super().wait(min(0.1, until - time.monotonic()))
+
+    def over(self) -> bool:
+        """Whether the run is over, or the command is."""
+        return super().over() or self._child.ended()
+
+
+@click.command("run", context_settings={"ignore_unknown_options": False})
+@click.option("--linger", type=click.FloatRange(0.1), default=10, show_default=True, help="Threshold in seconds.")
+@click.option("--duration", type=click.FloatRange(0.1), help="End the command after this many seconds.")
+@click.option("--interval", type=click.FloatRange(0.1), default=1, show_default=True, help="Seconds between looks.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON; the command's stdout goes to stderr.")
+@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
+@click.option("--fail-over", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered.")
+@tuning
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(
+    linger: float,
+    duration: Optional[float],
+    interval: float,
+    as_json: bool,
+    all_frames: bool,
+    fail_over: Optional[int],
+    stack_bytes: int,
+    memory_mb: Optional[int],
+    probes: str,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND, trace it and its children from the first socket on, and end with it.
+
+    Under sudo the command runs as the user who called sudo. With --fail-over it is a load test's gate: a socket counts
+    if it lingered, also if only the end of the process closed it. If the command itself fails the exit code is 1.
+    """
+    tuned = make_tuning(stack_bytes, memory_mb, probes)
+    child = Child(command, stdout_to_stderr=as_json)
+    try:
+        request = Request(
+            scope=Scope(pids=(child.pid,), follow_forks=True),
+            target=clean(" ".join(command)),
+            tuning=tuned,
+            linger_s=linger,
+            interval_s=min(interval, linger / 2),
+            as_json=as_json,
+            all_frames=all_frames,
+            fail_over=fail_over,
+        )
+        trace(request, _StopWithChild(duration, child), attached=child.release)
+    finally:
+        child.finish()
+    if child.status and duration is None:
+        raise ClosetraceError(f"the command ended with status {child.status}")

@@ -1,0 +1,1 @@
+"""A small leaking client and its server, for `closetrace demo`."""

@@ -1,0 +1,84 @@
+"""Joins a connection with what sock_diag and /proc know of it now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Optional
+
+from tracer.errors import ClosetraceError
+from tracer.flight.blocked import blocked_calls
+from tracer.flight.holders import holders
+from tracer.flight.sockdiag import DiagSocket, dump
+from tracer.model.connection import Blocked, Connection, Endpoint, Holder
+from tracer.model.states import TcpState
+from tracer.session.namespaces import Namespaces
+
+_LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
+Tuple4 = tuple[int, Endpoint, Endpoint]
+
+
+class Diagnosed:
+    """One listing of the sockets that the kernel has in CLOSE_WAIT or LAST_ACK, by cookie and by addresses."""
+
+    def __init__(self, netns: Iterable[int], namespaces: Namespaces) -> None:
+        self._by_cookie: dict[int, DiagSocket] = {}
+        self._by_tuple: dict[Tuple4, DiagSocket] = {}
+        for inode in set(netns):
+            try:
+                found = dump(_LIVE, namespaces.path(inode))
+            except ClosetraceError:
+                continue  # the namespace is gone: its sockets are reported without their queues
+            for one in found:
+                self._by_cookie[one.cookie] = one
+                self._by_tuple[one.netns, one.local, one.remote] = one
+
+    def find(self, connection: Connection) -> Optional[DiagSocket]:
+        """The socket that is this connection, by cookie where the kernel gave one before the record was made."""
+        found = self._by_cookie.get(connection.cookie) if connection.cookie else None
+        return found or self._by_tuple.get((connection.netns, connection.local, connection.remote))
+
+
+def _with_diag(connection: Connection, found: Optional[DiagSocket]) -> Connection:
+    if found is None:
+        return connection
+    accepted = connection.accepted
+    if found.inode == 0:
+        accepted = False
+    elif connection.passive:
+        accepted = True
+    return replace(
+        connection,
+        cookie=found.cookie,
+        inode=found.inode or connection.inode,
+        rx_queue=found.rx_queue,
+        accepted=accepted,
+    )
+
+
+def _blocked_by_fd(held: dict[int, tuple[Holder, ...]]) -> dict[tuple[int, int], list[Blocked]]:
+    """All threads inside a call, by (pid, fd): one pass over the threads of each process."""
+    fds: dict[int, list[int]] = {}
+    for several in held.values():
+        for holder in several:
+            fds.setdefault(holder.pid, []).append(holder.fd)
+    calls: dict[tuple[int, int], list[Blocked]] = {}
+    for pid, numbers in fds.items():
+        for call in blocked_calls(pid, numbers):
+            calls.setdefault((pid, call.fd), []).append(call.as_blocked())
+    return calls
+
+
+def join(connections: Iterable[Connection], namespaces: Namespaces) -> list[Connection]:
+    """The same connections with receive queue, inode, accept state, holders and blocked threads of this moment."""
+    known = list(connections)
+    listing = Diagnosed((c.netns for c in known), namespaces)
+    known = [_with_diag(c, listing.find(c)) for c in known]
+    held = holders([c.inode for c in known if c.inode])
+    calls = _blocked_by_fd(held)
+    joined = []
+    for c in known:
+        mine = held.get(c.inode, ())
+        inside = [call for holder in mine for call in calls.get((holder.pid, holder.fd), ())]
+        joined.append(replace(c, holders=mine, blocked=tuple(inside)))
+    return joined

@@ -1,0 +1,100 @@
+"""From options to an attached recorder: rights, features, plan, headers, compilation, in that order."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from tracer.errors import HostUnsupported
+from tracer.flight.recorder import Recorder
+from tracer.kernel import arch, syscalls
+from tracer.kernel.btf import Btf
+from tracer.kernel.features import BTF_PATH, Features, discover
+from tracer.kernel.headers import header_tree, installed_headers
+from tracer.kernel.plan import Plan, make_plan
+from tracer.kernel.program import Program
+from tracer.kernel.scope import Scope
+from tracer.kernel.source import Sizes, Wanted, program_text
+
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An attached recorder and how it is attached."""
+
+    recorder: Recorder
+    plan: Plan
+
+
+def _lockdown() -> Optional[str]:
+    """The kernel's lockdown mode, None if it is off or there is none."""
+    try:
+        modes = _LOCKDOWN.read_text(encoding="ascii").split()
+    except OSError:
+        return None
+    active = next((mode[1:-1] for mode in modes if mode.startswith("[")), "none")
+    return None if active == "none" else active
+
+
+def require_rights() -> None:
+    """HostUnsupported with the reason and the cure if this process may not load tracing programs."""
+    if _lockdown() == "confidentiality":
+        raise HostUnsupported(
+            "kernel lockdown is in confidentiality mode, which forbids BPF to read kernel memory: "
+            "boot with lockdown=integrity or without"
+        )
+    try:
+        os.close(syscalls.load_empty(syscalls.PROG_RAW_TRACEPOINT))
+    except OSError as error:
+        if os.geteuid() != 0:
+            raise HostUnsupported("tracing needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE): run it by sudo") from None
+        raise HostUnsupported(
+            f"the kernel refuses BPF programs although this is root ({error.strerror}): a container without "
+            "CAP_SYS_ADMIN or CAP_BPF, a seccomp filter, or a kernel without CONFIG_BPF_SYSCALL"
+        ) from None
+
+
+def look() -> tuple[Features, Optional[Btf]]:
+    """The host's features, and its BTF if it has any."""
+    arch.defines()
+    btf = Btf() if os.path.exists(BTF_PATH) else None
+    return discover(btf), btf
+
+
+def _tree(btf: Optional[Btf]) -> tuple[Optional[Path], Optional[Path]]:
+    if btf is not None:
+        return header_tree(btf)
+    if installed_headers() is None:
+        raise HostUnsupported(
+            f"this kernel has no {BTF_PATH} and its headers are not installed: "
+            f"install linux-headers-{os.uname().release} (apt) or kernel-devel (dnf)"
+        )
+    return None, None
+
+
+def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "auto") -> Opened:
+    """Compile and load; the caller attaches with ``recorder.start(plan)`` after seeding the scope.
+
+    Raises HostUnsupported, with the one thing that is in the way.
+    """
+    require_rights()
+    features, btf = look()
+    plan = make_plan(features, probes)
+    tree, remove = _tree(btf)
+    if btf is not None:
+        btf.close()
+    program = Program(program_text(plan, scope, sizes, wanted), tree, remove)
+    try:
+        return Opened(Recorder(program, sizes, by_task=scope.by_task, forks=scope.follow_forks), plan)
+    except BaseException:
+        program.close()
+        raise
+
+
+def clock_offset_ns() -> int:
+    """What to add to CLOCK_MONOTONIC to get nanoseconds since the epoch."""
+    return time.time_ns() - time.monotonic_ns()

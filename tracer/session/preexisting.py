@@ -1,0 +1,120 @@
+"""Sockets that are older than the trace: found by sock_diag after attaching, so that none falls between the two."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Optional
+
+from tracer.errors import ClosetraceError
+from tracer.flight.holders import pids as all_pids
+from tracer.flight.holders import process_info, sockets_of
+from tracer.flight.recorder import Recorder
+from tracer.flight.sockdiag import DiagSocket, dump, listeners
+from tracer.kernel.scope import Scope
+from tracer.model.connection import Connection
+from tracer.model.states import TcpState
+from tracer.session.matching import matches
+from tracer.session.namespaces import Namespaces
+
+_CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpState.NEW_SYN_RECV, TcpState.CLOSE})
+
+
+class Preexisting:
+    """What was there at the start, within the scope."""
+
+    def __init__(self, scope: Scope, namespaces: Namespaces) -> None:
+        self._scope, self._namespaces = scope, namespaces
+        self._cookies: dict[int, DiagSocket] = {}
+        self._waiting: dict[int, DiagSocket] = {}
+        self._taken_ns = 0
+
+    def take(self, recorder: Recorder) -> None:
+        """List, seed the kernel side with what belongs to tasks in scope, and keep what is in CLOSE_WAIT already."""
+        inodes = self._inodes()
+        # Only a filter by task needs every connection: the kernel side cannot tell their owners otherwise.
+        states = _CONNECTED if inodes is not None else (TcpState.CLOSE_WAIT,)
+        for netns in self._namespaces.all(self._scope.pids):
+            path = self._namespaces.path(netns)
+            try:
+                ports = self._seed_listeners(recorder, netns, path, inodes)
+                for one in dump(states, path):
+                    mine = inodes is None or one.inode in inodes or (one.inode == 0 and one.local.port in ports)
+                    if mine and matches(self._scope, one.netns, one.local, one.remote):
+                        self._keep(recorder, one)
+            except ClosetraceError:
+                continue  # a namespace that ended meanwhile
+        self._taken_ns = time.monotonic_ns()
+
+    def _inodes(self) -> Optional[set[int]]:
+        if not self._scope.by_task:
+            return None
+        return {inode for pid in self._pids() for inode in sockets_of(pid)}
+
+    def _pids(self) -> Iterable[int]:
+        return [pid for pid in self._scope.pids or all_pids() if _task_matches(self._scope, pid)]
+
+    def _seed_listeners(
+        self, recorder: Recorder, netns: int, path: Optional[str], inodes: Optional[set[int]]
+    ) -> frozenset[int]:
+        if inodes is None:
+            return frozenset()
+        ports = frozenset(one.local.port for one in listeners(path) if one.inode in inodes)
+        for port in ports:
+            recorder.add_listener(netns, port)
+        return ports
+
+    def _keep(self, recorder: Recorder, one: DiagSocket) -> None:
+        self._cookies[one.cookie] = one
+        recorder.add_seed(one.cookie)
+        if one.state is TcpState.CLOSE_WAIT:
+            self._waiting[one.cookie] = one
+
+    def is_older(self, connection: Connection) -> bool:
+        """Whether a socket that was met in mid life was there at the start (else it came from out of scope)."""
+        return not self._scope.by_task or connection.cookie in self._cookies or connection.cookie == 0
+
+    def fin_before_ns(self, cookie: int) -> Optional[int]:
+        """When FIN had come at the latest: the peer's last packet of any kind, as the kernel remembers it."""
+        one = self._waiting.get(cookie)
+        if one is None:
+            return None
+        return self._taken_ns - min(one.last_ack_recv_ms or 0, one.last_data_recv_ms or 0) * 1_000_000
+
+    def untouched(self, recorded: set[int]) -> list[Connection]:
+        """Those that are still in CLOSE_WAIT and that nothing has touched since, so that no record knows them."""
+        rest = {cookie: one for cookie, one in self._waiting.items() if cookie not in recorded}
+        if not rest:
+            return []
+        still: dict[int, DiagSocket] = {}
+        for netns in {one.netns for one in rest.values()}:
+            try:
+                still.update((one.cookie, one) for one in dump((TcpState.CLOSE_WAIT,), self._namespaces.path(netns)))
+            except ClosetraceError:
+                continue
+        return [self._connection(still[cookie]) for cookie in rest if cookie in still]
+
+    def _connection(self, one: DiagSocket) -> Connection:
+        return Connection(
+            sk=0,
+            birth_ns=one.cookie,
+            local=one.local,
+            remote=one.remote,
+            state=one.state,
+            seen_ns=time.monotonic_ns(),
+            netns=one.netns,
+            cookie=one.cookie,
+            inode=one.inode,
+            preexisting=True,
+            accepted=False if one.inode == 0 else None,
+            fin_before_ns=self.fin_before_ns(one.cookie),
+            rx_queue=one.rx_queue,
+        )
+
+
+def _task_matches(scope: Scope, pid: int) -> bool:
+    info = process_info(pid)
+    if info is None or (scope.comm and info.comm != scope.comm[:15]):
+        return False
+    inside = f"{info.cgroup or ''}/".startswith(f"{scope.cgroup_path.rstrip('/')}/")
+    return inside or not scope.cgroup_path

@@ -1,0 +1,99 @@
+"""Boxes become stacks here, each distinct one once; idle boxes are read early, because code moves."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Optional
+
+from tracer.flight import layout
+from tracer.flight.decode import no_stack_reason
+from tracer.flight.recorder import Recorder, SlotHeader
+from tracer.model.frame import Stack
+from tracer.stacks.service import StackService
+
+IDLE_NS = 1_000_000_000
+_TORN = "the stack was overwritten while it was read"
+
+
+class StackStore:
+    """Stacks by number. A box that has been unwound is replaced by its stack's number in the record."""
+
+    def __init__(self, recorder: Recorder, service: StackService) -> None:
+        self._recorder, self._service = recorder, service
+        self._numbers: dict[Stack, int] = {}
+        self._stacks: list[Stack] = [Stack((), False, "no stack")]
+        self._seen: dict[int, int] = {}
+
+    def _number(self, stack: Stack) -> int:
+        number = self._numbers.get(stack)
+        if number is None:
+            number = self._numbers[stack] = len(self._stacks)
+            self._stacks.append(stack)
+        return number
+
+    def _unwound(self, record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
+        got = self._recorder.box(touch.box - 1)
+        if got is None:
+            return None, _TORN
+        header, box = got
+        if (header.sk, header.birth_ns, header.touch_seq) != (record.sk, record.birth_ns, touch.seq):
+            return None, _TORN
+        if not box.stack:
+            return None, "the stack was not in memory"
+        return self._service.unwind(box), None
+
+    def resolve(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:
+        """The stack of a live record's touch; its box is given back to the kernel side once it is read."""
+        if touch.stack:
+            return self._stacks[touch.stack], None
+        if not touch.box:
+            return None, no_stack_reason(touch.flags)
+        stack, note = self._unwound(record, touch)
+        if stack is not None:
+            number = self._number(stack)
+            self._recorder.replace_box(record.sk, layout.WHICH[which], touch.seq, touch.box - 1, number)
+        return stack, note
+
+    def resolve_owned(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
+        """The stack of a touch of a record that ended: its boxes came along, and are freed here."""
+        if touch.stack:
+            return self._stacks[touch.stack], None
+        if not touch.box:
+            return None, no_stack_reason(touch.flags)
+        answer = self._unwound(record, touch)
+        self._recorder.give_back(touch.box - 1)
+        return answer
+
+    def resolve_event(self, slot: int) -> Optional[Stack]:
+        """The stack of a transition, whose box is freed here."""
+        got = self._recorder.box(slot)
+        self._recorder.give_back(slot)
+        return self._service.unwind(got[1]) if got is not None and got[1].stack else None
+
+    def drain(self, budget_ns: int) -> int:
+        """Unwind boxes of sockets that have been idle for a second, for at most ``budget_ns``; how many were left.
+
+        The oldest first: they are the likeliest to stay, and the likeliest to have their code moved under them.
+        """
+        now = time.monotonic_ns()
+        idle = [slot for slot in self._recorder.slots() if now - slot.ns > IDLE_NS and self._is_new(slot)]
+        idle.sort(key=lambda slot: slot.ns)
+        for index, slot in enumerate(idle):
+            if time.monotonic_ns() - now > budget_ns:
+                return len(idle) - index
+            self._seen[slot.slot] = slot.version
+            self._drain_one(slot)
+        return 0
+
+    def _is_new(self, slot: SlotHeader) -> bool:
+        return not slot.version & 1 and self._seen.get(slot.slot) != slot.version
+
+    def _drain_one(self, slot: SlotHeader) -> None:
+        record = self._recorder.record(slot.sk)
+        if record is None or record.birth_ns != slot.birth_ns:
+            return
+        for name, which in layout.WHICH.items():
+            if which == slot.which:
+                touch = getattr(record, name)
+                if touch.box == slot.slot + 1 and touch.seq == slot.touch_seq:
+                    self.resolve(record, touch, name)

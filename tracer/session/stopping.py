@@ -1,0 +1,66 @@
+"""When a run ends: Ctrl-C, SIGTERM, the given duration, or the end of what was traced."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Collection
+from types import FrameType
+from typing import Optional
+
+from tracer.flight.holders import process_info
+
+
+class Stop:
+    """Armed on construction. The first signal asks for the report; a second one is the default again."""
+
+    def __init__(self, duration_s: Optional[float] = None, pids: Collection[int] = ()) -> None:
+        self._asked = threading.Event()
+        self._duration = duration_s
+        self._until: Optional[float] = None
+        self._starts = {pid: _start(pid) for pid in pids}
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, _frame: Optional[FrameType]) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        self._asked.set()
+
+    def begin(self) -> None:
+        """Count the duration from now on: attaching took its own time."""
+        if self._duration is not None:
+            self._until = time.monotonic() + self._duration
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not past the end of the run."""
+        if self._until is not None:
+            seconds = min(seconds, self._until - time.monotonic())
+        self._asked.wait(max(0.0, seconds))
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self._asked.is_set()
+
+    def over(self) -> bool:
+        """Whether the run is at its end, for whichever reason."""
+        if self._asked.is_set() or (self._until is not None and time.monotonic() >= self._until):
+            return True
+        return bool(self._starts) and all(_start(pid) != start for pid, start in self._starts.items())
+
+
+def _start(pid: int) -> Optional[int]:
+    """What tells this process from a later one with its pid; None if there is none (or only its zombie is left)."""
+    info = process_info(pid)
+    if info is None or _is_zombie(pid):
+        return None
+    return info.start_ticks
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (OSError, IndexError):
+        return True

@@ -1,0 +1,172 @@
+"""Follows suspects: the loop behind the default command, one tick per interval."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Optional
+
+from tracer.diagnose.ending import exited_with_it, tell_ending
+from tracer.diagnose.sites import group, stack_key
+from tracer.diagnose.verdict import judge
+from tracer.flight.decode import decode
+from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.kernel.plan import Plan
+from tracer.model.connection import Connection, Host, Losses
+from tracer.model.finding import Ended, Finding, Report, Site
+from tracer.model.states import TcpState
+from tracer.session.join import join
+from tracer.session.namespaces import Namespaces
+from tracer.session.preexisting import Preexisting
+from tracer.session.stackstore import StackStore
+
+Key = tuple[int, int]
+_DRAIN_BUDGET_NS = 10_000_000
+"""Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A site to print now, by its number in order of appearance; ``grown_from`` is 0 the first time."""
+
+    site: Site
+    number: int
+    grown_from: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one interval brought: sites that are new or grew, and figures for the status line."""
+
+    sites: tuple[Shown, ...]
+    watched: int
+    close_wait: int
+    oldest_ns: Optional[int]
+
+
+def host() -> Host:
+    """This machine."""
+    uname = os.uname()
+    return Host(uname.nodename, uname.release, uname.machine)
+
+
+class Watch:
+    """State of one run. ``linger_ns`` is the threshold; times are CLOCK_MONOTONIC ns."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        stacks: StackStore,
+        preexisting: Preexisting,
+        namespaces: Namespaces,
+        linger_ns: int,
+    ) -> None:
+        self._recorder, self._stacks = recorder, stacks
+        self._preexisting, self._namespaces = preexisting, namespaces
+        self._linger_ns = linger_ns
+        self._started_ns = time.monotonic_ns()
+        self._findings: dict[Key, Finding] = {}
+        self._exited: dict[Key, Finding] = {}
+        self._ended: list[Ended] = []
+        self._shown: dict[object, tuple[int, int]] = {}
+
+    def tick(self) -> Tick:
+        """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
+        now = time.monotonic_ns()
+        entries = self._recorder.suspects()
+        over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
+        fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
+        if fresh:
+            self._examine(fresh)
+        self._stacks.drain(_DRAIN_BUDGET_NS)
+        self._take_endings()
+        waiting = [entry for entry in entries if entry.state == TcpState.CLOSE_WAIT]
+        oldest = max((now - entry.since_ns for entry in waiting), default=None)
+        return Tick(self._grown() if fresh else (), self._recorder.watched, len(waiting), oldest)
+
+    def _connection(self, entry: SuspectEntry) -> Optional[Connection]:
+        record = self._recorder.record(entry.sk)
+        if record is None or record.birth_ns != entry.birth_ns:
+            return None
+        connection = decode(record, self._stacks.resolve, time.monotonic_ns())
+        if not connection.preexisting:
+            return connection
+        older = self._preexisting.is_older(connection)
+        return replace(connection, preexisting=older, fin_before_ns=self._preexisting.fin_before_ns(connection.cookie))
+
+    def _examine(self, entries: Sequence[SuspectEntry]) -> list[Finding]:
+        connections = [c for entry in entries if (c := self._connection(entry)) is not None]
+        return self._judge(connections)
+
+    def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
+        now = time.monotonic_ns()
+        findings = [judge(c, now, self._started_ns) for c in join(connections, self._namespaces)]
+        for finding in findings:
+            self._findings[finding.connection.key] = finding
+        return findings
+
+    def _grown(self) -> tuple[Shown, ...]:
+        """Sites that were not shown yet or have more sockets than when they were."""
+        grown = []
+        for site in group(self._findings.values()):
+            identity = (site.pid, site.verdict, site.remote, stack_key(site.stack))
+            number, before = self._shown.get(identity, (len(self._shown) + 1, 0))
+            if site.count > before:
+                self._shown[identity] = (number, site.count)
+                grown.append(Shown(site, number, before))
+        return tuple(grown)
+
+    def _take_endings(self) -> None:
+        for record in self._recorder.endings():
+            connection = decode(record, self._stacks.resolve_owned, time.monotonic_ns())
+            known = self._findings.pop(connection.key, None)
+            self._end(connection, known)
+
+    def _end(self, connection: Connection, known: Optional[Finding]) -> None:
+        now = time.monotonic_ns()
+        connection = replace(connection, ended_ns=now)
+        finding = known if known is not None else judge(connection, now, self._started_ns)
+        if exited_with_it(connection):
+            held = replace(finding.connection, ended_ns=now)
+            self._exited[connection.key] = replace(finding, connection=held)
+            return
+        lingered = (connection.closed.ns if connection.closed else now) - finding.since_ns
+        if lingered >= self._linger_ns:
+            how = tell_ending(connection, lingered)
+            self._ended.append(Ended(connection, finding.verdict, lingered, how))
+
+    def _final_findings(self) -> list[Finding]:
+        """All that linger now, seen afresh, with those that only the end of their process closed."""
+        now = time.monotonic_ns()
+        entries = [e for e in self._recorder.suspects() if now - e.since_ns >= self._linger_ns]
+        self._findings.clear()
+        findings = self._examine(entries)
+        recorded = {finding.connection.cookie for finding in findings if finding.connection.cookie}
+        older = self._judge(self._preexisting.untouched(recorded))
+        findings += [finding for finding in older if now - finding.since_ns >= self._linger_ns]
+        return findings + list(self._exited.values())
+
+    def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int, notes: tuple[str, ...]) -> Report:
+        """Everything, at this moment."""
+        self._take_endings()
+        findings = self._final_findings()
+        sites = group(findings)
+        losses = self._recorder.losses()
+        truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)
+        return Report(
+            host=host(),
+            target=target,
+            started=started,
+            ended=time.time(),
+            now_ns=time.monotonic_ns(),
+            clock_offset_ns=clock_offset_ns,
+            linger_ns=self._linger_ns,
+            plan=plan.probes(),
+            sites=sites,
+            losses=Losses(**{**vars(losses), "stacks_truncated": truncated}),
+            ended_findings=tuple(self._ended),
+            watched=self._recorder.watched,
+            notes=notes,
+        )
