@@ -184,7 +184,8 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 	u32 flags;
 
 #ifdef CT_SCOPE_TASKS
-	if (new == CT_LISTEN || old == CT_LISTEN)
+	/* LISTEN to SYN_RECV is no end of the listener: it is its child, cloned with the listener's state and port */
+	if (new == CT_LISTEN || (old == CT_LISTEN && new != CT_SYN_RECV))
 		ct_listen(sk, new);
 #endif
 	record = sockets.lookup(&key);
