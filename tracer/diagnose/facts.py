@@ -21,3 +21,8 @@ def unread_bytes(c: Connection) -> int:
         return max(c.rx_queue - 1, 0) if c.state is TcpState.CLOSE_WAIT else c.rx_queue
     read_since = c.last is not None and c.last.op is Op.RECV and after_fin(c, c.last.ns)
     return 0 if read_since else c.rx_queue_at_fin or 0
+
+
+def end_seen(c: Connection) -> bool:
+    """Whether the program was told that the peer hung up: a recv of 0, or FIN gone from the receive queue."""
+    return c.eof is not None or c.eof_reads > 0 or (c.rx_queue == 0 and c.state is TcpState.CLOSE_WAIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import after_fin, unread_bytes
+from tracer.diagnose.facts import after_fin, end_seen, unread_bytes
 from tracer.diagnose.libraries import speaks_tls
 from tracer.model.connection import Connection, Touch
 from tracer.model.finding import Finding, Verdict
@@ -142,7 +142,7 @@ def _half_closed_once(c: Connection, now_ns: int) -> Decision:
 
 
 def _eof_ignored(c: Connection, now_ns: int) -> Decision:
-    if c.eof is None and not c.eof_reads and not (c.rx_queue == 0 and c.state is TcpState.CLOSE_WAIT):
+    if not end_seen(c):
         return None
     if c.eof is not None:
         facts = [f"The end was read: {_touched(c.eof, now_ns)}."]
@@ -173,7 +173,7 @@ def _tls_goodbye(c: Connection) -> bool:
 
 
 def _unread_data(c: Connection, now_ns: int) -> Decision:
-    if not unread_bytes(c) or (c.passive is False and _tls_goodbye(c)):
+    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c) or (c.passive is False and _tls_goodbye(c)):
         return None
     facts = list(_unread_bytes(c))
     if c.rx_queue_at_fin:
@@ -182,7 +182,9 @@ def _unread_data(c: Connection, now_ns: int) -> Decision:
 
 
 def _idle_in_pool(c: Connection, now_ns: int) -> Decision:
-    if c.passive is not False or (c.last is not None and after_fin(c, c.last.ns)):
+    if c.passive is not False or c.state is not TcpState.CLOSE_WAIT:
+        return None
+    if c.last is not None and after_fin(c, c.last.ns):
         return None
     if c.last is None and c.preexisting and c.fin_ns is None and c.rx_queue is None:
         return None

@@ -111,10 +111,10 @@ def let_go(touch: Touch) -> str:
     """How the last descriptor went, by the system call that dropped it."""
     name = syscalls.name(touch.syscall)
     by = thread(touch.actor)
+    if touch.exiting or name in ("exit", "exit_group"):
+        return f"closed by the exit of {by}"
     if name in (None, "close"):
         return f"closed by {by}"
-    if name in ("exit", "exit_group"):
-        return f"closed by the exit of {by}"
     if name in ("dup2", "dup3"):
         return f"closed by {by}: {name} put another file in its place"
     if name in ("execve", "execveat"):

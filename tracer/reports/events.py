@@ -31,8 +31,8 @@ def events(c: Connection) -> tuple[Event, ...]:
     if c.last is not None and c.last.ns not in known and c.last.ns not in (c.last_rx_ns, c.last_tx_ns):
         found.append(_touch(c.last))
     found.sort(key=lambda e: (e.ns, _RANK.get(e.name, 1)))
-    last = Event(c.ended_ns, "gone", "the socket is gone") if c.ended_ns is not None else _now(c)
-    return (*found, last)
+    latest = found[-1].ns if found else 0
+    return (*found, _last(c, latest))
 
 
 _RANK = {"connect": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3, "gone": 9}
@@ -116,7 +116,10 @@ def _ends(c: Connection) -> list[Event]:
     return found
 
 
-def _now(c: Connection) -> Event:
+def _last(c: Connection, latest_ns: int) -> Event:
+    """How it stands; never earlier than ``latest_ns``, for the record may have been read after ``seen_ns``."""
+    if c.ended_ns is not None:
+        return Event(max(c.ended_ns, latest_ns), "gone", "the socket is gone")
     facts = [f"still {c.state.name}"]
     if c.state is TcpState.CLOSE_WAIT:
         unread = unread_bytes(c)
@@ -130,7 +133,7 @@ def _now(c: Connection) -> Event:
         facts += [f"{words.thread(b.actor)} is inside {b.syscall}" for b in c.blocked]
     elif c.closed is None:
         facts.append("no thread in a call on it")
-    return Event(c.seen_ns, "now", ", ".join(facts))
+    return Event(max(c.seen_ns, latest_ns), "now", ", ".join(facts))
 
 
 def is_opening(c: Connection, event: Event) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from tracer.diagnose import words
+from tracer.diagnose.facts import end_seen
 from tracer.model.connection import Actor, Connection, Holder, Touch
 from tracer.model.event import TransitionEvent
 from tracer.model.finding import Ended, Finding, Report, Site
@@ -105,7 +106,8 @@ def _frames(stack: Optional[Stack]) -> list[Value]:
 def _frame(frame: Frame) -> Value:
     return {
         "function": frame.function,
-        "module": frame.module,
+        "module": None if frame.module is None else frame.module.rsplit("/", 1)[-1],
+        "module_path": frame.module,
         "offset": frame.offset,
         "file": frame.file,
         "line": frame.line,
@@ -171,7 +173,7 @@ def _socket(c: Connection, offset_ns: int) -> Value:
         "state": c.state.name,
         "opened": _stamp(_opened_ns(c), offset_ns),
         "fin": _stamp(c.fin_ns, offset_ns),
-        "eof_read": c.eof is not None or c.eof_reads > 0,
+        "eof_read": end_seen(c),
         "rx_queue": c.rx_queue,
         "rx_queue_at_fin": c.rx_queue_at_fin,
         "rx_bytes": c.rx_bytes,

@@ -22,8 +22,9 @@ def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all
     out = [style(line, color, bold=True) for line in wrap(_headline(site, number), prose, rest="  ")]
     out += wrap(clean(" ".join(site.explanation)), prose, first="  ", rest="  ")
     for index, line in enumerate(site.advice):
-        first = "      " if index else "  " + style("Do:", color, fg="green", bold=True) + " "
-        out += wrap(clean(line), prose + (len(first) - 6), first=first, rest="      ")
+        advice = wrap(clean(line), prose, first="      " if index else "  Do: ", rest="      ")
+        advice[0] = advice[0] if index else advice[0].replace("Do:", style("Do:", color, fg="green", bold=True), 1)
+        out += advice
     if site.stack is not None or site.last_op != "none":
         out += ["", *wrap(clean(_touched(site, now_ns)), prose, first="  ", rest="    ")]
         out += stacks.render(site.stack, site.stack_note, width=width, color=color, all_frames=all_frames)

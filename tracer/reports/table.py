@@ -9,10 +9,11 @@ from tabulate import tabulate
 
 from tracer.diagnose import words
 from tracer.diagnose.libraries import application_frame
-from tracer.model.connection import Losses, Probe
+from tracer.model.connection import Connection, Losses, Probe
 from tracer.model.finding import Ended, Report, Site
-from tracer.model.states import TcpState
+from tracer.model.states import Origin, TcpState
 from tracer.reports import site as site_report
+from tracer.reports import timeline
 from tracer.reports.text import clean, fit, fit_left, lines, style, width_of, wrap
 
 _PROSE = 110
@@ -58,7 +59,7 @@ def _headline(report: Report, width: int, color: bool) -> list[str]:
         seen = words.duration(int((report.ended - report.started) * 1e9))
         head = f"no socket stayed in CLOSE_WAIT {over}"
         tail = f" ({words.plural(report.watched, 'socket')} of {clean(report.target)} watched, {seen})"
-        return wrap(style(head, color, fg="green", bold=True) + tail, _prose(width) + (len(head) if color else 0))
+        return [style(line, color, fg="green") for line in wrap(head + tail, _prose(width))]
     states = Counter(f.connection.state for site in report.sites for f in site.findings)
     gone = states.pop(TcpState.CLOSE, 0)
     left = sum(states.values())
@@ -125,19 +126,31 @@ def _frame(site: Site, room: int) -> str:
     return whole if width_of(whole) <= room else fit_left(clean(words.short_name(frame)), room)
 
 
+_FEW = 3
+
+
 def _ended(ended: Sequence[Ended], width: int) -> list[str]:
-    """How earlier findings ended, counted by what ended them."""
+    """How earlier findings ended: each with its story if they are few, else counted by who ended them."""
     if not ended:
         return []
+    head = f"{words.plural(len(ended), 'socket')} lingered and then ended"
+    if len(ended) <= _FEW:
+        each = (clean(f"{timeline.route(gone.connection)}, {gone.verdict.value}: {gone.how}") for gone in ended)
+        return ["", f"{head}:", *(line for one in each for line in wrap(one, _prose(width), first="  ", rest="    "))]
     ways: dict[str, list[int]] = {}
     for gone in ended:
-        ways.setdefault(gone.how, []).append(gone.lingered_ns)
-    total = words.plural(len(ended), "socket")
+        ways.setdefault(_ender(gone.connection), []).append(gone.lingered_ns)
     parts = []
-    for how, times in sorted(ways.items(), key=lambda way: (-len(way[1]), way[0])):
+    for who, times in sorted(ways.items(), key=lambda way: (-len(way[1]), way[0])):
         low, high = words.duration(min(times)), words.duration(max(times))
-        parts.append(f"{len(times)} {how} after {low if low == high else f'{low} to {high}'}")
-    return ["", *wrap(clean(f"{total} lingered and then ended: {'; '.join(parts)}."), _prose(width), rest="  ")]
+        parts.append(f"{len(times)} {who} after {low if low == high else f'{low} to {high}'}")
+    return ["", *wrap(f"{head}: {'; '.join(parts)}.", _prose(width), rest="  ")]
+
+
+def _ender(connection: Connection) -> str:
+    if connection.closed is not None:
+        return "closed by the program"
+    return "reset by the peer" if connection.reset_by is Origin.PEER else "gone without a close that was seen"
 
 
 def _hooks(plan: Sequence[Probe], width: int) -> list[str]:

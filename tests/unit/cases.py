@@ -1,0 +1,91 @@
+"""Facts that several tests judge or print: one of each verdict, any connection at all, hostile names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builders import NOW, START, S, actor, stack, touch
+from hypothesis import strategies as st
+
+from tracer.model.connection import Blocked, Endpoint, Holder
+from tracer.model.event import TransitionEvent
+from tracer.model.finding import Verdict
+from tracer.model.states import Op, Origin, TcpState
+
+HOSTILE = "a\x1b[31mred\x07\x9b2J\u202eevil\u2028\udcff\x00\tb\r\n"
+V6 = Endpoint("2001:db8:85a3:8d3:1319:8a2e:370:7348", 65535)
+EVENT = TransitionEvent(
+    wall_ns=1_700_000_000_123_456_789,
+    pid=4121,
+    comm="java",
+    local=Endpoint("127.0.0.1", 57510),
+    remote=Endpoint("127.0.0.1", 8081),
+    old=TcpState.ESTABLISHED,
+    new=TcpState.CLOSE_WAIT,
+    in_old_ns=65_004_120_000,
+    origin=Origin.PEER,
+    stack=stack("close_it", "main"),
+)
+EOF_READ = {"eof": touch(Op.RECV, 66.5, 0), "eof_reads": 1, "last": touch(Op.RECV, 66.5, 0), "rx_queue": 0}
+SENDING = {"last": touch(Op.SEND, 199.5, 10), "last_tx_ns": START + round(199.5 * S)}
+OTHER = (Holder(555, 7, "child"),)
+INSIDE = (Blocked(actor(100, 107, "stuck"), 11, "sendto"),)
+UNREAD = {"rx_queue": 501, "rx_queue_at_fin": 500}
+OLD: dict[str, Any] = {
+    "preexisting": True,
+    "passive": None,
+    "opened": None,
+    "last": None,
+    "fin": None,
+    "last_rx_ns": None,
+    "last_tx_ns": None,
+    "rx_queue_at_fin": None,
+}
+ONE_OF_EACH: list[tuple[dict[str, Any], Verdict, str]] = [
+    (EOF_READ, Verdict.EOF_IGNORED, "returned 0"),
+    ({}, Verdict.IDLE_IN_POOL, "65.0 s"),
+    (UNREAD, Verdict.UNREAD_DATA, "500 B"),
+    (
+        {"accepted": False, "last": None, "opened": None, "holders": (), "passive": True},
+        Verdict.NEVER_ACCEPTED,
+        "queue",
+    ),
+    ({"holders": OTHER}, Verdict.HELD_ELSEWHERE, "child (pid 555)"),
+    (SENDING, Verdict.HALF_CLOSED_IN_USE, "goes on sending"),
+    ({"blocked": INSIDE}, Verdict.BLOCKED_IN_CALL, "stuck (tid 107) is inside sendto"),
+    ({"state": TcpState.CLOSE, "reset_by": Origin.PEER}, Verdict.RESET_STILL_OPEN, "the peer reset it"),
+    ({"passive": True}, Verdict.NOT_READ_SINCE, "65.0 s after the last call"),
+    (OLD, Verdict.UNKNOWN, "older than the trace"),
+]
+
+TOUCHES = st.one_of(
+    st.none(),
+    st.builds(
+        lambda op, t, ret: touch(op, t, ret),
+        st.sampled_from(list(Op)),
+        st.floats(0, 199),
+        st.one_of(st.none(), st.integers(-120, 10_000)),
+    ),
+)
+ANYTHING = st.fixed_dictionaries(
+    {
+        "fin": st.one_of(st.none(), st.floats(0, 199)),
+        "state": st.sampled_from(list(TcpState)),
+        "passive": st.sampled_from([None, True, False]),
+        "accepted": st.sampled_from([None, True, False]),
+        "preexisting": st.booleans(),
+        "opened": TOUCHES,
+        "last": TOUCHES,
+        "eof": TOUCHES,
+        "eof_reads": st.integers(0, 3),
+        "reset_by": st.sampled_from([None, *Origin]),
+        "reset_ns": st.one_of(st.none(), st.integers(START, NOW)),
+        "rx_queue": st.one_of(st.none(), st.integers(0, 100_000)),
+        "rx_queue_at_fin": st.one_of(st.none(), st.integers(0, 100_000)),
+        "last_tx_ns": st.one_of(st.none(), st.integers(START, NOW)),
+        "fin_before_ns": st.one_of(st.none(), st.integers(START - S, NOW)),
+        "holders": st.sampled_from([(), OTHER, (Holder(100, 3, "app"),), (Holder(100, 3, "app"), *OTHER)]),
+        "blocked": st.sampled_from([(), INSIDE]),
+        "missed_touches": st.integers(0, 2),
+    }
+)

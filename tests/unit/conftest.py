@@ -1,0 +1,1 @@
+"""Its being here puts this directory on the import path, for ``builders``."""

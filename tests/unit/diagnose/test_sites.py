@@ -1,0 +1,156 @@
+"""Oracle: which sockets a person would call one leak."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+from builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer.diagnose.sites import group, stack_key
+from tracer.diagnose.verdict import judge
+from tracer.model.connection import Blocked, Connection, Endpoint, Holder
+from tracer.model.finding import Finding, Site, Verdict
+from tracer.model.frame import Frame, Stack
+from tracer.model.states import Op
+
+
+def read_by(path: str, pid: int = 100) -> dict[str, object]:
+    return {
+        "last": touch(Op.RECV, 1.006, 150, actor=actor(pid), stack=stack("read_reply", path, "main")),
+        "holders": (Holder(pid, 9, "app"),),
+    }
+
+
+def test_one_site_per_path() -> None:
+    """Sockets of one process to one server are told apart by the path that read them last."""
+    sites = group(judged(*(connection(i, **read_by(f"path_{i % 3}")) for i in range(10))))
+    assert [s.count for s in sites] == [4, 3, 3]
+    assert {s.stack.frames[2].function for s in sites if s.stack} == {"path_0", "path_1", "path_2"}
+
+
+def test_processes_and_servers_are_apart() -> None:
+    """The same code in two processes, or to two servers, makes two sites."""
+    other_server = connection(3, remote=Endpoint("127.0.0.1", 9999))
+    sites = group(judged(connection(1), connection(2, **read_by("call_backend", pid=200)), other_server))
+    assert len(sites) == 3
+
+
+def test_verdicts_are_apart() -> None:
+    """A socket whose end was read is not of the site of those that nobody read."""
+    eof = touch(Op.RECV, 67, 0, stack=stack("read_reply", "call_backend", "main"))
+    sites = group(judged(connection(1), connection(2, eof=eof, last=eof, rx_queue=0)))
+    assert {s.verdict for s in sites} == {Verdict.IDLE_IN_POOL, Verdict.EOF_IGNORED}
+
+
+def test_accepted_sockets_are_one_site() -> None:
+    """Each accepted connection has a remote port of its own; the site is where they were accepted."""
+    (site,) = group(judged(*(accepted(i) for i in range(5))))
+    assert (site.count, site.remote) == (5, "10.0.0.9:*")
+    (site,) = group(judged(*(accepted(i, remote=Endpoint(f"10.0.0.{i}", 50000)) for i in range(5))))
+    assert site.remote == "5 hosts"
+
+
+def test_older_sockets_of_one_port_are_one_site() -> None:
+    """Where accept was not seen, several remote ports at one local port show that it is a server's."""
+    unknown = {"passive": None, "accepted": None, "opened": None, "last": None, "preexisting": True, "fin": None}
+    (site,) = group(judged(*(accepted(i, **unknown) for i in range(3))))
+    assert site.count == 3
+
+
+def test_never_accepted_goes_to_the_listener() -> None:
+    """Sockets in an accept queue have no holder; the listening process answers for them."""
+    waiting = {"accepted": False, "opened": None, "last": None, "holders": (), "listener": Holder(300, 3, "srv")}
+    (site,) = group(judged(*(accepted(i, **waiting) for i in range(3))))
+    assert (site.pid, site.comm, site.count, site.last_op) == (300, "srv", 3, "none")
+
+
+def test_stack_of_eof_is_that_of_the_read() -> None:
+    """For eof-ignored the stack is that of the read that returned 0, not of a later call."""
+    eof = touch(Op.RECV, 67, 0, stack=stack("saw_the_end"))
+    later = touch(Op.SHUTDOWN, 68, 0, stack=stack("later"))
+    (site,) = group(judged(connection(eof=eof, last=later, eof_reads=1, rx_queue=0)))
+    assert site.last_op == "recv"
+    assert site.stack is not None
+    assert site.stack.frames[1].function == "saw_the_end"
+
+
+def test_blocked_call_shows_its_own_stack() -> None:
+    """For blocked-in-call the stack is that of the call that is going on."""
+    inside = Blocked(actor(100, 107), 11, "sendto", stack("push"))
+    (site,) = group(judged(connection(blocked=(inside,))))
+    assert site.last_op == "sendto"
+    assert site.stack is not None
+    assert site.stack.frames[1].function == "push"
+
+
+def test_largest_then_oldest_first() -> None:
+    """Sites come by number of sockets, equal ones by age."""
+    few = [connection(i, fin=50.0, **read_by("few")) for i in range(2)]
+    older = [connection(10 + i, fin=40.0, **read_by("older")) for i in range(2)]
+    many = [connection(20 + i, fin=60.0, **read_by("many")) for i in range(3)]
+    sites = group(judged(*few, *older, *many))
+    assert [s.stack.frames[2].function for s in sites if s.stack] == ["many", "older", "few"]
+
+
+def test_no_stack_is_told_why() -> None:
+    """A touch whose stack was not kept makes a site with the reason, not a crash."""
+    (site,) = group(judged(connection(last=touch(Op.RECV, 1.006, 150, stack_note="stack memory was spent"))))
+    assert (site.stack, site.stack_note) == (None, "stack memory was spent")
+
+
+def test_line_decides_where_it_is_known() -> None:
+    """Two calls on one source line are one path although their offsets differ; without lines offsets decide."""
+
+    def key(offset: int, line: int | None) -> object:
+        return stack_key(Stack((Frame("f", "m", offset, "f.c", line),), True))
+
+    assert key(1, 10) == key(2, 10)
+    assert key(1, 10) != key(1, 11)
+    assert key(1, None) != key(2, None)
+
+
+SOCKETS = st.builds(
+    lambda serial, path, pid, port, fin, side: (accepted if side else connection)(
+        serial, fin=fin, remote=Endpoint("192.0.2.1", port), **read_by(path, pid)
+    ),
+    st.integers(0, 10_000),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from([100, 200]),
+    st.integers(1, 4),
+    st.floats(1, 190),
+    st.booleans(),
+)
+
+
+@given(st.lists(SOCKETS, max_size=25, unique_by=lambda c: c.sk), st.randoms(use_true_random=False))
+def test_order_does_not_matter(sockets: list[Connection], shuffler: random.Random) -> None:
+    """Any order of findings gives the same sites, and no socket is lost or counted twice."""
+    findings = [judge(c, NOW, START) for c in sockets]
+    sites = group(findings)
+    shuffler.shuffle(findings)
+    assert group(findings) == sites
+    members: list[Finding] = [f for site in sites for f in site.findings]
+    assert sorted(f.connection.sk for f in members) == sorted(c.sk for c in sockets)
+
+
+@given(st.lists(SOCKETS, min_size=1, max_size=25, unique_by=lambda c: c.sk))
+def test_sites_are_sorted_and_homogeneous(sockets: list[Connection]) -> None:
+    """All sockets of a site share process, verdict and path; sites come largest first."""
+    sites: tuple[Site, ...] = group([judge(c, NOW, START) for c in sockets])
+    assert [s.count for s in sites] == sorted((s.count for s in sites), reverse=True)
+    for site in sites:
+        assert {f.verdict for f in site.findings} == {site.verdict}
+        assert {stack_key(f.connection.last.stack) for f in site.findings if f.connection.last} == {
+            stack_key(site.stack)
+        }
+        assert {f.connection.owner.pid for f in site.findings if f.connection.owner} == {site.pid}
+
+
+def test_dead_time_is_not_a_site_key() -> None:
+    """Sockets that differ in times alone are one site, whose age is that of the oldest."""
+    sockets = [dataclasses.replace(connection(i), fin_ns=START + (60 + i) * S) for i in range(4)]
+    (site,) = group(judged(*sockets))
+    assert site.findings[0].since_ns == START + 60 * S

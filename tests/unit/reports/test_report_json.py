@@ -1,0 +1,201 @@
+"""Oracle: docs/report.schema.json, the contract with scripts, and its listing in docs/json.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from builders import FAMILIES, NOW, OFFSET, START, S, accepted, connection, frame, judged, report, touch
+from cases import ANYTHING, EVENT, HOSTILE, ONE_OF_EACH
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tracer.diagnose.sites import group
+from tracer.model.connection import Connection, Endpoint, Host, Losses
+from tracer.model.finding import Ended, Verdict
+from tracer.model.frame import LANGUAGES, Frame, Stack
+from tracer.model.states import Op, Origin, TcpState
+from tracer.reports import json_report
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def valid(*sockets: Connection, **more: Any) -> dict[str, Any]:
+    """The report as a reader gets it: through JSON text, and valid."""
+    found = json.loads(json.dumps(json_report.to_dict(report(*sockets, **more)), allow_nan=False))
+    VALIDATOR.validate(found)
+    return dict(found)
+
+
+def test_schema_is_a_schema() -> None:
+    """The contract itself is well formed."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_schema_knows_every_name() -> None:
+    """Verdicts, states, origins, calls and languages of the schema are those of the program."""
+    defs = SCHEMA["$defs"]
+    assert set(defs["verdict"]["enum"]) == {v.value for v in Verdict}
+    assert set(defs["state"]["enum"]) == {s.name for s in TcpState}
+    assert set(defs["origin"]["enum"]) == {o.value for o in Origin}
+    assert set(defs["touch"]["properties"]["op"]["enum"]) == {o.label for o in Op}
+    assert set(defs["frame"]["properties"]["language"]["enum"]) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("missing", ["verdict", "stack", "sockets", "advice"])
+def test_schema_refuses_what_lacks_a_key(missing: str) -> None:
+    """The schema would notice a listed key that went missing."""
+    found = valid(connection())
+    del found["sites"][0][missing]
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(found)
+
+
+def test_facts_of_a_site() -> None:
+    """Counts, ages in seconds and times in RFC 3339 are those of the connections."""
+    found = valid(connection(1), connection(2, fin=70.0))
+    (site,) = found["sites"]
+    assert (site["count"], site["oldest_s"], site["pid"], site["comm"]) == (2, 134.0, 100, "app")
+    assert (site["verdict"], site["remote"], site["last_op"]) == ("idle-in-pool", "127.0.0.1:8081", "recv")
+    first = site["sockets"][0]
+    assert (first["local"], first["fd"], first["inode"], first["cookie"]) == ("127.0.0.1:40001", 11, 7001, 1)
+    assert (first["close_wait_s"], first["eof_read"], first["rx_queue"]) == (134.0, False, 1)
+    assert first["holders"] == [{"pid": 100, "fd": 11, "comm": "app"}]
+    assert first["opened"] == "2023-11-14T22:30:01.000000Z"
+    assert first["fin"] == "2023-11-14T22:31:06.000000Z"
+    assert found["plan"] == dict.fromkeys(FAMILIES, "raw_tp:x")
+    assert found["lingering"] == 2
+
+
+def test_timeline_in_seconds() -> None:
+    """Events carry seconds since the first, origin and the thread of a local call."""
+    events = valid(connection())["sites"][0]["sockets"][0]["timeline"]
+    told = [(e["event"], e["t"], e["origin"], e["tid"]) for e in events]
+    assert told == [
+        ("connect", 0.0, "local", 100),
+        ("SYN_SENT", 0.0, "local", None),
+        ("ESTABLISHED", 0.001, "peer", None),
+        ("send", 0.004, "local", None),
+        ("recv", 0.006, "local", 100),
+        ("CLOSE_WAIT", 65.0, "peer", None),
+        ("now", 199.0, "unknown", None),
+    ]
+
+
+def test_module_is_a_base_name() -> None:
+    """The module is the file's name, its path stands beside it."""
+    first = valid(connection())["sites"][0]["stack"][0]
+    assert (first["module"], first["module_path"]) == ("libc.so.6", "/usr/lib/x86_64-linux-gnu/libc.so.6")
+
+
+def test_hostile_names_survive_as_data() -> None:
+    """Control characters stay in the value but leave as escapes, and so do bytes that are no UTF-8."""
+    last = touch(Op.RECV, 1.006, 150, stack=Stack((frame(HOSTILE, HOSTILE),), False, HOSTILE))
+    text = json.dumps(json_report.to_dict(report(connection(last=last), target=HOSTILE)))
+    assert text.isprintable()
+    assert text.isascii()
+    assert json.loads(text)["target"] == HOSTILE
+
+
+def test_older_sockets_have_no_time_of_opening() -> None:
+    """What was before the trace is null, not guessed."""
+    old = connection(preexisting=True, opened=None, last=None, fin=None, passive=None)
+    one = valid(old)["sites"][0]["sockets"][0]
+    assert (one["opened"], one["fin"], one["preexisting"], one["last_touch"]) == (None, None, True, None)
+
+
+@pytest.mark.parametrize(("facts", "verdict", "figure"), ONE_OF_EACH)
+def test_every_verdict_is_valid(facts: dict[str, Any], verdict: Verdict, figure: str) -> None:
+    """A report with each verdict meets the schema."""
+    assert valid(connection(**facts))["sites"][0]["verdict"] == verdict.value
+
+
+FRAMES = st.builds(
+    Frame,
+    st.one_of(st.none(), st.text()),
+    st.one_of(st.none(), st.text()),
+    st.integers(-(2**63), 2**63),
+    st.one_of(st.none(), st.text()),
+    st.one_of(st.none(), st.integers(0, 10**6)),
+    st.sampled_from(LANGUAGES),
+    st.booleans(),
+    st.booleans(),
+    st.one_of(st.none(), st.text()),
+    st.integers(0, 2**64 - 1),
+)
+STACKS = st.one_of(st.none(), st.builds(Stack, st.lists(FRAMES, max_size=6).map(tuple), st.booleans(), st.none()))
+ENDPOINTS = st.builds(Endpoint, st.ip_addresses().map(str), st.integers(0, 65535))
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@given(
+    st.lists(st.tuples(ANYTHING, STACKS, ENDPOINTS), max_size=5),
+    st.builds(Losses, st.integers(0, 9), st.integers(0, 9)),
+    st.lists(st.text(), max_size=2),
+)
+def test_any_report_is_valid(sockets: list[Any], losses: Losses, notes: list[str]) -> None:
+    """Whatever the recorder knows or lacks, the report meets the schema and survives JSON."""
+    connections = []
+    for serial, (facts, stack, end) in enumerate(sockets):
+        told = {**facts, "last": touch(Op.RECV, 1.006, 150, stack=stack)} if facts["last"] is not None else facts
+        connections.append(connection(serial, remote=end, **told))
+    gone = tuple(Ended(f.connection, f.verdict, S, "closed") for f in judged(*connections))
+    found = valid(*connections, losses=losses, notes=tuple(notes), ended_findings=gone)
+    assert sum(site["count"] for site in found["sites"]) == len(connections)
+    assert found["losses"]["records"] == losses.records
+
+
+def test_host_extras_cannot_hide_the_contract() -> None:
+    """Further facts on the host are there, and none replaces a listed key."""
+    host = Host("h", "6.1", "x86_64", {"kernel": "forged", "bcc": "0.26"})
+    assert valid(host=host)["host"] == {"hostname": "h", "kernel": "6.1", "architecture": "x86_64", "bcc": "0.26"}
+
+
+def test_timeline_value() -> None:
+    """One connection alone has its process, its socket's facts and who closed it."""
+    closed = connection(closed=touch(Op.CLOSE, 150, 0, syscall=3), ended_ns=START + 150 * S)
+    found = json_report.timeline_to_dict(closed, OFFSET)
+    assert (found["pid"], found["closed_by"]) == (100, "closed by worker (pid 100)")
+    assert found["ended"] == json_report.rfc3339(START + 150 * S + OFFSET)
+    assert found["timeline"][-1]["event"] == "gone"
+    VALIDATOR.evolve(schema={**SCHEMA["$defs"]["socket"], "$defs": SCHEMA["$defs"]}).validate(found)
+
+
+def test_tail_value() -> None:
+    """A transition's line has time, owner, ends, states, ms and origin; a loss has its count."""
+    found = json.loads(json.dumps(json_report.tail_to_dict(EVENT)))
+    assert found["time"] == "2023-11-14T22:13:20.123456Z"
+    assert (found["pid"], found["comm"], found["old"], found["new"]) == (4121, "java", "ESTABLISHED", "CLOSE_WAIT")
+    assert (found["local"], found["remote"]) == ("127.0.0.1:57510", "127.0.0.1:8081")
+    assert (found["ms"], found["origin"], found["stack"][1]["function"]) == (65004.12, "peer", "close_it")
+    assert json_report.tail_loss_to_dict(3) == {"schema": "closetrace.tail/1", "event": "loss", "transitions": 3}
+
+
+def test_server_side_remote() -> None:
+    """Accepted sockets of one host share a site whose remote says so; each socket keeps its own."""
+    found = valid(accepted(1), accepted(2))
+    assert found["sites"][0]["remote"] == "10.0.0.9:*"
+    assert {one["remote"] for one in found["sites"][0]["sockets"]} == {"10.0.0.9:50001", "10.0.0.9:50002"}
+
+
+def test_documentation_lists_every_key() -> None:
+    """docs/json.md tells of each key that the schema requires."""
+    text = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([a-z_0-9]+)`", text))
+    required = set(SCHEMA["required"])
+    for part in ("site", "socket", "finding", "ended", "frame", "event"):
+        required |= set(SCHEMA["$defs"][part]["required"])
+    assert required <= told
+
+
+def test_group_keeps_evidence() -> None:
+    """Each socket carries its evidence as sentences."""
+    (site,) = group(judged(connection()))
+    told = valid(connection())["sites"][0]["sockets"][0]["evidence"]
+    assert told == list(site.findings[0].evidence)
+    assert NOW > START
