@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 EM_MACHINE = 62
 """e_machine of the ELF files that can be unwound."""
 
@@ -53,37 +51,3 @@ def _indirect_call_length(code: bytes) -> int:
     elif base == 5 and mode == 0:
         return length + 4
     return length + (0, 1, 4)[mode]
-
-
-LONGEST_EPILOGUE = 24
-
-_POPS = {0x58: 0, 0x59: 2, 0x5A: 1, 0x5B: 3, 0x5D: 6, 0x5E: 4, 0x5F: 5}
-"""One-byte pop instructions to DWARF register numbers."""
-
-
-def epilogue(code: bytes) -> Optional[tuple[int, tuple[int, ...]]]:
-    """Decode ``code`` as an epilogue: bytes dropped from the stack, then the registers popped before ``ret``.
-
-    ``add $n,%rsp`` (optional), pops, ``ret``. None if ``code`` is anything else.
-    """
-    position = skip = 0
-    if code[:3] == b"\x48\x83\xc4" and len(code) > 3 and code[3] < 0x80:
-        skip, position = code[3], 4
-    elif code[:3] == b"\x48\x81\xc4":
-        skip, position = int.from_bytes(code[3:7], "little"), 7
-        if skip >= 1 << 31:
-            return None
-    popped: list[int] = []
-    while position < len(code):
-        byte = code[position]
-        if byte == 0xC3:
-            return skip, tuple(popped)
-        if byte == 0x41 and position + 1 < len(code) and 0x58 <= code[position + 1] <= 0x5F:
-            popped.append(code[position + 1] - 0x58 + 8)
-            position += 2
-        elif byte in _POPS:
-            popped.append(_POPS[byte])
-            position += 1
-        else:
-            return None
-    return None

@@ -40,6 +40,7 @@ class ElfFacts:
     build_id: bytes = b""
     is_go: bool = False
     is_static: bool = False
+    has_symtab: bool = False
 
     def bias(self, offset: int) -> Optional[int]:
         """Find what turns file offsets of code mapped from ``offset`` into the addresses of symbols and CFI.
@@ -85,7 +86,7 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
             is_static = False
     names = _section_names(descriptor, shoff, shnum, shstrndx)
     is_go = b".go.buildinfo" in names or b".gopclntab" in names
-    return ElfFacts(64, machine, entry, tuple(segments), build_id, is_go, is_static)
+    return ElfFacts(64, machine, entry, tuple(segments), build_id, is_go, is_static, b".symtab" in names)
 
 
 def _build_id(notes: bytes) -> bytes:

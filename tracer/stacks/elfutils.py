@@ -87,7 +87,10 @@ _SIGNATURES = {
         c_int,
         [c_void_p, c_void_p, c_void_p, c_uint64, c_char_p, c_char_p, c_uint32, POINTER(c_void_p)],
     ),
-    "dwfl_module_build_id": (c_int, [c_void_p, POINTER(POINTER(c_ubyte)), _U64P]),
+    "dwfl_module_info": (
+        c_char_p,
+        [c_void_p, c_void_p, _U64P, _U64P, _U64P, _U64P, POINTER(c_char_p), POINTER(c_char_p)],
+    ),
     "dwfl_module_eh_cfi": (c_void_p, [c_void_p, _U64P]),
     "dwfl_module_dwarf_cfi": (c_void_p, [c_void_p, _U64P]),
     "dwfl_module_addrinfo": (

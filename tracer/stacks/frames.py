@@ -16,7 +16,7 @@ _LIBRARIES = re.compile(
 )
 _START = frozenset(
     "_start __libc_start_main __libc_start_call_main __libc_start_main_impl _start_c libc_start_main_stage2 "
-    "start_thread clone __clone clone3 __clone3 start".split()
+    "start_thread clone __clone clone3 __clone3".split()
 )
 _SYSTEM_CALLS = re.compile(
     r"(__|__libc_)?(read|readv|recv|recvfrom|recvmsg|recvmmsg|write|writev|send|sendto|sendmsg|sendmmsg|sendfile|"
@@ -30,7 +30,7 @@ _GO_STANDARD = re.compile(
 def elf_frames(code: Code, cursor: Cursor) -> tuple[Frame, ...]:
     """Name the code under ``cursor``: inlined calls innermost first, then the machine frame. Never empty."""
     if code.image is None:
-        return (Frame(None, code.module, cursor.pc + code.delta, pc=cursor.pc, internal=_is_library(code.module)),)
+        return (Frame(None, code.module, cursor.pc + code.delta, pc=cursor.pc, internal=is_library(code.module)),)
     names = code.image.names(cursor.lookup + code.delta)
     return tuple(_frame(code, cursor, name) for name in names)
 
@@ -55,7 +55,7 @@ def _frame(code: Code, cursor: Cursor, name: Name) -> Frame:
 
 
 def _is_internal(code: Code, function: Optional[str], is_go: bool) -> bool:
-    if _is_library(code.module):
+    if is_library(code.module):
         return True
     if function is None:
         return False
@@ -68,5 +68,6 @@ def _is_internal(code: Code, function: Optional[str], is_go: bool) -> bool:
     return is_static and _SYSTEM_CALLS.fullmatch(function) is not None
 
 
-def _is_library(module: str) -> bool:
+def is_library(module: str) -> bool:
+    """Tell whether a file of this name is a C or C++ runtime library."""
     return module == "[vdso]" or _LIBRARIES.fullmatch(module) is not None

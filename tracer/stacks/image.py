@@ -122,11 +122,17 @@ class Image:
         name = self._libdw.dwfl_module_addrinfo(
             self._module, address, ctypes.byref(offset), ctypes.byref(symbol), None, None, ctypes.byref(bias)
         )
-        if not name:
+        if not name or (symbol.st_size == 0 and not self._has_all_symbols()):
             return None, 0
         # A version such as "@@GLIBC_2.34" belongs to the linker's name, not to the function's.
         text = name.decode("utf-8", "replace")
         return text[: text.find("@", 1)] if "@" in text[1:] else text, offset.value
+
+    def _has_all_symbols(self) -> bool:
+        """Tell whether .symtab is there: a label without size reaches up to the next symbol only if all are known."""
+        debug_file = ctypes.c_char_p()
+        self._libdw.dwfl_module_info(self._module, None, None, None, None, None, None, ctypes.byref(debug_file))
+        return self.facts.has_symtab or bool(debug_file.value)
 
     def _known_row(self, address: int) -> Optional[Rule]:
         index = bisect_right(self._row_starts, address) - 1

@@ -1,7 +1,7 @@
 """The chain's last link: code without call frame information (generated code, hand-written assembly).
 
-Three ways, the sure ones first: known starts of a stack; an epilogue right at the return address, which the CPU is
-going to execute as it stands; the frame pointer, checked as far as can be and marked on the frame that it led to.
+Three ways, the surest first: the known starts of a stack; the way out that the code itself shows (see wayout); the
+frame pointer, checked as far as can be and marked on the frame that it led to.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from typing import Optional
 
 from tracer.model.frame import Frame
 from tracer.stacks import arch_x86_64 as arch
-from tracer.stacks import perfmap
+from tracer.stacks import cfi, perfmap, wayout
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
-from tracer.stacks.frames import elf_frames
+from tracer.stacks.expression import ExpressionError
+from tracer.stacks.frames import elf_frames, is_library
 from tracer.stacks.modules import Code, Modules
 from tracer.stacks.process import Process
 
 BY_FRAME_POINTER = "found by frame pointer, callers may be missing"
 
+BY_WAY_OUT = "found by reading its callee's code ahead"
+
+_MAX_WAYS_OUT = 10_000
 _ENTRY_BYTES = 64
-_STACK_STARTS = frozenset({"_start", "__clone", "clone", "__unmapself"})
+_STACK_STARTS = frozenset({"_start", "__clone", "clone"})
+_EXITS = frozenset({"exit", "pthread_exit", "__pthread_exit"})
 
 
 class NoCfiUnwinder:
@@ -30,10 +35,15 @@ class NoCfiUnwinder:
         self._modules = modules
         self._perf_map = perfmap.PerfMap(process)
         self._perf_map_checked = False
+        self._ways_out: dict[int, Optional[wayout.WayOut]] = {}
 
     def begin(self) -> None:
         """Start another stack: the perf map may have grown."""
         self._perf_map_checked = False
+
+    def forget(self) -> None:
+        """Drop what was derived from older maps."""
+        self._ways_out.clear()
 
     def step(self, cursor: Cursor, memory: Memory) -> Step:
         """Step out of ``cursor``, or tell why that is not possible."""
@@ -43,7 +53,7 @@ class NoCfiUnwinder:
         frames = self._frames(code, cursor)
         if self._is_stack_start(code, cursor, frames[-1]):
             return Step(frames, None, complete=True)
-        caller = self._by_epilogue(cursor, memory) or self._by_frame_pointer(cursor, memory)
+        caller = self._by_way_out(code, cursor, memory) or self._by_frame_pointer(cursor, memory)
         if caller is None:
             frame = frames[-1]
             place = frame.function or f"{code.module}+{cursor.pc + code.delta:#x}"
@@ -67,30 +77,43 @@ class NoCfiUnwinder:
         if code.image is None:
             return False
         entry = code.image.facts.entry
-        if frame.function is None:
-            return entry != 0 and entry < cursor.pc + code.delta <= entry + _ENTRY_BYTES
-        return frame.function in _STACK_STARTS and not cursor.bp
+        if entry and entry < cursor.pc + code.delta <= entry + _ENTRY_BYTES:
+            return True
+        if frame.function in _STACK_STARTS and not cursor.bp:
+            return True
+        return (is_library(code.module) or code.image.facts.is_static) and self._exits_with_result(code, cursor)
 
-    def _by_epilogue(self, cursor: Cursor, memory: Memory) -> Optional[Cursor]:
+    def _exits_with_result(self, code: Code, cursor: Cursor) -> bool:
+        """Tell ``exit(main(...))`` and ``pthread_exit(start(...))``, by which musl starts programs and threads."""
+        target = wayout.call_ahead(cursor.pc, self._process.read)
+        if target is None or code.image is None or self._modules.at(target) is not code:
+            return False
+        name = code.image.names(target + code.delta)[-1]
+        return name.offset == 0 and name.function in _EXITS
+
+    def _by_way_out(self, code: Code, cursor: Cursor, memory: Memory) -> Optional[Cursor]:
+        way_out = self._way_out(code, cursor.pc)
+        if way_out is None:
+            return None
         try:
-            text = self._process.read(cursor.pc, arch.LONGEST_EPILOGUE)
-        except MemoryUnreadable:
+            _, registers = cfi.apply(way_out.rule, cursor.registers, memory.stack_word)
+        except (MemoryUnreadable, ExpressionError):
             return None
-        pops = arch.epilogue(text)
-        if pops is None:
-            return None
-        skip, popped = pops
-        registers = list(cursor.registers)
-        sp = cursor.sp + skip
-        try:
-            for number in popped:
-                registers[number] = memory.stack_word(sp, 8)
-                sp += 8
-            registers[arch.RETURN_ADDRESS] = memory.stack_word(sp, 8)
-        except MemoryUnreadable:
-            return None
-        registers[arch.RSP] = sp + 8
-        return self._checked(registers, None)
+        return self._checked(registers, BY_WAY_OUT if way_out.calls else None)
+
+    def _way_out(self, code: Code, pc: int) -> Optional[wayout.WayOut]:
+        """Read the way out of ``pc``. Generated code keeps frame pointers, so there only a path without calls counts.
+
+        Kept for code of files only: generated code changes.
+        """
+        if code.image is None:
+            found = wayout.find(pc, self._process.read)
+            return found if found is not None and not found.calls else None
+        if pc not in self._ways_out:
+            if len(self._ways_out) > _MAX_WAYS_OUT:
+                self._ways_out.clear()
+            self._ways_out[pc] = wayout.find(pc, self._process.read)
+        return self._ways_out[pc]
 
     def _by_frame_pointer(self, cursor: Cursor, memory: Memory) -> Optional[Cursor]:
         bp = cursor.bp

@@ -97,6 +97,7 @@ class _Target:
             return Stack((), False, self._unsupported)
         if self._modules.begin():
             self._native.forget()
+            self._last.forget()
             self._find_hotspot()
         self._last.begin()
         chain: list[Unwinder] = [self._native, self._last]

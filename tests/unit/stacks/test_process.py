@@ -81,7 +81,9 @@ def test_exit_is_noticed_and_maps_stay(waiter):
     assert not process.same_program()
     assert not process.refresh()
     assert process.mapping(first.start) == first
-    assert process.open_mapped(first) is None
+    descriptor = process.open_mapped(first)
+    assert os.path.samestat(os.fstat(descriptor), os.stat(os.path.realpath(sys.executable)))
+    os.close(descriptor)
     with pytest.raises(MemoryUnreadable):
         process.read(first.start, 4)
     process.close()
