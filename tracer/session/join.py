@@ -13,6 +13,7 @@ from tracer.flight.sockdiag import DiagSocket, dump
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.states import TcpState
 from tracer.session.namespaces import Namespaces
+from tracer.session.queues import listeners_of
 
 _LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
 Tuple4 = tuple[int, Endpoint, Endpoint]
@@ -70,15 +71,17 @@ def _blocked_by_fd(held: dict[int, tuple[Holder, ...]]) -> dict[tuple[int, int],
 
 
 def join(connections: Iterable[Connection], namespaces: Namespaces) -> list[Connection]:
-    """The same connections with receive queue, inode, accept state, holders and blocked threads of this moment."""
+    """The same connections with receive queue, inode, accept state, holders, listener and blocked threads of now."""
     known = list(connections)
     listing = Diagnosed((c.netns for c in known), namespaces)
     known = [_with_diag(c, listing.find(c)) for c in known]
     held = holders([c.inode for c in known if c.inode])
     calls = _blocked_by_fd(held)
+    queues = listeners_of((c for c in known if c.accepted is False), namespaces)
     joined = []
     for c in known:
         mine = held.get(c.inode, ())
         inside = [call for holder in mine for call in calls.get((holder.pid, holder.fd), ())]
-        joined.append(replace(c, holders=mine, blocked=tuple(inside)))
+        listener = queues.get((c.netns, c.local))
+        joined.append(replace(c, holders=mine, blocked=tuple(inside), listener=listener))
     return joined
