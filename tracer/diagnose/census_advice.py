@@ -98,7 +98,7 @@ def _close_wait(several: list[Counted]) -> list[str]:
 def _fin_wait2(several: list[Counted], census: Census) -> list[str]:
     orphans = [it.socket for it in several if it.owner.kind is OwnerKind.KERNEL]
     kept = len(several) - len(orphans)
-    sentences = ["This side closed first and waits for the peer to close: the peer's end is in CLOSE_WAIT."]
+    sentences = ["This side closed first, the peer has not closed: its end is in CLOSE_WAIT, unless it is gone."]
     if orphans:
         left = max((one.timer_ms for one in orphans if one.timer_ms is not None), default=None)
         last = "" if left is None else f", the last in {words.duration(left * _MS)}"
@@ -175,10 +175,11 @@ def _reuse(settings: TcpSettings) -> str:
     value = f"net.ipv4.tcp_tw_reuse is {settings.tw_reuse}"
     if settings.tw_reuse and not settings.timestamps:
         return f"{value}, without effect while net.ipv4.tcp_timestamps is 0."
+    may = f"connect may take a port after {words.duration(settings.reuse_delay_ms * _MS)} in TIME_WAIT"
     told = {
         0: "connect never takes a port that is in TIME_WAIT.",
-        1: "connect may take a port after a second in TIME_WAIT, if the peer uses timestamps too.",
-        2: "connect may take a port after a second in TIME_WAIT, for loopback connections only.",
+        1: f"{may}, if the peer uses timestamps too.",
+        2: f"{may}, for loopback connections only.",
     }
     return f"{value}: {told.get(settings.tw_reuse, 'a value that closetrace does not know.')}"
 

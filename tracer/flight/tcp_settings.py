@@ -20,7 +20,7 @@ class TcpSettings:
     """Settings of one network namespace (Documentation/networking/ip-sysctl.rst); IPv6 uses the same.
 
     Ephemeral ports are ``first_port`` to ``last_port`` without ``reserved``. ``tw_reuse`` (0 never, 1 always, 2 to
-    loopback only) lets connect take a port in TIME_WAIT after a second, if ``timestamps`` (RFC 7323) are on.
+    loopback only) lets connect take a port after ``reuse_delay_ms`` in TIME_WAIT, if ``timestamps`` (RFC 7323) are on.
     """
 
     first_port: int
@@ -29,6 +29,7 @@ class TcpSettings:
     tw_reuse: int
     timestamps: bool
     fin_timeout_s: int
+    reuse_delay_ms: int = 1000
 
 
 def tcp_settings(netns_path: Optional[str] = None) -> TcpSettings:
@@ -55,7 +56,15 @@ def _read() -> TcpSettings:
         tw_reuse=int(_text("tcp_tw_reuse")),
         timestamps=_text("tcp_timestamps").strip() != "0",
         fin_timeout_s=int(_text("tcp_fin_timeout")),
+        reuse_delay_ms=_reuse_delay(),
     )
+
+
+def _reuse_delay() -> int:
+    try:
+        return int(_text("tcp_tw_reuse_delay"))
+    except FileNotFoundError:  # kernels without the setting have it fixed
+        return TcpSettings.reuse_delay_ms
 
 
 def _text(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,10 @@ def test_settings_of_another_namespace(netns: str) -> None:
     assert (found.first_port, found.last_port) == (20000, 20099)
     assert found.reserved == {20001, 20005, 20006, 20007}
     assert (found.tw_reuse, found.timestamps, found.fin_timeout_s) == (1, False, 17)
+    delay = Path("/proc/sys/net/ipv4/tcp_tw_reuse_delay")
+    if delay.exists():
+        sysctl(netns, "-w", "net.ipv4.tcp_tw_reuse_delay=2500")
+    assert tcp_settings(f"/run/netns/{netns}").reuse_delay_ms == (2500 if delay.exists() else 1000)
     ours = tcp_settings()
     command = ["sysctl", "-n", "net.ipv4.ip_local_port_range"]
     assert [ours.first_port, ours.last_port] == [int(word) for word in subprocess.check_output(command).split()]
