@@ -105,9 +105,9 @@ def _idle_in_pool(site: _Site) -> Answer:
         if site.library and site.library.release:
             todo.append(f"In {site.library.name}: {site.library.release}.")
         return why, tuple(todo)
-    than = words.silence(quiet[0]) if quiet else "the peer's keep-alive timeout"
+    waits = f" (it waits {words.silence(quiet[0])}; a limit of {_limit(quiet[0])} would do)" if quiet else ""
     todo = [
-        f"Let the pool close connections that were idle for less than {than}, or check a connection before reuse;"
+        f"Let the pool close idle connections before the peer does{waits}, or check a connection before reuse;"
         " a one-off sweep is not enough."
     ]
     if site.library and site.library.pool:

@@ -32,6 +32,12 @@ def group(findings: Iterable[Finding]) -> tuple[Site, ...]:
     )
 
 
+def identity(site: Site) -> tuple[object, ...]:
+    """What stays the same of a site while it grows, for recognising it at the next look."""
+    findings = list(site.findings)
+    return _identity(findings[0], _served(findings))
+
+
 def telling_call(finding: Finding) -> Optional[Touch]:
     """The call that a verdict rests on: the read of the end for ``eof-ignored``, else the last one (None: unseen)."""
     c = finding.connection

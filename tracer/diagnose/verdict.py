@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable, Optional
 
 from tracer.diagnose import words
@@ -23,16 +24,29 @@ def judge(connection: Connection, now_ns: int, trace_start_ns: int) -> Finding:
 
     The first rule that the facts support decides; the order is from what excludes other readings (nobody has accepted
     it, a thread is inside a call now, another process holds it) to what merely describes (nobody has read since).
+    A socket that has been closed meanwhile is judged as it stood before.
     """
+    stood = _before_its_end(connection)
     for rule in _RULES:
-        decided = rule(connection, now_ns)
+        decided = rule(stood, now_ns)
         if decided is not None:
             verdict, evidence = decided
             break
     else:
-        verdict, evidence = Verdict.UNKNOWN, _nothing_known(connection)
-    since = _since(connection, trace_start_ns)
+        verdict, evidence = Verdict.UNKNOWN, _nothing_known(stood)
+    since = _since(stood, trace_start_ns)
     return Finding(connection, verdict, (*evidence, *_caveats(connection, trace_start_ns)), since)
+
+
+def _before_its_end(c: Connection) -> Connection:
+    """The socket before its last descriptor went: still in CLOSE_WAIT, unless it was reset earlier than that."""
+    if c.closed is None and c.ended_ns is None:
+        return c
+    end_ns = c.closed.ns if c.closed is not None else c.ended_ns
+    reset_before = c.reset_ns is not None and end_ns is not None and c.reset_ns < end_ns
+    if c.fin_ns is None or (reset_before and c.closed is not None):
+        return c
+    return replace(c, state=TcpState.CLOSE_WAIT)
 
 
 def _since(c: Connection, trace_start_ns: int) -> int:
@@ -254,7 +268,9 @@ def _caveats(c: Connection, trace_start_ns: int) -> Evidence:
         facts.append(
             f"The peer was last heard {words.duration(trace_start_ns - c.fin_before_ns)} before the trace began."
         )
-    if not c.holders and c.accepted is not False:
+    if c.closed is not None:
+        facts.append(f"It is gone now: {words.let_go(c.closed)}.")
+    elif not c.holders and c.accepted is not False and c.ended_ns is None:
         facts.append("No process was found in /proc whose descriptor refers to it.")
     if c.missed_touches:
         facts.append(

@@ -57,7 +57,12 @@ def _touched(site: Site, now_ns: int) -> str:
     """When, by whom and with what result the call was made whose stack follows."""
     if site.verdict is Verdict.BLOCKED_IN_CALL:
         actors = [b.actor for f in site.findings for b in f.connection.blocked]
-        return f"inside {site.last_op} now: {words.listed(dict.fromkeys(map(words.thread, actors)), most=3)}"
+        inside = f"inside {site.last_op} now: {words.listed(dict.fromkeys(map(words.thread, actors)), most=3)}"
+        last = site.findings[0].connection.last
+        if last is None or site.stack is not last.stack:
+            return inside
+        by = words.thread(last.actor)
+        return f"{inside}; the call before it, {words.duration(now_ns - last.ns)} ago by {by}: {words.result(last)}"
     calls = [t for t in map(telling_call, site.findings) if t is not None]
     if not calls:
         return "no call was seen"

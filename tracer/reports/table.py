@@ -18,6 +18,8 @@ from tracer.reports.text import clean, fit, fit_left, lines, style, width_of, wr
 
 _PROSE = 110
 """Sentences wider than this are hard to read, however wide the terminal."""
+_SECTIONS = 20
+"""Sites, the largest first, that are told at length."""
 
 
 def render(report: Report, *, width: int, color: bool, all_frames: bool = False) -> str:
@@ -25,9 +27,12 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
     parts = _headline(report, width, color)
     if report.sites:
         parts += ["", *sites_table(report.sites, report.now_ns, width=width, color=color)]
-    for number, site in enumerate(report.sites, 1):
+    told = report.sites if all_frames else report.sites[:_SECTIONS]
+    for number, site in enumerate(told, 1):
         whole = site_report.render(site, number, report.now_ns, width=width, color=color, all_frames=all_frames)
         parts += ["", *whole]
+    if len(told) < len(report.sites):
+        parts += ["", f"{len(report.sites) - len(told)} more sites are in the table alone (--all-frames tells of all)"]
     parts += _ended(report.ended_findings, width)
     if report.notes:
         parts += ["", *(line for note in report.notes for line in wrap(clean(note), _prose(width), rest="  "))]
@@ -108,7 +113,7 @@ def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
         "site": [str(number) for number, _ in enumerate(sites, 1)],
         "sockets": [str(site.count) for site in sites],
         "oldest": [words.duration(now_ns - site.findings[0].since_ns) for site in sites],
-        "process": [clean(f"{site.comm} {site.pid}" if site.pid else "none") for site in sites],
+        "process": [clean(f"{site.comm} {site.pid}" if site.pid else "-") for site in sites],
         "remote": [clean(site.remote) for site in sites],
         "verdict": [site.verdict.value for site in sites],
         "last call": [clean(site_report.last_call(site)) for site in sites],

@@ -9,7 +9,7 @@ from builders import NOW, START, S, accepted, actor, connection, judged, stack, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.diagnose.sites import group, stack_key
+from tracer.diagnose.sites import group, identity, stack_key
 from tracer.diagnose.verdict import judge
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.finding import Finding, Site, Verdict
@@ -154,3 +154,13 @@ def test_dead_time_is_not_a_site_key() -> None:
     sockets = [dataclasses.replace(connection(i), fin_ns=START + (60 + i) * S) for i in range(4)]
     (site,) = group(judged(*sockets))
     assert site.findings[0].since_ns == START + 60 * S
+
+
+def test_identity_survives_growth() -> None:
+    """A site is recognised when it grows, also that of a server whose remote ports all differ."""
+    for make in (connection, accepted):
+        (small,) = group(judged(make(1)))
+        (large,) = group(judged(make(1), make(2), make(3)))
+        assert identity(small) == identity(large)
+    (first,), (other,) = group(judged(connection(1))), group(judged(connection(1, **read_by("elsewhere"))))
+    assert identity(first) != identity(other)

@@ -144,3 +144,29 @@ def test_every_socket_gets_a_verdict_that_its_facts_bear(facts: dict[str, Any]) 
         Verdict.HALF_CLOSED_IN_USE: c.last is not None or c.last_tx_ns is not None,
     }
     assert ground.get(finding.verdict, True)
+
+
+GONE: dict[str, Any] = {
+    "state": TcpState.CLOSE,
+    "closed": touch(Op.CLOSE, 150, 0, syscall=231, exiting=True),
+    "ended_ns": START + 150 * S,
+    "holders": (),
+    "rx_queue": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, Verdict.IDLE_IN_POOL),
+        (EOF_READ, Verdict.EOF_IGNORED),
+        ({"reset_ns": START + 150 * S + 1, "reset_by": Origin.LOCAL}, Verdict.IDLE_IN_POOL),  # RST by the close itself
+        ({"reset_ns": START + 90 * S, "reset_by": Origin.PEER}, Verdict.RESET_STILL_OPEN),
+    ],
+)
+def test_closed_meanwhile(facts: dict[str, Any], expected: Verdict) -> None:
+    """A socket that its process's end has closed is judged as it stood before, and that it is gone is told."""
+    finding = judge(connection(**{**facts, **GONE}), NOW, START)
+    assert finding.verdict is expected
+    assert any("closed by the exit of worker" in fact for fact in finding.evidence)
+    assert not any("No process was found" in fact for fact in finding.evidence)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from builders import FAMILIES, NOW, START, S, accepted, actor, connection, frame, report, touch
-from cases import HOSTILE
+from cases import ANYTHING, HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -273,6 +273,25 @@ def test_nothing_raw_reaches_the_terminal(raw: str, width: int) -> None:
     text = table.render_site(whole.sites[0], 1, NOW, width=width, color=False, grown_from=1)
     assert text.count("\n") == 1
     assert text.strip("\n").isprintable()
+
+
+def test_many_sites() -> None:
+    """With very many sites all are in the table, the largest are told at length, and that others are not is said."""
+    sockets = [connection(i, remote=Endpoint("192.0.2.1", i)) for i in range(30)]
+    text = rendered(*sockets)
+    assert len(rows_of(text)) == 31
+    assert text.count("  Do: ") == 20
+    assert "10 more sites are in the table alone" in text
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@given(st.lists(ANYTHING, max_size=4), st.integers(30, 220), st.booleans())
+def test_any_report_can_be_printed(facts: list[dict[str, Any]], width: int, color: bool) -> None:
+    """Whatever is known or missing of the sockets, the report prints, and each site has its section."""
+    whole = report(*(connection(i, **one) for i, one in enumerate(facts)))
+    text = ANSI.sub("", table.render(whole, width=width, color=color))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert len(re.findall(r"^site \d+: ", text, re.MULTILINE)) == len(whole.sites)
 
 
 NAMES = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=60)

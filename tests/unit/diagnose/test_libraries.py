@@ -1,0 +1,82 @@
+"""Oracle: how the frames of these libraries are really called, as seen in their own stack traces."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracer.diagnose.libraries import application_frame, client_of, is_application, owner_of, speaks_tls
+from tracer.model.frame import Frame, Stack
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (Frame("org.apache.http.impl.conn.CPool.validate", None, language="java"), "Apache HttpClient"),
+        (
+            Frame("org.apache.hc.core5.http.impl.io.SessionInputBufferImpl.fillBuffer", None, language="java"),
+            "Apache HttpClient 5",
+        ),
+        (Frame("org.apache.commons.httpclient.HttpConnection.readLine", None, language="java"), "Commons HttpClient 3"),
+        (Frame("jdk.internal.net.http.SocketTube.lambda$read", None, language="java"), "the JDK's HttpClient"),
+        (Frame("sun.net.www.http.HttpClient.parseHTTP", None, language="java"), "HttpURLConnection"),
+        (Frame("curl_easy_perform", "/usr/lib/libcurl.so.4"), "libcurl"),
+        (Frame(None, "/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4", 0x1F), "libcurl"),
+        (Frame("net/http.(*persistConn).readLoop", "server", language="go"), "Go's net/http"),
+        (
+            Frame("urlopen", "python3.11", file="/opt/venv/lib/python3.11/site-packages/urllib3/connectionpool.py"),
+            "requests/urllib3",
+        ),
+        (Frame("getresponse", "python3.11", file="/usr/lib/python3.11/http/client.py"), "http.client"),
+        (Frame("org.apache.catalina.core.StandardHostValve.invoke", None, language="java"), "Tomcat"),
+        (Frame("SSL_read", "/usr/lib/libssl.so.3"), "TLS"),
+    ],
+)
+def test_known_libraries(frame: Frame, name: str) -> None:
+    """A frame of a well-known library is recognised by function, module or file."""
+    library = owner_of(frame)
+    assert library is not None
+    assert library.name == name
+    assert not is_application(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame("do_request", "app"),
+        Frame(None, "/opt/app/bin/app", 0x11D),
+        Frame("com.acme.OrderClient.callBackend", None, language="java"),
+        Frame("org.apache.kafka.clients.NetworkClient.poll", None, language="java"),
+        Frame("main.fetch", "server", language="go"),
+        Frame("fetch", "python3.11", file="/srv/app/requests_log.py"),
+    ],
+)
+def test_everything_else_is_the_program(frame: Frame) -> None:
+    """What no rule knows counts as the program's own."""
+    assert owner_of(frame) is None
+    assert is_application(frame)
+
+
+def test_application_frame() -> None:
+    """The innermost frame of the program's own; failing that the first that is no runtime's; else none."""
+    libc, curl, own = Frame("recv", "libc.so.6", internal=True), Frame("Curl_x", "libcurl.so.4"), Frame("fetch", "app")
+    assert application_frame(Stack((libc, curl, own), True)) == 2
+    assert application_frame(Stack((libc, curl), True)) == 1
+    assert application_frame(Stack((libc,), True)) is None
+    assert application_frame(None) is None
+
+
+def test_client_nearest_to_the_socket() -> None:
+    """Of two client libraries on a stack the inner one owns the connection."""
+    inner = Frame("org.apache.http.impl.io.X.y", None, language="java")
+    outer = Frame("redis.clients.jedis.Jedis.get", None, language="java")
+    library = client_of(None, Stack((Frame("f", "app"), inner, outer), True))
+    assert library is not None
+    assert library.name == "Apache HttpClient"
+    assert client_of(None, Stack((Frame("f", "app"),), True)) is None
+
+
+def test_tls() -> None:
+    """TLS is told by its library's frames anywhere on the stack."""
+    assert speaks_tls(Stack((Frame("sun.security.ssl.SSLSocketImpl.read", None, language="java"),), True))
+    assert not speaks_tls(Stack((Frame("read", "libc.so.6"),), True))
+    assert not speaks_tls(None)
