@@ -42,7 +42,7 @@ class BoxMemory:
         return int.from_bytes(self._stack[offset : offset + size], "little")
 
     def _why(self, address: int) -> str:
-        if address < self._end or not self._on_same_stack(address):
+        if address < self._start or not self._on_same_stack(address):
             return f"the stack goes on at {address:#x}, on memory that was not copied"
         if self._box.cut:
             return f"stack deeper than the {_kib(len(self._stack))} KiB that were copied (--stack-bytes)"

@@ -1,0 +1,151 @@
+"""Damaged and hostile targets: whatever the registers, the stack, the maps or the files say, there is an answer."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stackbox import capture, compile_c, names, running
+from test_native import HEAD, PLAIN
+
+from tracer.model.frame import BlackBox
+from tracer.stacks.image import Image
+from tracer.stacks.memory import BoxMemory
+from tracer.stacks.modules import ImageCache, Modules
+from tracer.stacks.native import NativeUnwinder
+from tracer.stacks.nocfi import NoCfiUnwinder
+from tracer.stacks.process import Process, parse_maps
+from tracer.stacks.service import StackService
+from tracer.stacks.unwind import MAX_FRAMES, walk
+
+WORD = st.integers(0, (1 << 64) - 1)
+MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    """Give a box of a real blocked process that lives on, and the service that has unwound it."""
+    program = compile_c(tmp_path_factory.mktemp("fuzz"), "plain", PLAIN)
+    service = StackService()
+    with running(program) as child:
+        yield service, capture(child.pid)
+    service.close()
+
+
+def checked(stack):
+    assert len(stack.frames) <= 8 * MAX_FRAMES
+    assert stack.complete or stack.note
+    return stack
+
+
+@MANY
+@given(registers=st.lists(WORD, min_size=17, max_size=17), stack=st.binary(max_size=512), cut=st.booleans())
+def test_random_registers_and_stack(target, registers, stack, cut):
+    """Noise gives no frames at all: never a made-up one."""
+    service, box = target
+    noise = BlackBox(box.pid, box.tid, tuple(registers), stack, cut)
+    assert checked(service.unwind(noise)).frames == ()
+
+
+@MANY
+@given(data=st.data())
+def test_damaged_stack(target, data):
+    """With words of a real stack overwritten, every frame still lies in code that is mapped executable."""
+    service, box = target
+    words = bytearray(box.stack)
+    for _ in range(data.draw(st.integers(1, 12))):
+        place = data.draw(st.integers(0, min(len(words), 512) // 8 - 1)) * 8
+        near = st.sampled_from([box.pc, box.sp, box.sp + place, box.sp + place + 8, *struct.unpack_from("<40Q", words)])
+        words[place : place + 8] = struct.pack("<Q", data.draw(st.one_of(WORD, near)))
+    process = Process.open(box.pid)
+    stack = checked(service.unwind(replace(box, stack=bytes(words))))
+    assert all(process.mapping(frame.pc - 1).executable for frame in stack.frames)
+    process.close()
+
+
+@MANY
+@given(size=st.integers(0, 600), cut=st.booleans())
+def test_any_length_of_copy(target, size, cut):
+    """A shorter copy gives a prefix of the whole stack and says that it is one."""
+    service, box = target
+    whole = service.unwind(box)
+    part = service.unwind(replace(box, stack=box.stack[:size], cut=cut))
+    assert part.frames == whole.frames[: len(part.frames)]
+    assert part.complete == (part.frames == whole.frames)
+    if not part.complete:
+        assert ("--stack-bytes" in part.note) == cut
+
+
+def test_frames_that_point_at_each_other(target):
+    """A stack that leads back into itself ends, since callers must lie higher up."""
+    service, box = target
+    words = bytearray(box.stack)
+    for place in range(0, len(words) - 8, 8):
+        words[place : place + 8] = struct.pack("<Q", box.sp)
+    assert len(checked(service.unwind(replace(box, stack=bytes(words)))).frames) == 1
+
+
+@MANY
+@given(text=st.binary(max_size=300), data=st.data())
+def test_corrupt_maps(target, text, data):
+    """Maps with lines of garbage, or mappings of files at wrong places, do no harm."""
+    _, box = target
+    process = Process.open(box.pid)
+    lines = process.read_proc("maps").splitlines()
+    for _ in range(data.draw(st.integers(1, 5))):
+        lines[data.draw(st.integers(0, len(lines) - 1))] = data.draw(
+            st.one_of(st.just(text), st.sampled_from(lines).map(lambda line: line.replace(b"0", b"1", 3)))
+        )
+    process._mappings = parse_maps(b"\n".join(lines))
+    process._starts = [mapping.start for mapping in process._mappings]
+    modules = Modules(process, ImageCache())
+    chain = [NativeUnwinder(modules), NoCfiUnwinder(process, modules)]
+    checked(walk(box, BoxMemory(box, process), chain))
+    process.close()
+
+
+@MANY
+@given(data=st.data())
+def test_corrupt_files(tmp_path, data):
+    """An ELF file with bytes overwritten gives rules and names or none."""
+    with open("/bin/true", "rb") as file:
+        contents = bytearray(file.read())
+    for _ in range(data.draw(st.integers(1, 20))):
+        place = data.draw(st.one_of(st.integers(0, 1200), st.integers(0, len(contents) - 1)))
+        contents[place] = data.draw(st.integers(0, 255))
+    path = tmp_path / "true"
+    path.write_bytes(contents[: data.draw(st.integers(0, len(contents)))])
+    image = Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None)
+    if image is not None:
+        for address in range(0x1000, 0x6000, 0x333):
+            image.rule(address)
+            assert image.names(address)
+
+
+def test_pid_that_never_was():
+    """A box of an unknown process has no frames and the reason."""
+    service = StackService()
+    stack = service.unwind(BlackBox(1 << 30, 1 << 30, (0,) * 17, b"", False))
+    assert (stack.frames, stack.complete, stack.note) == ((), False, "process exited before its stack could be read")
+
+
+def test_deep_recursion_is_bounded(tmp_path):
+    """A stack of more frames than are walked ends with that reason."""
+    source = (
+        HEAD
+        + """
+    CALLED int deep(int n) { volatile int one = 1; return (n ? deep(n - 1) : block()) + one; }
+    int main(void) { return deep(3000) + 1; }
+    """
+    )
+    service = StackService()
+    with running(compile_c(tmp_path, "deep", source)) as child:
+        stack = service.unwind(capture(child.pid, size=1 << 20))
+    assert len(stack.frames) == MAX_FRAMES
+    assert names(stack)[:3] == ["read", "block", "deep"]
+    assert stack.note == f"more than {MAX_FRAMES} frames"
+    service.close()
