@@ -93,7 +93,7 @@ def _data(c: Connection) -> list[Event]:
 
 
 def _calls(count: int) -> str:
-    return f" in {words.plural(count, 'call')}, the last here" if count > 1 else ""
+    return f" (last of {count} calls)" if count > 1 else ""
 
 
 def _actor_at(c: Connection, ns: int) -> Optional[Actor]:

@@ -163,9 +163,12 @@ def _hooks(plan: Sequence[Probe], width: int) -> list[str]:
     if not plan:
         return []
     missing = [probe for probe in plan if probe.way is None]
-    out = [f"hooks: {len(plan) - len(missing)} of {len(plan)}"]
+    reasons = {probe.reason for probe in missing}
+    shared = reasons.pop() if len(reasons) == 1 else ""
+    head = f"hooks: {len(plan) - len(missing)} of {len(plan)}" + (f" ({shared})" if shared else "")
+    out = wrap(clean(head), _prose(width), rest="  ")
     for probe in missing:
-        why = f" ({probe.reason})" if probe.reason else ""
+        why = f" ({probe.reason})" if probe.reason and not shared else ""
         cost = f": {probe.cost}" if probe.cost else ""
         out += wrap(clean(f"without {probe.family}{why}{cost}"), _prose(width), first="  ", rest="    ")
     return out

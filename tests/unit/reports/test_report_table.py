@@ -213,8 +213,12 @@ def test_missing_hook_is_told_with_its_cost() -> None:
         Probe("destroy", None, "no such tracepoint", "records expire by sweep"),
     )
     text = rendered(connection(), plan=plan)
-    assert "hooks: 7 of 8" in text
+    assert "hooks: 7 of 8 (no such tracepoint)" in text
+    assert "without destroy: records expire by sweep" in text
+    plan = (*plan, Probe("close", None, "no kprobe", "less"))
+    text = rendered(connection(), plan=plan)
     assert "without destroy (no such tracepoint): records expire by sweep" in text
+    assert "without close (no kprobe): less" in text
 
 
 def test_ended_findings() -> None:
