@@ -10,13 +10,17 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from silent import bytes_then_silence, replies_then_silence, self_signed, serving
+
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "workloads" / "java"
+WARM_BYTES, WARM_TLS_BYTES, WARM_REQUESTS = 60_000, 6_000, 400
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def parse_dump(lines: list[str]) -> dict[str, tuple[int, list[JavaFrame]]]:
 
 
 @contextlib.contextmanager
-def running(jdk: Jdk, classes: Path, options: list[str], arguments: list[str]) -> Iterator[Jvm]:
+def running(jdk: Jdk, classes: Path, options: Sequence[str], arguments: Sequence[str]) -> Iterator[Jvm]:
     """The workload in ``classes`` under ``jdk``; killed at the end."""
     command = [jdk.java, *options, "-cp", "/test" if jdk.root else str(classes), "Blocked", *arguments]
     if jdk.root is not None:
@@ -171,6 +175,23 @@ def running(jdk: Jdk, classes: Path, options: list[str], arguments: list[str]) -
     finally:
         process.kill()
         process.communicate()
+
+
+@contextlib.contextmanager
+def blocked(jdk: Jdk, options: Sequence[str], classes: Path, scratch: Path, scenarios: Sequence[str]) -> Iterator[Jvm]:
+    """The workload with all its scenarios warmed up and blocked, and one class loaded that deoptimises some of them."""
+    with ExitStack() as stack:
+        plain = stack.enter_context(serving(bytes_then_silence(WARM_BYTES)))
+        tls = stack.enter_context(serving(bytes_then_silence(WARM_TLS_BYTES), self_signed(scratch)))
+        http = stack.enter_context(serving(replies_then_silence(WARM_REQUESTS)))
+        arguments = [str(plain), str(tls), str(http), *scenarios]
+        jvm = stack.enter_context(running(jdk, classes, [*options, f"-Dhttp.port={http}"], arguments))
+        jvm.until("STARTED")
+        jvm.settle()
+        jvm.say("deopt")
+        jvm.until("LOADED")
+        jvm.settle()
+        yield jvm
 
 
 def _line(number: int) -> Optional[int]:

@@ -9,15 +9,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 import pytest
 from capture import black_box
-from jvm import JavaFrame, Jdk, Jvm, compile_workload, find_jdk, running
-from silent import bytes_then_silence, replies_then_silence, self_signed, serving
+from jvm import JavaFrame, Jdk, Jvm, blocked, compile_workload, find_jdk, running
+from silent import bytes_then_silence, serving
 
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.hotspot.nmethod import Nmethods
@@ -27,7 +26,6 @@ MAJORS = [int(major) for major in os.environ.get("CLOSETRACE_JDKS", "17 25").spl
 SCENARIOS = (
     "socket channel selector tls urlconnection lambda recursion exception deopt reflection interface synchronized"
 ).split()
-WARM_BYTES, WARM_TLS_BYTES, WARM_REQUESTS = 60_000, 6_000, 400
 
 
 @dataclass(frozen=True)
@@ -192,18 +190,7 @@ def virtual_thread(jdk: Jdk, options: tuple[str, ...], classes: Path, scenario: 
 
 def compare(jdk: Jdk, mode: Mode, classes: Path, scratch: Path, scenarios: list[str]) -> list[Compared]:
     """Run the workload until its threads block; every Java thread with a stack, by us and by Java."""
-    with ExitStack() as stack:
-        plain = stack.enter_context(serving(bytes_then_silence(WARM_BYTES)))
-        tls = stack.enter_context(serving(bytes_then_silence(WARM_TLS_BYTES), self_signed(scratch)))
-        http = stack.enter_context(serving(replies_then_silence(WARM_REQUESTS)))
-        options = [*mode.options, f"-Dhttp.port={http}"]
-        arguments = [str(plain), str(tls), str(http), *scenarios]
-        jvm = stack.enter_context(running(jdk, classes, options, arguments))
-        jvm.until("STARTED")
-        jvm.settle()
-        jvm.say("deopt")
-        jvm.until("LOADED")
-        jvm.settle()
+    with blocked(jdk, mode.options, classes, scratch, scenarios) as jvm:
         return compare_threads(jvm)
 
 

@@ -7,7 +7,6 @@ bytecodes and then, if its flags say so, by the compressed line number table.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Optional
 
@@ -17,7 +16,7 @@ from tracer.stacks.hotspot.reader import Nonsense, Reader
 
 _MAX_SYMBOL = 2048
 _MAX_CONST_METHOD = 1 << 20
-_CACHED = 8192
+_CACHED_METHODS, _CACHED_LINES = 8192, 500_000
 
 # "Main$$Lambda+0x00007f..." (hidden class), "Main$$Lambda$14/0x..." and "Main$$Lambda$14" (JDK 8): the numbers
 # differ from run to run.
@@ -66,7 +65,8 @@ class Methods:
         self._reader = reader
         self._layout = layout.method
         self._biased = layout.biased
-        self._known: OrderedDict[tuple[int, bytes], JavaMethod] = OrderedDict()
+        self._known: dict[tuple[int, bytes], JavaMethod] = {}
+        self._lines_held = 0
 
     def at(self, address: int) -> JavaMethod:
         """The method whose Method struct is at ``address``."""
@@ -76,10 +76,16 @@ class Methods:
         key = (const, header)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._read(const, header)
-            while len(self._known) > _CACHED:
-                self._known.popitem(last=False)
+            found = self._read(const, header)
+            self._keep(key, found)
         return found
+
+    def _keep(self, key: tuple[int, bytes], method: JavaMethod) -> None:
+        if len(self._known) >= _CACHED_METHODS or self._lines_held >= _CACHED_LINES:
+            self._known.clear()
+            self._lines_held = 0
+        self._known[key] = method
+        self._lines_held += len(method.lines)
 
     def _read(self, const: int, header: bytes) -> JavaMethod:
         layout = self._layout

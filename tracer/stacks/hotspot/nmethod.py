@@ -20,9 +20,10 @@ from tracer.stacks.hotspot.reader import Nonsense, Reader
 from tracer.stacks.hotspot.unsigned5 import Unsigned5
 
 _MAX_TABLE_BYTES = 16 << 20
+_MAX_PC_DESC_BYTES = 1 << 20
 _MAX_INLINED = 512
 _SCOPE_BYTES = 15  # three numbers of at most five bytes
-_CACHED_TABLES = 256
+_CACHED_TABLES = 128
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Nmethods:
         layout = self._layout
         begin, end = tables.pcs
         stride, size = layout.pc_desc_size // 4, end - begin
-        if size % layout.pc_desc_size or layout.pc_desc_size % 4:
-            raise Nonsense("call table of a compiled method is cut")
+        if size % layout.pc_desc_size or layout.pc_desc_size % 4 or size > _MAX_PC_DESC_BYTES:
+            raise Nonsense("call table of a compiled method makes no sense")
         words = array("i", self._reader.read(begin, size))
         if sys.byteorder != "little":
             words.byteswap()
