@@ -45,7 +45,8 @@ static __always_inline void ct_free_slot(u32 box)
 		free_boxes.push(&slot, 0);
 }
 
-static __always_inline u32 ct_fill_box(u32 slot, struct pt_regs *regs, u64 sk, u64 birth_ns, struct ct_touch *touch, u16 which)
+static __always_inline u32 ct_fill_box(u32 slot, struct pt_regs *regs, u64 sk, u64 birth_ns, struct ct_touch *touch,
+				       u16 which)
 {
 	u32 index = slot - 1;
 	struct ct_box *box = boxes.lookup(&index);
@@ -78,10 +79,7 @@ static __always_inline int ct_try_lock(struct ct_record *record)
 	return 0;
 }
 
-static __always_inline void ct_unlock(struct ct_record *record)
-{
-	__sync_fetch_and_add(&record->busy, -1);
-}
+static __always_inline void ct_unlock(struct ct_record *record) { __sync_fetch_and_add(&record->busy, -1); }
 
 static __always_inline void ct_fill_touch(struct ct_touch *touch, u32 op, s32 ret, u32 flags, u64 now)
 {
@@ -137,8 +135,8 @@ drop:
 }
 
 /* Writes one touch of a record, whole or not at all. */
-static __always_inline void ct_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret, u32 flags,
-				     u64 now)
+static __always_inline void ct_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
+				     u32 flags, u64 now)
 {
 	if (!ct_try_lock(record)) {
 		__sync_fetch_and_add(&record->missed, 1);

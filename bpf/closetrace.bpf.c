@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The entry points: one line each, several ways into one shared body per family. Which of them are compiled is the attach
- * plan's choice (tracer/kernel/plan.py), given as CT_WAY_* below; argument positions that drift between kernels come
- * from BTF as CT_ARG_*.
+ * The entry points: one line each, several ways into one shared body per family. Which of them are compiled is the
+ * attach plan's choice (tracer/kernel/plan.py), given as CT_WAY_* below; argument positions that drift between kernels
+ * come from BTF as CT_ARG_*.
  */
 #include "record.h"
 #include "maps.h"
@@ -71,8 +71,14 @@ static __always_inline struct sock *ct_sk_of(struct socket *socket)
 }
 #endif
 #ifdef CT_WAY_RECEIVE_FENTRY
-CT_TRAMPOLINE(kretfunc, inet_recvmsg) { return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3)); }
-CT_TRAMPOLINE(kretfunc, inet6_recvmsg) { return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3)); }
+CT_TRAMPOLINE(kretfunc, inet_recvmsg)
+{
+	return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3));
+}
+CT_TRAMPOLINE(kretfunc, inet6_recvmsg)
+{
+	return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3));
+}
 #endif
 #ifdef CT_WAY_SEND_FENTRY
 CT_TRAMPOLINE(kretfunc, inet_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }

@@ -6,16 +6,19 @@ struct ct_listener {
 	u32 port;
 };
 
-/* Inserted: connect, passive ESTABLISHED, first touch (hooks/state.h, sock.h). Deleted: hooks/destroy.h. Read: suspects only. */
+/* Inserted: connect, passive ESTABLISHED, first touch (hooks/state.h, sock.h). Deleted: hooks/destroy.h. Read: suspects
+ * only. */
 BPF_TABLE("hash", u64, struct ct_record, sockets, CT_MAX_RECORDS);
 
 /* Never written: the zeroes that a new record starts from, too large for the BPF stack. */
 BPF_ARRAY(blank, struct ct_record, 1);
 
-/* Inserted: on CLOSE_WAIT, or on CLOSE with a descriptor open. Deleted: when the program lets go. Read: every interval. */
+/* Inserted: on CLOSE_WAIT, or on CLOSE with a descriptor open. Deleted: when the program lets go. Read: every interval.
+ */
 BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_MAX_RECORDS);
 
-/* The pool of black boxes, mapped into user space, and its free slots: last in, first out, so that the used ones lie together. */
+/* The pool of black boxes, mapped into user space, and its free slots: last in, first out, so that the used ones lie
+ * together. */
 BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_MAX_BOXES, 1024 /* BPF_F_MMAPABLE */);
 BPF_STACK(free_boxes, u32, CT_MAX_BOXES);
 

@@ -11,8 +11,8 @@
 #define CT_REGISTERS 21
 
 /*
- * The helpers by names of our own: at the sight of bpf_probe_read_user bcc looks through /proc/kallsyms for it, which doubles
- * the time to compile. Both are in every kernel since 5.5.
+ * The helpers by names of our own: at the sight of bpf_probe_read_user bcc looks through /proc/kallsyms for it, which
+ * doubles the time to compile. Both are in every kernel since 5.5.
  */
 static long (*ct_read_user)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
 static long (*ct_read_kernel)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
@@ -35,7 +35,8 @@ enum ct_op {
 #define CT_TOUCH_NO_BOX 16u   /* the stack memory was spent */
 #define CT_TOUCH_UNWANTED 32u /* no stack was asked for at this touch */
 
-/* One call on the socket. box is a slot of the box pool + 1; once drained it is 0 and stack names the interned stack. */
+/* One call on the socket. box is a slot of the box pool + 1; once drained it is 0 and stack names the interned stack.
+ */
 struct ct_touch {
 	u64 ns;
 	s32 ret;

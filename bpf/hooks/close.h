@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* shutdown and close by the program: its own last word on the socket. Caller's context. */
 
-#ifdef CT_ALWAYS_END_STACK
-#define CT_END_STACK(lingered) 1
-#else
-/* A close in good time is not worth a stack: only those that end a suspicion keep one. */
-#define CT_END_STACK(lingered) (lingered)
-#endif
-
 static __always_inline int ct_lingered(u64 key, u64 now)
 {
 	struct ct_suspect *suspect = suspects.lookup(&key);
 	return suspect && now - suspect->since_ns >= CT_LINGER_NS;
 }
 
+/* A close in good time is not worth a stack: only one that ends a suspicion, and a shutdown that may be the last word.
+ */
+static __always_inline u32 ct_end_flags(u64 key, u32 op, u64 now)
+{
+#ifdef CT_ALWAYS_END_STACK
+	return 0;
+#else
+	struct ct_suspect *suspect = suspects.lookup(&key);
+	if (suspect && (op == CT_OP_SHUTDOWN || now - suspect->since_ns >= CT_LINGER_NS))
+		return 0;
+	return CT_TOUCH_UNWANTED;
+#endif
+}
+
 static __always_inline void ct_end(struct ct_record *record, u64 key, u32 op, s32 how, u64 now)
 {
-	u32 flags = CT_END_STACK(ct_lingered(key, now)) ? 0 : CT_TOUCH_UNWANTED;
-
-	ct_touch(record, &record->ending, CT_WHICH_ENDING, op, how, flags, now);
+	ct_touch(record, &record->ending, CT_WHICH_ENDING, op, how, ct_end_flags(key, op, now), now);
 }
 
 static __always_inline int ct_close(struct sock *sk)

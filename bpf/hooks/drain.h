@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Not a hook: user space runs this through BPF_PROG_TEST_RUN (raw tracepoints, kernel 5.10, commit 1b4d60ec162f) after it
- * has unwound a box, to put the interned stack's number in its place. Under the record's lock, and only if the touch is
- * still the one that was read, so a box can never have two owners.
+ * Not a hook: user space runs this through BPF_PROG_TEST_RUN (raw tracepoints, kernel 5.10, commit 1b4d60ec162f) after
+ * it has unwound a box, to put the interned stack's number in its place. Under the record's lock, and only if the touch
+ * is still the one that was read, so a box can never have two owners.
  */
 static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u64 which)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * State transitions. Most run in softirq, where the current task is whoever was on the CPU (over loopback: the peer), so
- * the task is looked at only for the transitions that a program's own call makes: LISTEN, SYN_SENT, FIN_WAIT1, LAST_ACK, and
- * CLOSE while the socket lock is owned and no RST came.
+ * State transitions. Most run in softirq, where the current task is whoever was on the CPU (over loopback: the peer),
+ * so the task is looked at only for the transitions that a program's own call makes: LISTEN, SYN_SENT, FIN_WAIT1,
+ * LAST_ACK, and CLOSE while the socket lock is owned and no RST came.
  */
 
 static __always_inline void ct_keep_transition(struct ct_record *record, int old, int new, u32 flags, u64 now)
@@ -90,8 +90,8 @@ static __always_inline void ct_local_call(struct ct_record *record, u64 key, int
 	if (op == CT_OP_CONNECT) {
 		touch = &record->opened;
 		which = CT_WHICH_OPENED;
-	} else if (!CT_END_STACK(ct_lingered(key, now))) {
-		wanted = CT_TOUCH_UNWANTED;
+	} else {
+		wanted = ct_end_flags(key, op, now);
 	}
 	ct_touch(record, touch, which, op, 0, wanted, now);
 }
@@ -111,7 +111,8 @@ static __always_inline void ct_suspect(struct ct_record *record, u64 key, int ne
  * Into the suspects on CLOSE_WAIT, and on a CLOSE that leaves a descriptor behind (RST, keepalive failure, the ACK of a
  * shutdown's FIN). Out when the program closes; after shutdown alone the descriptor is still open, so it stays.
  */
-static __always_inline void ct_follow(struct ct_record *record, struct sock *sk, u64 key, int old, int new, u32 flags, u64 now)
+static __always_inline void ct_follow(struct ct_record *record, struct sock *sk, u64 key, int old, int new, u32 flags,
+				      u64 now)
 {
 	if (new == CT_CLOSE_WAIT) {
 		record->fin_ns = now;

@@ -3,7 +3,8 @@
 
 #define CT_MSG_PEEK 2
 
-/* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over from elsewhere. */
+/* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over from elsewhere.
+ */
 static __always_inline struct ct_record *ct_adopt_used(struct sock *sk, u64 now)
 {
 	struct ct_record *record;
@@ -69,13 +70,11 @@ static __always_inline int ct_recv(struct sock *sk, s32 ret, int flags)
 	return ct_io(sk, CT_OP_RECV, ret, flags & CT_MSG_PEEK ? CT_TOUCH_PEEK : 0);
 }
 
-static __always_inline int ct_send(struct sock *sk, s32 ret)
-{
-	return ct_io(sk, CT_OP_SEND, ret, 0);
-}
+static __always_inline int ct_send(struct sock *sk, s32 ret) { return ct_io(sk, CT_OP_SEND, ret, 0); }
 
 #ifdef CT_KPROBE_CALLS
-/* kprobe: remember the socket until the kretprobe tells the result. An entry that is still there means a missed return. */
+/* kprobe: remember the socket until the kretprobe tells the result. An entry that is still there means a missed return.
+ */
 static __always_inline int ct_call_enter(struct socket *socket, u32 op, u32 flags)
 {
 	u64 thread = bpf_get_current_pid_tgid();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Stands in for a kernel header tree: bcc includes include/linux/kconfig.h first, always. The types that follow come from
- * the running kernel's BTF; what BTF cannot hold (macros) is here.
+ * Stands in for a kernel header tree: bcc includes include/linux/kconfig.h first, always. The types that follow come
+ * from the running kernel's BTF; what BTF cannot hold (macros) is here.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 #define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))
 #define PAGE_SIZE 4096
 #define __always_inline inline __attribute__((always_inline))
-#define roundup_pow_of_two(n) (1UL << (64 - __builtin_clzl((n) - 1)))
+#define roundup_pow_of_two(n) (1UL << (64 - __builtin_clzl((n)-1)))
 
 typedef signed char __s8;
 typedef unsigned char __u8;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A price service in miniature, as it is met at 3 a.m.: a client keeps its connections in a pool, the server hangs up on
-// idle ones, and nobody tells the pool. A second code path reads the end of the stream and forgets to close.
-// Built without frame pointers on purpose. The parent is the client; its child is the server.
+// A price service in miniature, as it is met at 3 a.m.: a client keeps its connections in a pool, the server hangs up
+// on idle ones, and nobody tells the pool. A second code path reads the end of the stream and forgets to close. Built
+// without frame pointers on purpose. The parent is the client; its child is the server.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -93,10 +93,7 @@ static NOINLINE int poll_feed(const struct sockaddr_in *server, int slot)
 	return exchange(feeds[slot]) + 1;
 }
 
-static NOINLINE int drain_feed(int slot)
-{
-	return read_response(feeds[slot]) + 1;
-}
+static NOINLINE int drain_feed(int slot) { return read_response(feeds[slot]) + 1; }
 
 static NOINLINE void refresh_prices(const struct sockaddr_in *server)
 {

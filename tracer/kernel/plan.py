@@ -140,6 +140,8 @@ FAMILIES = (
 # What passes tcp_set_state by: LISTEN and the clone for a new connection (SYN_RECV) are stored directly.
 _STATE_REST = Attachment("raw_tp", "inet_sock_set_state", "tp_state_rest")
 
+_FORK = Attachment("raw_tp", "sched_process_fork", "tp_fork")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -168,6 +170,7 @@ class Plan:
 
     choices: tuple[Choice, ...]
     features: Features
+    also: tuple[Attachment, ...] = ()
 
     def probes(self) -> tuple[Probe, ...]:
         """For the report and for doctor."""
@@ -176,7 +179,7 @@ class Plan:
     def attachments(self) -> tuple[Attachment, ...]:
         """In attaching order: the ends of sockets before their beginnings, so that no record can be orphaned."""
         ordered = sorted(self.choices, key=lambda choice: choice.family.name != "destroy")
-        return tuple(attachment for choice in ordered for attachment in choice.attachments)
+        return self.also + tuple(attachment for choice in ordered for attachment in choice.attachments)
 
     def defines(self) -> dict[str, str]:
         """The C macros that compile exactly the chosen ways in."""
@@ -233,10 +236,11 @@ def _choose(family: Family, features: Features, allowed: Callable[[Way], bool]) 
     return Choice(family, None, "; ".join(reasons) or family.derived)
 
 
-def make_plan(features: Features, requested: str = "auto") -> Plan:
+def make_plan(features: Features, requested: str = "auto", follow_forks: bool = False) -> Plan:
     """Pick the ways in.
 
     ``requested`` restricts the choice to one of WAYS, except for families that only have a tracepoint.
+    ``follow_forks`` adds the tracepoint that brings children into scope.
     Raises HostUnsupported if a family that is needed has no way in, UsageError for an unknown ``requested``.
     """
     if requested not in WAYS:
@@ -250,4 +254,7 @@ def make_plan(features: Features, requested: str = "auto") -> Plan:
             return lambda way: way.name == requested
         return lambda way: True
 
-    return Plan(tuple(_choose(family, features, allowed_in(family)) for family in FAMILIES), features)
+    if follow_forks and _obstacle(_FORK, features) is not None:
+        raise HostUnsupported("children cannot be followed: this kernel lacks the tracepoint sched_process_fork")
+    choices = tuple(_choose(family, features, allowed_in(family)) for family in FAMILIES)
+    return Plan(choices, features, (_FORK,) if follow_forks else ())

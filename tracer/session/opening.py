@@ -83,7 +83,7 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     """
     require_rights()
     features, btf = look()
-    plan = make_plan(features, probes)
+    plan = make_plan(features, probes, scope.follow_forks)
     tree, remove = _tree(btf)
     if btf is not None:
         btf.close()
