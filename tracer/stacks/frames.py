@@ -14,6 +14,8 @@ _LIBRARIES = re.compile(
     r"(libc|libpthread|ld-linux-x86-64|ld|ld-musl-x86_64|libc\.musl-x86_64|libstdc\+\+|libgcc_s|libc\+\+|libc\+\+abi)"
     r"(-[0-9.]+)?\.so(\.[0-9.]+)?"
 )
+# The JVM and the native halves of the JDK's own classes; no other library has these names without a version behind.
+_JVM = re.compile(r"lib(jvm|java|jli|net|nio|extnet|zip|jimage|verify)\.so")
 _START = frozenset(
     "_start __libc_start_main __libc_start_call_main __libc_start_main_impl _start_c libc_start_main_stage2 "
     "start_thread clone __clone clone3 __clone3".split()
@@ -55,7 +57,7 @@ def _frame(code: Code, cursor: Cursor, name: Name) -> Frame:
 
 
 def _is_internal(code: Code, function: Optional[str], is_go: bool) -> bool:
-    if is_library(code.module):
+    if is_library(code.module) or _JVM.fullmatch(code.module):
         return True
     if function is None:
         return False
