@@ -6,7 +6,7 @@ import math
 from typing import Callable, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import unread_bytes
+from tracer.diagnose.facts import last_call, unread_bytes
 from tracer.diagnose.libraries import application_frame, client_of
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
@@ -36,8 +36,8 @@ class _Site:
 
     def silences(self) -> list[int]:
         """Times in ns between the last call and FIN, of the sockets for which both are known, ascending."""
-        pairs = [(c.last.ns, c.fin_ns) for c in self.connections if c.last is not None and c.fin_ns is not None]
-        return sorted(fin - last for last, fin in pairs if fin >= last)
+        calls = [(last_call(c), c.fin_ns) for c in self.connections]
+        return sorted(fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns)
 
     def holders(self) -> str:
         """Who holds the descriptors, each process once."""
@@ -231,17 +231,18 @@ def _reset_still_open(site: _Site) -> Answer:
         f"The connection is gone ({who}), but the descriptor is still open: ss and netstat no longer show the socket.",
         "The next call on it would fail; none has come, or its error was ignored.",
     )
-    where = f" (last called{_in(site)})" if site.where else ""
+    where = f"; the last call was{_in(site)}" if site.where else ""
     todo = [
-        f"Close the descriptor on ECONNRESET, EPIPE and ETIMEDOUT{where}, and check idle connections from time to time."
+        f"Close the descriptor on ECONNRESET, EPIPE and ETIMEDOUT, and check idle connections from time to time{where}."
     ]
     return why, tuple(todo + _release(site))
 
 
 def _not_read_since(site: _Site) -> Answer:
-    after = [c for c in site.connections if c.last is not None and c.fin_ns is not None and c.last.ns > c.fin_ns]
+    calls = [(last_call(c), c.fin_ns) for c in site.connections]
+    after = [last.op for last, fin in calls if last is not None and fin is not None and last.ns > fin]
     if after:
-        reads = all(c.last is not None and c.last.op is Op.RECV for c in after)
+        reads = all(op is Op.RECV for op in after)
         what = "read the data that was there" if reads else "made a call on it"
         why = [
             f"After the peer had hung up the program {what}, but it neither read on to the end nor closed the socket.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from tracer.model.connection import Connection
+from tracer.model.connection import Connection, Touch
 from tracer.model.states import Op, TcpState
 
 
@@ -26,3 +26,8 @@ def unread_bytes(c: Connection) -> int:
 def end_seen(c: Connection) -> bool:
     """Whether the program was told that the peer hung up: a recv of 0, or FIN gone from the receive queue."""
     return c.eof is not None or c.eof_reads > 0 or (c.rx_queue == 0 and c.state is TcpState.CLOSE_WAIT)
+
+
+def last_call(c: Connection) -> Optional[Touch]:
+    """The last call that was seen, which may be the one that opened the socket."""
+    return c.last if c.last is not None else c.opened

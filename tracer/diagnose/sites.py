@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from tracer.diagnose import advice, words
+from tracer.diagnose.facts import last_call
 from tracer.model.connection import Blocked, Connection, Touch
 from tracer.model.finding import Finding, Site, Verdict
 from tracer.model.frame import Stack
@@ -41,7 +42,7 @@ def identity(site: Site) -> tuple[object, ...]:
 def telling_call(finding: Finding) -> Optional[Touch]:
     """The call that a verdict rests on: the read of the end for ``eof-ignored``, else the last one (None: unseen)."""
     c = finding.connection
-    return c.eof if finding.verdict is Verdict.EOF_IGNORED and c.eof is not None else c.last
+    return c.eof if finding.verdict is Verdict.EOF_IGNORED and c.eof is not None else last_call(c)
 
 
 def _blocked(finding: Finding) -> Optional[Blocked]:

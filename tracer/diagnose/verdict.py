@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Callable, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import after_fin, end_seen, unread_bytes
+from tracer.diagnose.facts import after_fin, end_seen, last_call, unread_bytes
 from tracer.diagnose.libraries import speaks_tls
 from tracer.model.connection import Connection, Touch
 from tracer.model.finding import Finding, Verdict
@@ -26,7 +26,7 @@ def judge(connection: Connection, now_ns: int, trace_start_ns: int) -> Finding:
     it, a thread is inside a call now, another process holds it) to what merely describes (nobody has read since).
     A socket that has been closed meanwhile is judged as it stood before.
     """
-    stood = _before_its_end(connection)
+    stood = replace(_before_its_end(connection), last=last_call(connection))
     for rule in _RULES:
         decided = rule(stood, now_ns)
         if decided is not None:
@@ -120,7 +120,7 @@ def _held_elsewhere(c: Connection, now_ns: int) -> Decision:
     owner = c.owner
     if owner is None or not c.holders or owner.pid in {h.pid for h in c.holders}:
         return None
-    use = "used" if c.last is not None else "opened"
+    use = "opened" if c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT) else "used"
     gone = f"{words.thread(owner)} {use} it last and has no descriptor for it any more: it closed it, or exited."
     held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd})" for h in c.holders)
     return Verdict.HELD_ELSEWHERE, (gone, f"Still held by {held}.", *_last_call(c, now_ns))

@@ -46,8 +46,8 @@ def silence(ns: int) -> str:
 
 
 def byte_count(count: int) -> str:
-    """A number of bytes: ``0 B``, ``150 B``, ``12 KiB``, ``3.4 MiB``."""
-    if count < 1024:
+    """A number of bytes: ``0 B``, ``5000 B``, ``12 KiB``, ``3.4 MiB``; small ones exact, for comparing with ss."""
+    if count < 10_000:
         return f"{count} B"
     value = float(count)
     for unit in ("KiB", "MiB", "GiB", "TiB"):

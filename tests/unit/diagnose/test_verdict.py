@@ -26,6 +26,8 @@ def verdict(c: Connection) -> Verdict:
     [
         (connection(), Verdict.IDLE_IN_POOL),
         (connection(last=touch(Op.CONNECT, 1.0, 0)), Verdict.IDLE_IN_POOL),
+        (connection(last=None), Verdict.IDLE_IN_POOL),
+        (accepted(last=None), Verdict.NOT_READ_SINCE),
         (connection(**EOF_READ), Verdict.EOF_IGNORED),
         (accepted(**EOF_READ), Verdict.EOF_IGNORED),
         (connection(rx_queue=0), Verdict.EOF_IGNORED),  # the read was not seen, the queue tells of it
@@ -98,6 +100,12 @@ def test_evidence_has_the_figures() -> None:
         assert fact in text
 
 
+def test_opener_is_the_last_call_if_nothing_followed() -> None:
+    """A socket on which nothing was called after connect has its silence counted from there."""
+    text = " ".join(judge(connection(last=None), NOW, START).evidence)
+    assert "65.0 s before the peer hung up: connect" in text
+
+
 def test_evidence_names_the_holder() -> None:
     """Who still holds the descriptor is told with pid and fd."""
     assert any("child (pid 555, fd 7)" in fact for fact in judge(connection(holders=OTHER), NOW, START).evidence)
@@ -139,9 +147,9 @@ def test_every_socket_gets_a_verdict_that_its_facts_bear(facts: dict[str, Any]) 
         Verdict.EOF_IGNORED: c.eof is not None or c.eof_reads > 0 or c.rx_queue == 0,
         Verdict.IDLE_IN_POOL: c.passive is False,
         Verdict.RESET_STILL_OPEN: c.state is TcpState.CLOSE,
-        Verdict.NOT_READ_SINCE: c.last is not None and c.state is TcpState.CLOSE_WAIT,
+        Verdict.NOT_READ_SINCE: c.owner is not None and c.state is TcpState.CLOSE_WAIT,
         Verdict.UNREAD_DATA: bool(c.rx_queue or c.rx_queue_at_fin),
-        Verdict.HALF_CLOSED_IN_USE: c.last is not None or c.last_tx_ns is not None,
+        Verdict.HALF_CLOSED_IN_USE: c.owner is not None or c.last_tx_ns is not None,
     }
     assert ground.get(finding.verdict, True)
 
