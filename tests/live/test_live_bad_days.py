@@ -7,11 +7,23 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from closetrace_command import END_LIMIT_S, LINGER, Trace, command, let_linger, run_closetrace, tracing, with_probes
+from bpf_ids import loaded_by, still_there
+from closetrace_command import (
+    END_LIMIT_S,
+    LINGER,
+    SLOW,
+    Trace,
+    command,
+    let_linger,
+    run_closetrace,
+    tracing,
+    with_probes,
+)
 from workload import start
 
 ESC = "\x1b"
@@ -23,19 +35,6 @@ def one_line(text: str) -> str:
     assert len(lines) == 1, text
     assert "Traceback" not in text
     return lines[0]
-
-
-def bpf_objects() -> set[str]:
-    """Descriptors that refer to BPF programs, maps or links, of every process now."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            target = os.readlink(link)
-        except OSError:
-            continue
-        if "bpf" in target:
-            found.add(f"{link}: {target}")
-    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -253,14 +252,16 @@ def test_closed_pipe() -> None:
 
 def test_killed_leaves_nothing_attached() -> None:
     """Neither its end nor kill -9 leaves a BPF program, map or link behind, and nothing is pinned."""
-    before = bpf_objects()
     with start("clean", "1") as program:
         for number in (signal.SIGINT, signal.SIGKILL):
             with Trace("--pid", str(program.pid()), *LINGER) as trace:
                 trace.attached()
-                assert any(f"/{trace.process.pid}/" in one for one in bpf_objects())
+                loaded = loaded_by(trace.process.pid)
+                assert {kind for kind, _ in loaded} >= {"prog", "map"}
+                assert still_there(loaded) == loaded
                 trace.stop(number)
-            assert bpf_objects() - before == set()
+            time.sleep(1 * SLOW)  # the kernel frees them after a grace period
+            assert still_there(loaded) == set()
     assert not [path for path in Path("/sys/fs/bpf").glob("*") if "closetrace" in path.name]
 
 

@@ -3,6 +3,7 @@
 #include "puppet.h"
 
 static int fd;
+static pthread_barrier_t told;
 
 CODE_PATH void push(void)
 {
@@ -15,6 +16,7 @@ CODE_PATH void *uploader(void *unused)
 	(void)unused;
 	prctl(PR_SET_NAME, "stuck");
 	say("{\"event\": \"thread\", \"role\": \"program\", \"pid\": %d, \"tid\": %ld}", getpid(), syscall(SYS_gettid));
+	pthread_barrier_wait(&told);
 	push();
 	return NULL;
 }
@@ -33,7 +35,9 @@ int main(void)
 	say_socket("program", fd);
 	await("peer says FIN");
 	tell(&peer, HALF_CLOSE, 0, 0);
+	pthread_barrier_init(&told, NULL, 2);
 	pthread_create(&thread, NULL, uploader, NULL);
+	pthread_barrier_wait(&told);
 	await("end");
 	return 0;
 }

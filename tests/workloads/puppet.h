@@ -75,7 +75,7 @@ MAYBE static int connect_to(const struct sockaddr_storage *address)
 
 MAYBE static long read_exactly(int fd, long bytes)
 {
-	char buffer[16384];
+	char buffer[4096];
 	long left = bytes;
 
 	while (left > 0) {

@@ -31,7 +31,7 @@ def say_socket(event: str, role: str, connection: socket.socket) -> None:
     say(event=event, role=role, pid=os.getpid(), fd=fd, inode=inode, local=local, remote=remote, t=time.time())
 
 
-def serve(listener: socket.socket, orders: int) -> NoReturn:
+def serve(listener: socket.socket, orders: int, done: int) -> NoReturn:
     """The peer: answers each connection with ten bytes, hangs up on all of them when told to."""
     signal.alarm(120)
     connections = []
@@ -42,6 +42,7 @@ def serve(listener: socket.socket, orders: int) -> NoReturn:
     for connection in connections:
         say_socket("peer_close", "peer", connection)
         connection.close()
+    os.write(done, b"d")
     time.sleep(120)
     os._exit(0)
 
@@ -63,10 +64,11 @@ def main() -> None:
     say(event="process", role="program", pid=os.getpid())
     listener = socket.create_server(("127.0.0.1", 0))
     incoming, orders = os.pipe()
+    done, told = os.pipe()
     peer = os.fork()
     if peer == 0:
         os.close(orders)
-        serve(listener, incoming)
+        serve(listener, incoming, told)
     os.close(incoming)
     say(event="process", role="peer", pid=peer)
     address = listener.getsockname()
@@ -80,6 +82,7 @@ def main() -> None:
         fetch(pool, address, orders)
         wait_for("peer hangs up")
         os.write(orders, b"q")
+        os.read(done, 1)
         wait_for("end")
     finally:
         os.kill(peer, signal.SIGKILL)
