@@ -38,12 +38,30 @@ allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
 
 @click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @filters
-@click.option("--linger", type=click.FloatRange(0.1), default=10, show_default=True, help="Threshold in seconds.")
-@click.option("--duration", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]")
-@click.option("--interval", type=click.FloatRange(0.1), default=1, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--linger",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=10,
+    show_default=True,
+    help="Threshold in seconds.",
+)
+@click.option(
+    "--duration", metavar="SECONDS", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]"
+)
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=1,
+    show_default=True,
+    help="Seconds between looks.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, at the end.")
 @click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
-@click.option("--fail-over", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered.")
+@click.option(
+    "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
+)
 @click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
 @tuning
 @click.version_option(__version__, prog_name="closetrace")

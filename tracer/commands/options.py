@@ -37,10 +37,26 @@ class NetworkType(click.ParamType):
 _PORT = click.IntRange(1, 65535)
 
 _FILTERS = (
-    click.option("--pid", "pids", type=click.IntRange(1), multiple=True, help="A process to watch; repeatable."),
+    click.option(
+        "--pid", "pids", metavar="PID", type=click.IntRange(1), multiple=True, help="A process to watch; repeatable."
+    ),
     click.option("--comm", metavar="NAME", help="Only threads with this command name (at most 15 bytes count)."),
-    click.option("--local-port", "local_ports", type=_PORT, multiple=True, help="Only this local port; repeatable."),
-    click.option("--remote-port", "remote_ports", type=_PORT, multiple=True, help="Only this remote port; repeatable."),
+    click.option(
+        "--local-port",
+        "local_ports",
+        metavar="PORT",
+        type=_PORT,
+        multiple=True,
+        help="Only this local port; repeatable.",
+    ),
+    click.option(
+        "--remote-port",
+        "remote_ports",
+        metavar="PORT",
+        type=_PORT,
+        multiple=True,
+        help="Only this remote port; repeatable.",
+    ),
     click.option("--remote", "remotes", type=NetworkType(), multiple=True, help="Only this peer; repeatable."),
     click.option("--netns", metavar="NAME|PATH|PID", help="Only this network namespace."),
     click.option("--cgroup", metavar="PATH", help="Only tasks in this cgroup v2 directory or below it."),
@@ -49,6 +65,7 @@ _FILTERS = (
 _TUNING = (
     click.option(
         "--stack-bytes",
+        metavar="BYTES",
         type=click.IntRange(PAGE, 16 * PAGE),
         default=4 * PAGE,
         show_default=True,
@@ -57,6 +74,7 @@ _TUNING = (
     click.option(
         "--memory",
         "memory_mb",
+        metavar="MB",
         type=click.IntRange(4, 65536),
         default=None,
         help="Kernel memory for stacks and records, in MB.  [default: 1/64 of RAM, 16 to 128]",

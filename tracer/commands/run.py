@@ -35,12 +35,30 @@ class _StopWithChild(Stop):
 
 
 @click.command("run", context_settings={"ignore_unknown_options": False})
-@click.option("--linger", type=click.FloatRange(0.1), default=10, show_default=True, help="Threshold in seconds.")
-@click.option("--duration", type=click.FloatRange(0.1), help="End the command after this many seconds.")
-@click.option("--interval", type=click.FloatRange(0.1), default=1, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--linger",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=10,
+    show_default=True,
+    help="Threshold in seconds.",
+)
+@click.option(
+    "--duration", metavar="SECONDS", type=click.FloatRange(0.1), help="End the command after this many seconds."
+)
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=1,
+    show_default=True,
+    help="Seconds between looks.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON; the command's stdout goes to stderr.")
 @click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
-@click.option("--fail-over", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered.")
+@click.option(
+    "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
+)
 @tuning
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(

@@ -23,10 +23,26 @@ from tracer.session.stopping import Stop
 
 @click.command("timeline")
 @filters
-@click.option("--linger", type=click.FloatRange(0.1), default=10, show_default=True, help="Threshold in seconds.")
+@click.option(
+    "--linger",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=10,
+    show_default=True,
+    help="Threshold in seconds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a connection.")
-@click.option("--duration", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]")
-@click.option("--interval", type=click.FloatRange(0.1), default=0.5, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--duration", metavar="SECONDS", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]"
+)
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=0.5,
+    show_default=True,
+    help="Seconds between looks.",
+)
 @tuning
 def timeline(
     linger: float,
