@@ -52,7 +52,8 @@ class Rule:
 
     A register is in at most one of: ``saved`` (number, offset from the CFA of the word that holds it), ``values``
     (number, offset from the CFA that it equals), ``copies`` (number, register that holds it), ``expressions``.
-    Any other is undefined. ``signal`` marks the frame of a signal trampoline.
+    Any other is undefined; ``outermost`` says that the return address is, which marks the first frame of a thread
+    (DWARF 5, 6.4.4). ``signal`` marks the frame of a signal trampoline.
     """
 
     start: int
@@ -64,12 +65,7 @@ class Rule:
     expressions: tuple[tuple[int, Expression], ...]
     return_register: int
     signal: bool
-
-    @property
-    def is_outermost(self) -> bool:
-        """Whether the return address is undefined, which marks the first frame of a thread (DWARF 5, 6.4.4)."""
-        number = self.return_register
-        return not any(number == entry[0] for entry in (*self.saved, *self.values, *self.copies, *self.expressions))
+    outermost: bool = False
 
 
 def apply(rule: Rule, registers: Registers, load: Callable[[int, int], int]) -> tuple[int, list[Optional[int]]]:
@@ -159,6 +155,7 @@ class CfiTable:
             expressions=tuple(collector.expressions),
             return_register=return_register,
             signal=signal.value,
+            outermost=not collector.has(return_register),
         )
 
 
@@ -168,6 +165,10 @@ class _Collector:
         self.values: list[tuple[int, int]] = []
         self.copies: list[tuple[int, int]] = []
         self.expressions: list[tuple[int, Expression]] = []
+
+    def has(self, number: int) -> bool:
+        lists = (self.saved, self.values, self.copies, self.expressions)
+        return any(number == entry[0] for entries in lists for entry in entries)
 
     def add(self, number: int, ops: tuple[Op, ...]) -> None:
         is_value = ops[-1].atom == DW_OP_STACK_VALUE

@@ -1,4 +1,4 @@
-"""Names as their authors wrote them: C++ and legacy Rust mangling (both Itanium ABI) through libstdc++."""
+"""Names as their authors wrote them: C++ and legacy Rust (both Itanium ABI, through libstdc++), Rust v0."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Optional
 
 from tracer.stacks import elfutils
+from tracer.stacks.rust import demangle_v0
 
 _RUST_HASH = re.compile(r"::h[0-9a-f]{16}(?=$|[ .])")
 _RUST_ESCAPES = {
@@ -28,7 +29,11 @@ _LONGEST = 4096
 @lru_cache(maxsize=8192)
 def demangle(name: str) -> str:
     """Demangle ``name``; a name that is not mangled, or that the library cannot demangle, is returned as it is."""
-    if not name.startswith("_Z") or len(name) > _LONGEST:
+    if len(name) > _LONGEST:
+        return name
+    if name.startswith("_R"):
+        return demangle_v0(name) or name
+    if not name.startswith("_Z"):
         return name
     plain = _cxa_demangle(name)
     if plain is None:

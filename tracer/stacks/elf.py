@@ -27,6 +27,7 @@ class Segment:
     offset: int
     vaddr: int
     file_size: int
+    memory_size: int
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
     build_id = b""
     is_static = entry != 0
     table = os.pread(descriptor, 56 * min(phnum, _MAX_HEADERS), phoff)
-    for kind, flags, offset, vaddr, _, file_size, _, _ in struct.iter_unpack(
+    for kind, flags, offset, vaddr, _, file_size, memory_size, _ in struct.iter_unpack(
         "<IIQQQQQQ", table[: len(table) // 56 * 56]
     ):
         if kind == _PT_LOAD:
-            segments.append(Segment(flags, offset, vaddr, file_size))
+            segments.append(Segment(flags, offset, vaddr, file_size, memory_size))
         elif kind == _PT_NOTE and not build_id:
             build_id = _build_id(os.pread(descriptor, min(file_size, _MAX_NOTE_BYTES), offset))
         elif kind == _PT_INTERP:

@@ -49,6 +49,7 @@ class GElfSym(ctypes.Structure):
     )
 
 
+FindElf = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_char_p, c_uint64, POINTER(c_void_p), POINTER(c_void_p))
 FindDebuginfo = ctypes.CFUNCTYPE(
     c_int, c_void_p, c_void_p, c_void_p, c_uint64, c_char_p, c_char_p, c_uint32, POINTER(c_void_p)
 )
@@ -58,12 +59,15 @@ class DwflCallbacks(ctypes.Structure):
     """Dwfl_Callbacks. Must live as long as the Dwfl that was begun with it."""
 
     _fields_ = (
-        ("find_elf", c_void_p),
+        ("find_elf", FindElf),
         ("find_debuginfo", FindDebuginfo),
         ("section_address", c_void_p),
         ("debuginfo_path", c_void_p),
     )
 
+
+ELF_C_READ = 1
+_EV_CURRENT = 1
 
 DW_TAG_INLINED_SUBROUTINE = 0x1D
 DW_TAG_SUBPROGRAM = 0x2E
@@ -80,7 +84,8 @@ _SIGNATURES = {
     "dwfl_begin": (c_void_p, [POINTER(DwflCallbacks)]),
     "dwfl_end": (None, [c_void_p]),
     "dwfl_report_begin": (None, [c_void_p]),
-    "dwfl_report_elf": (c_void_p, [c_void_p, c_char_p, c_char_p, c_int, c_uint64, c_bool]),
+    "dwfl_report_module": (c_void_p, [c_void_p, c_char_p, c_uint64, c_uint64]),
+    "dwfl_module_getelf": (c_void_p, [c_void_p, _U64P]),
     "dwfl_report_end": (c_int, [c_void_p, c_void_p, c_void_p]),
     "dwfl_errmsg": (c_char_p, [c_int]),
     "dwfl_standard_find_debuginfo": (
@@ -140,6 +145,17 @@ def load() -> ctypes.CDLL:
             f"elfutils' libdw cannot be used ({error}): install libdw1 (Debian, Ubuntu) or elfutils-libs (Fedora, RHEL)"
         ) from None
     return libdw
+
+
+@lru_cache(maxsize=1)
+def load_libelf() -> ctypes.CDLL:
+    """Load libelf, which libdw needs and therefore is there."""
+    library = ctypes.CDLL("libelf.so.1")
+    library.elf_version.argtypes = [c_uint]
+    library.elf_begin.argtypes = [c_int, c_int, c_void_p]
+    library.elf_begin.restype = c_void_p
+    library.elf_version(_EV_CURRENT)
+    return library
 
 
 @lru_cache(maxsize=1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import weakref
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
 from tracer.stacks import arch_x86_64 as arch
 from tracer.stacks import elfutils
@@ -16,6 +15,7 @@ from tracer.stacks.cfi import CfiTable, Rule
 from tracer.stacks.debugfiles import DebugFileFinder, OpenInRoot
 from tracer.stacks.demangle import demangle
 from tracer.stacks.elf import ElfFacts, read_facts
+from tracer.stacks.elffile import ElfFile
 from tracer.stacks.sources import SourceTables
 
 _MAX_RULES = 200_000
@@ -40,14 +40,8 @@ class Image:
         """Take over ``descriptor``. Raises ValueError if libdw refuses the file."""
         self.facts = facts
         self._libdw = elfutils.load()
-        self._finder = DebugFileFinder(path, facts.build_id, open_in_root, debuginfod)
-        self._callbacks = elfutils.DwflCallbacks(None, self._finder.callback, None, None)
-        self._dwfl = self._libdw.dwfl_begin(ctypes.byref(self._callbacks))
-        self._module = self._report(descriptor, os.fsencode(path))
-        # Rules and names may be asked for as long as anyone holds the image, so only the last holder ends the session;
-        # the callbacks must outlive it.
-        end = weakref.finalize(self, _end, self._libdw, self._dwfl, self._finder, self._callbacks)
-        end.atexit = False
+        self._file = ElfFile(descriptor, facts, path, DebugFileFinder(path, facts.build_id, open_in_root, debuginfod))
+        self._module = self._file.module
         self._tables: list[Optional[CfiTable]] = []
         self._sources = SourceTables(self._module)
         self._rules: dict[int, Optional[Rule]] = {}
@@ -90,20 +84,6 @@ class Image:
                 self._names.clear()
             known = self._names[address] = self._look_up_names(address)
         return known
-
-    def _report(self, descriptor: int, name: bytes) -> int:
-        module = None
-        if self._dwfl:
-            self._libdw.dwfl_report_begin(self._dwfl)
-            # Base 0 plus p_vaddr: the module lies where its own program headers say, so that every bias is 0.
-            module = self._libdw.dwfl_report_elf(self._dwfl, name, name, descriptor, 0, True)
-            self._libdw.dwfl_report_end(self._dwfl, None, None)
-        if not module:
-            os.close(descriptor)
-            if self._dwfl:
-                self._libdw.dwfl_end(self._dwfl)
-            raise ValueError(os.fsdecode(self._libdw.dwfl_errmsg(-1) or b"unknown error"))
-        return int(module)
 
     def _look_up_names(self, address: int) -> tuple[Name, ...]:
         function, offset = self._symbol(address)
@@ -166,7 +146,3 @@ class Image:
         self._rules.clear()
         self._row_starts.clear()
         self._rows.clear()
-
-
-def _end(libdw: ctypes.CDLL, dwfl: int, *_kept_alive: Any) -> None:
-    libdw.dwfl_end(dwfl)

@@ -40,7 +40,7 @@ class NativeUnwinder:
             if len(self._frames) > _MAX_FRAMES_KEPT:
                 self._frames.clear()
             frames = self._frames[key] = elf_frames(code, cursor)
-        if rule.is_outermost:
+        if rule.outermost:
             return Step(frames, None, complete=True)
         try:
             _, registers = cfi.apply(rule, cursor.registers, memory.stack_word)

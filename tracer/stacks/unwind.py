@@ -8,7 +8,7 @@ from typing import Optional
 
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks import arch_x86_64 as arch
-from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
+from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
 
 MAX_FRAMES = 1024
 
@@ -19,7 +19,10 @@ def walk(box: BlackBox, memory: Memory, chain: Sequence[Unwinder]) -> Stack:
     cursor = Cursor(box.registers[: arch.REGISTER_COUNT], is_return=True)
     frames: list[Frame] = []
     for _ in range(MAX_FRAMES):
-        step = _first(chain, cursor, memory)
+        try:
+            step = _first(chain, cursor, memory)
+        except MemoryUnreadable as reason:
+            return Stack(tuple(frames), False, str(reason))
         if step is None:
             return Stack(tuple(frames), False, f"no unwinder knows the code at {cursor.pc:#x}")
         frames += _noted(step.frames, cursor.note)

@@ -126,6 +126,16 @@ def test_corrupt_files(tmp_path, data):
             assert image.names(address)
 
 
+def test_library_that_shrinks_while_it_is_read(tmp_path):
+    """A file that is cut off under our hands gives nothing more; it does not end the tracer by SIGBUS."""
+    path = tmp_path / "lib.so"
+    path.write_bytes(open("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "rb").read())  # noqa: SIM115
+    image = Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None)
+    os.truncate(path, 4096)
+    assert image.rule(0x120000) is None
+    assert [name.function for name in image.names(0x120000)] == [None]
+
+
 def test_pid_that_never_was():
     """A box of an unknown process has no frames and the reason."""
     service = StackService()
