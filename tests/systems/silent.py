@@ -59,6 +59,27 @@ def bytes_then_silence(count: int) -> Handler:
     return handler
 
 
+class Tap:
+    """A handler that sends only what :meth:`pour` tells, to every connection."""
+
+    def __init__(self) -> None:
+        self._connections: list[socket.socket] = []
+        self._closed = threading.Event()
+
+    def __call__(self, connection: socket.socket) -> None:
+        self._connections.append(connection)
+        self._closed.wait()
+
+    def pour(self, count: int) -> None:
+        """Send ``count`` bytes to each connection."""
+        for connection in self._connections:
+            connection.sendall(b"y" * count)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._closed.set()
+
+
 def replies_then_silence(count: int) -> Handler:
     """Answer ``count`` HTTP requests, over all connections together, then leave requests without an answer."""
     left = threading.Semaphore(count)

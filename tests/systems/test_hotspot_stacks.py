@@ -103,6 +103,7 @@ def test_java_frames_are_those_that_java_tells(
         equal = one.ours.complete and frames == one.dump
         if one.trace is not None:
             equal = equal and application(frames) == application(one.trace) != []
+            equal = equal and first_application_frame(one.ours) == application(one.trace)[0].function
         table[case, "stacks"] += 1
         table[case, "equal"] += equal
         table[case, "frames"] += len(frames)
@@ -219,6 +220,11 @@ def as_java(frame: Frame) -> JavaFrame:
 
 def application(frames: list[JavaFrame]) -> list[JavaFrame]:
     return [frame for frame in frames if re.match(r"(Blocked|modern\.)", frame.function) and "$$" not in frame.function]
+
+
+def first_application_frame(stack: Stack) -> Optional[str]:
+    """What a report shows when the JVM's and the JDK's own frames, native ones too, are folded."""
+    return next((frame.function for frame in stack.frames if not frame.internal), None)
 
 
 def explain(one: Compared) -> str:

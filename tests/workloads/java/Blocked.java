@@ -27,7 +27,8 @@ import witness.Oracle;
  * Arguments: plain port, TLS port, HTTP port, then scenarios. The plain server sends warm-up bytes and then falls
  * silent, so every scenario reads byte by byte through compiled code until it blocks. Each read is preceded, on the same
  * line, by Oracle.here(), which keeps the thread's stack trace. On a line "report" of standard input the kept traces are
- * printed; "deopt" loads a class that invalidates code whose frames are on the stack.
+ * printed; "collect" asks for garbage collections, which also free code that was replaced; "deopt" loads a class that
+ * invalidates code whose frames are on the stack.
  */
 public final class Blocked {
     static int plainPort;
@@ -46,6 +47,11 @@ public final class Blocked {
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
             if (line.equals("report")) {
                 Oracle.report();
+            } else if (line.equals("collect")) {
+                for (int i = 0; i < 4; i++) {
+                    System.gc();
+                }
+                System.out.println("COLLECTED");
             } else if (line.equals("deopt")) {
                 Class.forName("Blocked$Loud").getDeclaredConstructor().newInstance();
                 System.out.println("LOADED");

@@ -44,14 +44,20 @@ class HotSpotUnwinder:
             if not cursor.is_return:
                 return _stop("stopped inside Java code, not at a call")
             if blob.is_interpreter:
-                return self._interpreted(cursor, memory)
+                return self._checked(self._interpreted(cursor, memory))
             if blob.is_nmethod:
-                return self._compiled(blob, cursor, memory)
+                return self._checked(self._compiled(blob, cursor, memory))
             return self._stub(blob, cursor, memory)
         except Nonsense as nonsense:
             return _stop(f"{_CHANGED} ({nonsense})")
         except MemoryUnreadable as unreadable:
             return _stop(f"the JVM could not be read: {unreadable}")
+
+    def _checked(self, step: Step) -> Step:
+        """A Java method is called by generated code only, if but by a stub: else this was not its frame."""
+        if step.caller is not None and self._jvm.code.heap(step.caller.lookup) is None:
+            return _stop(_CHANGED)
+        return step
 
     def _interpreted(self, cursor: Cursor, memory: Memory) -> Step:
         bcp_slot = self._jvm.layout.bcp_slot
@@ -112,7 +118,7 @@ def _by_size(frames: tuple[Frame, ...], blob: CodeBlob, cursor: Cursor, memory: 
     """The caller of a frame of fixed size: return address on top of it, the caller's rbp below that."""
     sp = cursor.sp + blob.frame_size * _WORD
     if blob.frame_size < 2:
-        return _stop(f"{_CHANGED} (a frame of {blob.frame_size} words)", frames)
+        return _stop(f"{_CHANGED} (a frame of {blob.frame_size} words)")
     try:
         return _caller(frames, cursor, pc=memory.u64(sp - _WORD), sp=sp, bp=memory.u64(sp - 2 * _WORD))
     except MemoryUnreadable as unreadable:
@@ -133,7 +139,7 @@ def _by_frame_pointer(frames: tuple[Frame, ...], cursor: Cursor, memory: Memory,
 def _caller(frames: tuple[Frame, ...], cursor: Cursor, pc: int, sp: int, bp: int) -> Step:
     # Callers lie higher on the stack: this bounds every walk.
     if sp <= cursor.sp or sp % _WORD or pc == 0:
-        return _stop("the caller's frame makes no sense", frames)
+        return _stop(f"{_CHANGED} (its caller's frame would make no sense)")
     registers: list[Optional[int]] = [None] * 17
     registers[6], registers[7], registers[16] = bp, sp, pc
     return Step(frames, Cursor(tuple(registers), is_return=True))
