@@ -35,8 +35,8 @@ def events(c: Connection) -> tuple[Event, ...]:
     return (*found, _last(c, latest))
 
 
-_RANK = {"connect": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3, "gone": 9}
-"""Order within the same instant: connect makes SYN_SENT, everything else follows the state that allowed it."""
+_RANK = {"connect": 0, "close": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3, "gone": 9}
+"""Order within the same instant: connect and close make their transitions, all else follows the state allowing it."""
 
 
 def start_ns(c: Connection) -> int:
@@ -112,14 +112,26 @@ def _ends(c: Connection) -> list[Event]:
         by = c.reset_by or Origin.UNKNOWN
         found.append(Event(c.reset_ns, "reset", who.get(by, "RST"), by))
     if c.closed is not None:
-        found.append(Event(c.closed.ns, "close", words.let_go(c.closed), Origin.LOCAL, c.closed.actor))
+        found.append(Event(_close_ns(c, c.closed), "close", words.let_go(c.closed), Origin.LOCAL, c.closed.actor))
     return found
+
+
+_ONE_CALL_NS = 50_000_000
+
+
+def _close_ns(c: Connection, closed: Touch) -> int:
+    """When the closing call began to show: its transition, where the close itself was recorded only at its end."""
+    made = [t.ns for t in c.transitions if t.origin is Origin.LOCAL and t.actor == closed.actor]
+    near = [ns for ns in made if 0 <= closed.ns - ns <= _ONE_CALL_NS and (c.fin_ns is None or ns >= c.fin_ns)]
+    return min(near, default=closed.ns)
 
 
 def _last(c: Connection, latest_ns: int) -> Event:
     """How it stands; never earlier than ``latest_ns``, for the record may have been read after ``seen_ns``."""
     if c.ended_ns is not None:
         return Event(max(c.ended_ns, latest_ns), "gone", "the socket is gone")
+    if c.closed is not None and c.state is TcpState.CLOSE:
+        return Event(latest_ns, "gone", "the socket is gone")
     facts = [f"still {c.state.name}"]
     if c.state is TcpState.CLOSE_WAIT:
         unread = unread_bytes(c)

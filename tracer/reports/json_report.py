@@ -82,7 +82,7 @@ def tail_to_dict(event: TransitionEvent) -> Value:
         "origin": event.origin.value,
         "netns": event.netns,
         "cookie": event.cookie,
-        "stack": None if event.stack is None else _frames(event.stack),
+        "stack": _frames(event.stack) if event.stack is not None and event.origin is Origin.LOCAL else None,
     }
 
 

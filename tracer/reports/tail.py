@@ -46,8 +46,8 @@ def line(event: TransitionEvent, *, color: bool, width: int) -> str:
 
 
 def stack(event: TransitionEvent, *, color: bool, width: int, all_frames: bool = False) -> Optional[str]:
-    """The user stack of the call that made the transition, as lines below it; None if there is none."""
-    if event.stack is None:
+    """The user stack of the local call that made the transition, as lines below it; None if there is none."""
+    if event.stack is None or event.origin is not Origin.LOCAL:
         return None
     return "\n".join(stacks.render(event.stack, None, width=width, color=color, all_frames=all_frames))
 
@@ -60,15 +60,15 @@ def loss(count: int, *, color: bool) -> str:
 def _row(
     time: str, pid: str, comm: str, local: str, remote: str, states: str, spent: str, origin: str, *, width: int
 ) -> str:
-    address = 47 if width >= _FIXED + 2 * 47 else 21 if width >= _FIXED + 2 * 21 else 0
+    address = 47 if width >= _FIXED + 2 * 47 else 21
     columns = (
         pad(time, 15),
         f"{pid:>7}",
         pad(comm, 15),
         pad(local, address),
         pad(remote, address),
-        pad(states, _STATES if address else 0),
-        f"{spent:>11}" if address else f"{spent} ms" if spent[:1].isdigit() else spent,
+        pad(states, _STATES),
+        f"{spent:>11}",
         origin,
     )
     return " ".join(columns).rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -172,7 +173,9 @@ def test_tail_value() -> None:
     assert found["time"] == "2023-11-14T22:13:20.123456Z"
     assert (found["pid"], found["comm"], found["old"], found["new"]) == (4121, "java", "ESTABLISHED", "CLOSE_WAIT")
     assert (found["local"], found["remote"]) == ("127.0.0.1:57510", "127.0.0.1:8081")
-    assert (found["ms"], found["origin"], found["stack"][1]["function"]) == (65004.12, "peer", "close_it")
+    assert (found["ms"], found["origin"], found["stack"]) == (65004.12, "peer", None)
+    local = json_report.tail_to_dict(dataclasses.replace(EVENT, origin=Origin.LOCAL))
+    assert local["stack"][1]["function"] == "close_it"
     assert json_report.tail_loss_to_dict(3) == {"schema": "closetrace.tail/1", "event": "loss", "transitions": 3}
 
 

