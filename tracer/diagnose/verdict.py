@@ -13,7 +13,7 @@ from tracer.model.finding import Finding, Verdict
 from tracer.model.states import Op, Origin, TcpState
 
 _TLS_ALERT_MAX = 128
-"""A TLS close notify is a record of 24 to 85 bytes, whatever the cipher (RFC 5246 7.2.1, RFC 8446 6.1)."""
+"""A TLS close notify is a record of 23 to 85 bytes, whatever the cipher (RFC 5246 7.2.1, RFC 8446 6.1)."""
 _WORTH_CALLING_IDLE_NS = 1_000_000_000
 
 Evidence = tuple[str, ...]
@@ -180,7 +180,9 @@ def _unread_bytes(c: Connection) -> Evidence:
 def _tls_goodbye(c: Connection) -> bool:
     """Whether the unread bytes are most likely a TLS close notify that came with FIN into an idle connection."""
     last = c.last
-    if last is None or c.fin_ns is None or last.op is not Op.RECV or not last.ret or last.ret < 0:
+    if last is None or c.fin_ns is None or last.op is not Op.RECV or not last.ret:
+        return False
+    if last.ret < 0 and not words.would_block(last.ret):
         return False
     small = unread_bytes(c) <= _TLS_ALERT_MAX
     return small and c.fin_ns - last.ns >= _WORTH_CALLING_IDLE_NS and (speaks_tls(last.stack) or c.remote.port == 443)

@@ -100,6 +100,8 @@ def result(touch: Touch) -> str:
     label = touch.op.label + (" (a peek)" if touch.peek else "")
     if touch.ret is None:
         return label
+    if would_block(touch.ret):
+        return f"{label} that found {'no room' if touch.op is Op.SEND else 'nothing'} yet (EAGAIN)"
     if touch.ret < 0:
         return f"{label} that failed with {error_name(touch.ret)} ({os.strerror(-touch.ret)})"
     if touch.op not in (Op.RECV, Op.SEND):

@@ -87,7 +87,10 @@ def tls_socket(**more: Any) -> Connection:
 def test_tls_goodbye_is_no_unread_data() -> None:
     """A close notify behind a drained TLS connection is the idle peer's goodbye, not data that a reader left."""
     assert verdict(tls_socket()) is Verdict.IDLE_IN_POOL
-    assert verdict(tls_socket(remote=Endpoint("10.0.0.1", 443))) is Verdict.IDLE_IN_POOL
+    drained = touch(Op.RECV, 1.006, -11)
+    assert (
+        verdict(dataclasses.replace(tls_socket(remote=Endpoint("10.0.0.1", 443)), last=drained)) is Verdict.IDLE_IN_POOL
+    )
     assert verdict(connection(rx_queue=32, rx_queue_at_fin=31)) is Verdict.UNREAD_DATA
     assert verdict(dataclasses.replace(tls_socket(), rx_queue=5001, rx_queue_at_fin=5000)) is Verdict.UNREAD_DATA
     assert verdict(dataclasses.replace(tls_socket(), passive=True)) is Verdict.UNREAD_DATA

@@ -100,7 +100,7 @@ def test_closed_socket_is_not_still_there() -> None:
         ({"transitions_dropped": 2}, "2 transitions more not kept"),
         ({"opened_late": True, "opened": touch(Op.RECV, 1.006, 9)}, "first call seen: recv of 9 bytes"),
         ({"preexisting": True}, "older than the trace"),
-        ({"last": touch(Op.RECV, 60.0, -11)}, "recv that failed with EAGAIN"),
+        ({"last": touch(Op.RECV, 60.0, -11)}, "recv that found nothing yet (EAGAIN)"),
     ],
 )
 def test_what_else_happened(facts: dict[str, Any], words: str) -> None:
