@@ -13,6 +13,8 @@ from tracer.model.frame import Stack
 from tracer.model.states import Op, Origin
 
 _SECOND = 1_000_000_000
+_NAME = 80
+"""Longest name of a function and its place within a sentence; the stack below has the whole."""
 
 
 class _Site:
@@ -24,7 +26,8 @@ class _Site:
         self.count = len(members)
         self.library = client_of(stack, opened)
         index = application_frame(stack)
-        self.where = words.located(stack.frames[index]) if stack is not None and index is not None else None
+        where = words.located(stack.frames[index]) if stack is not None and index is not None else None
+        self.where = f"{where[: _NAME - 3]}..." if where is not None and len(where) > _NAME else where
 
     @property
     def one(self) -> bool:

@@ -128,7 +128,8 @@ def _frame(site: Site, room: int) -> str:
         return "-"
     frame = site.stack.frames[index]
     whole = clean(words.located(frame))
-    return whole if width_of(whole) <= room else fit_left(clean(words.short_name(frame)), room)
+    cut = fit_left if frame.language in ("java", "go") else fit
+    return whole if width_of(whole) <= room else cut(clean(words.short_name(frame)), room)
 
 
 _FEW = 3
