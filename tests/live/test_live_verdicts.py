@@ -138,7 +138,7 @@ def test_shutdown_read_is_the_last_touch(gallery: Gallery) -> None:
     if gallery.report["plan"]["shutdown"]:
         assert site["last_op"] == "shutdown"
     else:
-        assert site["last_op"] == "none"
+        assert site["last_op"] == "connect"
         assert "shutdown" in gallery.cost("shutdown")
 
 
