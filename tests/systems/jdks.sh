@@ -1,16 +1,15 @@
 #!/bin/sh
-# jdks.sh MAJOR: Debian's headless JRE 8, 11 (sid), 21 or 25 (trixie), unpacked with all that it depends on into a
-# directory that serves as the root of its test JVMs, because they need a newer glibc than Debian 12 has. A JRE does:
-# the thread dump that the tests compare with is printed by the JVM itself on SIGQUIT, and the host's javac compiles.
+# jdks.sh MAJOR: a headless JRE of Debian (21 and 25 of trixie, others of sid), unpacked with all that it depends on into
+# a directory that serves as the root of its test JVMs, because they need a newer glibc than Debian 12 has. A JRE does:
+# the thread dump that the tests compare with is printed by the JVM itself on SIGQUIT, and the host javac compiles.
 #
 # Prints that directory. Done once: later runs find the stamp. The host's own apt state is neither used nor changed.
 set -eu
 
 major=$1
 case $major in
-    8 | 11) suite=sid ;;
     21 | 25) suite=trixie ;;
-    *) echo "no JRE $major here" >&2; exit 1 ;;
+    *) suite=sid ;;
 esac
 mirror=${DEBIAN_MIRROR:-http://mirror.invalid/debian}
 keyring=${DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
