@@ -12,8 +12,8 @@ def exited_with_it(connection: Connection) -> bool:
     return connection.closed is not None and connection.closed.exiting
 
 
-def _outcome(connection: Connection) -> str:
-    """What became of the connection after the program's last word."""
+def outcome(connection: Connection) -> str:
+    """What became of the connection after the program's last word, as the end of a clause; empty if not known."""
     if connection.reset_by is Origin.PEER:
         return ", answered by RST"
     if connection.reset_by is Origin.LOCAL:
@@ -26,7 +26,7 @@ def tell_ending(connection: Connection, lingered_ns: int) -> str:
     """One clause: who ended it and how the peer took it."""
     after = words.duration(lingered_ns)
     if connection.closed is not None:
-        return f"{words.let_go(connection.closed)} after {after}{_outcome(connection)}"
+        return f"{words.let_go(connection.closed)} after {after}{outcome(connection)}"
     if connection.reset_by is Origin.PEER:
         return f"reset by the peer after {after}"
     return f"gone after {after}, without a close that could be seen"

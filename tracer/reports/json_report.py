@@ -151,11 +151,16 @@ def _finding(finding: Finding, report: Report) -> Value:
 
 
 def _ended(gone: Ended, report: Report) -> Value:
+    closed = gone.connection.closed
+    stack = closed.stack if closed is not None else None
     return {
         **_socket(gone.connection, report.clock_offset_ns),
         "verdict": gone.verdict.value,
         "lingered_s": _seconds(gone.lingered_ns),
         "how": gone.how,
+        "closed_stack": _frames(stack),
+        "closed_stack_complete": stack is not None and stack.complete,
+        "closed_stack_note": (closed.stack_note or (stack.note if stack is not None else None)) if closed else None,
         "ended": _stamp(gone.connection.ended_ns, report.clock_offset_ns),
     }
 

@@ -9,11 +9,11 @@ from tabulate import tabulate
 
 from tracer.diagnose import words
 from tracer.diagnose.libraries import application_frame
-from tracer.model.connection import Connection, Losses, Probe
-from tracer.model.finding import Ended, Report, Site
-from tracer.model.states import Origin, TcpState
+from tracer.model.connection import Losses, Probe
+from tracer.model.finding import Report, Site
+from tracer.model.states import TcpState
+from tracer.reports import ended
 from tracer.reports import site as site_report
-from tracer.reports import timeline
 from tracer.reports.text import clean, fit, fit_left, lines, style, width_of, wrap
 
 _PROSE = 110
@@ -33,7 +33,8 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
         parts += ["", *whole]
     if len(told) < len(report.sites):
         parts += ["", f"{len(report.sites) - len(told)} more sites are in the table alone (--all-frames tells of all)"]
-    parts += _ended(report.ended_findings, width)
+    gone = report.ended_findings
+    parts += ended.render(gone, width=width, prose=_prose(width), color=color, all_frames=all_frames)
     if report.notes:
         parts += ["", *(line for note in report.notes for line in wrap(clean(note), _prose(width), rest="  "))]
     parts += ["", *_hooks(report.plan, width), *_lost(report.losses, width, color)]
@@ -130,33 +131,6 @@ def _frame(site: Site, room: int) -> str:
     whole = clean(words.located(frame))
     cut = fit_left if frame.language in ("java", "go") else fit
     return whole if width_of(whole) <= room else cut(clean(words.short_name(frame)), room)
-
-
-_FEW = 3
-
-
-def _ended(ended: Sequence[Ended], width: int) -> list[str]:
-    """How earlier findings ended: each with its story if they are few, else counted by who ended them."""
-    if not ended:
-        return []
-    head = f"{words.plural(len(ended), 'socket')} lingered and then ended"
-    if len(ended) <= _FEW:
-        each = (clean(f"{timeline.route(gone.connection)}, {gone.verdict.value}: {gone.how}") for gone in ended)
-        return ["", f"{head}:", *(line for one in each for line in wrap(one, _prose(width), first="  ", rest="    "))]
-    ways: dict[str, list[int]] = {}
-    for gone in ended:
-        ways.setdefault(_ender(gone.connection), []).append(gone.lingered_ns)
-    parts = []
-    for who, times in sorted(ways.items(), key=lambda way: (-len(way[1]), way[0])):
-        low, high = words.duration(min(times)), words.duration(max(times))
-        parts.append(f"{len(times)} {who} after {low if low == high else f'{low} to {high}'}")
-    return ["", *wrap(f"{head}: {'; '.join(parts)}.", _prose(width), rest="  ")]
-
-
-def _ender(connection: Connection) -> str:
-    if connection.closed is not None:
-        return "closed by the program"
-    return "reset by the peer" if connection.reset_by is Origin.PEER else "gone without a close that was seen"
 
 
 def _hooks(plan: Sequence[Probe], width: int) -> list[str]:

@@ -232,6 +232,15 @@ def test_ended_findings() -> None:
     assert "50 sockets lingered and then ended: 50 closed by the program after 1m 11s." in many
 
 
+def test_stack_that_closed_at_last() -> None:
+    """The code that closed lingering sockets is shown once, with how the peer took it."""
+    by = touch(Op.CLOSE, 150, 0, stack=Stack((Frame("close", "libc.so.6", internal=True), Frame("sweep", "app")), True))
+    gone = Ended(connection(closed=by, reset_by=Origin.PEER), Verdict.IDLE_IN_POOL, 71 * S, "closed by the program")
+    text = rendered(ended_findings=(gone,) * 10)
+    assert "10 closed by the program after 1m 11s, answered by RST." in " ".join(text.split())
+    assert text.count("> sweep") == 1
+
+
 def test_growth_is_one_line() -> None:
     """A site that grew is told in one line, with its number, count and place."""
     site = report(*(pooled(i) for i in range(4))).sites[0]
