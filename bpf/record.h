@@ -113,7 +113,7 @@ struct ct_suspect {
 	u64 since_ns;
 	u64 birth_ns;
 	u32 state;
-	u32 pad;
+	u32 closing; /* the program has closed it: only the peer's last ACK is missing */
 };
 
 /*

@@ -63,3 +63,12 @@ static __always_inline s32 ct_current_syscall(void)
 	ct_read_kernel(&number, sizeof(number), &ct_user_registers(task)->CT_PT_REGS_SYSCALL);
 	return (s32)number;
 }
+
+/* In a call that moves data: whatever it does to the connection, it does not close the descriptor. */
+static __always_inline int ct_in_data_call(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	s32 number = ct_current_syscall();
+
+	return !(ct_task_flags(task) & CT_PF_EXITING) && CT_DATA_SYSCALL(number);
+}

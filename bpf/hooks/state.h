@@ -30,9 +30,9 @@ static __always_inline void ct_listen(struct sock *sk, int new)
 	/* inet_sport is set a moment later; skc_num is right as long as the socket listens */
 	ct_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
 	key.port = port;
-	if (new != CT_LISTEN)
+	if (new == CT_CLOSE)
 		listeners.delete(&key);
-	else if (ct_task_in_scope() && ct_is_tcp(sk))
+	else if (new == CT_LISTEN && ct_task_in_scope() && ct_is_tcp(sk))
 		listeners.update(&key, &one);
 }
 
@@ -72,7 +72,10 @@ static __always_inline u32 ct_local_op(int old, int new, u32 flags)
 #ifndef CT_CLOSE_HOOKED
 	if (new == CT_FIN_WAIT1 || new == CT_LAST_ACK)
 		return ct_current_syscall() == CT_NR_SHUTDOWN ? CT_OP_SHUTDOWN : CT_OP_CLOSE;
-	if (new == CT_CLOSE && old != CT_SYN_SENT && (flags & CT_TR_OWNED) && !(flags & CT_TR_RESET_PEER))
+	/* A retransmission timeout that met an owned socket is worked off by its owner, who may be reading or writing.
+	 */
+	if (new == CT_CLOSE && old != CT_SYN_SENT && (flags & CT_TR_OWNED) && !(flags & CT_TR_RESET_PEER) &&
+	    !ct_in_data_call())
 		return CT_OP_CLOSE;
 #endif
 	return 0;
@@ -101,9 +104,10 @@ static __always_inline void ct_suspect(struct ct_record *record, u64 key, int ne
 	struct ct_suspect suspect = {.since_ns = now, .birth_ns = record->birth_ns, .state = new};
 	struct ct_suspect *known = suspects.lookup(&key);
 
-	if (known)
+	if (known) {
 		known->state = new;
-	else if (suspects.update(&key, &suspect))
+		known->closing = record->ending.op == CT_OP_CLOSE;
+	} else if (suspects.update(&key, &suspect))
 		ct_count(CT_LOST_SUSPECTS);
 }
 
@@ -121,15 +125,19 @@ static __always_inline void ct_follow(struct ct_record *record, struct sock *sk,
 		ct_suspect(record, key, new, now);
 		return;
 	}
-	if (new == CT_CLOSE && (flags & CT_TR_OPEN_FD) && old != CT_SYN_SENT && old != CT_LISTEN &&
-	    (!(flags & CT_TR_OWNED) || (flags & CT_TR_RESET_PEER))) {
+	if (record->ending.op == CT_OP_CLOSE) {
+		if (suspects.lookup(&key))
+			ct_suspect(record, key, new, now);
+		return;
+	}
+	if (new == CT_CLOSE && (flags & CT_TR_OPEN_FD) && old != CT_SYN_SENT && old != CT_LISTEN) {
 		u64 inode = ct_inode(sk);
 		if (inode)
 			record->inode = inode;
 		ct_suspect(record, key, new, now);
 		return;
 	}
-	if (new == CT_LAST_ACK && record->ending.op == CT_OP_SHUTDOWN)
+	if (new == CT_LAST_ACK)
 		ct_suspect(record, key, new, now);
 }
 
@@ -167,7 +175,8 @@ static __always_inline void ct_emit(struct ct_record *record, int old, int new, 
 	__builtin_memcpy(event->comm, by->comm, sizeof(event->comm));
 #ifdef CT_EVENT_STACKS
 	/* The box of the call that made the transition goes with the event, which owns it from here. */
-	if (by->ns == now) {
+	if (new == CT_SYN_SENT || new == CT_FIN_WAIT1 || new == CT_LAST_ACK ||
+	    (new == CT_CLOSE && (flags & CT_TR_OWNED) && !(flags & CT_TR_RESET_PEER))) {
 		event->box = by->box;
 		by->box = 0;
 	}

@@ -98,7 +98,7 @@ class Suspect(ct.LittleEndianStructure):
         ("since_ns", ct.c_uint64),
         ("birth_ns", ct.c_uint64),
         ("state", ct.c_uint32),
-        ("pad", ct.c_uint32),
+        ("closing", ct.c_uint32),
     ]
 
 

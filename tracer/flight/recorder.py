@@ -62,6 +62,7 @@ class Recorder:
         self._seeds = program.map("seeds", 8, 4) if by_task else None
         self._pids = program.map("scope_pids", 4, 4) if forks else None
         self._drain = program.load_runnable("run_drain")
+        self._unseeded = 0
         self._endings: list[layout.Record] = []
         program.open_ring("endings", self._keep_ending)
         self._pool.fill()
@@ -82,14 +83,16 @@ class Recorder:
 
     def add_seed(self, cookie: int) -> None:
         """The socket with this cookie, older than the trace, is in scope."""
-        if self._seeds is not None:
-            self._seeds.update(_U64.pack(cookie), _U32.pack(1))
+        if self._seeds is not None and not self._seeds.update(_U64.pack(cookie), _U32.pack(1)):
+            self._unseeded += 1
 
     def suspects(self) -> list[SuspectEntry]:
-        """All sockets in CLOSE_WAIT, or dead with a descriptor still open."""
+        """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
         entries = []
         for key, value in self._suspects.items():
             entry = layout.Suspect.from_buffer_copy(value)
+            if entry.closing:
+                continue
             entries.append(SuspectEntry(_U64.unpack(key)[0], entry.birth_ns, entry.since_ns, entry.state))
         return entries
 
@@ -176,7 +179,7 @@ class Recorder:
         count = self.counters()
         return Losses(
             events=count["lost_events"],
-            records=count["lost_records"] + count["lost_suspects"],
+            records=count["lost_records"] + count["lost_suspects"] + self._unseeded,
             boxes=count["lost_boxes"],
             contended=count["lost_contended"],
             returns=count["lost_returns"],

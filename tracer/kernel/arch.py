@@ -6,11 +6,15 @@ import os
 
 from tracer.errors import HostUnsupported
 
+# read write readv writev sendfile sendto recvfrom sendmsg recvmsg splice recvmmsg sendmmsg (asm/unistd_64.h)
+_DATA_CALLS = (0, 1, 19, 20, 40, 44, 45, 46, 47, 275, 299, 307)
+
 _X86_64 = {
     "CT_PT_REGS_SP": "sp",
     "CT_PT_REGS_SYSCALL": "orig_ax",
     "CT_USER_CS": "0x33",  # __USER_CS: a 32-bit task runs with 0x23
     "CT_NR_SHUTDOWN": "48",
+    "CT_DATA_SYSCALL(n)": "(" + " || ".join(f"(n) == {number}" for number in _DATA_CALLS) + ")",
 }
 
 # struct pt_regs (arch/x86/include/asm/ptrace.h) has r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs
