@@ -14,6 +14,7 @@ from tracer.model.origin import origin
 from tracer.model.states import Op, Origin, TcpState
 
 AF_INET = 2
+_OPS = frozenset(op for op in Op if op is not Op.NONE)
 
 Resolver = Callable[[Any, Any, str], tuple[Optional[Stack], Optional[str]]]
 """(record, touch, which) -> the touch's stack, or None and the reason."""
@@ -65,7 +66,7 @@ def transition_origin(old: TcpState, new: TcpState, flags: int) -> Origin:
 
 def _touch(record: layout.Record, which: str, resolve: Resolver) -> Optional[Touch]:
     raw = getattr(record, which)
-    if raw.op == 0 or raw.ns == 0:
+    if raw.op not in _OPS or raw.ns == 0:
         return None
     stack, note = resolve(record, raw, which)
     return Touch(

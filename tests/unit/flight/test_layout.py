@@ -1,0 +1,110 @@
+"""The ctypes mirror against bpf/record.h, as a C compiler lays it out."""
+
+from __future__ import annotations
+
+import ctypes as ct
+import re
+
+import pytest
+from cc import output
+
+from tracer.flight import layout
+from tracer.kernel.headers import bpf_directory
+from tracer.model.states import Op
+
+RECORD_H = bpf_directory() / "record.h"
+
+TYPES = """
+#include <stddef.h>
+#include <stdio.h>
+typedef signed char s8; typedef unsigned char u8; typedef short s16; typedef unsigned short u16;
+typedef int s32; typedef unsigned int u32; typedef long long s64; typedef unsigned long long u64;
+enum { BPF_FUNC_probe_read_user = 112, BPF_FUNC_probe_read_kernel = 113 };
+#define CT_BOX_STACK 16384
+"""
+
+MIRRORS = {
+    "ct_touch": layout.Touch,
+    "ct_transition": layout.Transition,
+    "ct_record": layout.Record,
+    "ct_suspect": layout.Suspect,
+    "ct_event": layout.Event,
+    "ct_box": layout.BoxHeader,
+}
+# The stack has no mirror: its size is chosen at run time, and it follows the header.
+NOT_MIRRORED = {"ct_box": {"stack"}}
+
+
+def c_fields(struct: str) -> list[str]:
+    body = re.search(rf"struct {struct} {{(.*?)\n}};", RECORD_H.read_text(), re.DOTALL)
+    assert body is not None
+    text = re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL)
+    return re.findall(r"(\w+)(?:\[\w+\])?;", text)
+
+
+@pytest.fixture(scope="module")
+def c_layout() -> dict[str, tuple[int, int]]:
+    """(offset, size) of "struct.field" and (0, size) of "struct", as the compiler has them."""
+    lines = []
+    for struct in MIRRORS:
+        lines.append(f'printf("{struct} 0 %zu\\n", sizeof(struct {struct}));')
+        lines += [
+            f'printf("{struct}.{name} %zu %zu\\n", offsetof(struct {struct}, {name}), '
+            f"sizeof(((struct {struct} *)0)->{name}));"
+            for name in c_fields(struct)
+        ]
+    source = f'{TYPES}#include "{RECORD_H}"\nint main(void) {{ {" ".join(lines)} return 0; }}'
+    table = (line.split() for line in output(source).splitlines())
+    return {name: (int(offset), int(size)) for name, offset, size in table}
+
+
+@pytest.mark.parametrize("struct", MIRRORS)
+def test_every_field_lies_where_the_compiler_puts_it(struct: str, c_layout: dict[str, tuple[int, int]]) -> None:
+    """Names, order, offsets and sizes of the mirror are those of the C structure."""
+    mirror = MIRRORS[struct]
+    names = [name for name, *_ in mirror._fields_]
+    assert names == [name for name in c_fields(struct) if name not in NOT_MIRRORED.get(struct, set())]
+    ours = {name: (getattr(mirror, name).offset, getattr(mirror, name).size) for name in names}
+    assert ours == {name: c_layout[f"{struct}.{name}"] for name in names}
+
+
+@pytest.mark.parametrize("struct", [name for name in MIRRORS if name != "ct_box"])
+def test_whole_structures_have_the_compilers_size(struct: str, c_layout: dict[str, tuple[int, int]]) -> None:
+    """The mirror has no padding that the C structure lacks, and the other way round."""
+    assert (0, ct.sizeof(MIRRORS[struct])) == c_layout[struct]
+
+
+def test_the_stack_of_a_box_follows_its_header(c_layout: dict[str, tuple[int, int]]) -> None:
+    """The reader takes the stack from right after the header."""
+    assert c_layout["ct_box.stack"] == (ct.sizeof(layout.BoxHeader), 16384)
+    assert c_layout["ct_box"][1] == ct.sizeof(layout.BoxHeader) + 16384
+
+
+def test_stacks_begin_on_word_boundaries(c_layout: dict[str, tuple[int, int]]) -> None:
+    """Boxes lie one after another in the array map, whose elements the kernel rounds up to 8 bytes."""
+    assert c_layout["ct_box"][1] % 8 == 0
+    assert c_layout["ct_record"][1] % 8 == 0
+
+
+def c_constants() -> dict[str, int]:
+    text = re.sub(r"/\*.*?\*/", "", RECORD_H.read_text(), flags=re.DOTALL)
+    names = re.findall(r"^\s+(CT_\w+) = \d+,", text, re.MULTILINE)
+    names += re.findall(r"^#define (CT_\w+) \w+\s*$", text, re.MULTILINE)
+    prints = " ".join(f'printf("{name} %u\\n", (unsigned){name});' for name in names)
+    source = f'{TYPES}#include "{RECORD_H}"\nint main(void) {{ {prints} return 0; }}'
+    return {name: int(value) for name, value in (line.split() for line in output(source).splitlines())}
+
+
+def test_constants_are_those_of_the_header() -> None:
+    """Every flag, operation, box kind and counter of record.h has its equal here, and none is left out."""
+    ours = {f"CT_OP_{op.name}": int(op) for op in Op}
+    ours |= {f"CT_{name}": getattr(layout, name) for name in vars(layout) if re.match(r"(TOUCH|TR|R)_", name)}
+    ours |= {f"CT_WHICH_{name.upper()}": number for name, number in layout.WHICH.items()}
+    ours |= {"CT_TRANSITIONS": layout.TRANSITIONS, "CT_COUNTERS": len(layout.COUNTERS)}
+    for index, name in enumerate(layout.COUNTERS):
+        ours[f"CT_{name.upper()}" if name.startswith("lost") else f"CT_N_{name.upper()}"] = index
+    theirs = c_constants()
+    # Of no concern here: the page, the pt_regs that user space maps by kernel/arch.py, boxes that events own.
+    kernel_only = {"CT_PAGE", "CT_REGISTERS", "CT_WHICH_EVENT"}
+    assert ours == {name: value for name, value in theirs.items() if name not in kernel_only}
+    assert theirs["CT_REGISTERS"] == len(layout.BoxHeader().registers)
