@@ -74,10 +74,9 @@ class Nmethods:
         offsets, scopes = self._pc_descs(blob, tables)
         delta = pc - blob.code_begin
         index = bisect_left(offsets, delta)
-        if index >= len(offsets) or offsets[index] != delta:
+        # Without a scope it is a mark for searches by approximate address, not a call.
+        if index >= len(offsets) or offsets[index] != delta or scopes[index] == 0:
             return None
-        if scopes[index] == 0:
-            return (Scope(self.method(blob), None),)
         try:
             return self._scope_chain(blob, tables, scopes[index], self._biased)
         except Nonsense:
