@@ -31,6 +31,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Section:
+    """Where a section lies, in memory and in the file."""
+
+    address: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
 class ElfFacts:
     """``bits`` is 32 or 64; the rest is filled for 64-bit little-endian files only."""
 
@@ -39,9 +48,11 @@ class ElfFacts:
     entry: int = 0
     segments: tuple[Segment, ...] = ()
     build_id: bytes = b""
-    is_go: bool = False
     is_static: bool = False
     has_symtab: bool = False
+    go_table: Optional[Section] = None
+    """``.gopclntab``, by which a program by Go's own compiler is known."""
+    text: Optional[Section] = None
 
     def bias(self, offset: int) -> Optional[int]:
         """Find what turns file offsets of code mapped from ``offset`` into the addresses of symbols and CFI.
@@ -85,9 +96,19 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
             build_id = _build_id(os.pread(descriptor, min(file_size, _MAX_NOTE_BYTES), offset))
         elif kind == _PT_INTERP:
             is_static = False
-    names = _section_names(descriptor, shoff, shnum, shstrndx)
-    is_go = b".go.buildinfo" in names or b".gopclntab" in names
-    return ElfFacts(64, machine, entry, tuple(segments), build_id, is_go, is_static, b".symtab" in names)
+    sections = _sections(descriptor, shoff, shnum, shstrndx)
+    go_table = sections.get(b".gopclntab") or sections.get(b".data.rel.ro.gopclntab")
+    return ElfFacts(
+        bits=64,
+        machine=machine,
+        entry=entry,
+        segments=tuple(segments),
+        build_id=build_id,
+        is_static=is_static,
+        has_symtab=b".symtab" in sections,
+        go_table=go_table,
+        text=sections.get(b".text"),
+    )
 
 
 def _build_id(notes: bytes) -> bytes:
@@ -102,12 +123,15 @@ def _build_id(notes: bytes) -> bytes:
     return b""
 
 
-def _section_names(descriptor: int, shoff: int, shnum: int, shstrndx: int) -> frozenset[bytes]:
-    """Read the names of the sections; none if the section headers were stripped."""
-    if not shoff or shstrndx >= shnum:
-        return frozenset()
-    entry = os.pread(descriptor, 64, shoff + 64 * shstrndx)
-    if len(entry) < 64:
-        return frozenset()
-    offset, size = struct.unpack_from("<QQ", entry, 24)
-    return frozenset(os.pread(descriptor, min(size, _MAX_SECTION_NAMES), offset).split(b"\0"))
+def _sections(descriptor: int, shoff: int, count: int, names_index: int) -> dict[bytes, Section]:
+    """Read the section headers by name; none if they were stripped."""
+    table = os.pread(descriptor, 64 * count, shoff) if shoff else b""
+    headers = list(struct.iter_unpack("<IIQQQQIIQQ", table[: len(table) // 64 * 64]))
+    if names_index >= len(headers):
+        return {}
+    names = os.pread(descriptor, min(headers[names_index][5], _MAX_SECTION_NAMES), headers[names_index][4])
+    sections = {}
+    for name, _, _, address, offset, size, *_ in headers:
+        end = names.find(b"\0", name)
+        sections[names[name : end if end >= 0 else None]] = Section(address, offset, size)
+    return sections

@@ -24,6 +24,7 @@ _SYSTEM_CALLS = re.compile(
     r"(__|__libc_)?(read|readv|recv|recvfrom|recvmsg|recvmmsg|write|writev|send|sendto|sendmsg|sendmmsg|sendfile|"
     r"connect|accept|accept4|close|shutdown|poll|select|epoll_wait|syscall_cp_c|syscall_cp_asm|syscall_cp|cp_end)"
 )
+_RUST_STANDARD = re.compile(r"<[&*]*(?:mut |dyn |const )*(?:std|core|alloc)::")
 _GO_STANDARD = re.compile(
     r"(runtime|internal|syscall|net|os|io|bufio|bytes|context|crypto|encoding|fmt|reflect|sync|time|vendor)[./]"
 )
@@ -42,7 +43,8 @@ def _frame(code: Code, cursor: Cursor, name: Name) -> Frame:
         offset = cursor.pc + code.delta
     else:
         offset = 0 if name.inlined else name.offset + cursor.pc - cursor.lookup
-    is_go = code.image is not None and code.image.facts.is_go and name.function is not None and "." in name.function
+    # Assembly and C that is linked in has no package in its name.
+    is_go = _is_go(code) and (name.function is None or "." in name.function)
     return Frame(
         function=name.function,
         module=code.module,
@@ -56,6 +58,10 @@ def _frame(code: Code, cursor: Cursor, name: Name) -> Frame:
     )
 
 
+def _is_go(code: Code) -> bool:
+    return code.image is not None and code.image.facts.go_table is not None
+
+
 def _is_internal(code: Code, function: Optional[str], is_go: bool) -> bool:
     if is_library(code.module) or _JVM.fullmatch(code.module):
         return True
@@ -63,11 +69,32 @@ def _is_internal(code: Code, function: Optional[str], is_go: bool) -> bool:
         return False
     if is_go:
         return _GO_STANDARD.match(function) is not None
-    if function in _START:
+    if function in _START or _is_standard(function):
         return True
     # A statically linked program has the C library's wrappers in itself.
     is_static = code.image is not None and code.image.facts.is_static
     return is_static and _SYSTEM_CALLS.fullmatch(function) is not None
+
+
+def _is_standard(function: str) -> bool:
+    """Tell functions of the C++ and Rust standard libraries, which are for a good part compiled into programs."""
+    if function.startswith("<"):
+        return _RUST_STANDARD.match(function) is not None
+    head, parenthesis, _ = _without_arguments(function).partition("(")
+    # A C++ template's name follows its return type. Rust shows no parameters and has two more standard crates.
+    name = head.rpartition(" ")[2]
+    return name.startswith(("std::", "__gnu_cxx::") if parenthesis else ("std::", "core::", "alloc::"))
+
+
+def _without_arguments(name: str) -> str:
+    """Leave out the template or generic arguments of a name."""
+    kept, depth = [], 0
+    for letter in name:
+        depth += letter == "<"
+        if depth == 0:
+            kept.append(letter)
+        depth -= letter == ">" and depth > 0
+    return "".join(kept)
 
 
 def is_library(module: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.stacks import arch_x86_64 as arch
-from tracer.stacks import elfutils
+from tracer.stacks import elfutils, gopclntab
 from tracer.stacks.cfi import CfiTable, Rule
 from tracer.stacks.debugfiles import DebugFileFinder, OpenInRoot
 from tracer.stacks.demangle import demangle
@@ -42,6 +42,7 @@ class Image:
         self._libdw = elfutils.load()
         self._file = ElfFile(descriptor, facts, path, DebugFileFinder(path, facts.build_id, open_in_root, debuginfod))
         self._module = self._file.module
+        self._go = gopclntab.open_table(descriptor, facts)
         self._tables: list[Optional[CfiTable]] = []
         self._sources = SourceTables(self._module)
         self._rules: dict[int, Optional[Rule]] = {}
@@ -70,6 +71,8 @@ class Image:
         if len(self._rules) > _MAX_RULES:
             self._forget_rules()
         rule = self._known_row(address) or self._compile(address)
+        if rule is None and self._go is not None:
+            rule = self._go.rule(address)
         self._rules[address] = rule
         return rule
 
@@ -89,6 +92,12 @@ class Image:
         function, offset = self._symbol(address)
         inlines = self._sources.inlines(address)
         file, line = self._sources.line(address)
+        if self._go is not None and (function is None or file is None):
+            found = self._go.function(address)
+            if found is not None and function is None:
+                function, offset = found.name, address - found.entry
+            if file is None:
+                file, line = self._go.line(address)
         names = []
         for inline in inlines:
             names.append(Name(demangle(inline.function), 0, file, line, inlined=True))

@@ -10,6 +10,7 @@ from tracer.stacks import cfi
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.expression import ExpressionError
 from tracer.stacks.frames import elf_frames
+from tracer.stacks.gopclntab import starts_stack
 from tracer.stacks.modules import Modules
 
 _MAX_FRAMES_KEPT = 20_000
@@ -54,7 +55,7 @@ class NativeUnwinder:
 def _to_caller(frames: tuple[Frame, ...], registers: list[Optional[int]], signal: bool) -> Step:
     if not registers[arch.RETURN_ADDRESS]:
         # psABI 3.4.1: code that starts a stack marks it by a frame pointer of zero.
-        if registers[arch.RETURN_ADDRESS] == 0 and not registers[arch.RBP]:
+        if registers[arch.RETURN_ADDRESS] == 0 and (not registers[arch.RBP] or starts_stack(frames[-1].function)):
             return Step(frames, None, complete=True)
         return Step(frames, None, stop="the return address is not known")
     return Step(frames, Cursor(tuple(registers), is_return=not signal))

@@ -14,6 +14,7 @@ from tracer.stacks import cfi, perfmap, wayout
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.expression import ExpressionError
 from tracer.stacks.frames import elf_frames, is_library
+from tracer.stacks.gopclntab import starts_stack
 from tracer.stacks.modules import Code, Modules
 from tracer.stacks.process import Process
 
@@ -80,6 +81,8 @@ class NoCfiUnwinder:
         if entry and entry < cursor.pc + code.delta <= entry + _ENTRY_BYTES:
             return True
         if frame.function in _STACK_STARTS and not cursor.bp:
+            return True
+        if code.image.facts.go_table is not None and starts_stack(frame.function):
             return True
         return (is_library(code.module) or code.image.facts.is_static) and self._exits_with_result(code, cursor)
 

@@ -10,6 +10,12 @@ from typing import Any, Optional
 from tracer.stacks import elfutils
 
 _MAX_UNITS = 20_000
+_MAX_NAMESPACES = 20_000
+_MAX_SIBLINGS = 50_000
+_NAMESPACES = (0x39, 0x1E)
+"""DW_TAG_namespace, DW_TAG_module."""
+_SCOPES = (elfutils.DW_TAG_SUBPROGRAM, elfutils.DW_TAG_INLINED_SUBROUTINE, 0x0B)
+"""What nests in code; 0x0b is DW_TAG_lexical_block."""
 _FUNCTIONS = (elfutils.DW_TAG_SUBPROGRAM, elfutils.DW_TAG_INLINED_SUBROUTINE)
 
 
@@ -31,11 +37,14 @@ class SourceTables:
 
     def line(self, address: int) -> tuple[Optional[str], Optional[int]]:
         """Find the file name and line number of ``address``."""
-        found = self._libdw.dwfl_module_getsrc(self._module, address)
+        unit, bias = self._unit(address)
+        found = self._libdw.dwarf_getsrc_die(unit, address - bias) if unit else None
         if not found:
             return None, None
         number = ctypes.c_int()
-        file = self._libdw.dwfl_lineinfo(found, None, ctypes.byref(number), None, None, None)
+        file = self._libdw.dwarf_linesrc(found, None, None)
+        if self._libdw.dwarf_lineno(found, ctypes.byref(number)):
+            return _text(file), None
         return _text(file), number.value or None
 
     def inlines(self, address: int) -> tuple[Inline, ...]:
@@ -61,7 +70,33 @@ class SourceTables:
         for die in _taken(scopes, self._libdw.dwarf_getscopes(unit, address - bias, ctypes.byref(scopes))):
             if self._libdw.dwarf_tag(ctypes.byref(die)) in _FUNCTIONS:
                 return _taken(scopes, self._libdw.dwarf_getscopes_die(ctypes.byref(die), ctypes.byref(scopes)))
-        return []
+        return self._scopes_in_namespaces(unit, address - bias)
+
+    def _scopes_in_namespaces(self, unit: Any, address: int) -> list[elfutils.DwarfDie]:
+        """Find the same where functions stand within namespaces (rustc), into which dwarf_getscopes does not look."""
+        found: list[elfutils.DwarfDie] = []
+        containers = [unit]
+        for _ in range(_MAX_NAMESPACES):
+            if not containers:
+                break
+            die = self._first_child(containers.pop())
+            for _ in range(_MAX_SIBLINGS):
+                if die is None:
+                    break
+                tag = self._libdw.dwarf_tag(ctypes.byref(die))
+                if tag in _NAMESPACES and not found:
+                    containers.append(elfutils.DwarfDie.from_buffer_copy(die))
+                elif tag in _SCOPES and self._libdw.dwarf_haspc(ctypes.byref(die), address) > 0:
+                    found.insert(0, elfutils.DwarfDie.from_buffer_copy(die))
+                    containers = [found[0]]
+                    break
+                if self._libdw.dwarf_siblingof(ctypes.byref(die), ctypes.byref(die)):
+                    break
+        return found
+
+    def _first_child(self, die: Any) -> Optional[elfutils.DwarfDie]:
+        child = elfutils.DwarfDie()
+        return None if self._libdw.dwarf_child(die, ctypes.byref(child)) else child
 
     def _unit(self, address: int) -> tuple[Any, int]:
         bias = ctypes.c_uint64()

@@ -1,0 +1,98 @@
+"""Which functions count as runtime, so that a report can name the first one of the application."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracer.stacks.chain import Cursor
+from tracer.stacks.elf import ElfFacts, Section
+from tracer.stacks.frames import elf_frames, is_library
+from tracer.stacks.image import Name
+from tracer.stacks.modules import Code
+from tracer.stacks.process import Mapping
+
+
+class NamedImage:
+    """An image in which every address has one name."""
+
+    def __init__(self, function, facts):
+        self.function = function
+        self.facts = facts
+
+    def names(self, _address):
+        return (Name(self.function, 16, None, None, inlined=False),)
+
+
+def frame_of(function, path="/srv/app", **facts):
+    image = NamedImage(function, ElfFacts(64, 62, **facts))
+    mapping = Mapping(0x1000, 0x2000, "r-xp", 0, 1, 1, path)
+    registers = (None,) * 16 + (0x1234,)
+    (frame,) = elf_frames(Code(mapping, image, -0x1000), Cursor(registers, is_return=True))
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("function", "internal"),
+    [
+        ("main", False),
+        ("_start", True),
+        ("std::thread::join()", True),
+        ("std::vector<int> shop::load<int>(std::string const&)", False),
+        ("void std::__invoke_impl<void, shop::Pool>(std::__invoke_other, shop::Pool&&)", True),
+        ("core::Client::fetch(int)", False),
+        ("std::rt::lang_start::{{closure}}", True),
+        ("core::ops::function::FnOnce::call_once", True),
+        ("<std::io::stdio::Stdin as std::io::Read>::read", True),
+        ("<&dyn core::ops::function::Fn<()> as core::ops::function::FnOnce<()>>::call_once", True),
+        ("<shop::Pool as std::io::Read>::read", False),
+        ("operator<<(std::ostream&, shop::Item const&)", False),
+        (None, False),
+    ],
+)
+def test_standard_libraries_inside_a_program(function, internal):
+    """Standard library code is known by its namespace, not by a return type or parameter."""
+    assert frame_of(function).internal is internal
+
+
+@pytest.mark.parametrize(
+    ("function", "language", "internal"),
+    [
+        ("main.(*client).fetch", "go", False),
+        ("net/http.(*Transport).roundTrip", "go", True),
+        ("runtime.goexit", "go", True),
+        ("github.com/acme/netutil.Dial", "go", False),
+        ("acme/internal/pool.Get", "go", False),
+        ("_cgo_wait", "native", False),
+        (None, "go", False),
+    ],
+)
+def test_go(function, language, internal):
+    """Functions of Go's packages are Go, those of its standard library internal, linked C is native."""
+    frame = frame_of(function, go_table=Section(0, 0, 0))
+    assert (frame.language, frame.internal) == (language, internal)
+
+
+def test_statically_linked_wrappers():
+    """A static program's own recv is the C library's; a dynamic program's is its own function."""
+    assert frame_of("__libc_recv", is_static=True).internal
+    assert not frame_of("recv").internal
+
+
+@pytest.mark.parametrize(
+    ("module", "library"),
+    [
+        ("libc.so.6", True), ("libc-2.31.so", True), ("ld-linux-x86-64.so.2", True), ("ld-musl-x86_64.so.1", True),
+        ("libpthread-2.31.so", True), ("libstdc++.so.6.0.30", True), ("[vdso]", True), ("libcurl.so.4", False),
+        ("libc", False), ("libcrypt.so.1", False),
+    ],
+)  # fmt: skip
+def test_runtime_libraries(module, library):
+    """The C and C++ runtimes are known by their file names."""
+    assert is_library(module) is library
+
+
+def test_offsets():
+    """An offset counts from the function's symbol to the pc; without symbol it is the file's own address of the pc."""
+    assert frame_of("main").offset == 17
+    nameless = frame_of(None)
+    assert (nameless.function, nameless.module, nameless.offset) == (None, "app", 0x234)
