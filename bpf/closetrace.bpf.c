@@ -21,7 +21,7 @@
 #define CT_ENTRY(name) int name(struct bpf_raw_tracepoint_args *ctx)
 #define CT_ARG(type, n) ((type)ctx->args[n])
 /* fentry and fexit: the arguments of the function, then (fexit) its result, as 64-bit words */
-#define CT_TRAMPOLINE(way, function) int way##__vmlinux__##function(u64 *ctx)
+#define CT_TRAMPOLINE(way, function) int way##_##function(u64 *ctx)
 #define CT_WORD(type, n) ((type)ctx[n])
 #define CT_KPROBE(name) int name(struct pt_regs *ctx)
 
@@ -39,7 +39,7 @@ static __always_inline int ct_set_state(struct sock *sk, int new)
 }
 #endif
 #ifdef CT_WAY_STATE_FENTRY
-CT_TRAMPOLINE(kfunc, tcp_set_state) { return ct_set_state(CT_WORD(struct sock *, 0), CT_WORD(int, 1)); }
+CT_TRAMPOLINE(fe, tcp_set_state) { return ct_set_state(CT_WORD(struct sock *, 0), CT_WORD(int, 1)); }
 #endif
 #ifdef CT_WAY_STATE_KPROBE
 CT_KPROBE(kp_state) { return ct_set_state((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)); }
@@ -47,7 +47,7 @@ CT_KPROBE(kp_state) { return ct_set_state((struct sock *)PT_REGS_PARM1(ctx), PT_
 
 /* close */
 #ifdef CT_WAY_CLOSE_FENTRY
-CT_TRAMPOLINE(kfunc, tcp_close) { return ct_close(CT_WORD(struct sock *, 0)); }
+CT_TRAMPOLINE(fe, tcp_close) { return ct_close(CT_WORD(struct sock *, 0)); }
 #endif
 #ifdef CT_WAY_CLOSE_KPROBE
 CT_KPROBE(kp_close) { return ct_close((struct sock *)PT_REGS_PARM1(ctx)); }
@@ -55,7 +55,7 @@ CT_KPROBE(kp_close) { return ct_close((struct sock *)PT_REGS_PARM1(ctx)); }
 
 /* shutdown */
 #ifdef CT_WAY_SHUTDOWN_FENTRY
-CT_TRAMPOLINE(kfunc, tcp_shutdown) { return ct_shutdown(CT_WORD(struct sock *, 0), CT_WORD(int, 1)); }
+CT_TRAMPOLINE(fe, tcp_shutdown) { return ct_shutdown(CT_WORD(struct sock *, 0), CT_WORD(int, 1)); }
 #endif
 #ifdef CT_WAY_SHUTDOWN_KPROBE
 CT_KPROBE(kp_shutdown) { return ct_shutdown((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)); }
@@ -71,18 +71,18 @@ static __always_inline struct sock *ct_sk_of(struct socket *socket)
 }
 #endif
 #ifdef CT_WAY_RECEIVE_FENTRY
-CT_TRAMPOLINE(kretfunc, inet_recvmsg)
+CT_TRAMPOLINE(fx, inet_recvmsg)
 {
 	return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3));
 }
-CT_TRAMPOLINE(kretfunc, inet6_recvmsg)
+CT_TRAMPOLINE(fx, inet6_recvmsg)
 {
 	return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3));
 }
 #endif
 #ifdef CT_WAY_SEND_FENTRY
-CT_TRAMPOLINE(kretfunc, inet_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }
-CT_TRAMPOLINE(kretfunc, inet6_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }
+CT_TRAMPOLINE(fx, inet_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }
+CT_TRAMPOLINE(fx, inet6_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }
 #endif
 #ifdef CT_WAY_RECEIVE_TP
 CT_ENTRY(tp_recv) { return ct_recv(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
@@ -105,7 +105,7 @@ CT_KPROBE(kr_send) { return ct_call_return(CT_OP_SEND, PT_REGS_RC(ctx)); }
 
 /* open: accept */
 #ifdef CT_WAY_OPEN_FENTRY
-CT_TRAMPOLINE(kretfunc, inet_csk_accept) { return ct_accepted(CT_WORD(struct sock *, CT_ARG_ACCEPT_RESULT)); }
+CT_TRAMPOLINE(fx, inet_csk_accept) { return ct_accepted(CT_WORD(struct sock *, CT_ARG_ACCEPT_RESULT)); }
 #endif
 #ifdef CT_WAY_OPEN_KPROBE
 CT_KPROBE(kr_accept) { return ct_accepted((struct sock *)PT_REGS_RC(ctx)); }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import textwrap
 from typing import Any, Optional
 
 import click
@@ -137,7 +138,8 @@ def _print(found: dict[str, Any]) -> None:
         (family["family"], family["way"] or f"none ({family['derived_from'] or 'not available'})", family["cost"] or "")
         for family in found["families"]
     ]
-    click.echo(tabulate(rows, headers=("family", "way in", "what is lost"), maxcolwidths=[None, room, room]))
+    fitted = [(name, textwrap.fill(way, room), textwrap.fill(cost, room)) for name, way, cost in rows]
+    click.echo(tabulate(fitted, headers=("family", "way in", "what is lost")))
     for way, reason in found["refused"].items():
         click.echo(f"\nno {way}: {reason}")
     click.echo(f"\nways to choose from with --probes: {', '.join(WAYS)}")

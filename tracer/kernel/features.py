@@ -39,7 +39,8 @@ HELPERS = ("task_pt_regs", "get_current_task_btf", "get_current_ancestor_cgroup_
 class Features:
     """A host as the attach plan sees it.
 
-    ``functions`` maps kernel functions to their number of parameters. ``trampolines`` and ``kprobes`` say that
+    ``functions`` maps kernel functions to their number of parameters, ``btf_ids`` to their
+    BTF type numbers. ``trampolines`` and ``kprobes`` say that
     such programs attach here; otherwise ``refused`` has the kernel's own words by "fentry" or "kprobe".
     """
 
@@ -47,6 +48,7 @@ class Features:
     architecture: str
     btf: bool
     functions: dict[str, int] = field(default_factory=dict)
+    btf_ids: dict[str, int] = field(default_factory=dict)
     tracepoints: frozenset[str] = frozenset()
     helpers: frozenset[str] = frozenset()
     trampolines: bool = False
@@ -113,7 +115,12 @@ def discover(btf: Optional[Btf]) -> Features:
     if btf is None:
         refused["fentry"] = f"there is no {BTF_PATH}"
         return Features(
-            uname.release, uname.machine, False, {}, _try_tracepoints(), frozenset(), False, kprobes, refused
+            release=uname.release,
+            architecture=uname.machine,
+            btf=False,
+            tracepoints=_try_tracepoints(),
+            kprobes=kprobes,
+            refused=refused,
         )
     why = _try_trampoline(btf)
     if why is not None:
@@ -124,6 +131,7 @@ def discover(btf: Optional[Btf]) -> Features:
         architecture=uname.machine,
         btf=True,
         functions=functions,
+        btf_ids={name: btf.find(name, KIND_FUNC) or 0 for name in functions},
         tracepoints=frozenset(name for name in TRACEPOINTS if btf.has_tracepoint(name)),
         helpers=frozenset(name for name in HELPERS if btf.has_helper(name)),
         trampolines=why is None,

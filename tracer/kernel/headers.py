@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -72,40 +73,51 @@ def _write_tree(root: Path, kconfig: str) -> None:
     (include / "linux/kconfig.h").write_text(kconfig)
 
 
-def _build(parent: Path, name: str, btf: Btf) -> Path:
-    """Make the tree under a temporary name and rename it, so that two runs at once cannot see half of one."""
+def _build(parent: Path, name: str, btf: Btf) -> Optional[Path]:
+    """Make the tree under a temporary name and rename it, so that two runs at once cannot see half of one.
+
+    None if something that is not to be trusted has the name. OSError leaves nothing behind.
+    """
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
-    _write_tree(building, _kconfig(btf))
     tree = parent / name
     try:
-        building.rename(tree)
-    except OSError:  # another run was first
-        return building if not _trusted(tree) else tree
-    return tree
+        _write_tree(building, _kconfig(btf))
+        with contextlib.suppress(OSError):  # another run was first
+            building.rename(tree)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return tree if _trusted(tree) else None
 
 
 def header_tree(btf: Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
     """The tree for this kernel, from the cache or made now; the second value is a directory to remove after use.
 
-    Where the cache cannot be written (no space, read-only file system) the tree goes to a private temporary directory.
-    Raises HostUnsupported if that fails as well.
+    Where the cache cannot be written (no space, read-only file system) or trusted the tree goes to a private temporary
+    directory. Raises HostUnsupported if that fails as well.
     """
     name = _fingerprint()
-    try:
+    with contextlib.suppress(OSError):
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _trusted(cache):
-            if _trusted(cache / name):
-                return cache / name, None
-            return _build(cache, name, btf), None
-    except OSError:
-        pass
+            tree = cache / name if _trusted(cache / name) else _build(cache, name, btf)
+            if tree is not None:
+                return tree, None
     try:
-        private = Path(tempfile.mkdtemp(prefix="closetrace-"))
-        return _build(private, name, btf), private
+        return _private_tree(name, btf)
     except OSError as error:
         raise HostUnsupported(
             f"no room for the generated headers in {cache} or {tempfile.gettempdir()}: {error.strerror}"
         ) from None
+
+
+def _private_tree(name: str, btf: Btf) -> tuple[Path, Path]:
+    private = Path(tempfile.mkdtemp(prefix="closetrace-"))
+    try:
+        _write_tree(private / name, _kconfig(btf))
+    except BaseException:
+        shutil.rmtree(private, ignore_errors=True)
+        raise
+    return private / name, private
 
 
 def installed_headers() -> Optional[Path]:

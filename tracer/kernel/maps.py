@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 _BPF = 321  # x86-64 (asm/unistd_64.h)
-_LOOKUP, _UPDATE, _DELETE, _NEXT, _LOOKUP_BATCH = 1, 2, 3, 4, 24
+_LOOKUP, _UPDATE, _NEXT, _LOOKUP_BATCH = 1, 2, 4, 24
 _libc = ct.CDLL(None, use_errno=True)
 
 
@@ -44,18 +44,25 @@ class Map:
         ct.memmove(self._value, value, self._value_size)
         return self._call(_UPDATE, self._value) == 0
 
-    def delete(self, key: bytes) -> None:
-        """Remove ``key`` if it is there."""
-        ct.memmove(self._key, key, self._key_size)
-        self._call(_DELETE, self._value)
-
     def keys(self) -> Iterator[bytes]:
-        """All keys, as of no particular moment; a key deleted meanwhile may restart the walk, so it is bounded."""
-        ct.memset(self._key, 0xFF, self._key_size)
-        while self._call(_NEXT, self._next) == 0:
+        """All keys, as of no particular moment, each once.
+
+        A key that is removed meanwhile sends the walk back to its start: known keys are passed over, and after a few
+        such returns what has been found is enough.
+        """
+        seen: set[bytes] = set()
+        key, returns = b"\xff" * self._key_size, 0
+        while returns < 8:
+            ct.memmove(self._key, key, self._key_size)  # look-ups between two steps use the same buffer
+            if self._call(_NEXT, self._next) != 0:
+                return
             key = self._next.raw[: self._key_size]
-            yield key
-            ct.memmove(self._key, key, self._key_size)
+            if key not in seen:
+                seen.add(key)
+                yield key
+            else:
+                returns += 1
+                seen.discard(key) if False else None
 
     def items(self) -> list[tuple[bytes, bytes]]:
         """All entries: in batches (Linux 5.6, cb4d03ab499d), one by one where the kernel has no batches."""

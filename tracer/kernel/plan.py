@@ -49,8 +49,8 @@ class Family:
 
 
 def _fentry(family: str, *functions: str, exits: bool = False) -> Way:
-    prefix, kind = ("kretfunc", "fexit") if exits else ("kfunc", "fentry")
-    attachments = tuple(Attachment(kind, function, f"{prefix}__vmlinux__{function}") for function in functions)
+    prefix, kind = ("fx", "fexit") if exits else ("fe", "fentry")
+    attachments = tuple(Attachment(kind, function, f"{prefix}_{function}") for function in functions)
     return Way("fentry", f"CT_WAY_{family}_FENTRY", attachments)
 
 

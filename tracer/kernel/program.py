@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes as ct
 import errno
 import os
 import resource
@@ -115,7 +116,7 @@ class Program:
 
         _raise_memlock()
         self._links: list[int] = []
-        self._kinds = {"raw_tp": bcc.BPF.RAW_TRACEPOINT, "fentry": bcc.BPF.TRACING, "fexit": bcc.BPF.TRACING}
+        self._raw_tracepoint = bcc.BPF.RAW_TRACEPOINT
         self._lib = bcc.lib
         try:
             with _quietly() as said, _compile_environment(tree):
@@ -147,23 +148,39 @@ class Program:
                 reason = f"{error}: {detail[-2] if len(detail) > 1 else ''}".rstrip(": ")
                 raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
 
+    def _load_trampoline(self, attachment: Attachment, btf_id: int) -> int:
+        """Load an fentry or fexit program without bcc, whose names for them differ from release to release."""
+        code = bytes(self._bpf.dump_func(attachment.program.encode()))
+        exits = attachment.kind == "fexit"
+        try:
+            return syscalls.load_program(code, syscalls.PROG_TRACING, attachment.program, btf_id, exits=exits)
+        except OSError as error:
+            log = ct.create_string_buffer(1 << 20)
+            with contextlib.suppress(OSError):
+                os.close(
+                    syscalls.load_program(code, syscalls.PROG_TRACING, attachment.program, btf_id, exits=exits, log=log)
+                )
+            said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
+            reason = said[-2] if len(said) > 1 else os.strerror(error.errno or 0)
+            raise HostUnsupported(f"the kernel refused the program {attachment.program}: {reason}") from None
+
     def attach(self, plan: Plan) -> None:
         """Attach all that the plan chose; all or nothing. Raises HostUnsupported."""
         try:
             for attachment in plan.attachments():
-                self._attach(attachment)
+                self._attach(attachment, plan.features.btf_ids)
         except BaseException:
             self.close()
             raise
 
-    def _attach(self, attachment: Attachment) -> None:
+    def _attach(self, attachment: Attachment, btf_ids: dict[str, int]) -> None:
         try:
             if attachment.kind == "raw_tp":
-                function = self._load(attachment.program, self._kinds["raw_tp"])
+                function = self._load(attachment.program, self._raw_tracepoint)
                 self._links.append(syscalls.open_raw_tracepoint(function.fd, attachment.target))
             elif attachment.kind in ("fentry", "fexit"):
-                function = self._load(attachment.program, self._kinds["fentry"])
-                self._links.append(syscalls.open_trampoline(function.fd))
+                with syscalls.closing(self._load_trampoline(attachment, btf_ids[attachment.target])) as program:
+                    self._links.append(syscalls.open_trampoline(program))
             else:
                 self._attach_kprobe(attachment)
         except OSError as error:
@@ -185,7 +202,7 @@ class Program:
 
     def load_runnable(self, name: str) -> int:
         """Load a program that is only run on request (BPF_PROG_TEST_RUN); its descriptor."""
-        return int(self._load(name, self._kinds["raw_tp"]).fd)
+        return int(self._load(name, self._raw_tracepoint).fd)
 
     def map(self, name: str, key_size: int, value_size: int) -> Map:
         """A map by its name in bpf/maps.h."""

@@ -10,6 +10,17 @@ from typing import Union
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""IPv4 peers of IPv6 sockets (RFC 4291, 2.5.5.2). They count as what they are, IPv4."""
+
+
+def network_of(text: str) -> Network:
+    """An address or network as people write it; a v4-mapped one is the IPv4 network that it stands for. ValueError."""
+    network = ipaddress.ip_network(text, strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((network.network_address.packed[12:], network.prefixlen - 96))
+    return network
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -34,6 +45,11 @@ class Scope:
         """Whether scope depends on the calling task, so that softirq events must be matched by listener or record."""
         return bool(self.pids or self.comm or self.cgroup[0])
 
+    @property
+    def comm_bytes(self) -> bytes:
+        """``comm`` as the kernel keeps it: any bytes, at most 15 (TASK_COMM_LEN)."""
+        return self.comm.encode(errors="surrogateescape")[:15]
+
     def defines(self) -> dict[str, str]:
         """The filters as macros, so that the compiler leaves out those that were not given."""
         macros = {}
@@ -44,7 +60,7 @@ class Scope:
         elif self.pids:
             macros["CT_PIDS(t)"] = _any(f"(t) == {pid}" for pid in self.pids)
         if self.comm:
-            low, high = struct.unpack("<QQ", self.comm.encode()[:15].ljust(16, b"\0"))
+            low, high = struct.unpack("<QQ", self.comm_bytes.ljust(16, b"\0"))
             macros["CT_COMM_LOW"], macros["CT_COMM_HIGH"] = f"{low:#x}ULL", f"{high:#x}ULL"
         if self.cgroup[0]:
             macros["CT_CGROUP_ID"], macros["CT_CGROUP_LEVEL"] = f"{self.cgroup[0]:#x}ULL", str(self.cgroup[1])
@@ -69,4 +85,6 @@ def _network_test(network: Network) -> str:
         address, mask = b"\0" * 10 + b"\xff\xff" + address, b"\xff" * 12 + mask
     words = zip("abcd", struct.unpack("<4I", address), struct.unpack("<4I", mask))
     tests = [f"((({name}) & {m:#x}u) == {a:#x}u)" for name, a, m in words if m]
-    return " && ".join(tests) or "1"
+    if isinstance(network, ipaddress.IPv6Network) and network.supernet_of(_MAPPED):
+        tests.append(f"!({_network_test(ipaddress.IPv4Network('0.0.0.0/0'))})")
+    return " && ".join(tests)

@@ -8,12 +8,13 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
+from typing import Optional
 
 # x86-64 system call numbers (asm/unistd_64.h)
 _BPF, _PERF_EVENT_OPEN = 321, 298
 _PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN = 5, 10, 17
 PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
-_TRACE_FENTRY = 24
+_TRACE_FENTRY, _TRACE_FEXIT = 24, 25
 
 # r0 = 0; exit
 _EMPTY = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
@@ -36,22 +37,39 @@ def load_empty(kind: int, btf_id: int = 0) -> int:
 
     Raises OSError, EPERM where a capability or the kernel's policy forbids the type.
     """
-    code = ct.create_string_buffer(_EMPTY, len(_EMPTY))
+    return load_program(_EMPTY, kind, "ct_trial", btf_id, exits=False)
+
+
+def load_program(
+    instructions: bytes,
+    kind: int,
+    name: str,
+    btf_id: int = 0,
+    *,
+    exits: bool,
+    log: Optional[ct.Array[ct.c_char]] = None,
+) -> int:
+    """Load a BPF program; its descriptor.
+
+    ``btf_id`` is the traced function's type number (PROG_TRACING only), ``exits`` chooses fexit over fentry. ``log``
+    gets the verifier's words. Raises OSError.
+    """
+    code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
     attributes = struct.pack(
         "<IIQQIIQII16sIIIIQIIQII",
         kind,
-        len(_EMPTY) // 8,
+        len(instructions) // 8,
         ct.addressof(code),
         ct.addressof(licence),
-        0,  # log level
-        0,
-        0,  # log buffer
+        0 if log is None else 1,
+        0 if log is None else len(log),
+        0 if log is None else ct.addressof(log),
         0,  # kernel version
         0,  # flags
-        b"ct_trial",
+        name.encode()[:15],
         0,  # ifindex
-        _TRACE_FENTRY if kind == PROG_TRACING else 0,
+        (_TRACE_FEXIT if exits else _TRACE_FENTRY) if kind == PROG_TRACING else 0,
         0,
         0,
         0,

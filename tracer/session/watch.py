@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
-from tracer.diagnose.sites import group, stack_key
+from tracer.diagnose.sites import group, identity
 from tracer.diagnose.verdict import judge
 from tracer.flight.decode import decode
 from tracer.flight.recorder import Recorder, SuspectEntry
@@ -111,10 +111,9 @@ class Watch:
         """Sites that were not shown yet or have more sockets than when they were."""
         grown = []
         for site in group(self._findings.values()):
-            identity = (site.pid, site.verdict, site.remote, stack_key(site.stack))
-            number, before = self._shown.get(identity, (len(self._shown) + 1, 0))
+            number, before = self._shown.get(identity(site), (len(self._shown) + 1, 0))
             if site.count > before:
-                self._shown[identity] = (number, site.count)
+                self._shown[identity(site)] = (number, site.count)
                 grown.append(Shown(site, number, before))
         return tuple(grown)
 
