@@ -86,6 +86,11 @@ class Workload:
                 return
 
     @property
+    def root(self) -> int:
+        """The process that was started, which may be a wrapper around the program."""
+        return self._process.pid
+
+    @property
     def pending(self) -> str:
         """The step that the program waits to take; the last one is ``end``."""
         return str(self.words[-1]["next"])

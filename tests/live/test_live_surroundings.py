@@ -1,0 +1,186 @@
+"""Hosts and targets that are set up in their own way: containers, cgroups, missing parts, missing rights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from closetrace_command import END_LIMIT_S, LINGER, Ran, Trace, command, let_linger, run_closetrace, tracing
+from namespaces import inside
+from oracles import assert_nested, netns_of
+from workload import Workload, build, start
+
+
+def with_mount(script: str) -> tuple[str, ...]:
+    """A prefix that runs the command in a mount namespace of its own, after a shell command."""
+    return ("unshare", "--mount", "sh", "-c", f'{script} && exec "$@"', "sh")
+
+
+def hidden_by(directory: str) -> tuple[str, ...]:
+    """A prefix that runs the command where that directory is empty."""
+    return with_mount(f"mount -t tmpfs none {directory}")
+
+
+def refusal(ran: Ran) -> str:
+    """The one line of a refusal with exit 4."""
+    assert ran.code == 4, (ran.code, ran.err)
+    lines = ran.err.splitlines()
+    assert len(lines) == 1, ran.err
+    return lines[0]
+
+
+SHORT = (*LINGER, "--duration", "1")
+
+
+def test_container() -> None:
+    """A program in its own mount, pid and network namespace, whose file exists in there only: found, unwound, named."""
+    script = f"ip link set lo up && mount -t tmpfs none /mnt && cp {build('idle_pool')} /mnt/app && exec /mnt/app 2"
+    unshare = ("unshare", "--mount", "--pid", "--fork", "--net", "--kill-child", "sh", "-c", script)
+    with Workload(*unshare) as program:
+        (pid,) = map(int, Path(f"/proc/{program.root}/task/{program.root}/children").read_text().split())
+        assert pid != program.pid()
+        with tracing(pid) as trace:
+            trace.attached()
+            program.all_steps()
+            let_linger()
+            netns = netns_of(pid)
+            report = trace.stop().report()
+    (site,) = report["sites"]
+    assert (site["pid"], site["comm"], site["count"], site["verdict"]) == (pid, "app", 2, "idle-in-pool")
+    assert site["stack_complete"] is True, site["stack_note"]
+    assert_nested(site["stack"], "read_response", "do_request", "main")
+    for one in site["sockets"]:
+        assert one["netns"] == netns
+        assert {holder["pid"] for holder in one["holders"]} == {pid}
+
+
+def test_netns_filter(network_namespace: str) -> None:
+    """--netns keeps the sockets of that namespace, whoever has them, and no other."""
+    words = (*inside(network_namespace), str(build("idle_pool")), "1")
+    options = ("--netns", network_namespace, *LINGER, "--json")
+    with Workload(*words) as within, start("idle_pool", "1") as outside, Trace(*options) as trace:
+        trace.attached()
+        within.all_steps()
+        outside.all_steps()
+        let_linger()
+        report = trace.stop().report()
+    assert {site["pid"] for site in report["sites"]} == {within.pid()}
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup v2 directory with another below it."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    root = next(Path(fields[1]) for fields in mounts if fields[2] == "cgroup2")
+    below = root / f"closetrace-test-{os.getpid()}" / "below"
+    below.mkdir(parents=True)
+    yield below.parent
+    while (below / "cgroup.procs").read_text():
+        time.sleep(0.05)  # the peer ends a moment after its program
+    below.rmdir()
+    below.parent.rmdir()
+
+
+def test_cgroup_filter(cgroup: Path) -> None:
+    """--cgroup keeps what runs in that directory or below it."""
+    enter = f'echo $$ > {cgroup}/below/cgroup.procs && exec "$@"'
+    words = ("sh", "-c", enter, "sh", str(build("idle_pool")), "1")
+    options = ("--cgroup", str(cgroup), *LINGER, "--json")
+    with Workload(*words) as within, start("idle_pool", "1") as outside, Trace(*options) as trace:
+        trace.attached()
+        within.all_steps()
+        outside.all_steps()
+        let_linger()
+        report = trace.stop().report()
+    assert {site["pid"] for site in report["sites"]} == {within.pid()}
+
+
+def test_root_without_capabilities() -> None:
+    """Root that may not load BPF (a container's root): exit 4, one line, with the capability to ask for."""
+    drop = "-sys_admin,-bpf,-perfmon,-net_admin,-sys_resource"
+    bound = ("setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}")
+    assert "CAP_" in refusal(run_closetrace("--pid", str(os.getpid()), *SHORT, prefix=bound))
+
+
+def test_bcc_is_missing() -> None:
+    """Without bcc: exit 4 and the packages that bring it."""
+    directory = Path("/usr/lib/python3/dist-packages/bcc")
+    assert directory.is_dir()
+    gone = f"mount -t tmpfs none {directory} && echo 'raise ImportError(1)' > {directory}/__init__.py"
+    line = refusal(run_closetrace("--pid", str(os.getpid()), *SHORT, prefix=with_mount(gone)))
+    assert "python3-bpfcc" in line
+    assert "dnf" in line
+
+
+def test_no_btf_and_no_headers() -> None:
+    """A kernel that tells nothing of its types, on a host without its headers: exit 4, and what would mend it."""
+    release = os.uname().release
+    build_tree = Path(f"/lib/modules/{release}/build")
+    prefix = (*hidden_by("/sys/kernel/btf"), *(hidden_by(str(build_tree)) if build_tree.exists() else ()))
+    line = refusal(run_closetrace("--pid", str(os.getpid()), *SHORT, prefix=prefix))
+    assert "btf" in line.lower()
+    assert "headers" in line
+
+
+@pytest.mark.parametrize("mount", ["mount -t tmpfs -o size=4k none /var/cache", "mount -t tmpfs -o ro none /var/cache"])
+def test_no_room_for_the_cache(mount: str) -> None:
+    """A full or read-only disk under the cache: the trace works all the same, or says in one line what is wrong."""
+    with start("idle_pool", "1") as program, tracing(program.pid(), prefix=with_mount(mount)) as trace:
+        trace.attached()
+        program.all_steps()
+        let_linger()
+        ran = trace.stop()
+    assert ran.code == 0, ran.err
+    assert ran.report()["sites"][0]["count"] == 1
+
+
+def test_little_locked_memory() -> None:
+    """A memlock limit of 64 KiB, as a login shell has it, is lifted or told."""
+    with start("idle_pool", "1") as program, tracing(program.pid(), prefix=("prlimit", "--memlock=65536")) as trace:
+        trace.attached()
+        program.all_steps()
+        let_linger()
+        assert trace.stop().report()["sites"][0]["count"] == 1
+
+
+def test_full_disk_under_the_report() -> None:
+    """A report that cannot be written is an error in one line, not a success."""
+    words, extra = command()
+    with start("clean", "1") as program, open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [*words, "--pid", str(program.pid()), *SHORT],
+            cwd="/",
+            env={**os.environ, **extra},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=END_LIMIT_S,
+            check=False,
+        )
+    assert ran.returncode == 1, ran.stderr
+    assert "No space left" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_terminal_shows_that_it_is_alive() -> None:
+    """On a terminal one line is rewritten in place: sockets watched, in CLOSE_WAIT, oldest."""
+    with start("idle_pool", "2") as program:
+        words, extra = command()
+        shell = " ".join([*words, "--pid", str(program.pid()), "--linger", "30", "--duration", "4"])
+        script = subprocess.Popen(
+            ["script", "-qec", shell, "/dev/null"],
+            cwd="/",
+            env={**os.environ, **extra, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        assert script.stdout is not None
+        assert any(b"tracing " in line for line in script.stdout)
+        program.all_steps()
+        seen, _ = script.communicate(timeout=END_LIMIT_S)
+    assert b"\r\x1b[K" in seen
+    assert b"2 in CLOSE_WAIT" in seen, seen
