@@ -96,7 +96,7 @@ def _wanted(asked: Filters) -> list[int]:
 
 def _meets(info: processes.ProcessInfo, asked: Filters) -> bool:
     """Compare as the kernel does: 15 bytes of the command name, and a cgroup with all below it."""
-    if asked.comm and info.comm != asked.comm.encode()[:15].decode(errors="replace"):
+    if asked.comm and info.comm != asked.comm_bytes.decode(errors="replace"):
         return False
     return not asked.cgroup_path or f"{info.cgroup or ''}/".startswith(f"{asked.cgroup_path.rstrip('/')}/")
 

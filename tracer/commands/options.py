@@ -12,7 +12,7 @@ import click
 
 from tracer.errors import UsageError
 from tracer.kernel.plan import WAYS
-from tracer.kernel.scope import Network, Scope
+from tracer.kernel.scope import Network, Scope, network_of
 from tracer.kernel.source import PAGE, Sizes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +29,7 @@ class NetworkType(click.ParamType):
         if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
             return value
         try:
-            return ipaddress.ip_network(str(value).strip("[]"), strict=False)
+            return network_of(str(value).strip("[]"))
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 _BPF = 321  # x86-64 (asm/unistd_64.h)
-_LOOKUP, _UPDATE, _NEXT, _LOOKUP_BATCH = 1, 2, 4, 24
+_LOOKUP, _UPDATE, _LOOKUP_BATCH = 1, 2, 24
 _libc = ct.CDLL(None, use_errno=True)
 
 
@@ -21,7 +21,6 @@ class Map:
     def __init__(self, descriptor: int, key_size: int, value_size: int) -> None:
         self.descriptor = descriptor
         self._key = ct.create_string_buffer(max(key_size, 1))
-        self._next = ct.create_string_buffer(max(key_size, 1))
         self._value = ct.create_string_buffer(value_size)
         self._key_size, self._value_size = key_size, value_size
 
@@ -44,36 +43,11 @@ class Map:
         ct.memmove(self._value, value, self._value_size)
         return self._call(_UPDATE, self._value) == 0
 
-    def keys(self) -> Iterator[bytes]:
-        """All keys, as of no particular moment, each once.
-
-        A key that is removed meanwhile sends the walk back to its start: known keys are passed over, and after a few
-        such returns what has been found is enough.
-        """
-        seen: set[bytes] = set()
-        key, returns = b"\xff" * self._key_size, 0
-        while returns < 8:
-            ct.memmove(self._key, key, self._key_size)  # look-ups between two steps use the same buffer
-            if self._call(_NEXT, self._next) != 0:
-                return
-            key = self._next.raw[: self._key_size]
-            if key not in seen:
-                seen.add(key)
-                yield key
-            else:
-                returns += 1
-                seen.discard(key) if False else None
-
-    def items(self) -> list[tuple[bytes, bytes]]:
-        """All entries: in batches (Linux 5.6, cb4d03ab499d), one by one where the kernel has no batches."""
-        pairs = self._batches(1024)
-        if pairs is None:
-            pairs = [(key, value) for key in list(self.keys()) if (value := self.lookup(key)) is not None]
-        return pairs
-
-    def _batches(self, size: int) -> Optional[list[tuple[bytes, bytes]]]:
+    def items(self, size: int = 1024) -> list[tuple[bytes, bytes]]:
+        """All entries of a hash, ``size`` at a time (Linux 5.6, cb4d03ab499d; ring buffers came later). OSError."""
         keys, values = ct.create_string_buffer(self._key_size * size), ct.create_string_buffer(self._value_size * size)
-        cursor, pairs, first = ct.create_string_buffer(max(self._key_size, 8)), [], True
+        cursor, first = ct.create_string_buffer(max(self._key_size, 8)), True
+        pairs: list[tuple[bytes, bytes]] = []
         while True:
             start = 0 if first else ct.addressof(cursor)
             attributes = ct.create_string_buffer(
@@ -100,7 +74,7 @@ class Map:
                 )
                 continue
             if error not in (0, errno.ENOENT):
-                return None
+                raise OSError(error, os.strerror(error))
             count = struct.unpack_from("<I", attributes, 32)[0]
             for index in range(count):
                 key = keys.raw[index * self._key_size : (index + 1) * self._key_size]

@@ -114,7 +114,7 @@ class Preexisting:
 
 def _task_matches(scope: Scope, pid: int) -> bool:
     info = process_info(pid)
-    if info is None or (scope.comm and info.comm != scope.comm[:15]):
+    if info is None or (scope.comm and info.comm != scope.comm_bytes.decode(errors="replace")):
         return False
     inside = f"{info.cgroup or ''}/".startswith(f"{scope.cgroup_path.rstrip('/')}/")
     return inside or not scope.cgroup_path

@@ -1,0 +1,124 @@
+"""What we read from BTF, against the kernel's own words and against a C compiler."""
+
+from __future__ import annotations
+
+import ctypes as ct
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cc import output
+
+from tracer.errors import HostUnsupported
+from tracer.kernel import btf as module
+from tracer.kernel.btf import KIND_STRUCT, TYPES, Btf
+from tracer.kernel.features import FUNCTIONS
+
+
+@pytest.fixture(scope="module")
+def btf() -> Iterator[Btf]:
+    opened = Btf()
+    yield opened
+    opened.close()
+
+
+def own_numbers(btf: Btf, struct: str) -> tuple[int, dict[str, int]]:
+    """Size and byte offsets of plain members as BTF records them (struct btf_member: name, type, bit offset)."""
+    number = btf.find(struct, KIND_STRUCT)
+    assert number is not None
+    kind, at = btf._type(number)
+    offsets = {}
+    for index in range(kind.vlen):
+        name, _, bits = (ct.c_uint32 * 3).from_address(at + 12 * index)
+        if bits < 1 << 24 and bits % 8 == 0 and btf._name(name):  # the top byte holds a bit field's width
+            offsets[btf._name(name)] = bits // 8
+    return kind.size_or_type, offsets
+
+
+@pytest.mark.parametrize("struct", TYPES)
+def test_generated_c_has_the_kernels_offsets(btf: Btf, struct: str) -> None:
+    """gcc lays the generated declarations out exactly as the kernel was compiled, member by member."""
+    size, offsets = own_numbers(btf, struct)
+    prints = "".join(f'printf("{name} %zu\\n", offsetof(struct {struct}, {name}));' for name in offsets)
+    prelude = "#define offsetof __builtin_offsetof\nint printf(const char *, ...);\n"
+    main = f'int main(void) {{ printf("%zu\\n", sizeof(struct {struct})); {prints} return 0; }}'
+    first, *rest = output(f"{prelude}{btf.c_types()}{main}", "-fno-builtin").splitlines()
+    assert int(first) == size
+    assert {name: int(offset) for name, offset in (line.split() for line in rest)} == offsets
+
+
+@pytest.mark.parametrize("struct", TYPES)
+def test_all_structures_that_the_c_side_reads_are_there(btf: Btf, struct: str) -> None:
+    """The dump defines each once."""
+    assert btf.c_types().count(f"\nstruct {struct} {{") + btf.c_types().startswith(f"struct {struct} {{") == 1
+
+
+def test_functions_are_those_of_the_running_kernel(btf: Btf) -> None:
+    """A function that BTF knows is in kallsyms too; parameter counts are those of the kernel's source."""
+    symbols = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
+    for function in FUNCTIONS:
+        if btf.parameters(function) is not None:
+            assert function in symbols
+    assert btf.parameters("tcp_set_state") == 2
+    assert btf.parameters("inet_recvmsg") == 4
+    assert btf.parameters("closetrace_does_not_exist") is None
+
+
+def test_tracepoints_are_those_of_the_running_kernel(btf: Btf) -> None:
+    """Each has the function that calls its probes in kallsyms."""
+    symbols = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
+    for name in ("inet_sock_set_state", "tcp_destroy_sock", "sched_process_fork", "sock_recv_length"):
+        assert btf.has_tracepoint(name) == (f"__traceiter_{name}" in symbols)
+    assert not btf.has_tracepoint("closetrace_does_not_exist")
+
+
+def test_helpers(btf: Btf) -> None:
+    """Helpers are told by their full name, not by a prefix."""
+    assert btf.has_helper("get_current_task")
+    assert not btf.has_helper("get_current_tas")
+    release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+    if release >= (5, 15):  # dd6e10fbd9fb
+        assert btf.has_helper("task_pt_regs")
+
+
+def test_members(btf: Btf) -> None:
+    """Members are looked up in the structure itself."""
+    assert btf.has_member("sock_common", "skc_state")
+    assert not btf.has_member("sock_common", "sk_lock")
+    assert not btf.has_member("closetrace_does_not_exist", "x")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no BTF at all", b"\x9f\xeb\x01\x00" + b"\xff" * 60])
+def test_unreadable_type_information_is_one_clear_sentence(tmp_path: Path, content: object) -> None:
+    """Missing, empty, foreign or damaged: the path is named."""
+    path = tmp_path / "vmlinux"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(HostUnsupported, match=str(path)):
+        Btf(str(path))
+
+
+def test_missing_libbpf_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For apt and for dnf."""
+
+    def no_library(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(module.ct, "CDLL", no_library)
+    with pytest.raises(HostUnsupported, match=r"libbpf1 \(apt\).*dnf"):
+        Btf()
+
+
+def test_closing_frees(btf: Btf) -> None:
+    """Opening and closing again and again does not grow the process."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    Btf().close()
+    before = resident()
+    for _ in range(8):
+        Btf().close()
+    assert resident() - before < 32 << 20

@@ -1,0 +1,165 @@
+"""The generated header tree: what is trusted, what is not, and where it goes when the cache is no good."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tracer.errors import HostUnsupported
+from tracer.kernel import headers
+from tracer.kernel.btf import Btf
+
+
+@pytest.fixture(scope="module")
+def btf() -> Iterator[Btf]:
+    opened = Btf()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    assert os.geteuid() == 0
+    return tmp_path / "cache"
+
+
+def kconfig(tree: Path) -> str:
+    return (tree / "include/linux/kconfig.h").read_text()
+
+
+def test_the_tree_is_made_once(cache: Path, btf: Btf) -> None:
+    """The second run finds the first one's tree, in a directory that root alone can enter."""
+    tree, remove = headers.header_tree(btf, cache)
+    assert remove is None
+    assert tree.parent == cache
+    assert cache.stat().st_mode & 0o777 == 0o700
+    before = (tree / "include/linux/kconfig.h").stat().st_mtime_ns
+    assert headers.header_tree(btf, cache) == (tree, None)
+    assert (tree / "include/linux/kconfig.h").stat().st_mtime_ns == before
+    assert [entry.name for entry in cache.iterdir()] == [tree.name]
+
+
+def test_the_tree_has_all_that_bcc_includes(cache: Path, btf: Btf) -> None:
+    """bcc takes a directory for kernel headers by kconfig.h, which must bring the kernel's types and our names."""
+    tree, _ = headers.header_tree(btf, cache)
+    text = kconfig(tree)
+    for needle in ("struct tcp_sock {", "struct task_struct {", "BPF_FUNC_probe_read_user = 112", "LINUX_VERSION_CODE"):
+        assert text.count(needle) == 1, needle
+    for name in ("uapi/linux/bpf.h", "linux/version.h", "linux/types.h", "asm/page.h", "uapi/linux/ptrace.h"):
+        assert (tree / "include" / name).read_text() == ""
+
+
+def foreign(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    (path / "planted").touch()
+    os.chown(path, 65534, 65534)
+
+
+def writable_by_others(path: Path) -> None:
+    path.mkdir()
+    (path / "planted").touch()
+    path.chmod(0o770)
+
+
+def symlink(path: Path) -> None:
+    target = path.with_name("elsewhere")
+    target.mkdir(mode=0o700)
+    path.symlink_to(target)
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("/nonexistent/closetrace")
+
+
+def plain_file(path: Path) -> None:
+    path.write_text("")
+
+
+TRAPS = [foreign, writable_by_others, symlink, dangling, plain_file]
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_cache_that_others_can_write_is_not_used(cache: Path, btf: Btf, trap: Callable[[Path], None]) -> None:
+    """What root compiles then lies in a private directory that is removed after use."""
+    trap(cache)
+    tree, remove = headers.header_tree(btf, cache)
+    assert remove is not None
+    assert remove in tree.parents
+    assert remove.stat().st_mode & 0o777 == 0o700
+    assert "struct tcp_sock {" in kconfig(tree)
+    assert not cache.is_dir() or {entry.name for entry in cache.iterdir()} <= {"planted"}
+    headers.shutil.rmtree(remove)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_planted_tree_is_not_used(cache: Path, btf: Btf, trap: Callable[[Path], None]) -> None:
+    """A tree inside the cache is held to the same rule as the cache, and nothing is left beside it."""
+    cache.mkdir(mode=0o700)
+    trap(cache / headers._fingerprint())
+    before = {entry.name for entry in cache.iterdir()}
+    tree, remove = headers.header_tree(btf, cache)
+    assert "struct tcp_sock {" in kconfig(tree)
+    assert remove is not None
+    assert {entry.name for entry in cache.iterdir()} == before
+    headers.shutil.rmtree(remove)
+
+
+def test_two_at_once(cache: Path, btf: Btf) -> None:
+    """Runs that start together end up with one whole tree, and leave no half-made one behind."""
+    del btf  # libbpf's object is not for several threads
+    trees: list[Path] = []
+
+    def build() -> None:
+        mine = Btf()
+        trees.append(headers.header_tree(mine, cache)[0])
+        mine.close()
+
+    threads = [threading.Thread(target=build) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(trees) == 4
+    assert len(set(trees)) == 1
+    assert [entry.name for entry in cache.iterdir()] == [trees[0].name]
+    assert "struct tcp_sock {" in kconfig(trees[0])
+
+
+def test_a_full_disk_leaves_nothing_behind(cache: Path, btf: Btf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space in the cache: half a tree is taken away again and the private directory serves."""
+    write, failures = headers._write_tree, []
+
+    def no_space(root: Path, text: str) -> None:
+        if cache in root.parents:
+            (root / "include").mkdir()
+            failures.append(root)
+            raise OSError(28, "No space left on device")
+        write(root, text)
+
+    monkeypatch.setattr(headers, "_write_tree", no_space)
+    tree, remove = headers.header_tree(btf, cache)
+    assert remove is not None
+    assert "struct tcp_sock {" in kconfig(tree)
+    assert failures
+    assert list(cache.iterdir()) == []
+    headers.shutil.rmtree(remove)
+
+
+def test_no_room_anywhere_is_one_clear_sentence(cache: Path, btf: Btf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither cache nor temporary directory: the sentence names both and the reason; nothing stays."""
+    private = cache.with_name("tmp")
+    private.mkdir()
+    monkeypatch.setattr(headers.tempfile, "tempdir", str(private))
+
+    def no_space(_root: Path, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(headers, "_write_tree", no_space)
+    with pytest.raises(HostUnsupported, match="No space left on device") as caught:
+        headers.header_tree(btf, cache)
+    assert str(cache) in str(caught.value)
+    assert list(private.iterdir()) == []
