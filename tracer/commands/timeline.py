@@ -93,7 +93,7 @@ class _Printer:
         fresh = [entry for entry in late if (entry.sk, entry.birth_ns) not in self._lingering]
         records = [recorder.record(entry.sk) for entry in fresh]
         found = [decode(record, self._stream.stacks.resolve, now) for record in records if record is not None]
-        for connection in join(found, self._stream.namespaces) if found else ():
+        for connection in join(found, self._stream.namespaces, self._stream.stacks.unwind) if found else ():
             self._lingering.add(connection.key)
             self._print(connection)
 

@@ -9,7 +9,7 @@ from typing import Optional
 
 from tracer.model import syscalls
 from tracer.model.connection import Actor, Blocked
-from tracer.model.frame import Stack
+from tracer.model.frame import BlackBox, Stack
 
 # Calls that do the socket's own work, with the arguments that are descriptors. poll, select and epoll_wait are not
 # here: a thread that waits for many sockets is not at work on this one.
@@ -21,11 +21,16 @@ _DESCRIPTORS = {
 }
 
 
+# DWARF numbers of rsp and the return address column (System V psABI, figure 3.36)
+_SP, _PC = 7, 16
+_PAGE, _STACK_BYTES = 4096, 1 << 16
+
+
 @dataclass(frozen=True)
 class BlockedCall:
     """A thread inside ``syscall`` on ``fd`` when it was looked at, with its user stack pointer and program counter.
 
-    The other registers of a running thread cannot be had without stopping it.
+    The other registers of a running thread cannot be had without stopping it. ``line`` is what the kernel said of it.
     """
 
     actor: Actor
@@ -33,6 +38,21 @@ class BlockedCall:
     syscall: str
     sp: int
     pc: int
+    line: str = ""
+
+    def snapshot(self) -> Optional[BlackBox]:
+        """Copy the waiting thread's stack without stopping it; None if it went on meanwhile, or may not be read."""
+        try:
+            stack, whole = _copy(self.actor.pid, self.sp)
+            with open(_syscall_path(self.actor.pid, self.actor.tid), encoding="ascii", errors="replace") as file:
+                still = file.read() == self.line
+        except OSError:
+            return None
+        if not still or not stack:
+            return None
+        registers = tuple({_SP: self.sp, _PC: self.pc}.get(number, 0) for number in range(17))
+        unknown = frozenset(range(17)) - {_SP, _PC}
+        return BlackBox(self.actor.pid, self.actor.tid, registers, stack, not whole, unknown)
 
     def as_blocked(self, stack: Optional[Stack] = None) -> Blocked:
         """Turn it into the report's value."""
@@ -76,8 +96,9 @@ def parse_syscall(text: str) -> Optional[tuple[str, tuple[int, ...], int, int]]:
 
 def _call(pid: int, tid: int, fds: Collection[int]) -> Optional[BlockedCall]:
     try:
-        with open(f"/proc/{pid}/task/{tid}/syscall", encoding="ascii", errors="replace") as file:
-            parsed = parse_syscall(file.read())
+        with open(_syscall_path(pid, tid), encoding="ascii", errors="replace") as file:
+            line = file.read()
+        parsed = parse_syscall(line)
         if parsed is None:
             return None
         with open(f"/proc/{pid}/task/{tid}/comm", encoding="utf-8", errors="replace") as file:
@@ -86,7 +107,29 @@ def _call(pid: int, tid: int, fds: Collection[int]) -> Optional[BlockedCall]:
         return None
     name, candidates, sp, pc = parsed
     fd = next((candidate for candidate in candidates if candidate in fds), None)
-    return None if fd is None else BlockedCall(Actor(pid, tid, comm), fd, name, sp, pc)
+    return None if fd is None else BlockedCall(Actor(pid, tid, comm), fd, name, sp, pc, line)
+
+
+def _syscall_path(pid: int, tid: int) -> str:
+    return f"/proc/{pid}/task/{tid}/syscall"
+
+
+def _copy(pid: int, sp: int) -> tuple[bytes, bool]:
+    """The stack from ``sp`` upward, page by page, and whether its end was met before the copy's."""
+    parts = []
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        at = sp
+        while at < sp + _STACK_BYTES:
+            size = _PAGE - at % _PAGE
+            try:
+                parts.append(os.pread(memory, size, at))
+            except OSError:
+                return b"".join(parts), True
+            at += size
+    finally:
+        os.close(memory)
+    return b"".join(parts), False
 
 
 def _is_64_bit(pid: int) -> bool:

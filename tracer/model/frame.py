@@ -50,7 +50,8 @@ class BlackBox:
 
     ``registers`` has one value per DWARF register number of the psABI (x86-64: rax rdx rcx rbx rsi rdi rbp rsp
     r8..r15, then the return address column 16 = rip). ``stack`` holds the bytes from ``sp`` upward.
-    ``cut`` is true if the copy stopped because the box was full rather than because the stack ended.
+    ``cut`` is true if the copy stopped because the box was full rather than because the stack ended. ``unknown`` has
+    the numbers of registers whose values could not be had.
     """
 
     pid: int
@@ -58,6 +59,7 @@ class BlackBox:
     registers: tuple[int, ...]
     stack: bytes
     cut: bool
+    unknown: frozenset[int] = frozenset()
 
     @property
     def pc(self) -> int:

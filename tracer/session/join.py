@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Optional
 
@@ -11,11 +11,13 @@ from tracer.flight.blocked import blocked_calls
 from tracer.flight.holders import holders
 from tracer.flight.sockdiag import DiagSocket, dump
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
+from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
 from tracer.session.namespaces import Namespaces
 from tracer.session.queues import listeners_of
 
 _LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
+Unwind = Callable[[BlackBox], Stack]
 Tuple4 = tuple[int, Endpoint, Endpoint]
 
 
@@ -57,7 +59,7 @@ def _with_diag(connection: Connection, found: Optional[DiagSocket]) -> Connectio
     )
 
 
-def _blocked_by_fd(held: dict[int, tuple[Holder, ...]]) -> dict[tuple[int, int], list[Blocked]]:
+def _blocked_by_fd(held: dict[int, tuple[Holder, ...]], unwind: Unwind) -> dict[tuple[int, int], list[Blocked]]:
     """All threads inside a call, by (pid, fd): one pass over the threads of each process."""
     fds: dict[int, list[int]] = {}
     for several in held.values():
@@ -66,17 +68,19 @@ def _blocked_by_fd(held: dict[int, tuple[Holder, ...]]) -> dict[tuple[int, int],
     calls: dict[tuple[int, int], list[Blocked]] = {}
     for pid, numbers in fds.items():
         for call in blocked_calls(pid, numbers):
-            calls.setdefault((pid, call.fd), []).append(call.as_blocked())
+            box = call.snapshot()
+            stack = unwind(box) if box is not None else None
+            calls.setdefault((pid, call.fd), []).append(call.as_blocked(stack))
     return calls
 
 
-def join(connections: Iterable[Connection], namespaces: Namespaces) -> list[Connection]:
+def join(connections: Iterable[Connection], namespaces: Namespaces, unwind: Unwind) -> list[Connection]:
     """The same connections with receive queue, inode, accept state, holders, listener and blocked threads of now."""
     known = list(connections)
     listing = Diagnosed((c.netns for c in known), namespaces)
     known = [_with_diag(c, listing.find(c)) for c in known]
     held = holders([c.inode for c in known if c.inode])
-    calls = _blocked_by_fd(held)
+    calls = _blocked_by_fd(held, unwind)
     queues = listeners_of((c for c in known if c.accepted is False), namespaces)
     joined = []
     for c in known:

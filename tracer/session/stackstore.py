@@ -8,7 +8,7 @@ from typing import Any, Optional
 from tracer.flight import layout
 from tracer.flight.decode import no_stack_reason
 from tracer.flight.recorder import Recorder, SlotHeader
-from tracer.model.frame import Stack
+from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.service import StackService
 
 IDLE_NS = 1_000_000_000
@@ -69,6 +69,10 @@ class StackStore:
         got = self._recorder.box(slot)
         self._recorder.give_back(slot)
         return self._service.unwind(got[1]) if got is not None and got[1].stack else None
+
+    def unwind(self, box: BlackBox) -> Stack:
+        """The stack of a box that is no touch's: a thread that waits inside a call now."""
+        return self._service.unwind(box)
 
     def drain(self, budget_ns: int) -> int:
         """Unwind boxes of sockets that have been idle for a second, for at most ``budget_ns``; how many were left.

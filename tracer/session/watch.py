@@ -102,7 +102,7 @@ class Watch:
 
     def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
         now = time.monotonic_ns()
-        findings = [judge(c, now, self._started_ns) for c in join(connections, self._namespaces)]
+        findings = [judge(c, now, self._started_ns) for c in join(connections, self._namespaces, self._stacks.unwind)]
         for finding in findings:
             self._findings[finding.connection.key] = finding
         return findings

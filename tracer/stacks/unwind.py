@@ -16,7 +16,8 @@ MAX_FRAMES = 1024
 def walk(box: BlackBox, memory: Memory, chain: Sequence[Unwinder]) -> Stack:
     """Walk the stack of ``box``; the first link of ``chain`` that knows the code under the cursor takes each step."""
     # The pc follows the syscall instruction: like a return address it may be the first byte of other code.
-    cursor = Cursor(box.registers[: arch.REGISTER_COUNT], is_return=True)
+    registers = box.registers[: arch.REGISTER_COUNT]
+    cursor = Cursor(tuple(None if n in box.unknown else value for n, value in enumerate(registers)), is_return=True)
     frames: list[Frame] = []
     for _ in range(MAX_FRAMES):
         try:
