@@ -61,9 +61,9 @@ def _copy(pid: int, sp: int, size: int) -> tuple[bytes, bool]:
 
 
 @contextlib.contextmanager
-def running(*command: object, until: bytes = b"ready") -> Iterator[subprocess.Popen[bytes]]:
+def running(*command: object, until: bytes = b"ready", cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program that prints a line with ``until`` and then blocks; what it printed so far is ``child.said``."""
-    child = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd)
     try:
         child.said = []
         for line in child.stdout:

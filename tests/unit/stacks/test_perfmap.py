@@ -76,7 +76,8 @@ def test_node_with_perf_basic_prof(service, tmp_path):
     """JavaScript functions have name, file and line; the stack reaches _start at eu-stack's depth."""
     script = tmp_path / "app.js"
     script.write_text(NODE)
-    with running("node", "--perf-basic-prof", "--interpreted-frames-native-stack", script) as child:
+    flags = ("--perf-basic-prof", "--interpreted-frames-native-stack")
+    with running("node", *flags, script, cwd=tmp_path) as child:  # V8 writes a log into its directory
         stack = service.unwind(capture(child.pid, size=65536))
         oracle = eu_stack(child.pid)
     own = [frame for frame in stack.frames if frame.file == str(script)]

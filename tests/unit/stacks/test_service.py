@@ -1,0 +1,194 @@
+"""The service: its chain, its bounds, and what it never does."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import subprocess
+import threading
+from dataclasses import replace
+
+import pytest
+from stackbox import capture, compile_c, names, running
+from test_native import GLIBC_START, HEAD, PLAIN, PLAIN_STACK
+
+from tracer.model.frame import Frame
+from tracer.stacks import service as service_module
+from tracer.stacks.chain import MemoryUnreadable, Step
+from tracer.stacks.memory import BoxMemory
+from tracer.stacks.process import Process
+from tracer.stacks.service import StackService
+from tracer.stacks.unwind import walk
+
+
+@pytest.fixture
+def service():
+    service = StackService()
+    yield service
+    service.close()
+
+
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def descriptors_of(pid):
+    """List this process's own descriptors of the directory and the memory of ``pid``."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
+            if os.readlink(f"/proc/self/fd/{number}") in (f"/proc/{pid}", f"/proc/{pid}/mem"):
+                found.append(number)
+    return found
+
+
+@pytest.fixture
+def debuginfod(monkeypatch):
+    """Serve as a debuginfod without any file; give the list of paths that were asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("DEBUGINFOD_URLS", f"http://127.0.0.1:{server.server_port}")
+    yield asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_nothing_is_downloaded_unless_allowed(tmp_path, debuginfod, monkeypatch, allowed):
+    """DEBUGINFOD_URLS in the environment is not enough: the user must ask for downloads."""
+    monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "cache"))
+    program = compile_c(tmp_path, "plain", PLAIN, "-Wl,--build-id")
+    subprocess.run(["strip", program], check=True)
+    service = StackService(debuginfod=allowed)
+    with running(program) as child:
+        stack = service.unwind(capture(child.pid))
+    assert stack.complete
+    assert bool(debuginfod) == allowed
+    assert os.environ["DEBUGINFOD_URLS"].startswith("http://127.0.0.1")
+
+
+def test_many_processes_keep_descriptors_bounded(service, tmp_path, monkeypatch):
+    """Processes beyond the bound are given back, the oldest first, and are opened again when they are back."""
+    monkeypatch.setattr(service_module, "_MAX_PROCESSES", 3)
+    program = compile_c(tmp_path, "plain", PLAIN)
+    boxes = []
+    children = []
+    try:
+        for _ in range(6):
+            context = running(program)
+            child = context.__enter__()
+            children.append((context, child))
+            boxes.append(capture(child.pid))
+            assert service.unwind(boxes[-1]).complete
+        held = {number for _, child in children for number in descriptors_of(child.pid)}
+        assert len(held) == 3 * 2
+        assert service.unwind(boxes[0]).complete
+    finally:
+        for context, _ in children:
+            context.__exit__(None, None, None)
+
+
+def test_close_gives_all_descriptors_back(tmp_path):
+    """After close() nothing of the targets is held open."""
+    program = compile_c(tmp_path, "plain", PLAIN)
+    before = open_descriptors()
+    service = StackService()
+    with running(program) as child:
+        assert service.unwind(capture(child.pid)).complete
+    service.close()
+    del service
+    assert open_descriptors() == before
+
+
+def test_one_image_for_all_processes(service, tmp_path, monkeypatch):
+    """A file is opened once, however many processes map it."""
+    from tracer.stacks import modules
+
+    opened = []
+    original = modules.Image.open
+    monkeypatch.setattr(modules.Image, "open", lambda *args: opened.append(args[1]) or original(*args))
+    program = compile_c(tmp_path, "plain", PLAIN)
+    for _ in range(3):
+        with running(program) as child:
+            assert names(service.unwind(capture(child.pid))) == PLAIN_STACK + GLIBC_START
+    assert sorted(os.path.basename(path) for path in opened) == ["libc.so.6", "plain"]
+
+
+class Runtime:
+    """A link of the chain that owns the function ``middle`` and hands over to native code on both sides."""
+
+    def __init__(self, own):
+        self.own = own
+
+    def step(self, cursor, memory):
+        if cursor.pc not in self.own:
+            return None
+        registers = list(cursor.registers)
+        # PLAIN's middle(): push rbx; its return address lies two words up.
+        registers[3] = memory.stack_word(cursor.sp, 8)
+        registers[16] = memory.stack_word(cursor.sp + 8, 8)
+        registers[7] = cursor.sp + 16
+        return Step((Frame("java.Method", None, language="java"),), replace(cursor, registers=tuple(registers)))
+
+
+def test_runtime_between_native_frames(tmp_path):
+    """A runtime's link takes the frames that are its own; native code goes on with the registers it recovered."""
+    from tracer.stacks.modules import ImageCache, Modules
+    from tracer.stacks.native import NativeUnwinder
+
+    program = compile_c(tmp_path, "plain", PLAIN)
+    with running(program) as child:
+        process = Process.open(child.pid)
+        box = capture(child.pid)
+        native = NativeUnwinder(Modules(process, ImageCache()))
+        plain = walk(box, BoxMemory(box, process), [native])
+        (middle,) = (frame.pc for frame in plain.frames if frame.function == "middle")
+        runtime = Runtime(range(middle, middle + 1))
+        mixed = walk(box, BoxMemory(box, process), [runtime, native])
+    expected = ["java.Method" if name == "middle" else name for name in names(plain)]
+    assert names(mixed) == expected
+    assert mixed.complete
+
+
+def test_live_memory_stands_behind_the_copy(tmp_path):
+    """Outside the stack the process's live memory is read; beyond the copy the live stack is not."""
+    with running(compile_c(tmp_path, "plain", PLAIN)) as child:
+        process = Process.open(child.pid)
+        box = capture(child.pid, size=256)
+        memory = BoxMemory(box, process)
+        text = process.mappings[0].start
+        assert memory.read(text, 4) == b"\x7fELF"
+        assert memory.u64(box.sp) == int.from_bytes(box.stack[:8], "little")
+        assert process.read(box.sp + 256, 8)
+        for address in (box.sp + 256, box.sp + 252, box.sp - 8):
+            with pytest.raises(MemoryUnreadable):
+                memory.read(address, 8)
+        with pytest.raises(MemoryUnreadable):
+            memory.stack_word(text, 8)
+    process.close()
+
+
+def test_program_that_is_cut_short_by_its_end(service, tmp_path):
+    """A process that exits between two stacks does no harm; the known files still name its frames."""
+    source = HEAD + "int main(void) { return block(); }"
+    program = compile_c(tmp_path, "brief", source)
+    with running(program) as child:
+        whole = capture(child.pid)
+        assert service.unwind(whole).complete
+    cut = replace(whole, stack=whole.stack[:8], cut=False)
+    stack = service.unwind(cut)
+    assert names(stack)[0] == "read"
+    assert not stack.complete
+    service.forget(child.pid)
+    assert service.unwind(cut).note == "process exited before its stack could be read"
