@@ -18,6 +18,8 @@ from typing import Optional
 from tracer.stacks.chain import MemoryUnreadable
 
 _MAPS_FRESH_SECONDS = 1.0
+_MAPS_DUTY = 50
+"""Maps that take long to read (tens of thousands of lines) are read again only after this many times as long."""
 _MAPS_LIMIT_BYTES = 64 << 20
 _DELETED = " (deleted)"
 
@@ -67,7 +69,7 @@ class Process:
         self._directory = directory
         self._memory = memory
         self._maps_text = b""
-        self._maps_read = 0.0
+        self._maps_stale_at = 0.0
         self._starts: list[int] = []
         self._mappings: list[Mapping] = []
         self.maps_generation = 0
@@ -90,7 +92,9 @@ class Process:
         with contextlib.suppress(OSError):
             memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
         process = cls(Identity(pid, start), directory, memory)
-        process.refresh()
+        if not process.refresh():
+            process.close()
+            raise ProcessGone(f"process {pid} has no memory (any more)")
         return process
 
     def close(self) -> None:
@@ -116,19 +120,21 @@ class Process:
 
     def refresh(self) -> bool:
         """Read the maps again. True if they changed. After the process's exit the last known maps stay."""
-        self._maps_read = time.monotonic()
+        begun = time.monotonic()
         text = self.read_proc("maps", _MAPS_LIMIT_BYTES)
-        if not text or text == self._maps_text:
-            return False
-        self._maps_text = text
-        self._mappings = parse_maps(text)
-        self._starts = [mapping.start for mapping in self._mappings]
-        self.maps_generation += 1
-        return True
+        changed = bool(text) and text != self._maps_text
+        if changed:
+            self._maps_text = text
+            self._mappings = parse_maps(text)
+            self._starts = [mapping.start for mapping in self._mappings]
+            self.maps_generation += 1
+        ended = time.monotonic()
+        self._maps_stale_at = ended + max(_MAPS_FRESH_SECONDS, _MAPS_DUTY * (ended - begun))
+        return changed
 
     def refresh_if_old(self) -> bool:
-        """Read the maps again unless that was done within the last second. True if they changed."""
-        return time.monotonic() - self._maps_read > _MAPS_FRESH_SECONDS and self.refresh()
+        """Read the maps again unless that was done within the last second or so. True if they changed."""
+        return time.monotonic() > self._maps_stale_at and self.refresh()
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:

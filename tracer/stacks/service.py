@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Optional, cast
+from weakref import WeakValueDictionary
 
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks import arch_x86_64 as arch
@@ -20,7 +22,6 @@ from tracer.stacks.process import Process, ProcessGone
 from tracer.stacks.unwind import walk
 
 _MAX_PROCESSES = 128
-_MAX_STACKS = 16_384
 _GONE = "process exited before its stack could be read"
 
 
@@ -35,7 +36,8 @@ class StackService:
         elfutils.load()
         self._images = ImageCache(debuginfod)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
-        self._stacks: dict[Stack, Stack] = {}
+        # Weak: a stack is one object as long as anyone holds it.
+        self._stacks: WeakValueDictionary[Hashable, Stack] = WeakValueDictionary()
 
     def unwind(self, box: BlackBox) -> Stack:
         """Unwind ``box``. Never raises for a target that is gone, hostile or damaged: the stack's note says why."""
@@ -54,7 +56,6 @@ class StackService:
         """Release all processes and files."""
         for pid in list(self._targets):
             self.forget(pid)
-        self._stacks.clear()
 
     def _target(self, box: BlackBox) -> Optional[_Target]:
         known = self._targets.get(box.pid)
@@ -75,9 +76,7 @@ class StackService:
         return target
 
     def _interned(self, stack: Stack) -> Stack:
-        if len(self._stacks) >= _MAX_STACKS:
-            self._stacks.clear()
-        return self._stacks.setdefault(stack, stack)
+        return self._stacks.setdefault((stack.frames, stack.complete, stack.note), stack)
 
 
 class _Target:

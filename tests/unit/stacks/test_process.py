@@ -71,6 +71,15 @@ def test_open_of_a_missing_pid():
             Process.open(pid)
 
 
+def test_zombie_is_gone():
+    """A process that has exited but was not waited for has no memory to read."""
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(ProcessGone):
+        Process.open(child.pid)
+    child.wait()
+
+
 def test_exit_is_noticed_and_maps_stay(waiter):
     """After the exit the process is not the same program, its maps still answer, its memory does not."""
     process = Process.open(waiter.pid)

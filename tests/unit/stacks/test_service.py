@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.server
 import os
 import subprocess
 import threading
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -123,6 +125,19 @@ def test_one_image_for_all_processes(service, tmp_path, monkeypatch):
         with running(program) as child:
             assert names(service.unwind(capture(child.pid))) == PLAIN_STACK + GLIBC_START
     assert sorted(os.path.basename(path) for path in opened) == ["libc.so.6", "plain"]
+
+
+def test_a_stack_is_one_object_while_it_is_held(service, tmp_path):
+    """Equal stacks are the same object, and none is kept once nobody holds it."""
+    with running(compile_c(tmp_path, "plain", PLAIN)) as child:
+        box = capture(child.pid)
+        first = service.unwind(box)
+        assert service.unwind(box) is first
+        gone = weakref.ref(first)
+        del first
+        gc.collect()
+        assert gone() is None
+        assert names(service.unwind(box)) == PLAIN_STACK + GLIBC_START
 
 
 class Runtime:
