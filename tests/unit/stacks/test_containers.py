@@ -1,0 +1,61 @@
+"""Programs in namespaces of their own, as a container runtime makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stackbox import capture, compile_c, names, running, wait_blocked
+from test_native import GLIBC_START, PLAIN, PLAIN_STACK
+from test_perfmap import JIT
+
+from tracer.stacks.service import StackService
+
+
+@pytest.fixture
+def service():
+    service = StackService()
+    yield service
+    service.close()
+
+
+def only_child(pid):
+    """Give the host's number of the one child of ``pid``."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def test_program_on_an_overlay_that_the_host_does_not_see(service, tmp_path):
+    """Files of another mount namespace are read through the process, also from an overlay file system."""
+    for name in ("work", "merged"):
+        (tmp_path / name).mkdir()
+    # An overlay's upper directory cannot itself lie on an overlay: a tmpfs is fine everywhere.
+    program = compile_c(tmp_path, "plain", PLAIN)
+    script = (
+        f"mount -t tmpfs none {tmp_path}/work && mkdir {tmp_path}/work/l {tmp_path}/work/u {tmp_path}/work/w && "
+        f"cp {program} {tmp_path}/work/l/hidden && cd {tmp_path} && "
+        "mount -t overlay none -o lowerdir=work/l,upperdir=work/u,workdir=work/w merged && exec merged/hidden"
+    )
+    with running("unshare", "--mount", "sh", "-c", script) as child:
+        stack = service.unwind(capture(child.pid))
+    assert not (tmp_path / "merged" / "hidden").exists()
+    assert names(stack) == PLAIN_STACK + GLIBC_START
+    assert stack.frames[2].module == "hidden"
+    assert stack.complete
+
+
+def test_perf_map_under_the_number_that_the_process_knows(service, tmp_path):
+    """In a pid namespace the map is named after the inner pid and lies in the inner /tmp."""
+    program = compile_c(tmp_path, "jit", JIT)
+    # The program itself lies in /tmp, which is about to be covered.
+    script = (
+        f"exec 3<{program}; mount -t tmpfs none /tmp && cat <&3 >/tmp/inner && chmod +x /tmp/inner && "
+        "exec /tmp/inner bare"
+    )
+    with running("unshare", "--mount", "--pid", "--fork", "sh", "-c", script) as child:
+        pid = only_child(child.pid)
+        wait_blocked(pid)
+        stack = service.unwind(capture(pid))
+        assert not Path("/tmp/inner").exists()
+    assert names(stack) == ["read", "block", "poll", "main", *GLIBC_START]
+    assert stack.frames[2].file == "/srv/app.js"
