@@ -1,0 +1,12 @@
+"""A plan for reports that need one."""
+
+from __future__ import annotations
+
+from tracer.kernel.features import FUNCTIONS, TRACEPOINTS, Features
+from tracer.kernel.plan import make_plan
+
+PLAN = make_plan(
+    Features(
+        "6.18", "x86_64", True, {name: 2 for name in FUNCTIONS}, tracepoints=frozenset(TRACEPOINTS), trampolines=True
+    )
+)

@@ -1,0 +1,152 @@
+"""A recorder of our own making: records, boxes and endings as the kernel side would leave them, and a clock."""
+
+from __future__ import annotations
+
+import copy
+import ctypes as ct
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import pytest
+
+from tracer.flight import layout
+from tracer.flight.recorder import SlotHeader, SuspectEntry
+from tracer.model.connection import Losses
+from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.model.states import Op, TcpState
+
+S = 1_000_000_000
+
+
+class Clock:
+    """Stands in for the time module; ``now`` is CLOCK_MONOTONIC ns."""
+
+    def __init__(self, now: int = 1_000 * S) -> None:
+        self.now = now
+        self.step = 0
+
+    def monotonic_ns(self) -> int:
+        self.now += self.step
+        return self.now
+
+    def time(self) -> float:
+        return self.now / S + 1.7e9
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of the session's modules, to be moved by hand."""
+    made = Clock()
+    for module in ("watch", "stackstore", "preexisting"):
+        monkeypatch.setattr(f"tracer.session.{module}.time", made)
+    return made
+
+
+@dataclass
+class FakeRecorder:
+    """What tracer.flight.recorder.Recorder offers to the session, held in plain dicts."""
+
+    records: dict[int, layout.Record] = field(default_factory=dict)
+    boxes: dict[int, tuple[layout.BoxHeader, BlackBox]] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+    since: dict[int, int] = field(default_factory=dict)
+    ended: list[layout.Record] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    listening: list[tuple[int, int]] = field(default_factory=list)
+    lost: Losses = field(default_factory=Losses)
+
+    def add(self, sk: int, birth_ns: int, state: TcpState = TcpState.CLOSE_WAIT, **fields: Any) -> layout.Record:
+        made = layout.Record(sk=sk, birth_ns=birth_ns, state=state, family=2, rport=80, lport=sk % 60000 + 1, **fields)
+        ct.memmove(made.laddr, b"\x7f\0\0\x01", 4)
+        ct.memmove(made.raddr, b"\x0a\0\0\x09", 4)
+        self.records[sk] = made
+        return made
+
+    def suspect(self, sk: int, birth_ns: int, fin_ns: int, **fields: Any) -> layout.Record:
+        self.since[sk] = fin_ns
+        return self.add(sk, birth_ns, fin_ns=fin_ns, flags=layout.R_ACTIVE, **fields)
+
+    def touch(self, record: layout.Record, which: str, ns: int, slot: int, path: str = "leaky", seq: int = 1) -> None:
+        """A touch with a black box in ``slot`` whose stack the fake service unwinds to ``path``."""
+        touch = getattr(record, which)
+        touch.ns, touch.op, touch.pid, touch.tid, touch.comm = ns, Op.RECV, 7, 8, b"app"
+        touch.box, touch.seq = slot + 1, seq
+        header = layout.BoxHeader(
+            seq=2, sk=record.sk, birth_ns=record.birth_ns, ns=ns, touch_seq=seq, which=layout.WHICH[which]
+        )
+        self.boxes[slot] = header, BlackBox(7, 8, (0,) * 17, path.encode(), False)
+        self.versions[slot] = self.versions.get(slot, 0) + 2
+
+    def record(self, sk: int) -> Optional[layout.Record]:
+        found = self.records.get(sk)
+        return copy.copy(found) if found is not None else None
+
+    def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
+        return self.boxes.get(slot)
+
+    def slots(self) -> list[SlotHeader]:
+        return [
+            SlotHeader(slot, self.versions[slot], h.sk, h.birth_ns, h.ns, h.touch_seq, h.which)
+            for slot, (h, _) in self.boxes.items()
+        ]
+
+    def replace_box(self, sk: int, which: int, touch_seq: int, slot: int, stack: int) -> bool:
+        """As bpf/hooks/drain.h: only if the touch is still the one that was read."""
+        name = next(name for name, number in layout.WHICH.items() if number == which)
+        record = self.records.get(sk)
+        touch = getattr(record, name) if record is not None else None
+        if touch is None or touch.box != slot + 1 or touch.seq != touch_seq:
+            return False
+        touch.box, touch.stack = 0, stack
+        self.freed.append(slot)
+        return True
+
+    def give_back(self, slot: int) -> None:
+        self.freed.append(slot)
+
+    def suspects(self) -> list[SuspectEntry]:
+        return [
+            SuspectEntry(sk, self.records[sk].birth_ns, since, self.records[sk].state)
+            for sk, since in self.since.items()
+        ]
+
+    def end(self, sk: int) -> layout.Record:
+        """The socket is destroyed; its record and boxes are handed over."""
+        self.since.pop(sk, None)
+        record = self.records.pop(sk)
+        self.ended.append(record)
+        return record
+
+    def endings(self) -> list[layout.Record]:
+        taken, self.ended = self.ended, []
+        return taken
+
+    def add_seed(self, cookie: int) -> None:
+        self.seeds.append(cookie)
+
+    def add_listener(self, netns: int, port: int) -> None:
+        self.listening.append((netns, port))
+
+    def losses(self) -> Losses:
+        return self.lost
+
+    @property
+    def watched(self) -> int:
+        return len(self.records)
+
+
+@dataclass
+class FakeService:
+    """Unwinds a box to the call path that its stack bytes spell."""
+
+    asked: list[BlackBox] = field(default_factory=list)
+
+    def unwind(self, box: BlackBox) -> Stack:
+        self.asked.append(box)
+        return Stack(tuple(Frame(name, "app") for name in box.stack.decode().split("<")), True)
+
+
+def path(stack: Optional[Stack]) -> str:
+    """The call path of a stack, as it was given to :meth:`FakeRecorder.touch`."""
+    return "" if stack is None else "<".join(frame.function or "?" for frame in stack.frames)

@@ -1,0 +1,254 @@
+"""The loop of the default command, on made-up suspects and a clock that is moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Optional, cast
+
+import pytest
+from builders import S
+from hosts_of_plans import PLAN
+from recording import Clock, FakeRecorder, FakeService, clock, path
+
+from tracer.flight import layout
+from tracer.flight.recorder import Recorder
+from tracer.model.connection import Connection, Endpoint, Losses
+from tracer.model.finding import Report, Verdict
+from tracer.model.states import Op, TcpState
+from tracer.session import watch as module
+from tracer.session.namespaces import Namespaces
+from tracer.session.preexisting import Preexisting
+from tracer.session.stackstore import StackStore
+from tracer.session.watch import Watch
+from tracer.stacks.service import StackService
+
+__all__ = ["clock"]
+LINGER = 10 * S
+
+
+class FakePreexisting:
+    """Older sockets by cookie."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, Connection] = {}
+
+    def is_older(self, connection: Connection) -> bool:
+        return connection.cookie in self.waiting
+
+    def fin_before_ns(self, cookie: int) -> Optional[int]:
+        return self.waiting[cookie].fin_before_ns if cookie in self.waiting else None
+
+    def untouched(self, recorded: set[int]) -> list[Connection]:
+        return [c for cookie, c in self.waiting.items() if cookie not in recorded]
+
+
+class Bench:
+    """A Watch and what it looks at."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.recorder, self.older, self.service = clock, FakeRecorder(), FakePreexisting(), FakeService()
+        recorder = cast(Recorder, self.recorder)
+        stacks = StackStore(recorder, cast(StackService, self.service))
+        self.watch = Watch(recorder, stacks, cast(Preexisting, self.older), Namespaces(), LINGER)
+
+    def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
+        fin = self.clock.now - int(ago * S)
+        record = self.recorder.suspect(sk, fin - S, fin, cookie=sk, **fields)
+        self.recorder.touch(record, "last", fin - S // 2, slot=sk, path=call)
+        return record
+
+    def close(self, sk: int, exiting: bool = False) -> None:
+        ending = self.recorder.records[sk].ending
+        ending.ns, ending.op, ending.pid, ending.tid, ending.comm = self.clock.now, Op.CLOSE, 7, 8, b"app"
+        ending.flags = layout.TOUCH_EXITING if exiting else 0
+        self.recorder.end(sk)
+
+    def report(self) -> Report:
+        return self.watch.report(PLAN, "app", 0.0, 0, ())
+
+
+@pytest.fixture
+def bench(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    def as_they_are(connections: Iterable[Connection], *_more: object) -> list[Connection]:
+        return list(connections)
+
+    monkeypatch.setattr(module, "join", as_they_are)
+    return Bench(clock)
+
+
+def test_nothing_below_the_threshold_is_looked_into(bench: Bench) -> None:
+    """A socket costs nothing but its line in the suspects map until it has lingered."""
+    bench.leak(1, ago=9.9)
+    tick = bench.watch.tick()
+    assert tick.sites == ()
+    assert (tick.close_wait, tick.watched, tick.oldest_ns) == (1, 1, int(9.9 * S))
+    assert bench.service.asked == [] or bench.recorder.freed == [1]  # drained as any idle box, not examined
+
+
+def test_a_site_is_shown_when_it_crosses_and_when_it_grows(bench: Bench) -> None:
+    """Once at first, then only with more sockets; the number stays."""
+    bench.leak(1, ago=10)
+    (first,) = bench.watch.tick().sites
+    assert (first.number, first.grown_from, first.site.count) == (1, 0, 1)
+    assert path(first.site.stack) == "leaky"
+    assert bench.watch.tick().sites == ()
+    bench.leak(2, ago=11)
+    (grown,) = bench.watch.tick().sites
+    assert (grown.number, grown.grown_from, grown.site.count) == (1, 1, 2)
+
+
+def test_sites_are_told_apart_by_their_stack(bench: Bench) -> None:
+    """Two call paths are two sites, numbered as they appeared."""
+    bench.leak(1, ago=10, call="one<main")
+    bench.leak(2, ago=10, call="two<main")
+    shown = bench.watch.tick().sites
+    assert sorted((s.number, path(s.site.stack)) for s in shown) in (
+        [(1, "one<main"), (2, "two<main")],
+        [(1, "two<main"), (2, "one<main")],
+    )
+    assert sorted(path(site.stack) for site in bench.report().sites) == ["one<main", "two<main"]
+
+
+def test_an_address_that_was_used_again_is_not_taken_for_the_suspect(bench: Bench) -> None:
+    """Between reading the suspects and the record the socket may have gone and another come."""
+    bench.leak(1, ago=20)
+    entries = bench.recorder.suspects()
+    bench.recorder.records[1].birth_ns += 1
+    bench.recorder.suspects = lambda: entries  # type: ignore[method-assign]
+    assert bench.watch.tick().sites == ()
+    assert bench.report().sites == ()
+
+
+def test_a_record_that_vanished_is_no_finding(bench: Bench) -> None:
+    """The suspect is gone by the time its record is read."""
+    bench.leak(1, ago=20)
+    entries = bench.recorder.suspects()
+    bench.recorder.records.clear()
+    bench.recorder.suspects = lambda: entries  # type: ignore[method-assign]
+    assert bench.watch.tick().sites == ()
+
+
+def test_a_socket_that_the_program_closed_late_is_told_as_ended(bench: Bench) -> None:
+    """It lingered, it is no leak any more, and how it ended is said."""
+    bench.leak(1, ago=15)
+    bench.watch.tick()
+    bench.clock.now += 5 * S
+    bench.close(1)
+    bench.watch.tick()
+    report = bench.report()
+    assert report.sites == ()
+    (ended,) = report.ended_findings
+    assert ended.lingered_ns == 20 * S
+    assert "close" in ended.how
+
+
+def test_a_socket_that_only_its_processs_end_closed_stays_a_finding(bench: Bench) -> None:
+    """The gate of a load test must see what exit(2) swept up."""
+    bench.leak(1, ago=15)
+    bench.watch.tick()
+    bench.close(1, exiting=True)
+    bench.watch.tick()
+    report = bench.report()
+    assert report.lingering == 1
+    assert report.ended_findings == ()
+    assert path(report.sites[0].stack) == "leaky"
+
+
+def test_an_ending_between_two_looks_is_still_told(bench: Bench) -> None:
+    """Neither crossing the threshold nor the end was seen by a tick; the record handed over says it all."""
+    bench.leak(1, ago=12)
+    bench.close(1)
+    (ended,) = bench.report().ended_findings
+    assert ended.lingered_ns == 12 * S
+    assert bench.recorder.freed == [1]
+
+
+def test_a_reused_address_keeps_the_two_lives_apart(bench: Bench) -> None:
+    """The first socket's end does not touch the finding on the second at the same address."""
+    bench.leak(1, ago=30)
+    bench.watch.tick()
+    bench.close(1)
+    bench.clock.now += 60 * S
+    bench.leak(1, ago=10, call="second")
+    bench.watch.tick()
+    report = bench.report()
+    assert report.lingering == len(report.ended_findings) == 1
+    assert path(report.sites[0].stack) == "second"
+
+
+def test_older_sockets_are_merged_by_cookie(bench: Bench) -> None:
+    """One that was touched during the trace has a record and is told once; untouched ones come from sock_diag alone."""
+    start = bench.clock.now - 300 * S
+    for cookie in (1, 2):
+        bench.older.waiting[cookie] = Connection(
+            sk=0,
+            birth_ns=cookie,
+            local=Endpoint("127.0.0.1", cookie),
+            remote=Endpoint("10.0.0.9", 80),
+            state=TcpState.CLOSE_WAIT,
+            seen_ns=bench.clock.now,
+            cookie=cookie,
+            preexisting=True,
+            fin_before_ns=start,
+        )
+    record = bench.leak(1, ago=10)
+    record.flags, record.fin_ns = layout.R_ADOPTED, 0
+    bench.clock.now += 20 * S
+    report = bench.report()
+    findings = [finding for site in report.sites for finding in site.findings]
+    assert sorted(f.connection.cookie for f in findings) == [1, 2]
+    assert all(f.connection.preexisting for f in findings)
+    assert {f.connection.cookie: f.since_ns for f in findings} == {1: start, 2: start}
+
+
+def test_an_older_socket_counts_only_past_the_threshold(bench: Bench) -> None:
+    """FIN a second before the trace is not yet a leak."""
+    bench.older.waiting[5] = Connection(
+        sk=0,
+        birth_ns=5,
+        local=Endpoint("127.0.0.1", 5),
+        remote=Endpoint("10.0.0.9", 80),
+        state=TcpState.CLOSE_WAIT,
+        seen_ns=bench.clock.now,
+        cookie=5,
+        preexisting=True,
+        fin_before_ns=bench.clock.now - S,
+    )
+    assert bench.report().sites == ()
+    bench.clock.now += 10 * S
+    assert bench.report().lingering == 1
+
+
+def test_a_socket_from_out_of_scope_is_not_called_older(bench: Bench) -> None:
+    """It was met in mid life, but it was not there at the start: it was handed over."""
+    bench.leak(1, ago=10).flags = layout.R_ADOPTED
+    (site,) = bench.report().sites
+    assert not site.findings[0].connection.preexisting
+
+
+def test_losses_are_the_kernels_and_the_readers(bench: Bench) -> None:
+    """What the kernel side counted stands beside the stacks that are not complete."""
+    bench.recorder.lost = Losses(boxes=3, contended=2)
+    bench.leak(1, ago=10)
+    losses = bench.report().losses
+    assert (losses.boxes, losses.contended, losses.stacks_truncated) == (3, 2, 0)
+
+
+def test_a_silent_host_gives_an_empty_report(bench: Bench) -> None:
+    """No suspects, no sites, nothing lost."""
+    tick = bench.watch.tick()
+    assert (tick.sites, tick.close_wait, tick.oldest_ns) == ((), 0, None)
+    report = bench.report()
+    assert (report.sites, report.lingering, report.losses.any()) == ((), 0, False)
+
+
+def test_verdicts_follow_the_facts_at_the_end(bench: Bench) -> None:
+    """What was idle at first and has read EOF since is told as what it is at the end."""
+    record = bench.leak(1, ago=10)
+    (shown,) = bench.watch.tick().sites
+    assert shown.site.verdict is Verdict.IDLE_IN_POOL
+    record.eof_reads = 1
+    bench.recorder.touch(record, "eof", bench.clock.now, slot=50, path="reader")
+    (site,) = bench.report().sites
+    assert site.verdict is Verdict.EOF_IGNORED
+    assert path(site.stack) == "reader"
