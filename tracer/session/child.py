@@ -57,7 +57,8 @@ class Child:
         try:
             if not os.read(held, 1):
                 os._exit(0)  # the parent gave up before it attached
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+            # Python ignores the last two, and what is ignored stays so over exec
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             user = _invoking_user() if os.geteuid() == 0 else None
             if user is not None:

@@ -47,7 +47,12 @@ class Stop:
         """Whether the run is at its end, for whichever reason."""
         if self._asked.is_set() or (self._until is not None and time.monotonic() >= self._until):
             return True
-        return bool(self._starts) and all(_start(pid) != start for pid, start in self._starts.items())
+        return bool(self._starts) and not any(_runs(pid, start) for pid, start in self._starts.items())
+
+
+def _runs(pid: int, start: Optional[int]) -> bool:
+    """Whether the process that had this start is still there; one that had none was gone at the outset."""
+    return start is not None and _start(pid) == start
 
 
 def _start(pid: int) -> Optional[int]:

@@ -91,7 +91,7 @@ class FakeRecorder:
             for slot, (h, _) in self.boxes.items()
         ]
 
-    def replace_box(self, sk: int, which: int, touch_seq: int, slot: int, stack: int) -> bool:
+    def replace_box(self, record: Any, which: int, touch_seq: int, slot: int, stack: int) -> bool:
         """As bpf/hooks/drain.h: only if the touch is still the one that was read."""
         name = next(name for name, number in layout.WHICH.items() if number == which)
         record = self.records.get(sk)

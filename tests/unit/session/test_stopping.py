@@ -1,0 +1,101 @@
+"""The ends of a run: signals, time, and the end of what was traced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tracer.session.stopping import Stop
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Signal handling is the process's own: given back after each test."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    yield
+    for number, handler in zip(SIGNALS, before):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_and_the_second_is_the_default(number: signal.Signals) -> None:
+    """Ctrl-C gives the report; who is in a hurry presses it twice."""
+    stop = Stop()
+    assert not stop.over()
+    os.kill(os.getpid(), number)
+    assert stop.over()
+    assert stop.asked
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_signal_ends_the_sleep() -> None:
+    """The interval may be long; the answer is not."""
+    stop = Stop()
+    pinch = subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -TERM {os.getpid()}"])
+    begun = time.monotonic()
+    stop.wait(30)
+    assert time.monotonic() - begun < 10
+    assert stop.over()
+    pinch.wait()
+
+
+def test_the_duration_counts_from_begin() -> None:
+    """Attaching takes its own time, which is not taken from the trace."""
+    stop = Stop(0.2)
+    time.sleep(0.3)
+    assert not stop.over()
+    stop.begin()
+    assert not stop.over()
+    begun = time.monotonic()
+    stop.wait(30)
+    assert 0.1 < time.monotonic() - begun < 5
+    assert stop.over()
+    assert not stop.asked
+
+
+def test_the_run_ends_with_its_last_process() -> None:
+    """One of two is not enough; a zombie counts as ended."""
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    try:
+        stop = Stop(pids=[process.pid for process in processes])
+        assert not stop.over()
+        processes[0].kill()
+        processes[0].wait()
+        assert not stop.over()
+        processes[1].kill()
+        for _ in range(200):
+            if stop.over():
+                break
+            time.sleep(0.01)
+        assert stop.over()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_process_that_is_gone_already_ends_the_run_at_once() -> None:
+    """It may vanish between the check of --pid and the start: nothing is left to wait for."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    stop = Stop(pids=[gone.pid])
+    begun = time.monotonic()
+    stop.begin()
+    assert stop.over()
+    assert time.monotonic() - begun < 1
+
+
+def test_without_pids_only_time_and_signals_end_it() -> None:
+    """The whole host does not end."""
+    stop = Stop()
+    stop.begin()
+    stop.wait(0.01)
+    assert not stop.over()
