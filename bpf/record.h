@@ -100,7 +100,7 @@ struct ct_record {
 	u64 reset_ns;
 	u32 reset_flags;
 	u32 transitions_seen;
-	u64 state_ns;
+	u64 state_ns; /* last transition; in a record that ended, its end */
 	struct ct_touch opened;
 	struct ct_touch last;
 	struct ct_touch eof;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from closetrace_command import LINGER, Trace, let_linger, run_closetrace, tracing
-from oracles import assert_nested, functions, netns_of, ss_close_wait
+from oracles import assert_nested, functions, netns_of, seconds, ss_close_wait
 from workload import Workload, build, start
 
 
@@ -164,7 +164,9 @@ def test_closed_at_last_is_told() -> None:
     report = ran.report()
     assert report["sites"] == []
     (ended,) = report["ended_findings"]
-    assert program.sockets()[0]["local"] in str(ended)
+    assert ended["local"] == program.sockets()[0]["local"]
+    assert "close_at_last" in functions(ended["closed_stack"])
+    assert abs(seconds(ended["ended"]) - program.said("closing")[0]["t"]) < 0.05
 
 
 def test_nothing_to_say() -> None:

@@ -85,7 +85,7 @@ class _Printer:
         """One interval."""
         recorder = self._stream.recorder
         for record in recorder.endings():
-            connection = decode(record, self._stream.stacks.resolve_owned, time.monotonic_ns())
+            connection = decode(record, self._stream.stacks.resolve_owned, time.monotonic_ns(), ended=True)
             self._lingering.discard(connection.key)
             self._print(connection)
         now = time.monotonic_ns()

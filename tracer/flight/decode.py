@@ -107,8 +107,11 @@ def _reset(record: layout.Record) -> tuple[Optional[int], Optional[Origin]]:
     return record.reset_ns, Origin.PEER if record.reset_flags & layout.TR_RESET_PEER else Origin.LOCAL
 
 
-def decode(record: layout.Record, resolve: Resolver, seen_ns: int) -> Connection:
-    """All that the record alone knows; sock_diag and /proc are joined to it later (session/join.py)."""
+def decode(record: layout.Record, resolve: Resolver, seen_ns: int, ended: bool = False) -> Connection:
+    """All that the record alone knows; sock_diag and /proc are joined to it later (session/join.py).
+
+    ``ended`` is for the records of sockets that the kernel has destroyed.
+    """
     opened, last, eof, ending = (_touch(record, which, resolve) for which in layout.WHICH)
     reset_ns, reset_by = _reset(record)
     passive: Optional[bool] = None
@@ -142,6 +145,7 @@ def decode(record: layout.Record, resolve: Resolver, seen_ns: int) -> Connection
         fin_ns=record.fin_ns or None,
         reset_ns=reset_ns,
         reset_by=reset_by,
+        ended_ns=(record.state_ns or seen_ns) if ended else None,
         rx_bytes=record.rx_bytes,
         tx_bytes=record.tx_bytes,
         rx_calls=record.rx_calls,

@@ -119,16 +119,15 @@ class Watch:
 
     def _take_endings(self) -> None:
         for record in self._recorder.endings():
-            connection = decode(record, self._stacks.resolve_owned, time.monotonic_ns())
+            connection = decode(record, self._stacks.resolve_owned, time.monotonic_ns(), ended=True)
             known = self._findings.pop(connection.key, None)
             self._end(connection, known)
 
     def _end(self, connection: Connection, known: Optional[Finding]) -> None:
         now = time.monotonic_ns()
-        connection = replace(connection, ended_ns=now)
         finding = known if known is not None else judge(connection, now, self._started_ns)
         if exited_with_it(connection):
-            held = replace(finding.connection, ended_ns=now)
+            held = replace(finding.connection, ended_ns=connection.ended_ns)
             self._exited[connection.key] = replace(finding, connection=held)
             return
         lingered = (connection.closed.ns if connection.closed else now) - finding.since_ns
