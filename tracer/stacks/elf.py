@@ -11,9 +11,12 @@ from tracer.stacks import arch_x86_64 as arch
 
 PF_X = 1
 _PT_LOAD = 1
+_PT_DYNAMIC = 2
 _PT_INTERP = 3
 _PT_NOTE = 4
 _NT_GNU_BUILD_ID = 3
+_DT_NULL, _DT_NEEDED, _DT_SONAME = 0, 1, 14
+_MAX_DYNAMIC_BYTES = 1 << 16
 _MAX_HEADERS = 256
 _MAX_NOTE_BYTES = 1 << 16
 _MAX_SECTION_NAMES = 1 << 20
@@ -49,6 +52,7 @@ class ElfFacts:
     segments: tuple[Segment, ...] = ()
     build_id: bytes = b""
     is_static: bool = False
+    """A program without dynamic linker; also the musl library, which is one."""
     has_symtab: bool = False
     go_table: Optional[Section] = None
     """``.gopclntab``, by which a program by Go's own compiler is known."""
@@ -85,7 +89,7 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
     entry, phoff, shoff, _, _, _, phnum, _, shnum, shstrndx = struct.unpack_from("<QQQIHHHHHH", header, 24)
     segments = []
     build_id = b""
-    is_static = entry != 0
+    is_dynamic = is_library = False
     table = os.pread(descriptor, 56 * min(phnum, _MAX_HEADERS), phoff)
     for kind, flags, offset, vaddr, _, file_size, memory_size, _ in struct.iter_unpack(
         "<IIQQQQQQ", table[: len(table) // 56 * 56]
@@ -95,20 +99,33 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
         elif kind == _PT_NOTE and not build_id:
             build_id = _build_id(os.pread(descriptor, min(file_size, _MAX_NOTE_BYTES), offset))
         elif kind == _PT_INTERP:
-            is_static = False
+            is_dynamic = True
+        elif kind == _PT_DYNAMIC:
+            is_library = _names_libraries(os.pread(descriptor, min(file_size, _MAX_DYNAMIC_BYTES), offset))
     sections = _sections(descriptor, shoff, shnum, shstrndx)
     go_table = sections.get(b".gopclntab") or sections.get(b".data.rel.ro.gopclntab")
     return ElfFacts(
         bits=64,
         machine=machine,
-        entry=entry,
+        # Some linkers give libraries an entry, too: the start of their text.
+        entry=entry if is_dynamic or not is_library else 0,
         segments=tuple(segments),
         build_id=build_id,
-        is_static=is_static,
+        is_static=entry != 0 and not is_dynamic and not is_library,
         has_symtab=b".symtab" in sections,
         go_table=go_table,
         text=sections.get(b".text"),
     )
+
+
+def _names_libraries(dynamic: bytes) -> bool:
+    """Tell whether a dynamic section needs libraries or names itself as one; that of a static-pie program does not."""
+    for tag, _ in struct.iter_unpack("<qQ", dynamic[: len(dynamic) // 16 * 16]):
+        if tag in (_DT_NEEDED, _DT_SONAME):
+            return True
+        if tag == _DT_NULL:
+            break
+    return False
 
 
 def _build_id(notes: bytes) -> bytes:
