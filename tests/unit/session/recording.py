@@ -94,8 +94,8 @@ class FakeRecorder:
     def replace_box(self, record: Any, which: int, touch_seq: int, slot: int, stack: int) -> bool:
         """As bpf/hooks/drain.h: only if the touch is still the one that was read."""
         name = next(name for name, number in layout.WHICH.items() if number == which)
-        record = self.records.get(sk)
-        touch = getattr(record, name) if record is not None else None
+        live = self.records.get(record.sk)
+        touch = getattr(live, name) if live is not None and live.birth_ns == record.birth_ns else None
         if touch is None or touch.box != slot + 1 or touch.seq != touch_seq:
             return False
         touch.box, touch.stack = 0, stack
