@@ -3,25 +3,33 @@
 
 /*
  * A page at a time, so that the upper end of the stack shortens the copy instead of failing it (a faulting
- * bpf_probe_read_user fails as a whole). Returns the bytes copied.
+ * bpf_probe_read_user fails as a whole, and costs as much as all the rest). Copies up to limit at most, if there is
+ * one above sp. Returns the bytes copied.
  */
-static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp)
+static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 limit)
 {
 	u32 gap = sp & (CT_PAGE - 1);
 	u64 page = sp - gap;
-	u32 length = CT_PAGE - gap;
+	u64 want = CT_STACK_BYTES, size = CT_PAGE - gap;
 
-	if (ct_read_user(box->stack + gap, length, (void *)sp))
+	if (limit > sp && limit - sp < want)
+		want = limit - sp;
+	if (size > want)
+		size = want;
+	if (ct_read_user(box->stack + gap, size & (2 * CT_PAGE - 1), (void *)sp))
 		return 0;
 #pragma unroll
-	for (int i = 1; i < CT_STACK_PAGES; i++) {
-		if (ct_read_user(box->stack + i * CT_PAGE, CT_PAGE, (void *)(page + i * CT_PAGE)))
-			return length;
-		length += CT_PAGE;
+	for (u32 i = 1; i <= CT_STACK_PAGES; i++) {
+		u32 done = i * CT_PAGE - gap;
+		if (done >= want)
+			break;
+		size = want - done;
+		if (size > CT_PAGE)
+			size = CT_PAGE;
+		if (ct_read_user(box->stack + i % CT_STACK_PAGES * CT_PAGE, size, (void *)(page + i * CT_PAGE)))
+			return done;
 	}
-	if (!ct_read_user(box->stack, gap, (void *)(page + CT_STACK_PAGES * CT_PAGE)))
-		length += gap;
-	return length;
+	return want;
 }
 
 /* The touch's own slot, or one from the pool; 0 if the stack memory is spent. */
@@ -45,26 +53,24 @@ static __always_inline void ct_free_slot(u32 box)
 		free_boxes.push(&slot, 0);
 }
 
-static __always_inline u32 ct_fill_box(u32 slot, struct pt_regs *regs, u64 sk, u64 birth_ns, struct ct_touch *touch,
+static __always_inline u32 ct_fill_box(u32 slot, struct ct_user *user, struct ct_record *record, struct ct_touch *touch,
 				       u16 which)
 {
 	u32 index = slot - 1;
 	struct ct_box *box = boxes.lookup(&index);
-	u64 sp = 0;
 
 	if (!box)
 		return 0;
 	__sync_fetch_and_add(&box->seq, 1);
-	box->sk = sk;
-	box->birth_ns = birth_ns;
+	box->sk = record->sk;
+	box->birth_ns = record->birth_ns;
 	box->ns = touch->ns;
 	box->pid = touch->pid;
 	box->tid = touch->tid;
 	box->touch_seq = touch->seq;
 	box->which = which;
-	ct_read_kernel(box->registers, sizeof(box->registers), regs);
-	ct_read_kernel(&sp, sizeof(sp), &regs->CT_PT_REGS_SP);
-	box->length = ct_copy_stack(box, sp);
+	ct_copy_registers(box->registers, user->regs);
+	box->length = ct_copy_stack(box, user->sp, ct_stack_end(user->task, user->sp));
 	__sync_fetch_and_add(&box->seq, 1);
 	return 1;
 }
@@ -72,10 +78,24 @@ static __always_inline u32 ct_fill_box(u32 slot, struct pt_regs *regs, u64 sk, u
 /* Only one thread at a time writes the touches of a record; the others give way and say so. */
 static __always_inline int ct_try_lock(struct ct_record *record)
 {
+	u32 busy;
+
 	__sync_fetch_and_add(&record->busy, 1);
-	if (*(volatile u32 *)&record->busy == 1)
+	busy = *(volatile u32 *)&record->busy;
+	if (busy == 1)
 		return 1;
-	__sync_fetch_and_add(&record->busy, -1);
+	/* It was -1: run_drain let go of a record that had ended and whose memory serves another socket by now. */
+	__sync_fetch_and_add(&record->busy, busy == 0 ? 1 : -1);
+	return busy == 0;
+}
+
+/* For the end of a record: nobody but run_drain can hold the lock then, and not for long. Never given back. */
+static __always_inline int ct_lock_for_good(struct ct_record *record)
+{
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		if (ct_try_lock(record))
+			return 1;
 	return 0;
 }
 
@@ -99,26 +119,21 @@ static __always_inline void ct_fill_touch(struct ct_touch *touch, u32 op, s32 re
 /* Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it. */
 static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, u16 which)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u32 task_flags = ct_task_flags(task);
-	struct pt_regs *regs;
-	u64 number = -1, cs = 0;
+	struct ct_user user = {};
 	u32 slot;
 
 	touch->syscall = -1;
-	if (task_flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
+	ct_user_of_task(&user);
+	if (user.flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
 		touch->flags |= CT_TOUCH_KERNEL;
 		goto drop;
 	}
-	regs = ct_user_registers(task);
-	ct_read_kernel(&number, sizeof(number), &regs->CT_PT_REGS_SYSCALL);
-	touch->syscall = (s32)number;
-	if (task_flags & CT_PF_EXITING) {
+	touch->syscall = (s32)user.syscall;
+	if (user.flags & CT_PF_EXITING) {
 		touch->flags |= CT_TOUCH_EXITING;
 		goto drop;
 	}
-	ct_read_kernel(&cs, sizeof(cs), &regs->cs);
-	if ((u16)cs != CT_USER_CS) {
+	if ((u16)user.cs != CT_USER_CS) {
 		touch->flags |= CT_TOUCH_COMPAT;
 		goto drop;
 	}
@@ -126,7 +141,7 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		goto drop;
 	slot = ct_slot_of(touch);
 	touch->box = slot;
-	if (!slot || !ct_fill_box(slot, regs, record->sk, record->birth_ns, touch, which))
+	if (!slot || !ct_fill_box(slot, &user, record, touch, which))
 		touch->flags |= CT_TOUCH_NO_BOX;
 	return;
 drop:

@@ -33,42 +33,86 @@ static __always_inline int ct_task_in_scope(void)
 	return 1;
 }
 
-static __always_inline u32 ct_task_flags(struct task_struct *task)
-{
-	u32 flags = 0;
-	ct_read_kernel(&flags, sizeof(flags), &task->flags);
-	return flags;
-}
+/* The current task as a system call left it: where its user registers lie, and what was in some of them. */
+struct ct_user {
+	struct task_struct *task;
+	struct pt_regs *regs;
+	u32 flags;
+	u64 syscall;
+	u64 cs;
+	u64 sp;
+};
 
-/* Where the user registers of the current task were saved on entry to the kernel. */
-static __always_inline struct pt_regs *ct_user_registers(struct task_struct *task)
+#ifdef CT_HAVE_TASK_PT_REGS
+/* The verifier knows these pointers: plain loads, where each bpf_probe_read would cost some 15 ns. */
+#define CT_TASK_READ(to, place) to = place
+#else
+#define CT_TASK_READ(to, place) ct_read_kernel(&to, sizeof(to), &place)
+#endif
+
+static __always_inline void ct_user_of_task(struct ct_user *user)
 {
 #ifdef CT_HAVE_TASK_PT_REGS
-	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 #else
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	void *stack = 0;
 	ct_read_kernel(&stack, sizeof(stack), &task->stack);
-	return (struct pt_regs *)(stack + CT_THREAD_SIZE) - 1;
+	struct pt_regs *regs = (struct pt_regs *)(stack + CT_THREAD_SIZE) - 1;
 #endif
+	user->task = task;
+	user->regs = regs;
+	CT_TASK_READ(user->flags, task->flags);
+	CT_TASK_READ(user->syscall, regs->CT_PT_REGS_SYSCALL);
+	CT_TASK_READ(user->cs, regs->cs);
+	CT_TASK_READ(user->sp, regs->CT_PT_REGS_SP);
+}
+
+static __always_inline void ct_copy_registers(u64 *to, struct pt_regs *regs)
+{
+#ifdef CT_HAVE_TASK_PT_REGS
+#pragma unroll
+	for (int i = 0; i < CT_REGISTERS; i++)
+		to[i] = ((u64 *)regs)[i];
+#else
+	ct_read_kernel(to, CT_REGISTERS * sizeof(u64), regs);
+#endif
+}
+
+/*
+ * Where the stack around sp ends at the latest. The first thread's: what execve put above it (arguments, environment)
+ * is no stack. Another thread's: its control block, which glibc and musl lay on top of its stack, and which the thread
+ * pointer points to. The second is taken only if it lies above sp.
+ */
+static __always_inline u64 ct_stack_end(struct task_struct *task, u64 sp)
+{
+	struct mm_struct *mm = 0;
+	u64 thread = 0, start = 0;
+
+	CT_TASK_READ(thread, task->CT_TASK_THREAD_POINTER);
+	if (thread > sp && thread - sp < CT_STACK_BYTES)
+		return thread;
+	CT_TASK_READ(mm, task->mm);
+	if (mm)
+		CT_TASK_READ(start, mm->start_stack);
+	return start;
 }
 
 /* The number of the system call that the current task is in; -1 for a task that is not in one. */
 static __always_inline s32 ct_current_syscall(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 number = -1;
+	struct ct_user user = {};
 
-	if (ct_task_flags(task) & (CT_PF_KTHREAD | CT_PF_IO_WORKER))
-		return -1;
-	ct_read_kernel(&number, sizeof(number), &ct_user_registers(task)->CT_PT_REGS_SYSCALL);
-	return (s32)number;
+	ct_user_of_task(&user);
+	return user.flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER) ? -1 : (s32)user.syscall;
 }
 
 /* In a call that moves data: whatever it does to the connection, it does not close the descriptor. */
 static __always_inline int ct_in_data_call(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	s32 number = ct_current_syscall();
+	struct ct_user user = {};
 
-	return !(ct_task_flags(task) & CT_PF_EXITING) && CT_DATA_SYSCALL(number);
+	ct_user_of_task(&user);
+	return !(user.flags & CT_PF_EXITING) && CT_DATA_SYSCALL((s32)user.syscall);
 }

@@ -13,6 +13,7 @@ _X86_64 = {
     "CT_PT_REGS_SP": "sp",
     "CT_PT_REGS_SYSCALL": "orig_ax",
     "CT_USER_CS": "0x33",  # __USER_CS: a 32-bit task runs with 0x23
+    "CT_TASK_THREAD_POINTER": "thread.fsbase",
     "CT_NR_SHUTDOWN": "48",
     "CT_DATA_SYSCALL(n)": "(" + " || ".join(f"(n) == {number}" for number in _DATA_CALLS) + ")",
 }

@@ -12,7 +12,18 @@ from tracer.errors import HostUnsupported
 # enum of BTF kinds: Documentation/bpf/btf.rst
 KIND_STRUCT, KIND_ENUM, KIND_TYPEDEF, KIND_FUNC = 4, 6, 8, 12
 
-TYPES = ("tcp_sock", "task_struct", "socket", "pt_regs", "file", "inode", "net", "bpf_raw_tracepoint_args")
+TYPES = (
+    "tcp_sock",
+    "task_struct",
+    "socket",
+    "pt_regs",
+    "file",
+    "inode",
+    "net",
+    "mm_struct",
+    "signal_struct",
+    "bpf_raw_tracepoint_args",
+)
 """The structures that bpf/ reads; the dumper adds what they are made of."""
 
 

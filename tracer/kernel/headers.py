@@ -17,7 +17,7 @@ from typing import Optional
 
 from tracer import __version__
 from tracer.errors import HostUnsupported
-from tracer.kernel.btf import Btf
+from tracer.kernel.btf import TYPES, Btf
 from tracer.kernel.features import BTF_PATH
 
 CACHE = Path("/var/cache/closetrace")
@@ -51,7 +51,7 @@ def _kconfig(btf: Btf) -> str:
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256(" ".join((__version__, *TYPES)).encode())
     for path in (Path(BTF_PATH), *sorted((bpf_directory() / "shim").glob("*.h"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:24]
