@@ -23,6 +23,7 @@ BY_FRAME_POINTER = "found by frame pointer, callers may be missing"
 BY_WAY_OUT = "found by reading its callee's code ahead"
 
 _MAX_WAYS_OUT = 10_000
+_MAX_NAMED = 20_000
 _ENTRY_BYTES = 64
 _STACK_STARTS = frozenset({"_start", "__clone", "clone"})
 _EXITS = frozenset({"exit", "pthread_exit", "__pthread_exit"})
@@ -36,6 +37,7 @@ class NoCfiUnwinder:
         self._modules = modules
         self._perf_map = perfmap.PerfMap(process)
         self._perf_map_checked = False
+        self._named: dict[tuple[int, bool], tuple[Frame, ...]] = {}
         self._ways_out: dict[int, Optional[wayout.WayOut]] = {}
 
     def begin(self) -> None:
@@ -44,6 +46,7 @@ class NoCfiUnwinder:
 
     def forget(self) -> None:
         """Drop what was derived from older maps."""
+        self._named.clear()
         self._ways_out.clear()
 
     def step(self, cursor: Cursor, memory: Memory) -> Step:
@@ -63,15 +66,23 @@ class NoCfiUnwinder:
         return Step(frames, caller)
 
     def _frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
-        if code.image is None:
-            symbol = self._perf_map.find(cursor.lookup)
-            if not self._perf_map_checked:
-                self._perf_map_checked = True
-                if self._perf_map.refresh():
-                    symbol = self._perf_map.find(cursor.lookup)
-            if symbol is not None:
-                return (perfmap.frame(symbol, cursor.pc, code.module),)
-        return elf_frames(code, cursor)
+        if code.image is None and not self._perf_map_checked:
+            self._perf_map_checked = True
+            if self._perf_map.refresh():
+                self._named.clear()
+        key = (cursor.pc, cursor.is_return)
+        frames = self._named.get(key)
+        if frames is None:
+            if len(self._named) > _MAX_NAMED:
+                self._named.clear()
+            frames = self._named[key] = self._name(code, cursor)
+        return frames
+
+    def _name(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
+        symbol = self._perf_map.find(cursor.lookup) if code.image is None else None
+        if symbol is None:
+            return elf_frames(code, cursor)
+        return (perfmap.frame(symbol, cursor.pc, code.module),)
 
     def _is_stack_start(self, code: Code, cursor: Cursor, frame: Frame) -> bool:
         """Tell the first code of a process or thread, which some C libraries (musl) give no CFI."""

@@ -37,22 +37,28 @@ class PerfMap:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._starts: list[int] = []
-        self._symbols: dict[int, tuple[int, Symbol]] = {}
-        self._count = 0
-        self._identity = (0, 0)
+        self._begin((0, 0))
+
+    def _begin(self, identity: tuple[int, int]) -> None:
+        """Start on a file that was not read before."""
+        self._identity = identity
         self._offset = 0
         self._tail = b""
+        self._count = 0
+        self._starts: list[int] = []
+        # By start address: a serial number, and the line, which is only parsed when it is asked for.
+        self._lines: dict[int, tuple[int, bytes]] = {}
 
     def find(self, address: int) -> Optional[Symbol]:
         """Find the latest symbol that covers ``address`` in what has been read."""
         index = bisect_right(self._starts, address)
-        best: Optional[tuple[int, Symbol]] = None
+        latest, best = 0, None
         for start in self._starts[max(0, index - _OVERLAP_LOOK_BACK) : index]:
-            entry = self._symbols[start]
-            if address < start + entry[1].size and (best is None or entry[0] > best[0]):
-                best = entry
-        return best[1] if best else None
+            serial, line = self._lines[start]
+            symbol = parse_line(line)
+            if symbol is not None and address < start + symbol.size and serial > latest:
+                latest, best = serial, symbol
+        return best
 
     def refresh(self) -> bool:
         """Read what was appended since the last time. True if anything was.
@@ -67,8 +73,7 @@ class PerfMap:
             if found.st_uid != 0 and str(found.st_uid) not in self._process.status_field("Uid"):
                 return False
             if (found.st_dev, found.st_ino) != self._identity or found.st_size < self._offset:
-                self.__init__(self._process)  # type: ignore[misc]
-                self._identity = (found.st_dev, found.st_ino)
+                self._begin((found.st_dev, found.st_ino))
             if found.st_size <= self._offset or self._offset >= _MAX_BYTES:
                 return False
             file.seek(self._offset)
@@ -88,13 +93,14 @@ class PerfMap:
         self._tail = lines.pop()[:_MAX_NAME]
         fresh = []
         for line in lines:
-            symbol = parse_line(line)
-            if symbol is None:
+            try:
+                start = int(line.split(None, 1)[0], 16)
+            except (ValueError, IndexError):
                 continue
             self._count += 1
-            if symbol.start not in self._symbols:
-                fresh.append(symbol.start)
-            self._symbols[symbol.start] = (self._count, symbol)
+            if start not in self._lines:
+                fresh.append(start)
+            self._lines[start] = (self._count, line[:_MAX_NAME])
         if len(fresh) > 64:
             self._starts = sorted(self._starts + fresh)
         else:
