@@ -81,7 +81,7 @@ def record(jvm: Jvm) -> dict[str, object]:
     for name in [*SCENARIOS, "main"]:
         tid, frames = dump[name]
         box = black_box(jvm.pid, tid)
-        java = FirstAndLast(HotSpotUnwinder(opened))
+        java = FirstAndLast(HotSpotUnwinder(opened, bool))
         walk(box, BoxMemory(box, process), [java, NativeUnwinder(Modules(process, ImageCache(False)))])
         assert java.first is not None
         threads.append(_thread(name, box, java.first, java.top, [(f.function, f.file, f.line) for f in frames]))

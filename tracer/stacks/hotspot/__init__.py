@@ -5,6 +5,7 @@ Everything comes from the tables that libjvm exports for debuggers (vmStructs) a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Optional
 
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
@@ -25,7 +26,7 @@ def for_process(process: Process) -> Optional[Unwinder]:
         return None
     jvm, reason = _open(process, libjvm)
     if jvm is not None:
-        return HotSpotUnwinder(jvm)
+        return HotSpotUnwinder(jvm, partial(_is_generated, process))
     return _Unread(process, libjvm) if reason else None
 
 
@@ -40,13 +41,12 @@ class _Unread:
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         if self._unwinder is not None:
             return self._unwinder.step(cursor, memory)
-        mapping = self._process.mapping(cursor.lookup)
-        if mapping is None or mapping.path or not mapping.executable:
+        if not _is_generated(self._process, cursor.lookup):
             return None
         jvm, reason = _open(self._process, self._libjvm)
         if jvm is None:
             return Step((), None, stop=reason)
-        self._unwinder = HotSpotUnwinder(jvm)
+        self._unwinder = HotSpotUnwinder(jvm, partial(_is_generated, self._process))
         return self._unwinder.step(cursor, memory)
 
 
@@ -58,6 +58,12 @@ def _open(process: Process, libjvm: Mapping) -> tuple[Optional[Jvm], str]:
         return None, f"this JVM's tables lack {missing}"
     except (MemoryUnreadable, Nonsense) as error:
         return None, f"the JVM could not be read: {error}"
+
+
+def _is_generated(process: Process, address: int) -> bool:
+    mapping = process.mapping(address)
+    # Anonymous memory may have a name ("[anon:...]"); [vdso] and [vsyscall] have one too.
+    return mapping is not None and mapping.executable and not mapping.is_file and mapping.path[:2] != "[v"
 
 
 def _libjvm(process: Process) -> Optional[Mapping]:

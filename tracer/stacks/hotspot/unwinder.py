@@ -7,7 +7,7 @@ inside system calls, so no Java frame is ever the innermost one, and prologues a
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.model.frame import Frame
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
@@ -27,31 +27,40 @@ _FRAMELESS = ("vtable", "itable", "I2C", "MethodHandles")
 
 
 class HotSpotUnwinder:
-    """Steps out of code in the code cache of one JVM."""
+    """Steps out of code in the code cache of one JVM.
 
-    def __init__(self, jvm: Jvm) -> None:
+    ``is_generated`` tells an address in code that no file backs; it is asked while the code heaps cannot be read.
+    """
+
+    def __init__(self, jvm: Jvm, is_generated: Callable[[int], bool]) -> None:
         self._jvm = jvm
+        self._is_generated = is_generated
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         """The step out of generated code, None if the pc lies elsewhere. Never raises: trouble ends the stack."""
         try:
             heap = self._jvm.code.heap(cursor.lookup)
-            if heap is None:
-                return None
-            blob = self._jvm.code.blob(heap, cursor.lookup)
-            if blob.is_continuation:
-                return _stop(_PARKED)
-            if not cursor.is_return:
-                return _stop("stopped inside Java code, not at a call")
-            if blob.is_interpreter:
-                return self._checked(self._interpreted(cursor, memory))
-            if blob.is_nmethod:
-                return self._checked(self._compiled(blob, cursor, memory))
-            return self._stub(blob, cursor, memory)
+        except (Nonsense, MemoryUnreadable) as error:
+            return _stop(f"the JVM could not be read: {error}") if self._is_generated(cursor.lookup) else None
+        if heap is None:
+            return None
+        try:
+            return self._generated(self._jvm.code.blob(heap, cursor.lookup), cursor, memory)
         except Nonsense as nonsense:
             return _stop(f"{_CHANGED} ({nonsense})")
         except MemoryUnreadable as unreadable:
             return _stop(f"the JVM could not be read: {unreadable}")
+
+    def _generated(self, blob: CodeBlob, cursor: Cursor, memory: Memory) -> Step:
+        if blob.is_continuation:
+            return _stop(_PARKED)
+        if not cursor.is_return:
+            return _stop("stopped inside Java code, not at a call")
+        if blob.is_interpreter:
+            return self._checked(self._interpreted(cursor, memory))
+        if blob.is_nmethod:
+            return self._checked(self._compiled(blob, cursor, memory))
+        return self._stub(blob, cursor, memory)
 
     def _checked(self, step: Step) -> Step:
         """A Java method is called by generated code only, if but by a stub: else this was not its frame."""

@@ -75,6 +75,17 @@ def test_a_jvm_that_is_not_readable_yet_is_read_later() -> None:
     assert [frame.function for frame in step.frames] == [THREAD.frames[0][0]]
 
 
+def test_native_code_is_left_to_others_while_the_code_heaps_cannot_be_read() -> None:
+    """A JVM that dies or is only starting costs its Java frames, not the native ones above them."""
+    process = FakeProcess((LIBJVM, CODE))
+    unwinder = for_process(process)
+    process.alive = False
+    registers = list(THREAD.cursor.registers)
+    registers[16] = LIBJVM.start + 0x500
+    assert unwinder.step(Cursor(tuple(registers), True), THREAD.memory) is None
+    assert unwinder.step(THREAD.cursor, THREAD.memory).stop.startswith("the JVM could not be read: ")
+
+
 def test_a_jvm_whose_tables_lack_a_field_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The note names the field; code of files and of nobody is left to other links."""
     read = hotspot_jvm.read_tables

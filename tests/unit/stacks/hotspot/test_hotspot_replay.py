@@ -37,7 +37,7 @@ def unwinder(major: int) -> HotSpotUnwinder:
     jvm = recorded(major)
     opened = open_jvm(jvm.memory, jvm.libjvm)
     assert opened is not None
-    return HotSpotUnwinder(opened)
+    return HotSpotUnwinder(opened, bool)
 
 
 def tables(major: int) -> VmTables:
@@ -133,7 +133,7 @@ def test_a_jvm_that_lies_costs_a_note(major: int, index: int, seed: int, rate: f
     source = LyingSource(jvm.memory, seed, rate, invents)
     for part in (opened.code, opened.nmethods, opened.methods):
         part._reader = Reader(source)
-    java_frames(HotSpotUnwinder(opened), jvm.threads[index])
+    java_frames(HotSpotUnwinder(opened, bool), jvm.threads[index])
     assert source.reads < 100_000
     assert source.bytes < 1 << 30
 
@@ -156,7 +156,7 @@ def test_tables_that_lie_are_refused_or_bounded(major: int, seed: int, rate: flo
         opened = None
     if opened is not None:
         for thread in jvm.threads:
-            java_frames(HotSpotUnwinder(opened), thread)
+            java_frames(HotSpotUnwinder(opened, bool), thread)
     assert source.reads < 1_000_000
 
 
