@@ -128,7 +128,11 @@ CT_KPROBE(kp_destroy) { return ct_destroy((struct sock *)PT_REGS_PARM1(ctx)); }
 /* children of `closetrace run` */
 #ifdef CT_SCOPE_FORKS
 CT_ENTRY(tp_fork) { return ct_fork(CT_ARG(struct task_struct *, 0), CT_ARG(struct task_struct *, 1)); }
+CT_ENTRY(tp_exit) { return ct_exit(CT_ARG(struct task_struct *, 0)); }
 #endif
 
 /* run on request, attached to nothing */
-CT_ENTRY(run_drain) { return ct_drain(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]); }
+CT_ENTRY(run_drain)
+{
+	return ct_drain(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5]);
+}

@@ -26,7 +26,8 @@ BPF_STACK(free_boxes, u32, CT_MAX_BOXES);
 BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);
 
 #ifdef CT_SCOPE_TASKS
-/* Listening ports of tasks in scope: their children belong to them before any accept. Seeded by user space too. */
+/* Listening ports of tasks in scope, with how many sockets listen there (SO_REUSEPORT, two addresses): their children
+ * belong to them before any accept. Seeded by user space too. */
 BPF_TABLE("hash", struct ct_listener, u32, listeners, 4096);
 /* Cookies of sockets in scope that are older than the trace, from sock_diag. */
 BPF_TABLE("hash", u64, u32, seeds, CT_MAX_RECORDS);

@@ -8,8 +8,24 @@ static __always_inline int ct_fork(struct task_struct *parent, struct task_struc
 
 	ct_read_kernel(&from, sizeof(from), &parent->tgid);
 	ct_read_kernel(&to, sizeof(to), &child->tgid);
-	if (from != to && scope_pids.lookup(&from))
-		scope_pids.update(&to, &one);
+	if (from != to && scope_pids.lookup(&from) && scope_pids.update(&to, &one))
+		ct_count(CT_LOST_RECORDS);
+	return 0;
+}
+
+/* With the last thread of a process its number is free for others. Its sockets are closed after this, and have records.
+ */
+static __always_inline int ct_exit(struct task_struct *task)
+{
+	struct signal_struct *group = 0;
+	int live = 0;
+	u32 tgid = 0;
+
+	ct_read_kernel(&group, sizeof(group), &task->signal);
+	ct_read_kernel(&live, sizeof(live), &group->live);
+	ct_read_kernel(&tgid, sizeof(tgid), &task->tgid);
+	if (!live)
+		scope_pids.delete(&tgid);
 	return 0;
 }
 #endif

@@ -21,6 +21,10 @@ static __always_inline int ct_accepted(struct sock *sk)
 		if (!record)
 			return 0;
 	}
+	if (ct_is_foreign(record)) {
+		ct_remove(record, key, 0, now);
+		return 0;
+	}
 	record->flags |= CT_R_ACCEPTED;
 	ct_touch(record, &record->opened, CT_WHICH_OPENED, CT_OP_ACCEPT, 0, 0, now);
 	return 0;

@@ -25,15 +25,24 @@ static __always_inline void ct_listen(struct sock *sk, int new)
 {
 	struct ct_listener key = {.netns = ct_netns(sk)};
 	u16 port = 0;
-	u32 one = 1;
+	u32 one = 1, *count;
 
 	/* inet_sport is set a moment later; skc_num is right as long as the socket listens */
 	ct_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
 	key.port = port;
-	if (new == CT_CLOSE)
+	if (!ct_task_in_scope() || !ct_is_tcp(sk))
+		return;
+	count = listeners.lookup(&key);
+	if (!count) {
+		if (new == CT_LISTEN)
+			listeners.update(&key, &one);
+	} else if (new == CT_LISTEN) {
+		__sync_fetch_and_add(count, 1);
+	} else if (*count > 1) {
+		__sync_fetch_and_add(count, -1);
+	} else {
 		listeners.delete(&key);
-	else if (new == CT_LISTEN && ct_task_in_scope() && ct_is_tcp(sk))
-		listeners.update(&key, &one);
+	}
 }
 
 static __always_inline int ct_listener_in_scope(struct sock *sk)
@@ -199,8 +208,10 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 		ct_listen(sk, new);
 #endif
 	record = sockets.lookup(&key);
-	if (record && new == CT_SYN_SENT && record->opened.op != CT_OP_NONE) {
-		ct_retire(record, key, now); /* connect again on the same socket: another connection */
+	if (record && (new == CT_SYN_SENT || new == CT_SYN_RECV)) {
+		/* connect again on the same socket, or the address serves another and the end of the first was missed
+		 */
+		ct_retire(record, key, now);
 		record = 0;
 	}
 	if (!record)
@@ -211,8 +222,7 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 		ct_read_tuple(sk, record);
 		record->cookie = ct_cookie(sk);
 		if (!ct_tuple_in_scope(record)) {
-			ct_free_boxes(record);
-			ct_forget(key);
+			ct_remove(record, key, 0, now);
 			return 0;
 		}
 	}

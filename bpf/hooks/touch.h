@@ -41,6 +41,8 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 {
 	u64 key = (u64)sk, now;
 	struct ct_record *record = sockets.lookup(&key);
+	struct ct_touch *touch;
+	u16 which = CT_WHICH_LAST;
 
 	if (!record && !ct_task_in_scope())
 		return 0;
@@ -49,19 +51,34 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		record = ct_adopt_used(sk, now);
 	if (!record)
 		return 0;
-	ct_progress(record, op, ret, flags, now);
-	if (op == CT_OP_RECV && ret == 0 && record->state == CT_CLOSE_WAIT) {
-		__sync_fetch_and_add(&record->eof_reads, 1);
-		ct_touch(record, &record->eof, CT_WHICH_EOF, op, ret, flags, now);
+	if (ct_is_foreign(record)) {
+		ct_remove(record, key, 0, now);
 		return 0;
 	}
+	ct_progress(record, op, ret, flags, now);
+	touch = &record->last;
+	if (op == CT_OP_RECV && ret == 0 && record->state == CT_CLOSE_WAIT) {
+		__sync_fetch_and_add(&record->eof_reads, 1);
+		touch = &record->eof;
+		which = CT_WHICH_EOF;
+	}
 #ifndef CT_ACCEPT_HOOKED
-	if (record->opened.op == CT_OP_NONE && (record->flags & CT_R_PASSIVE)) {
+	else if (record->opened.op == CT_OP_NONE && (record->flags & CT_R_PASSIVE)) {
 		record->flags |= CT_R_OPENED_LATE | CT_R_ACCEPTED;
-		ct_touch(record, &record->opened, CT_WHICH_OPENED, op, ret, flags, now);
+		touch = &record->opened;
+		which = CT_WHICH_OPENED;
 	}
 #endif
-	ct_touch(record, &record->last, CT_WHICH_LAST, op, ret, flags, now);
+	/* One copy of a long body, for the first use of an accepted socket gone through twice: as its opener, and as its
+	 * last touch. */
+#pragma clang loop unroll(disable)
+	for (int turn = 0; turn < 2; turn++) {
+		ct_touch(record, touch, which, op, ret, flags, now);
+		if (which != CT_WHICH_OPENED)
+			break;
+		touch = &record->last;
+		which = CT_WHICH_LAST;
+	}
 	return 0;
 }
 

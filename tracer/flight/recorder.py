@@ -79,7 +79,9 @@ class Recorder:
     def add_listener(self, netns: int, port: int) -> None:
         """Children of this listening port are in scope."""
         if self._listeners is not None:
-            self._listeners.update(struct.pack("<II", netns, port), _U32.pack(1))
+            key = struct.pack("<II", netns, port)
+            known = self._listeners.lookup(key)
+            self._listeners.update(key, _U32.pack(1 + (_U32.unpack(known)[0] if known else 0)))
 
     def add_seed(self, cookie: int) -> None:
         """The socket with this cookie, older than the trace, is in scope."""
@@ -136,10 +138,13 @@ class Recorder:
                     break
         return found
 
-    def replace_box(self, sk: int, which: int, touch_seq: int, slot: int, stack: int) -> bool:
+    def replace_box(self, record: layout.Record, which: int, touch_seq: int, slot: int, stack: int) -> bool:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
         try:
-            return syscalls.run_raw_tracepoint(self._drain, (sk, which, touch_seq, slot, stack)) == 1
+            return (
+                syscalls.run_raw_tracepoint(self._drain, (record.sk, which, touch_seq, slot, stack, record.birth_ns))
+                == 1
+            )
         except OSError:
             return False
 
@@ -183,6 +188,7 @@ class Recorder:
             boxes=count["lost_boxes"],
             contended=count["lost_contended"],
             returns=count["lost_returns"],
+            nested=self._program.missed_runs(),
         )
 
     @property

@@ -31,6 +31,7 @@ TRACEPOINTS = (
     "tcp_receive_reset",
     "tcp_send_reset",
     "sched_process_fork",
+    "sched_process_exit",
 )
 HELPERS = ("task_pt_regs", "get_current_task_btf", "get_current_ancestor_cgroup_id")
 

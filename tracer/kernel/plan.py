@@ -140,7 +140,10 @@ FAMILIES = (
 # What passes tcp_set_state by: LISTEN and the clone for a new connection (SYN_RECV) are stored directly.
 _STATE_REST = Attachment("raw_tp", "inet_sock_set_state", "tp_state_rest")
 
-_FORK = Attachment("raw_tp", "sched_process_fork", "tp_fork")
+_FORKS = (
+    Attachment("raw_tp", "sched_process_exit", "tp_exit"),
+    Attachment("raw_tp", "sched_process_fork", "tp_fork"),
+)
 
 
 @dataclass(frozen=True)
@@ -254,7 +257,9 @@ def make_plan(features: Features, requested: str = "auto", follow_forks: bool = 
             return lambda way: way.name == requested
         return lambda way: True
 
-    if follow_forks and _obstacle(_FORK, features) is not None:
-        raise HostUnsupported("children cannot be followed: this kernel lacks the tracepoint sched_process_fork")
+    if follow_forks and any(_obstacle(attachment, features) for attachment in _FORKS):
+        raise HostUnsupported(
+            "children cannot be followed: this kernel lacks the tracepoint sched_process_fork or _exit"
+        )
     choices = tuple(_choose(family, features, allowed_in(family)) for family in FAMILIES)
-    return Plan(choices, features, (_FORK,) if follow_forks else ())
+    return Plan(choices, features, _FORKS if follow_forks else ())

@@ -154,8 +154,9 @@ class Losses:
 
     ``events``: ring buffer full. ``records``: flight-record map full. ``boxes``: touches without a stack because the
     stack memory was spent. ``contended``: touches dropped because another thread was touching the same socket in that
-    instant. ``returns``: call results missed (kretprobe instances exhausted). ``stacks_truncated``: stacks in the
-    report that are not complete.
+    instant. ``returns``: call results missed (kretprobe instances exhausted). ``nested``: hooks that the kernel did not
+    run because the same program was running on that CPU. ``stacks_truncated``: stacks in the report that are not
+    complete.
     """
 
     events: int = 0
@@ -164,6 +165,7 @@ class Losses:
     contended: int = 0
     returns: int = 0
     stacks_truncated: int = 0
+    nested: int = 0
 
     def any(self) -> bool:
         """Whether anything at all was lost."""

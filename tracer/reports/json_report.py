@@ -48,6 +48,7 @@ def to_dict(report: Report) -> Value:
             "boxes": report.losses.boxes,
             "contended": report.losses.contended,
             "returns": report.losses.returns,
+            "nested": report.losses.nested,
             "stacks_truncated": report.losses.stacks_truncated,
         },
     }

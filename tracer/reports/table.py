@@ -158,6 +158,7 @@ def _lost(losses: Losses, width: int, color: bool) -> list[str]:
         (losses.records, "socket", "found no room in the flight-record map (raise --memory)"),
         (losses.boxes, "call", "kept without a stack: the stack memory was spent (raise --memory)"),
         (losses.contended, "call", "dropped: another thread was in a call on the same socket"),
+        (losses.nested, "event", "not seen: they interrupted the same hook on that CPU"),
         (losses.returns, "call result", "missed by the kernel's return probes"),
         (losses.stacks_truncated, "stack", "in this report incomplete"),
     )

@@ -59,10 +59,10 @@ class Preexisting:
     ) -> frozenset[int]:
         if inodes is None:
             return frozenset()
-        ports = frozenset(one.local.port for one in listeners(path) if one.inode in inodes)
+        ports = [one.local.port for one in listeners(path) if one.inode in inodes]
         for port in ports:
             recorder.add_listener(netns, port)
-        return ports
+        return frozenset(ports)
 
     def _keep(self, recorder: Recorder, one: DiagSocket) -> None:
         self._cookies[one.cookie] = one

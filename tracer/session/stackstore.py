@@ -51,7 +51,7 @@ class StackStore:
         stack, note = self._unwound(record, touch)
         if stack is not None:
             number = self._number(stack)
-            self._recorder.replace_box(record.sk, layout.WHICH[which], touch.seq, touch.box - 1, number)
+            self._recorder.replace_box(record, layout.WHICH[which], touch.seq, touch.box - 1, number)
         return stack, note
 
     def resolve_owned(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
