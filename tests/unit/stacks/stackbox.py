@@ -21,6 +21,20 @@ USER_REGS = (
 ).split()
 DWARF_ORDER = "rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip".split()
 
+
+class LocalName(str):
+    """A function that is local to the C library, which only that library's debug file names: else it is None."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+GLIBC_START = [LocalName("__libc_start_call_main"), "__libc_start_main", "_start"]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 _libc.ptrace.restype = ctypes.c_long
@@ -106,7 +120,7 @@ def compile_c(directory: Path, name: str, source: str, *flags: str, compiler: st
 
 
 def eu_stack(pid: int, tid: int | None = None, inlines: bool = False) -> list[str | None]:
-    """Ask elfutils' own unwinder, attached by ptrace: function names, None for frames without one."""
+    """Ask elfutils' own unwinder, attached by ptrace: function names without versions, None if there is none."""
     command = ["eu-stack", "-r", *(["-i"] if inlines else []), *(["-1"] if tid else []), "-p", str(tid or pid)]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     names: list[str | None] = []
@@ -117,7 +131,7 @@ def eu_stack(pid: int, tid: int | None = None, inlines: bool = False) -> list[st
             current = int(match.group(1)) == (tid or pid)
         match = re.match(r"\s*#\d+\s+0x[0-9a-f]+\s*(?:-\s*\d+\s*)?(.*)$", line)
         if match and current:
-            names.append(match.group(1).strip() or None)
+            names.append(match.group(1).strip().partition("@")[0] or None)
     return names
 
 

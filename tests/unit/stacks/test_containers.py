@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stackbox import capture, compile_c, names, running, wait_blocked
-from test_native import GLIBC_START, PLAIN, PLAIN_STACK
+from stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
+from test_native import PLAIN, PLAIN_STACK
 from test_perfmap import JIT
 
 from tracer.stacks.service import StackService

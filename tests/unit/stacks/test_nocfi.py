@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stackbox import capture, compile_c, names, running, threads, wait_blocked
-from test_native import GLIBC_START, HEAD, PLAIN, PLAIN_STACK
+from stackbox import GLIBC_START, capture, compile_c, names, running, threads, wait_blocked
+from test_native import HEAD, PLAIN, PLAIN_STACK
 
 from tracer.stacks.nocfi import BY_WAY_OUT
 from tracer.stacks.service import StackService

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stackbox import capture, compile_c, eu_stack, names, running
-from test_native import GLIBC_START, HEAD
+from stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
+from test_native import HEAD
 
 from tracer.stacks.nocfi import BY_FRAME_POINTER
 from tracer.stacks.perfmap import PerfMap, Symbol, frame, parse_line

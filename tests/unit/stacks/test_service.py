@@ -12,8 +12,8 @@ import weakref
 from dataclasses import replace
 
 import pytest
-from stackbox import capture, compile_c, names, running
-from test_native import GLIBC_START, HEAD, PLAIN, PLAIN_STACK
+from stackbox import GLIBC_START, capture, compile_c, names, running
+from test_native import HEAD, PLAIN, PLAIN_STACK
 
 from tracer.model.frame import Frame
 from tracer.stacks import service as service_module
