@@ -1,0 +1,22 @@
+#!/bin/sh
+# Unpacks Debian 13's libbpf-tools (and the libraries that this machine lacks) under the directory $1, without touching
+# the machine's own apt. Prints the directory of the tools.
+set -eu
+
+root=$1
+state=$root/apt
+if [ ! -x "$root/unpacked/usr/sbin/tcpstates-libbpf" ]; then
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$root/unpacked" "$root/debs"
+    : >"$state/status"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.invalid/debian trixie main" \
+        >"$state/sources.list"
+    set -- -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache" \
+        -o APT::Architecture=amd64 -o APT::Sandbox::User=root -o Acquire::Languages=none
+    apt-get "$@" -qq update >&2
+    (cd "$root/debs" && apt-get "$@" -qq download libbpf-tools libbpf1 libc6 libelf1t64 zlib1g libzstd1 >&2)
+    for package in "$root"/debs/*.deb; do
+        dpkg-deb -x "$package" "$root/unpacked"
+    done
+fi
+find "$root/unpacked" -name tcpstates-libbpf -type f -exec dirname {} \; | head -n 1

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * linger SOCKETS PATHS: that many connections, opened and used on so many call paths, to a server in another process.
+ * Prints {"made": N}; at a line on stdin the server hangs up, the sockets stay in CLOSE_WAIT, and {"hung_up": N} is
+ * printed; at the next line it ends. Without a line the sockets stay established and idle.
+ */
+#include "bench.h"
+
+static int port;
+
+__attribute__((noipa)) static int use(unsigned turn)
+{
+	char byte = 'x';
+	int fd = connect_from(turn, port);
+
+	if (fd < 0 || send(fd, &byte, 1, 0) != 1 || recv(fd, &byte, 1, 0) != 1)
+		die("use");
+	__asm__ volatile("");
+	return fd;
+}
+
+/* Ten levels with one of two functions at each: 1024 paths. */
+#define LEVELS 10
+static int left(unsigned path, int level, unsigned turn);
+static int right(unsigned path, int level, unsigned turn);
+
+static inline int step(unsigned path, int level, unsigned turn)
+{
+	if (level == LEVELS)
+		return use(turn);
+	return path & (1u << level) ? right(path, level + 1, turn) : left(path, level + 1, turn);
+}
+
+__attribute__((noipa)) static int left(unsigned path, int level, unsigned turn)
+{
+	int fd = step(path, level, turn);
+	__asm__ volatile("");
+	return fd;
+}
+
+__attribute__((noipa)) static int right(unsigned path, int level, unsigned turn)
+{
+	int fd = step(path, level, turn);
+	__asm__ volatile("" ::"r"(level));
+	return fd;
+}
+
+static void serve(int listener, int count, int orders, int done)
+{
+	int *fds = calloc((size_t)count, sizeof(int));
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < count; i++) {
+		fds[i] = accept(listener, NULL, NULL);
+		if (fds[i] < 0 || recv(fds[i], &byte, 1, 0) != 1 || send(fds[i], &byte, 1, 0) != 1)
+			die("serve");
+	}
+	if (read(orders, &byte, 1) == 1)
+		for (int i = 0; i < count; i++)
+			close(fds[i]);
+	if (write(done, "x", 1) != 1)
+		die("done");
+	pause();
+}
+
+int main(int argc, char **argv)
+{
+	int orders[2], done[2];
+	char line[64], byte;
+
+	if (argc != 3)
+		return 64;
+	bench_start();
+	int count = atoi(argv[1]), listener = listen_on(&port);
+	unsigned paths = (unsigned)atoi(argv[2]);
+	if (pipe(orders) || pipe(done))
+		die("pipe");
+	pid_t server = fork();
+	if (server == 0)
+		serve(listener, count, orders[0], done[1]);
+	close(listener);
+	for (int i = 0; i < count; i++)
+		step((unsigned)i % paths, 0, (unsigned)i);
+	printf("{\"made\": %d}\n", count);
+	if (fgets(line, sizeof(line), stdin)) {
+		if (write(orders[1], "x", 1) != 1 || read(done[0], &byte, 1) != 1)
+			die("hang up");
+		printf("{\"hung_up\": %d, \"at\": %.6f}\n", count, now_s());
+		if (!fgets(line, sizeof(line), stdin))
+			line[0] = '\0';
+	}
+	kill(server, SIGKILL);
+	return 0;
+}

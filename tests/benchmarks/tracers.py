@@ -1,0 +1,197 @@
+"""The peers, each started until it is attached and ended as a user ends it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Optional
+
+import measure
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+_START_LIMIT_S = 60.0
+# The kernel's classic tracepoints lie in tracefs, which need not be mounted: mount it where only the peer sees it.
+_WITH_TRACEFS = 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """One way to trace; ``ready`` is what it prints once attached, empty if it prints nothing: then it has programs."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    ready: str = "attached"
+    tracefs: bool = False
+    settle_s: float = 0.2
+    stop_limit_s: float = 10.0
+
+    def words(self) -> list[str]:
+        """The command as it is run."""
+        if self.tracefs:
+            return ["unshare", "-m", "sh", "-c", _WITH_TRACEFS, "peer", *self.command]
+        return list(self.command)
+
+
+@dataclass
+class Ended:
+    """What a tracer left."""
+
+    code: int
+    out: bytes
+    err: str
+    stop_s: float
+    cpu_s: float
+    peak_rss: int
+
+
+@dataclass
+class Running:
+    """A tracer that is attached; ``pid`` is None for the one that is none."""
+
+    tracer: Tracer
+    process: Optional[subprocess.Popen[bytes]] = None
+    out: Optional[IO[bytes]] = None
+    err: Optional[IO[bytes]] = None
+    start_s: float = 0.0
+    _cpu0: float = field(default=0.0)
+
+    @property
+    def pid(self) -> Optional[int]:
+        return self.process.pid if self.process is not None else None
+
+    def runs(self) -> measure.Runs:
+        return measure.runs(self.pid) if self.pid is not None else measure.Runs(0, 0)
+
+    def cpu_s(self) -> float:
+        return measure.cpu_s(self.pid) if self.pid is not None else 0.0
+
+    def stop(self) -> Ended:
+        """End it by SIGINT and wait."""
+        if self.process is None:
+            return Ended(0, b"", "", 0.0, 0.0, 0)
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        peak, cpu = 0, 0.0
+        while True:
+            try:
+                peak = max(peak, measure.rss_bytes(self.process.pid))
+                cpu = max(cpu, measure.cpu_s(self.process.pid))
+            except (OSError, IndexError):
+                pass
+            try:
+                code = self.process.wait(0.02)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() - begun > self.tracer.stop_limit_s:
+                    self.process.kill()
+        took = time.monotonic() - begun
+        assert self.out is not None
+        assert self.err is not None
+        return Ended(code, _content(self.out), _content(self.err).decode(errors="replace"), took, cpu, peak)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(tracer: Tracer) -> Running:
+    """Start and wait until it is attached. Raises RuntimeError with its own words if it ends instead."""
+    if not tracer.command:
+        return Running(tracer)
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        tracer.words(),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(REPOSITORY))},
+    )
+    while not _is_ready(tracer, process.pid, out, err):
+        if process.poll() is not None or time.monotonic() - begun > _START_LIMIT_S:
+            process.kill()
+            raise RuntimeError(f"{tracer.name}: {_content(err).decode(errors='replace').strip()[-400:]}")
+        time.sleep(0.005)
+    took = time.monotonic() - begun
+    time.sleep(tracer.settle_s)
+    return Running(tracer, process, out, err, took)
+
+
+def _is_ready(tracer: Tracer, pid: int, out: IO[bytes], err: IO[bytes]) -> bool:
+    if tracer.ready:
+        return tracer.ready.encode() in _content(err) + _content(out)
+    try:
+        return measure.programs(pid) > 0
+    except OSError:
+        return False
+
+
+def _content(file: IO[bytes]) -> bytes:
+    """Without moving the offset that the child shares."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+def _python(script: str, *words: str) -> tuple[str, ...]:
+    return (sys.executable, str(HERE / script), *words)
+
+
+def closetrace(*options: str, name: str = "closetrace") -> Tracer:
+    """The tool as it is installed, or as CLOSETRACE_TEST_COMMAND says."""
+    command = shlex.split(os.environ.get("CLOSETRACE_TEST_COMMAND", str(REPOSITORY / ".venv/bin/closetrace")))
+    return Tracer(name, (*command, *options), ready="tracing ", stop_limit_s=120.0)
+
+
+NOTHING = Tracer("nothing")
+EMPTY = Tracer("empty program", _python("empty.py"))
+NAIVE = Tracer("naive bcc", _python("naive.py"))
+NAIVE_TAIL = Tracer("naive bcc, transitions only", _python("naive.py", "--transitions"))
+_USTACK = "@[ustack] = count();"
+BPFTRACE = Tracer(
+    "bpftrace ustack",
+    (
+        "bpftrace", "-e",
+        f"tracepoint:sock:sock_recv_length {{ {_USTACK} }} tracepoint:sock:sock_send_length {{ {_USTACK} }} "
+        f"tracepoint:sock:inet_sock_set_state {{ {_USTACK} }}",
+    ),
+    ready="",
+    tracefs=True,
+    settle_s=1.0,
+)  # fmt: skip
+
+
+def libbpf_tool(name: str, directory: Optional[Path]) -> Optional[Tracer]:
+    """tcpstates or tcplife of libbpf-tools by the C library that they came with; None where they could not be had."""
+    if directory is None:
+        return None
+    libraries = directory.parents[1] / "usr/lib/x86_64-linux-gnu"
+    loader = str(libraries / "ld-linux-x86-64.so.2")
+    words = (loader, "--library-path", str(libraries), str(directory / f"{name}-libbpf"))
+    return Tracer(f"libbpf {name}", words, ready="", tracefs=True, settle_s=1.0)
+
+
+def working(wanted: Sequence[Optional[Tracer]]) -> tuple[list[Tracer], dict[str, str]]:
+    """Those that start here, and why the others do not."""
+    good, missing = [], {}
+    for tracer in wanted:
+        if tracer is None:
+            continue
+        try:
+            with start(tracer) as running:
+                running.stop()
+            good.append(tracer)
+        except (RuntimeError, OSError) as error:
+            missing[tracer.name] = str(error)
+    return good, missing
