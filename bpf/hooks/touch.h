@@ -69,8 +69,8 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		which = CT_WHICH_OPENED;
 	}
 #endif
-	/* One copy of a long body, for the first use of an accepted socket gone through twice: as its opener, and as its
-	 * last touch. */
+	/* The body is long, so there is one copy; the first use of an accepted socket is its opener and its last touch.
+	 */
 #pragma clang loop unroll(disable)
 	for (int turn = 0; turn < 2; turn++) {
 		ct_touch(record, touch, which, op, ret, flags, now);

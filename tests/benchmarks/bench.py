@@ -69,7 +69,7 @@ def main() -> int:
         "budget": lambda: rows.budget(effort),
         "idle": lambda: rows.idle(effort),
         "starting": lambda: rows.starting(effort),
-        "tail": lambda: rows.tail(effort, states),
+        "tail": lambda: rows.tail(effort),
     }
     results: dict[str, Any] = {"machine": _machine(), "missing_peers": missing, "rows": {}}
     results["noise"] = _noise(effort)

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import measure
 import tracers
@@ -283,10 +283,11 @@ def starting(effort: Effort) -> list[Row]:
     return _table(figures, ("tracer",))
 
 
-def tail(effort: Effort, peers: Sequence[Optional[Tracer]]) -> list[Row]:
+def tail(effort: Effort) -> list[Row]:
     """Transitions to a file at full churn: CPU for a million, and what was lost where."""
     figures: Figures = defaultdict(lambda: defaultdict(list))
-    closetrace = tracers.closetrace("tail")
+    ours = (tracers.closetrace("tail"), tracers.closetrace("tail", "--json", name="tail --json"))
+    peers = (tracers.NAIVE, tracers.NAIVE_TAIL, *ours)
     with works.nginx() as port:
         for turn in range(effort.turns):
             for tracer in (
