@@ -290,12 +290,7 @@ def tail(effort: Effort) -> list[Row]:
     peers = (tracers.NAIVE, tracers.NAIVE_TAIL, *ours)
     with works.nginx() as port:
         for turn in range(effort.turns):
-            for tracer in (
-                tracers.NAIVE,
-                tracers.NAIVE_TAIL,
-                closetrace,
-                tracers.closetrace("tail", "--json", name="tail --json"),
-            ):
+            for tracer in peers:
                 say(f"tail, turn {turn + 1} of {effort.turns}: {tracer.name}")
                 with tracers.start(tracer) as running:
                     cpu = running.cpu_s()
