@@ -8,7 +8,7 @@ same stack, so any of them tells the rule; the path with the fewest calls is tak
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from tracer.stacks import arch_x86_64 as arch
@@ -19,6 +19,7 @@ from tracer.stacks.x86_64_code import LONGEST_INSTRUCTION, Instruction, Kind, de
 _MAX_INSTRUCTIONS = 3000
 _MAX_DEPTH = 1 << 24
 _MAX_AHEAD = 4
+_LOST = (-1, 0)
 _PRESERVED = (3, 6, 12, 13, 14, 15)
 """Callee-saved registers besides rsp: rbx rbp r12 r13 r14 r15 (psABI 3.2.1)."""
 
@@ -31,17 +32,20 @@ class WayOut:
     calls: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class _State:
     address: int
     base: int
     offset: int
     saved: dict[int, tuple[int, int]]
+    """Register to place (base, offset), for those that differ from their values now; _LOST if that is not known."""
+    pushed: dict[int, tuple[int, Optional[tuple[int, int]]]]
+    """What a function that is jumped to at the end pushes, by offset from rsp: the register and where it was."""
 
 
 def find(address: int, text: Callable[[int, int], bytes]) -> Optional[WayOut]:
     """Find the way out of the code at ``address``; ``text(address, size)`` reads code or raises MemoryUnreadable."""
-    queue: list[tuple[int, int, _State]] = [(0, 0, _State(address, arch.RSP, 0, {}))]
+    queue: list[tuple[int, int, _State]] = [(0, 0, _State(address, arch.RSP, 0, {}, {}))]
     seen: set[int] = set()
     serial = 0
     for _ in range(_MAX_INSTRUCTIONS):
@@ -88,44 +92,54 @@ def _read(address: int, text: Callable[[int, int], bytes]) -> Optional[Instructi
 
 def _followers(state: _State, instruction: Instruction) -> list[_State]:
     after = state.address + instruction.length
-    kind = instruction.kind
-    if kind is Kind.JUMP:
-        return [_State(after + instruction.value, state.base, state.offset, state.saved)]
-    following = [_State(after, state.base, state.offset, state.saved)]
-    if kind is Kind.BRANCH:
-        following.append(_State(after + instruction.value, state.base, state.offset, state.saved))
-        return following
+    if instruction.kind is Kind.JUMP:
+        return [replace(state, address=after + instruction.value)]
+    if instruction.kind is Kind.BRANCH:
+        return [replace(state, address=after), replace(state, address=after + instruction.value)]
     changed = _executed(state, instruction)
     if changed is None or abs(changed.offset) > _MAX_DEPTH:
         return []
-    changed.address = after
-    return [changed]
+    return [replace(changed, address=after)]
 
 
 def _executed(state: _State, instruction: Instruction) -> Optional[_State]:
     """Apply what the instruction does to the stack pointer and to the registers that are taken from the stack."""
-    kind, base, offset, saved = instruction.kind, state.base, state.offset, state.saved
+    kind, register, base, offset = instruction.kind, instruction.register, state.base, state.offset
     if kind is Kind.PUSH:
-        offset -= 8
-    elif kind is Kind.ADJUST:
-        offset += instruction.value
-    elif kind is Kind.POP:
-        if instruction.register == arch.RSP:
+        pushed = state.pushed
+        if base == arch.RSP:
+            pushed = {**pushed, offset - 8: (register, state.saved.get(register))}
+        return replace(state, offset=offset - 8, pushed=pushed)
+    if kind is Kind.ADJUST:
+        return replace(state, offset=offset + instruction.value)
+    if kind is Kind.POP:
+        if register == arch.RSP:
             return None
-        saved = {**saved, instruction.register: (base, offset)}
-        offset += 8
-    elif kind in (Kind.FROM_RBP, Kind.LEAVE):
-        if arch.RBP in saved:
+        return replace(state, offset=offset + 8, saved=_loaded(state, register, (base, offset)))
+    if kind is Kind.LEAVE or kind is Kind.FROM_RBP:
+        if arch.RBP in state.saved:
             return None
-        base, offset = arch.RBP, instruction.value
-        if kind is Kind.LEAVE:
-            saved = {**saved, arch.RBP: (arch.RBP, 0)}
-            offset = 8
-    elif kind is Kind.LOAD:
-        place = (base, offset + instruction.value) if instruction.base == arch.RSP else (arch.RBP, instruction.value)
-        if instruction.base == arch.RSP or arch.RBP not in saved:
-            saved = {**saved, instruction.register: place}
-    return _State(state.address, base, offset, saved)
+        if kind is Kind.FROM_RBP:
+            return replace(state, base=arch.RBP, offset=instruction.value)
+        return replace(state, base=arch.RBP, offset=8, saved={**state.saved, arch.RBP: (arch.RBP, 0)})
+    if kind is Kind.LOAD:
+        if instruction.base == arch.RSP:
+            return replace(state, saved=_loaded(state, register, (base, offset + instruction.value)))
+        if arch.RBP not in state.saved:
+            return replace(state, saved={**state.saved, register: (arch.RBP, instruction.value)})
+    return state
+
+
+def _loaded(state: _State, register: int, place: tuple[int, int]) -> dict[int, tuple[int, int]]:
+    """Note that ``register`` is filled from ``place``, a word that the code ahead has pushed or one of the stack."""
+    if place[0] != arch.RSP or (place[1] >= 0 and place[1] not in state.pushed):
+        return {**state.saved, register: place}
+    pushed, before = state.pushed.get(place[1], (-1, None))
+    if pushed != register:
+        return {**state.saved, register: _LOST}
+    if before is not None:
+        return {**state.saved, register: before}
+    return {number: where for number, where in state.saved.items() if number != register}
 
 
 def _rule(address: int, state: _State, dropped: int) -> Optional[Rule]:

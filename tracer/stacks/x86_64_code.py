@@ -35,7 +35,8 @@ class Instruction(NamedTuple):
     """``value``: bytes added to rsp (ADJUST), rsp = rbp + value (FROM_RBP), displacement (LOAD, JUMP, BRANCH, CALL;
     0 for an indirect call).
 
-    ``register`` is the DWARF number of the register that POP and LOAD fill, ``base`` that which LOAD reads by.
+    ``register`` is the DWARF number of the register that POP and LOAD fill or PUSH stores, ``base`` that by which LOAD
+    reads.
     """
 
     length: int
@@ -145,8 +146,11 @@ class _Decoder:
             return self._made(Kind.BRANCH, value)
         if opcode in (0xC3, 0xC2):
             return self._made(Kind.RETURN, value & 0xFFFF)
-        if 0x50 <= opcode <= 0x57 or opcode in (0x68, 0x6A):
+        if opcode in (0x68, 0x6A):
             return self._made(Kind.DEAD_END if self.short else Kind.PUSH)
+        if 0x50 <= opcode <= 0x57:
+            kind = Kind.DEAD_END if self.short else Kind.PUSH
+            return self._made(kind, 0, _DWARF[opcode - 0x50 + (self.rex & 1) * 8])
         if 0x58 <= opcode <= 0x5F:
             return self._made(Kind.POP, 0, _DWARF[opcode - 0x58 + (self.rex & 1) * 8])
         if opcode == 0x8F:  # pop into memory

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from stackbox import GLIBC_START, capture, compile_c, names, running, threads, wait_blocked
 from test_native import HEAD, PLAIN, PLAIN_STACK
@@ -24,6 +26,7 @@ def unwound(service, *command, size=16384):
         return service.unwind(capture(child.pid, size=size))
 
 
+@pytest.mark.skipif(not shutil.which("musl-gcc"), reason="no musl-tools on this machine")
 @pytest.mark.parametrize("flags", [(), ("-static",)])
 def test_musl(service, tmp_path, flags):
     """musl has no CFI at all; its functions are left by their code, and its start code is known as the end."""
@@ -35,6 +38,7 @@ def test_musl(service, tmp_path, flags):
     assert {frame.note for frame in stack.frames if frame.function in PLAIN_STACK} == {None}
 
 
+@pytest.mark.skipif(not shutil.which("musl-gcc"), reason="no musl-tools on this machine")
 @pytest.mark.parametrize("flags", [(), ("-static",)])
 def test_thread_of_musl(service, tmp_path, flags):
     """A thread that musl started, blocked in recv, is complete at clone."""

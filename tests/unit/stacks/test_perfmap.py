@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ def _map_files():
 
 
 @pytest.mark.usefixtures("_map_files")
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
 def test_node_with_perf_basic_prof(service, tmp_path):
     """JavaScript functions have name, file and line; the stack reaches _start at eu-stack's depth."""
     script = tmp_path / "app.js"
