@@ -3,7 +3,7 @@
 
 VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way $(WAY)) $(if $(USERLAND),--userland $(USERLAND))
 
-.PHONY: test-vm test-vm-ci vm-setup
+.PHONY: test-vm test-vm-ci vm-setup vagrant-box test-vagrant vagrant-setup
 
 vm-setup:
 	tests/vm/setup.sh
@@ -13,3 +13,12 @@ test-vm: vm-setup ## Live tests on Debian's kernels under emulation (KERNEL=, WA
 
 test-vm-ci: vm-setup ## One cell per kernel
 	/usr/bin/python3 tests/vm/matrix.py --ci
+
+vagrant-setup:
+	vagrant/setup.sh
+
+vagrant-box: vagrant-setup ## A Vagrant box made on this machine (BOX=bookworm)
+	/usr/bin/python3 vagrant/box.py $(or $(BOX),bookworm)
+
+test-vagrant: vagrant-box ## Box add, up, provision, live tests, a leak found, destroy
+	vagrant/test.sh $(or $(BOX),bookworm)

@@ -109,7 +109,8 @@ def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
     # setpriv: no qemu outlives its starter, not even where that is killed outright.
     return [
         "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max",
-        "-smp", str(machine.cpus), "-m", f"{machine.memory_mb}M", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+        "-smp", str(machine.cpus), "-m", f"{machine.memory_mb}M", "-nodefaults", "-no-user-config",
+        "-display", "none", "-serial", "stdio",
         "-no-reboot", "-nic", "none", "-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd),
         "-append", f"console=ttyS0 quiet panic=-1 {machine.parameters}".strip(),
         *(part for disk in disks for part in ("-drive", disk)),

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what `make test-vm` needs on a Debian or Ubuntu machine. Does nothing where all of it is there.
+# Installs what `make test-vm` needs on a Debian machine, and the packages named as arguments. Does nothing where
+# all of it is there.
 set -eu
 
 packages="qemu-system-x86 qemu-utils mmdebstrap busybox-static kmod xz-utils zstd cpio e2fsprogs
-debian-archive-keyring ca-certificates python3"
+debian-archive-keyring ca-certificates python3 $*"
 
 missing=""
 for package in $packages; do

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from debian import Suite
@@ -16,26 +18,44 @@ from kernels import make_ext4
 LEAN = [f"path-exclude=/usr/share/{d}/*" for d in ("man", "doc", "locale", "info")]
 
 
-def userland_image(suite: Suite, packages: Sequence[str], cache: Path) -> Path:
-    """Return an ext4 image of ``suite`` with ``packages``, from the cache where it was made of the same list.
+@dataclass(frozen=True)
+class Hook:
+    """A script that finishes a root file system; it is called with the root's path and ``arguments``."""
 
-    apt, inside mmdebstrap, checks the packages against the suite's signed index.
+    script: Path
+    arguments: tuple[str, ...] = ()
+
+    def command(self) -> str:
+        """Return it as a customize hook of mmdebstrap, which puts the root's path in ``$1``."""
+        return f'{shlex.quote(str(self.script))} "$1" {shlex.join(self.arguments)}'
+
+
+def userland_image(
+    suite: Suite, packages: Sequence[str], cache: Path, kind: str = "test", hook: Hook | None = None
+) -> Path:
+    """Return an ext4 image of ``suite`` with ``packages``, from the cache where it was made in the same way.
+
+    apt, inside mmdebstrap, checks the packages against the suite's signed index. Of each ``kind`` one is kept.
     """
-    recipe = hashlib.sha256("\0".join([Path(__file__).read_text(), *packages]).encode()).hexdigest()[:16]
+    parts = [Path(__file__).read_text(), *packages]
+    if hook:
+        parts += [hook.script.read_text(), *hook.arguments]
+    recipe = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     home = cache / "userlands"
-    image = home / f"{suite.name}-{recipe}.ext4"
+    image = home / f"{suite.name}-{kind}-{recipe}.ext4"
     if not image.exists():
         home.mkdir(parents=True, exist_ok=True)
-        for stale in home.glob(f"{suite.name}-*.ext4"):
+        for stale in home.glob(f"{suite.name}-{kind}-*"):
             stale.unlink()
-        _make(suite, packages, image)
+        _make(suite, packages, hook, image)
     return image
 
 
-def _make(suite: Suite, packages: Sequence[str], image: Path) -> None:
+def _make(suite: Suite, packages: Sequence[str], hook: Hook | None, image: Path) -> None:
     with tempfile.TemporaryDirectory(dir=image.parent) as scratch:
         root, unfinished = Path(scratch, "root"), image.with_suffix(".part")
         options = [f"--dpkgopt={o}" for o in ("force-unsafe-io", *LEAN)]
+        options += [f"--customize-hook={hook.command()}"] if hook else []
         subprocess.run(
             ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--keyring={suite.keyring}", *options,
              f"--include={','.join(packages)}", suite.name, root, suite.mirror], check=True,

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Builds a Vagrant box (libvirt) of a Debian suite from its packages: build/closetrace-<suite>.box.
+
+The box has no boot loader: its Vagrantfile gives libvirt the kernel and the initrd that lie beside the disk. It
+carries the packages that provision.sh asks for, so that provisioning passes in a guest that reaches no registry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent
+sys.path.insert(0, str(PROJECT / "tests/vm"))
+
+from cells import Matrix  # noqa: E402
+from debian import Suite  # noqa: E402
+from kernels import KernelFiles, kernel_files  # noqa: E402
+from matrix import cache_directory  # noqa: E402
+from userlands import Hook, userland_image  # noqa: E402
+
+#: Beside the packages of provision.sh: what makes a bootable machine that Vagrant can reach.
+GUEST_PACKAGES = ("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync")
+
+
+def main() -> int:
+    """Build the box of the suite that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", nargs="?", default="bookworm")
+    name = parser.parse_args().suite
+    box = PROJECT / "build" / f"closetrace-{name}.box"
+    matrix, cache = Matrix.load(), cache_directory()
+    suite = Suite(name, matrix.mirror, matrix.keyring, cache / "apt" / name)
+    entry = next(k for k in matrix.data["kernels"] if k["suite"] == name)
+    kernel = kernel_files(entry["kernel"], suite, entry["packages"], cache)
+    wheels = _wheels(matrix.userlands[name]["python"], cache)
+    hook = Hook(HERE / "box-root.sh", (str(wheels), kernel.abi, str(kernel.modules)))
+    image = userland_image(suite, [*matrix.root_packages, *GUEST_PACKAGES], cache, "box", hook)
+    _pack(kernel, image, box)
+    print(box)
+    return 0
+
+
+def _wheels(python: str, cache: Path) -> Path:
+    """Load what the project and its tests ask of PyPI, as wheels for that Python; pip checks their hashes."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = ["pip", "setuptools", "wheel", *project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wheels = cache / "wheels" / python
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
+         "--python-version", python, "--dest", wheels, *wanted], check=True,
+    )  # fmt: skip
+    return wheels
+
+
+def _pack(kernel: KernelFiles, image: Path, box: Path) -> None:
+    box.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=box.parent) as scratch:
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", image, Path(scratch, "box.img")], check=True)
+        gigabytes = -(-image.stat().st_size // 2**30)
+        metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": gigabytes}
+        Path(scratch, "metadata.json").write_text(json.dumps(metadata))
+        shutil.copy(kernel.vmlinuz, Path(scratch, "vmlinuz"))
+        shutil.copy(kernel.initrd, Path(scratch, "initrd.img"))
+        shutil.copy(HERE / "box.Vagrantfile", Path(scratch, "Vagrantfile"))
+        members = ["metadata.json", "Vagrantfile", "vmlinuz", "initrd.img", "box.img"]
+        subprocess.run(["tar", "-cf", box, "-C", scratch, *members], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+#!/bin/sh
+# In the guest, as an ordinary user: leaks three connections on purpose and has `sudo closetrace --pid` find them.
+set -eu
+work=$(mktemp -d)
+leaker="" tracer=""
+tidy() {
+    exec 3>&- || true
+    if [ -n "$leaker" ]; then kill "$leaker" 2>/dev/null || true; fi
+    rm -rf "$work"
+}
+trap tidy EXIT
+
+# Waits until the file $1 has the text $2, while process $3 lives, two minutes at most.
+await() {
+    for _ in $(seq 240); do
+        if grep -q "$2" "$1"; then return 0; fi
+        kill -0 "$3" 2>/dev/null || { cat "$1" >&2; return 1; }
+        sleep 0.5
+    done
+    echo "no '$2' in two minutes:" >&2
+    cat "$1" >&2
+    return 1
+}
+
+gcc -O2 -pthread -rdynamic -o "$work/leaker" /closetrace/tests/workloads/idle_pool.c
+mkfifo "$work/steps"
+"$work/leaker" 3 <"$work/steps" >"$work/said" &
+leaker=$!
+exec 3>"$work/steps"
+await "$work/said" '"next": *"open"' "$leaker"
+
+# The report belongs to the user who asked for it.
+# shellcheck disable=SC2024
+sudo closetrace --pid "$leaker" --linger 1 >"$work/report" 2>"$work/errors" &
+tracer=$!
+await "$work/errors" 'tracing ' "$tracer"
+echo go >&3
+await "$work/said" '"next": *"peer hangs up"' "$leaker"
+echo go >&3
+await "$work/report" 'idle-in-pool' "$tracer"
+sudo kill -INT "$(pgrep -P "$tracer" -x closetrace || echo "$tracer")"
+wait "$tracer"
+
+cat "$work/report"
+test "$(ss -tan state close-wait | grep -c :)" -ge 3
+grep -q do_request "$work/report"
+echo "closetrace found the leak"
