@@ -228,6 +228,9 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 	}
 	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
 	ct_local_call(record, key, old, new, flags, now);
+	/* close after shutdown, before the peer's ACK, sets FIN_WAIT1 again: a call, not a transition */
+	if (new == old)
+		return 0;
 	ct_keep_transition(record, old, new, flags, now);
 	ct_follow(record, sk, key, old, new, flags, now);
 	ct_emit(record, old, new, flags, now);

@@ -117,11 +117,13 @@ def _ends(c: Connection) -> list[Event]:
 
 
 _ONE_CALL_NS = 50_000_000
+_MADE_BY_CLOSE = (TcpState.FIN_WAIT1, TcpState.LAST_ACK, TcpState.CLOSE)
 
 
 def _close_ns(c: Connection, closed: Touch) -> int:
     """When the closing call began to show: its transition, where the close itself was recorded only at its end."""
-    made = [t.ns for t in c.transitions if t.origin is Origin.LOCAL and t.actor == closed.actor]
+    own = [t for t in c.transitions if t.origin is Origin.LOCAL and t.actor == closed.actor]
+    made = [t.ns for t in own if t.new in _MADE_BY_CLOSE]
     near = [ns for ns in made if 0 <= closed.ns - ns <= _ONE_CALL_NS and (c.fin_ns is None or ns >= c.fin_ns)]
     return min(near, default=closed.ns)
 

@@ -84,6 +84,16 @@ def test_close_comes_before_what_it_does() -> None:
     assert names.index("LAST_ACK") < names.index("close")
 
 
+def test_close_comes_after_what_another_call_did() -> None:
+    """A connection as short as one call: its close does not go before the connect that the same thread made."""
+    by = actor()
+    quick = life((1.0, T.CLOSE, T.SYN_SENT, Origin.LOCAL), (1.001, T.SYN_SENT, T.ESTABLISHED, Origin.PEER))
+    made = tuple(dataclasses.replace(t, actor=by) for t in quick)
+    closed = touch(Op.CLOSE, 1.01, 0, actor=by, syscall=3)
+    names = [e.name for e in events(closed_socket(transitions=made, closed=closed, fin_ns=None, last=None))]
+    assert names.index("ESTABLISHED") < names.index("close")
+
+
 def test_closed_socket_is_not_still_there() -> None:
     """After the last close nothing stands still any more, whether its end was stamped or not."""
     assert block(closed_socket(ended_ns=None))[-1].endswith("the socket is gone")
