@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Any, Optional
@@ -12,7 +13,7 @@ from tracer import __version__
 from tracer.commands.census import census
 from tracer.commands.demo import demo
 from tracer.commands.doctor import doctor
-from tracer.commands.options import describe, filters, make_scope, make_tuning, tuning
+from tracer.commands.options import SECONDS, describe, filters, make_scope, make_tuning, tuning
 from tracer.commands.run import run
 from tracer.commands.tail import tail
 from tracer.commands.timeline import timeline
@@ -41,18 +42,16 @@ allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
 @click.option(
     "--linger",
     metavar="SECONDS",
-    type=click.FloatRange(0.1),
+    type=SECONDS,
     default=10,
     show_default=True,
     help="Threshold in seconds.",
 )
-@click.option(
-    "--duration", metavar="SECONDS", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]"
-)
+@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]")
 @click.option(
     "--interval",
     metavar="SECONDS",
-    type=click.FloatRange(0.1),
+    type=SECONDS,
     default=1,
     show_default=True,
     help="Seconds between looks.",
@@ -133,7 +132,7 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
         return _fail(f"{error.format_message()}{hint}", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 1)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click exits when a pipe is closed, and only then
         _to_devnull()
         return 0
     except (KeyboardInterrupt, click.Abort):
@@ -144,6 +143,21 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
 
 
+def _prepare_streams() -> None:
+    """Make descriptors 0 to 2 exist, lest a file of ours gets one of them, and no character too much for a locale."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)  # the lowest free number is this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Entry point of the closetrace command."""
+    _prepare_streams()
     sys.exit(run_command())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,18 @@ class NetworkType(click.ParamType):
             self.fail(f"{error}.", param, ctx)
 
 
+class Seconds(click.FloatRange):
+    """A time in seconds, from a tenth to some years: float() takes ``nan`` and ``inf`` for numbers too."""
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> float:
+        """Return the number; fails with click's usage error."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
+
+
+SECONDS = Seconds(0.1, 1e8)
 _PORT = click.IntRange(1, 65535)
 
 _FILTERS = (

@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from tracer.commands.options import make_tuning, tuning
+from tracer.commands.options import SECONDS, make_tuning, tuning
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError
 from tracer.kernel.scope import Scope
@@ -38,18 +38,16 @@ class _StopWithChild(Stop):
 @click.option(
     "--linger",
     metavar="SECONDS",
-    type=click.FloatRange(0.1),
+    type=SECONDS,
     default=10,
     show_default=True,
     help="Threshold in seconds.",
 )
-@click.option(
-    "--duration", metavar="SECONDS", type=click.FloatRange(0.1), help="End the command after this many seconds."
-)
+@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End the command after this many seconds.")
 @click.option(
     "--interval",
     metavar="SECONDS",
-    type=click.FloatRange(0.1),
+    type=SECONDS,
     default=1,
     show_default=True,
     help="Seconds between looks.",

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import click
 
 from tracer.commands import terminal
-from tracer.commands.options import describe, filters, make_scope, make_tuning, tuning
+from tracer.commands.options import SECONDS, describe, filters, make_scope, make_tuning, tuning
 from tracer.commands.streaming import Stream, streaming
 from tracer.diagnose import words
 from tracer.flight.decode import decode
@@ -26,19 +26,17 @@ from tracer.session.stopping import Stop
 @click.option(
     "--linger",
     metavar="SECONDS",
-    type=click.FloatRange(0.1),
+    type=SECONDS,
     default=10,
     show_default=True,
     help="Threshold in seconds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a connection.")
-@click.option(
-    "--duration", metavar="SECONDS", type=click.FloatRange(0.1), help="End after this many seconds.  [default: Ctrl-C]"
-)
+@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]")
 @click.option(
     "--interval",
     metavar="SECONDS",
-    type=click.FloatRange(0.1),
+    type=SECONDS,
     default=0.5,
     show_default=True,
     help="Seconds between looks.",
