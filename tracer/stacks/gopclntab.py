@@ -19,6 +19,8 @@ from tracer.stacks.elf import ElfFacts
 _MAX_TABLE_BYTES = 512 << 20
 _GO_1_16, _GO_1_18, _GO_1_20 = 0xFFFFFFFA, 0xFFFFFFF0, 0xFFFFFFF1
 _PCDATA_INLINED = 2
+_DAMAGED = (struct.error, ValueError, IndexError, OverflowError)
+"""What reading at places that a damaged table names may raise."""
 _STARTS = frozenset({"runtime.goexit", "runtime.rt0_go", "runtime.mstart", "_rt0_amd64_linux"})
 
 
@@ -43,7 +45,7 @@ def open_table(descriptor: int, facts: ElfFacts) -> Optional[GoTable]:
         return None
     try:
         return GoTable(os.pread(descriptor, section.size, section.offset), facts.text.address if facts.text else 0)
-    except (OSError, struct.error, ValueError):
+    except (OSError, *_DAMAGED):
         return None
 
 
@@ -74,7 +76,7 @@ class GoTable:
         """Find the function that holds ``address``."""
         try:
             return self._find_cached(address)
-        except (struct.error, ValueError):
+        except _DAMAGED:
             return None
 
     def rule(self, address: int) -> Optional[Rule]:
@@ -84,7 +86,7 @@ class GoTable:
             return None
         try:
             size = self._value(function, self._field(function, 3), address)
-        except (struct.error, ValueError, IndexError):
+        except _DAMAGED:
             return None
         if size is None or size < 0:
             return None
@@ -120,7 +122,7 @@ class GoTable:
                 return None, None
             (offset,) = struct.unpack_from("<I", self._data, self._units + 4 * (unit + number))
             return self._string(self._files + offset), line
-        except (struct.error, ValueError, IndexError):
+        except _DAMAGED:
             return None, None
 
     def _find(self, address: int) -> Optional[GoFunction]:

@@ -127,7 +127,7 @@ def test_names_and_lines_as_go_tells_them(build):
     assert compared > 100
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_table(build, data):
     """A table with bytes overwritten gives answers or none."""
@@ -141,7 +141,7 @@ def test_damaged_table(build, data):
     assert isinstance(facts.go_table, Section)
     try:
         damaged = GoTable(bytes(table), facts.text.address)
-    except ValueError:
+    except ValueError:  # another magic number
         return
     for address in range(facts.text.address, facts.text.address + 2000, 64):
         damaged.function(address)
