@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,18 +34,23 @@ class NetworkType(click.ParamType):
             self.fail(f"{error}.", param, ctx)
 
 
-class Seconds(click.FloatRange):
-    """A time in seconds, from a tenth to some years: float() takes ``nan`` and ``inf`` for numbers too."""
+class Seconds(click.ParamType):
+    """A time in seconds, from a tenth to some years. ``nan`` and ``inf``, which float() takes, are none."""
+
+    name = "SECONDS"
 
     def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> float:
         """Return the number; fails with click's usage error."""
-        seconds = float(super().convert(value, param, ctx))
-        if math.isnan(seconds):
-            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        try:
+            seconds = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        if not 0.1 <= seconds <= 1e8:
+            self.fail(f"{value} is not between 0.1 and 1e8 seconds.", param, ctx)
         return seconds
 
 
-SECONDS = Seconds(0.1, 1e8)
+SECONDS = Seconds()
 _PORT = click.IntRange(1, 65535)
 
 _FILTERS = (

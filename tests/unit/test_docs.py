@@ -1,0 +1,129 @@
+"""The documents say what the code does: what is written from it is up to date, and nothing is left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+
+from tracer.cli import main_group
+from tracer.model.finding import Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
+
+
+def script(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(DOCS / name))
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    return [("", main_group), *main_group.commands.items()]
+
+
+def test_the_man_page_is_that_of_the_command_line() -> None:
+    """`make man` writes it; whoever changes an option runs that."""
+    assert (DOCS / "closetrace.1").read_text(encoding="utf-8") == script("make_man.py")["page"](), "run make man"
+
+
+def test_the_man_page_is_good_roff() -> None:
+    """groff finds nothing to warn of, and shows every command and option."""
+    shown = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-P-cbou", str(DOCS / "closetrace.1")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stderr == ""
+    text = shown.stdout.replace("\u2010", "-").replace("\u2212", "-")
+    for name, command in commands():
+        assert f"closetrace {name}".strip() in text
+        for param in command.params:
+            for spelling in param.opts if isinstance(param, click.Option) else ():
+                assert spelling in text
+
+
+def test_the_module_list_is_up_to_date() -> None:
+    """Every module of the package has its line in docs/architecture.md (`make man`)."""
+    module = script("make_modules.py")
+    assert module["document"]() == ARCHITECTURE, "run make man"
+    named = set(re.findall(r"^- `tracer/(\S+\.py)`: \S", ARCHITECTURE, re.MULTILINE))
+    tree = {str(path.relative_to(ROOT / "tracer")) for path in module["modules"]()}
+    assert named == tree
+    assert "session/watch.py" in named
+
+
+def test_every_map_is_in_the_architecture() -> None:
+    """With who writes and who reads it; and no map is told that does not exist."""
+    source = (ROOT / "bpf/maps.h").read_text(encoding="utf-8")
+    tables = re.findall(r'^BPF_(?:F_)?TABLE\("\w+", [\w ]+, [\w ]+, (\w+),', source, re.MULTILINE)
+    others = re.findall(r"^BPF_(?:ARRAY|STACK|PERCPU_ARRAY|RINGBUF_OUTPUT)\((\w+),", source, re.MULTILINE)
+    maps = set(tables + others)
+    assert len(maps) == len(re.findall(r"^BPF_\w+\(", source, re.MULTILINE))
+    assert maps == set(re.findall(r"^\| `(\w+)` \|", ARCHITECTURE, re.MULTILINE))
+
+
+def test_named_files_exist() -> None:
+    """A path in a document leads somewhere."""
+    for document in DOCS.glob("*.md"):
+        text = document.read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:bpf|docs|tracer|tests)/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), (document.name, path)
+        if document.name == "architecture.md":
+            for path in re.findall(r"`((?:session|flight|kernel|diagnose|stacks|reports)/[\w./]*)`", text):
+                assert (ROOT / "tracer" / path).exists(), path
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.schema.json")), ids=lambda path: path.name)
+def test_schemas_are_schemas(path: Path) -> None:
+    """Each is valid by the draft that it names."""
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    jsonschema.validators.validator_for(schema).check_schema(schema)
+
+
+def test_every_verdict_is_explained() -> None:
+    """In the table and in a paragraph of its own; and no verdict is told that does not exist."""
+    text = (DOCS / "verdicts.md").read_text(encoding="utf-8")
+    table = set(re.findall(r"^\| \d+ \| `([\w-]+)` \|", text, re.MULTILINE))
+    paragraphs = set(re.findall(r"^\*\*`([\w-]+)`(?:[.,]| and )", text, re.MULTILINE))
+    every = {verdict.value for verdict in Verdict}
+    assert table == every
+    assert every - paragraphs == set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_works_as_documented(shell: str) -> None:
+    """The command in docs/completion.md gives a script, and the program answers it with commands and options."""
+    assert f"_CLOSETRACE_COMPLETE={shell}_source" in (DOCS / "completion.md").read_text(encoding="utf-8")
+    closetrace = str(Path(sys.executable).with_name("closetrace"))
+
+    def ask(**variables: str) -> str:
+        done = subprocess.run(
+            [closetrace], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    assert "_CLOSETRACE_COMPLETE" in ask(_CLOSETRACE_COMPLETE=f"{shell}_source")
+    answered = ask(_CLOSETRACE_COMPLETE=f"{shell}_complete", COMP_WORDS="closetrace t", COMP_CWORD="1")
+    if shell != "fish":
+        assert {"tail", "timeline"} <= set(re.split(r"[,\s]", answered))
+
+
+def test_every_command_and_option_is_explained() -> None:
+    """No option without help, no command without a docstring."""
+    for name, command in commands():
+        assert command.help, name
+        for param in command.params:
+            assert not isinstance(param, click.Option) or param.help, (name, param.opts)
