@@ -81,6 +81,9 @@ static __always_inline u32 ct_local_op(int old, int new, u32 flags)
 #ifndef CT_CLOSE_HOOKED
 	if (new == CT_FIN_WAIT1 || new == CT_LAST_ACK)
 		return ct_current_syscall() == CT_NR_SHUTDOWN ? CT_OP_SHUTDOWN : CT_OP_CLOSE;
+	/* After our FIN it is the peer's ACK that ends the connection, in whatever call works off the backlog. */
+	if (old == CT_FIN_WAIT1 || old == CT_FIN_WAIT2 || old == CT_CLOSING || old == CT_LAST_ACK)
+		return 0;
 	/* A retransmission timeout that met an owned socket is worked off by its owner, who may be reading or writing.
 	 */
 	if (new == CT_CLOSE && old != CT_SYN_SENT && (flags & CT_TR_OWNED) && !(flags & CT_TR_RESET_PEER) &&

@@ -81,6 +81,12 @@ def test_last_send(gallery: Gallery) -> None:
     assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("send")[-1])
 
 
+def test_shutdown_after_fin(gallery: Gallery) -> None:
+    """The stack of the shutdown that took a socket out of CLOSE_WAIT and left its descriptor open."""
+    exhibit = gallery["shutdown write"]
+    assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("shutdown")[-1])
+
+
 def test_shutdown(gallery: Gallery) -> None:
     """The stack of a shutdown that was the last touch, where shutdown has a hook."""
     exhibit = gallery["shutdown read"]

@@ -227,7 +227,18 @@ def _blocked_in_call(site: _Site) -> Answer:
     return tuple(why), (todo,)
 
 
+def _shut_down_still_open(site: _Site) -> Answer:
+    why = (
+        f"The program shut {site.say('it', 'them')} down and the connection ended in order, but the descriptor is still"
+        " open: ss and netstat no longer show the socket.",
+    )
+    todo = f"shutdown(2) ends the connection, not the descriptor: call close(2) as well{_in(site)}."
+    return why, (todo, *_release(site))
+
+
 def _reset_still_open(site: _Site) -> Answer:
+    if all(c.shutdown is not None and c.reset_ns is None for c in site.connections):
+        return _shut_down_still_open(site)
     by_peer = sum(c.reset_by is Origin.PEER for c in site.connections)
     who = "the peer reset it" if by_peer == site.count else "it was reset or given up"
     why = (

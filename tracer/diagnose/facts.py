@@ -29,5 +29,6 @@ def end_seen(c: Connection) -> bool:
 
 
 def last_call(c: Connection) -> Optional[Touch]:
-    """The last call that was seen, which may be the one that opened the socket."""
-    return c.last if c.last is not None else c.opened
+    """The last call that was seen: on data, a shutdown, or the one that opened the socket."""
+    made = [touch for touch in (c.last, c.shutdown) if touch is not None]
+    return max(made, key=lambda touch: touch.ns) if made else c.opened

@@ -91,6 +91,8 @@ def _reset_still_open(c: Connection, now_ns: int) -> Decision:
         cause = "The peer reset the connection"
     elif c.reset_by is Origin.LOCAL:
         cause = "This host reset the connection"
+    elif c.shutdown is not None:
+        cause = "The program shut the connection down, and it has ended in order"
     else:
         cause = {Origin.TIMER: "A timer (keepalive or retransmission) gave the connection up"}.get(
             _end_origin(c), "The connection is gone (state CLOSE)"

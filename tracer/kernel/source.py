@@ -18,7 +18,7 @@ from tracer.model.states import TcpState
 PAGE = 4096
 _RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
-_STATES = ("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN")
+_STATES = tuple(state.name for state in TcpState)
 
 
 @dataclass(frozen=True)

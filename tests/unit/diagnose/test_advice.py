@@ -12,7 +12,7 @@ from tracer.diagnose.sites import group
 from tracer.model.connection import Connection, Holder
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
-from tracer.model.states import Op
+from tracer.model.states import Op, TcpState
 
 
 def site_of(*sockets: Connection) -> Site:
@@ -122,6 +122,16 @@ def test_accepted_and_touched_after_fin() -> None:
     why, todo = texts(site_of(connection(last=touch(Op.RECV, 67, 500))))
     assert "After the peer had hung up the program read the data" in why
     assert "once the answer is complete" in todo
+
+
+def test_shutdown_is_no_close() -> None:
+    """A connection that the program shut down in order is told as that, and its shutdown is the last call."""
+    site = site_of(connection(state=TcpState.CLOSE, shutdown=touch(Op.SHUTDOWN, 70.0, 0)))
+    why, todo = texts(site)
+    assert (site.verdict, site.last_op) == (Verdict.RESET_STILL_OPEN, "shutdown")
+    assert "ended in order" in why
+    assert "close(2)" in todo
+    assert "ECONNRESET" not in todo
 
 
 def test_owner_of_held_elsewhere_is_named() -> None:
