@@ -36,6 +36,8 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef unsigned long uintptr_t;
+typedef unsigned long size_t;
+typedef _Bool bool;
 
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 

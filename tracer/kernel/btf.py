@@ -1,30 +1,17 @@
-"""The running kernel's BTF, through libbpf: which functions, fields and tracepoints exist, and their types as C."""
+"""The running kernel's BTF, through libbpf: which functions and tracepoints exist, and where fields lie."""
 
 from __future__ import annotations
 
 import ctypes as ct
 import ctypes.util
-from collections.abc import Iterable
 from typing import Any, Optional
 
 from tracer.errors import HostUnsupported
 
 # enum of BTF kinds: Documentation/bpf/btf.rst
-KIND_STRUCT, KIND_ENUM, KIND_TYPEDEF, KIND_FUNC = 4, 6, 8, 12
-
-TYPES = (
-    "tcp_sock",
-    "task_struct",
-    "socket",
-    "pt_regs",
-    "file",
-    "inode",
-    "net",
-    "mm_struct",
-    "signal_struct",
-    "bpf_raw_tracepoint_args",
-)
-"""The structures that bpf/ reads; the dumper adds what they are made of."""
+KIND_INT, KIND_POINTER, KIND_ARRAY, KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_FORWARD = 1, 2, 3, 4, 5, 6, 7
+KIND_TYPEDEF, KIND_FUNC = 8, 12
+_QUALIFIERS = frozenset({9, 10, 11, 18})  # volatile, const, restrict, type tag
 
 
 class _BtfType(ct.Structure):
@@ -39,9 +26,6 @@ class _BtfType(ct.Structure):
     @property
     def vlen(self) -> int:
         return int(self.info) & 0xFFFF
-
-
-_PRINTER = ct.CFUNCTYPE(None, ct.c_void_p, ct.c_void_p, ct.c_void_p)
 
 
 def _library() -> Any:
@@ -61,8 +45,6 @@ def _library() -> Any:
         lib.btf__name_by_offset.restype = ct.c_char_p
         lib.btf__parse.argtypes = [ct.c_char_p, ct.c_void_p]
         lib.btf__parse.restype = ct.c_void_p
-        lib.btf_dump__dump_type.argtypes = [ct.c_void_p, ct.c_uint32]
-        lib.btf_dump__free.argtypes = [ct.c_void_p]
         return lib
     raise HostUnsupported("libbpf is missing: install libbpf1 (apt) or libbpf (dnf)")
 
@@ -113,40 +95,62 @@ class Btf:
         proto, _ = self._type(self._type(number)[0].size_or_type)
         return proto.vlen
 
-    def has_member(self, struct: str, member: str) -> bool:
-        """Whether ``struct`` has ``member`` at its top level."""
-        number = self.find(struct, KIND_STRUCT)
+    def member(self, type_name: str, field: str, *, typedef: bool = False) -> Optional[tuple[int, int, str]]:
+        """Offset and size in bytes, and C type, of a field of a struct (or of what a typedef names).
+
+        Looks through members without a name. The type is ``u8`` to ``u64``, ``struct X``, ``struct X *``, ``void *`` or
+        a typedef's name; "" if it is something else. None if there is no such type or field.
+        """
+        number = self.find(type_name, KIND_TYPEDEF if typedef else KIND_STRUCT)
         if number is None:
-            return False
+            return None
+        found = self._search(self._unqualified(number, typedefs=True), field)
+        return None if found is None else (found[0], self._size(found[1]), self._spelled(found[1]))
+
+    def _search(self, number: int, field: str) -> Optional[tuple[int, int]]:
+        """Offset in bytes and type number of ``field``, also within members that have no name of their own."""
         kind, at = self._type(number)
-        return any(self._name(ct.c_uint32.from_address(at + 12 * index).value) == member for index in range(kind.vlen))
+        if kind.kind not in (KIND_STRUCT, KIND_UNION):
+            return None
+        for index in range(kind.vlen):
+            name_off, member_type, bits = (ct.c_uint32.from_address(at + 12 * index + 4 * n).value for n in range(3))
+            offset = (bits & 0xFFFFFF if kind.info >> 31 else bits) // 8  # with kind_flag the top byte is a bit width
+            if self._name(name_off) == field:
+                return offset, member_type
+            if not name_off:
+                inner = self._search(self._unqualified(member_type, typedefs=True), field)
+                if inner is not None:
+                    return offset + inner[0], inner[1]
+        return None
 
-    def c_types(self, names: Iterable[str] = TYPES) -> str:
-        """C declarations of the named structures with all that they need, offsets exact for this kernel."""
-        libc = ct.CDLL(None)
-        libc.vsnprintf.argtypes = [ct.c_char_p, ct.c_size_t, ct.c_void_p, ct.c_void_p]
-        buffer, parts = ct.create_string_buffer(1 << 16), []
+    def _unqualified(self, number: int, *, typedefs: bool) -> int:
+        """The type behind const, volatile, restrict and type tags, and behind typedefs if wanted."""
+        skipped = _QUALIFIERS | ({KIND_TYPEDEF} if typedefs else set())
+        while number and self._type(number)[0].kind in skipped:
+            number = self._type(number)[0].size_or_type
+        return number
 
-        def keep(_context: Any, pattern: int, arguments: int) -> None:
-            length = libc.vsnprintf(buffer, len(buffer), pattern, arguments)
-            parts.append(buffer.raw[: min(length, len(buffer) - 1)])
+    def _size(self, number: int) -> int:
+        kind, at = self._type(self._unqualified(number, typedefs=True))
+        if kind.kind == KIND_POINTER:
+            return 8
+        if kind.kind == KIND_ARRAY:
+            element, count = ct.c_uint32.from_address(at).value, ct.c_uint32.from_address(at + 8).value
+            return self._size(element) * count
+        return int(kind.size_or_type)
 
-        printer = _PRINTER(keep)
-        dump = self._new_dump(printer)
-        for name in names:
-            number = self.find(name, KIND_STRUCT)
-            if number is not None:
-                self._lib.btf_dump__dump_type(dump, number)
-        self._lib.btf_dump__free(dump)
-        return b"".join(parts).decode()
-
-    def _new_dump(self, printer: Any) -> int:
-        """btf_dump__new changed its signature in libbpf 1.0: (btf, ext, opts, fn) became (btf, fn, ctx, opts)."""
-        new = self._lib.btf_dump__new
-        new.restype = ct.c_void_p
-        major = getattr(self._lib, "libbpf_major_version", None)
-        if major is not None and major() >= 1:
-            new.argtypes = [ct.c_void_p, _PRINTER, ct.c_void_p, ct.c_void_p]
-            return int(new(self._btf, printer, None, None))
-        new.argtypes = [ct.c_void_p, ct.c_void_p, ct.c_void_p, _PRINTER]
-        return int(new(self._btf, None, None, printer))
+    def _spelled(self, number: int) -> str:
+        plain = self._unqualified(number, typedefs=False)
+        name = self._name(self._type(plain)[0].name_off)
+        bare = self._unqualified(plain, typedefs=True)
+        kind, _ = self._type(bare)
+        if kind.kind in (KIND_INT, KIND_ENUM):
+            return {1: "u8", 2: "u16", 4: "u32", 8: "u64"}.get(kind.size_or_type, "")
+        if kind.kind == KIND_POINTER:
+            target = self._unqualified(kind.size_or_type, typedefs=False)
+            pointed = self._type(target)[0] if target else None
+            named = pointed is not None and pointed.kind in (KIND_STRUCT, KIND_FORWARD)
+            return f"struct {self._name(pointed.name_off)} *" if named and pointed is not None else "void *"
+        if self._type(plain)[0].kind == KIND_TYPEDEF:
+            return name
+        return f"struct {name}" if kind.kind == KIND_STRUCT and name else ""

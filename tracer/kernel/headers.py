@@ -17,8 +17,9 @@ from typing import Optional
 
 from tracer import __version__
 from tracer.errors import HostUnsupported
-from tracer.kernel.btf import TYPES, Btf
+from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
+from tracer.kernel.structures import FIELDS, declarations
 
 CACHE = Path("/var/cache/closetrace")
 _EMPTY = (
@@ -47,11 +48,11 @@ def _kconfig(btf: Btf) -> str:
     shim = bpf_directory() / "shim"
     major, minor = (int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
     version = f"#define LINUX_VERSION_CODE KERNEL_VERSION({major}, {minor}, 0)\n"
-    return (shim / "prelude.h").read_text() + version + (shim / "helper_ids.h").read_text() + btf.c_types()
+    return (shim / "prelude.h").read_text() + version + (shim / "helper_ids.h").read_text() + declarations(btf)
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(" ".join((__version__, *TYPES)).encode())
+    digest = hashlib.sha256(f"{__version__} {sorted(FIELDS.items())}".encode())
     for path in (Path(BTF_PATH), *sorted((bpf_directory() / "shim").glob("*.h"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:24]

@@ -22,7 +22,9 @@ from tracer.kernel.plan import Attachment, Plan
 # A blocked receive holds a kretprobe instance for as long as it waits; kernels with rethook allow 4096 at most.
 _MAXACTIVE = 4096
 
-# Bound by the caller's working directory otherwise: bcc puts it first on the include path.
+_CFLAGS = ["-g0", "-w"]
+
+# Without BTF the types come from the installed headers.
 _HEADERS_INSTALLED = """
 #include <linux/tcp.h>
 #include <linux/sched.h>
@@ -116,13 +118,14 @@ class Program:
 
         _raise_memlock()
         self._links: list[int] = []
+        self._failure: Optional[BaseException] = None
         self._programs: list[int] = []
         self._raw_tracepoint = bcc.BPF.RAW_TRACEPOINT
         self._lib = bcc.lib
         try:
             with _quietly() as said, _compile_environment(tree):
                 try:
-                    self._bpf = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=["-g0", "-w"])
+                    self._bpf = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=_CFLAGS)
                 except Exception:  # bcc raises nothing more exact
                     raise HostUnsupported(self._compile_failure(said())) from None
         finally:
@@ -230,16 +233,26 @@ class Program:
         """Call ``handle(address, size)`` for every record that :meth:`consume` finds in this ring buffer."""
 
         def callback(_context: Any, data: int, size: int) -> None:
-            handle(data, size)
+            if self._failure is None:
+                try:
+                    handle(data, size)
+                except BaseException as error:  # bcc would end or swallow it inside of its own callback
+                    self._failure = error
 
         self._bpf[name.encode()].open_ring_buffer(callback)
 
     def consume(self, timeout_ms: int = 0) -> None:
-        """Hand out what the ring buffers hold; wait up to ``timeout_ms`` for something first."""
+        """Hand out what the ring buffers hold; wait up to ``timeout_ms`` for something first.
+
+        Raises what a handler raised; records that follow it are lost.
+        """
         if timeout_ms:
             self._bpf.ring_buffer_poll(timeout_ms)
         else:
             self._bpf.ring_buffer_consume()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
 
     def close(self) -> None:
         """Detach and free everything; harmless when repeated."""

@@ -82,9 +82,10 @@ def test_ends_are_hooked_before_beginnings(host: Features) -> None:
 
 
 def test_children_are_followed_before_anything_is_recorded() -> None:
-    """The tracepoint of fork comes first of all; without it a command cannot be followed."""
+    """The tracepoints of exit and fork come first of all; without them a command cannot be followed."""
     plan = make_plan(HARDENED, follow_forks=True)
-    assert plan.attachments()[0].target == "sched_process_fork"
+    targets = [attachment.target for attachment in plan.attachments()]
+    assert targets[:2] == ["sched_process_exit", "sched_process_fork"]
     blind = replace(HARDENED, tracepoints=HARDENED.tracepoints - {"sched_process_fork"})
     with pytest.raises(HostUnsupported, match="sched_process_fork"):
         make_plan(blind, follow_forks=True)

@@ -1,0 +1,115 @@
+"""The parts of loading that need no compiler: what is said when it fails, and handlers that fail."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from tracer.errors import HostUnsupported
+from tracer.kernel import program
+from tracer.kernel.program import Program
+
+
+class Rings:
+    """Stands in for bcc.BPF: one ring buffer that delivers when it is consumed."""
+
+    def __init__(self, records: int) -> None:
+        self.records, self.callback = records, None
+
+    def __getitem__(self, _name: bytes) -> Rings:
+        return self
+
+    def open_ring_buffer(self, callback: Any) -> None:
+        self.callback = callback
+
+    def ring_buffer_consume(self) -> None:
+        for number in range(self.records):
+            assert self.callback is not None
+            self.callback(None, number, 8)
+
+    def ring_buffer_poll(self, _timeout: int) -> None:
+        self.ring_buffer_consume()
+
+
+@pytest.mark.parametrize("timeout", [0, 100])
+def test_a_handler_that_fails_ends_the_reading_and_not_the_process(timeout: int) -> None:
+    """A closed pipe under `tail`: bcc would call exit() in its callback, which ctypes prints and ignores."""
+    made = Program.__new__(Program)
+    made._bpf, made._failure = Rings(5), None
+    seen: list[int] = []
+
+    def handle(address: int, _size: int) -> None:
+        seen.append(address)
+        if address == 2:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    made.open_ring("events", handle)
+    with pytest.raises(BrokenPipeError):
+        made.consume(timeout)
+    assert seen == [0, 1, 2]
+
+
+def test_missing_bcc_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For apt and dnf, and for which python."""
+    monkeypatch.setitem(sys.modules, "bcc", None)
+    with pytest.raises(HostUnsupported, match=r"python3-bpfcc \(apt\).*python3-bcc \(dnf\)") as caught:
+        program._bcc()
+    assert sys.executable in str(caught.value)
+
+
+def test_the_compiler_sees_neither_the_callers_directory_nor_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And both come back afterwards, whatever happened."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    monkeypatch.chdir(tmp_path)
+    before: Optional[str]
+    for before in (None, "/somewhere"):
+        monkeypatch.delenv("BCC_KERNEL_SOURCE", raising=False)
+        if before is not None:
+            monkeypatch.setenv("BCC_KERNEL_SOURCE", before)
+        with pytest.raises(RuntimeError), program._compile_environment(tree):
+            assert os.getcwd() == os.environ["BCC_KERNEL_SOURCE"] == str(tree)
+            raise RuntimeError
+        assert os.getcwd() == str(tmp_path)
+        assert os.environ.get("BCC_KERNEL_SOURCE") == before
+
+
+def test_a_removed_current_directory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody deleted the directory that the shell stands in."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with program._compile_environment(None):
+        assert os.getcwd() == "/"
+    assert os.getcwd() == "/"
+
+
+def test_the_compilers_words_are_caught(capfd: pytest.CaptureFixture[str]) -> None:
+    """bcc and LLVM write to the descriptors, past Python; the descriptors are what they were afterwards."""
+    with program._quietly() as said:
+        os.write(1, b"out ")
+        os.write(2, b"error: err\n")
+        assert program._first_error(said()) == "out error: err"
+    print("after")
+    assert capfd.readouterr() == ("after\n", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("could not open bpf map: sockets, error: Operation not permitted", "memlock"),
+        ("could not open bpf map: boxes, error: Cannot allocate memory", "--memory"),
+        ("a.c:3:1: error: unknown type name 'x'\n1 error generated.\n", "unknown type name"),
+        ("", "no reason given"),
+    ],
+)
+def test_failures_to_compile_name_the_cure(said: str, expected: str) -> None:
+    """One sentence, from what the compiler wrote."""
+    assert expected in Program._compile_failure(said)
