@@ -19,7 +19,10 @@ from tracer.kernel.program import Program
 from tracer.kernel.scope import Scope
 from tracer.kernel.source import Sizes, Wanted, program_text
 
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+"""PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first PID namespace, the one whose numbers BPF sees."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,16 @@ def require_rights() -> None:
         raise HostUnsupported(
             "kernel lockdown is in confidentiality mode, which forbids BPF to read kernel memory: "
             "boot with lockdown=integrity or without"
+        )
+    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+        raise HostUnsupported(
+            "this is a PID namespace of its own, whose process numbers the kernel side does not know: run it on the host, "
+            "or in a container that shares the host's (docker run --pid=host, hostPID: true)"
+        )
+    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+        raise HostUnsupported(
+            "this is a pid namespace of its own, where the kernel's pids are not those of /proc: run closetrace on the "
+            "host, or in a container with the host's pid namespace (docker run --pid=host)"
         )
     try:
         os.close(syscalls.load_empty(syscalls.PROG_RAW_TRACEPOINT))
