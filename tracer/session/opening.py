@@ -52,8 +52,8 @@ def require_rights() -> None:
         )
     if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
         raise HostUnsupported(
-            "this is a PID namespace of its own, whose process numbers the kernel side does not know: run it on the host, "
-            "or in a container that shares the host's (docker run --pid=host, hostPID: true)"
+            "this is a PID namespace of its own, whose process numbers the kernel side does not know: run it on the "
+            "host, or in a container that shares the host's (docker run --pid=host, hostPID: true)"
         )
     if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
         raise HostUnsupported(
