@@ -114,7 +114,9 @@ def let_go(touch: Touch) -> str:
     name = syscalls.name(touch.syscall)
     by = thread(touch.actor)
     if touch.exiting or name in ("exit", "exit_group"):
-        return f"closed by the exit of {by}"
+        # which of its threads was the last to leave says nothing
+        whole = touch.actor.tid == touch.actor.pid
+        return f"closed by the exit of {by if whole else f'process {touch.actor.pid}'}"
     if name in (None, "close"):
         return f"closed by {by}"
     if name in ("dup2", "dup3"):

@@ -143,3 +143,9 @@ def test_threads() -> None:
 def test_frame_in_a_few_words(frame: Frame, text: str) -> None:
     """A frame is told by its own name and its place."""
     assert words.located(frame) == text
+
+
+def test_exit_is_the_process_s() -> None:
+    """Of a process that exits the last thread to leave is an accident, so the process is named."""
+    by = actor(100, 107, "Reference Handl")
+    assert words.let_go(touch(Op.CLOSE, 1, 0, syscall=231, actor=by)) == "closed by the exit of process 100"
