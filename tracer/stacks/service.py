@@ -14,6 +14,7 @@ from tracer.stacks import arch_x86_64 as arch
 from tracer.stacks import elfutils
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import read_facts
+from tracer.stacks.memo import Memo, Recorder, Witness
 from tracer.stacks.memory import BoxMemory
 from tracer.stacks.modules import ImageCache, Modules
 from tracer.stacks.native import NativeUnwinder
@@ -89,6 +90,7 @@ class _Target:
         self._last = NoCfiUnwinder(process, self._modules)
         self._unsupported = _unsupported(process)
         self._hotspot: Optional[Unwinder] = None
+        self._memo = Memo()
         self._find_hotspot()
 
     def unwind(self, box: BlackBox) -> Stack:
@@ -97,12 +99,20 @@ class _Target:
         if self._modules.begin():
             self._native.forget()
             self._last.forget()
+            self._memo.forget()
             self._find_hotspot()
+        known = self._memo.find(box)
+        if known is not None:
+            return known
         self._last.begin()
         chain: list[Unwinder] = [self._native, self._last]
         if self._hotspot is not None:
             chain.insert(0, self._hotspot)
-        return walk(box, BoxMemory(box, self.process), chain)
+        recorder = Recorder(BoxMemory(box, self.process), box)
+        witness = Witness(chain, self._native, recorder, box)
+        stack = walk(box, recorder, [witness])
+        self._memo.keep(box, witness, stack)
+        return stack
 
     def _find_hotspot(self) -> None:
         if self._hotspot is not None:

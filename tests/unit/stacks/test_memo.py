@@ -1,0 +1,134 @@
+"""A remembered stack must be the one that a walk would give, or none."""
+
+from __future__ import annotations
+
+import random
+import struct
+from dataclasses import replace
+from typing import Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer.model.frame import BlackBox, Frame
+from tracer.stacks.chain import Cursor, Memory, Step
+from tracer.stacks.memo import Memo, Recorder, Witness
+from tracer.stacks.memory import BoxMemory
+from tracer.stacks.unwind import walk
+
+END, BY_SP, BY_BP, SAVES = 0x1000, 0x2000, 0x3000, 0x4000
+
+
+class Code:
+    """Four kinds of functions by their pc: the first frame; 4 words, return address on top; the same on rbp; as the
+    second, but with rbp saved below the return address.
+    """
+
+    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
+        kind, frames = cursor.pc & ~0xFFF, (Frame(hex(cursor.pc), None, pc=cursor.pc),)
+        if kind == END:
+            return Step(frames, None, complete=True)
+        registers = list(cursor.registers)
+        top = cursor.sp + 32 if kind in (BY_SP, SAVES) else (cursor.bp or 0) + 16
+        if kind in (BY_BP, SAVES):
+            registers[6] = memory.stack_word(top - 16, 8)
+        registers[16], registers[7] = memory.stack_word(top - 8, 8), top
+        return Step(frames, Cursor(tuple(registers), True))
+
+
+class NoProcess:
+    def mapping(self, _address: int) -> None:
+        return None
+
+
+def stack_of(kinds: list[int], base: int, noise: random.Random) -> BlackBox:
+    """A box whose frames are ``kinds``, innermost first, with random words wherever nothing is prescribed."""
+    words: list[int] = []
+    pcs = [kind + index for index, kind in enumerate(kinds)] + [END]
+    bases: dict[int, int] = {}
+    for index, kind in enumerate(kinds):
+        extra = 0 if kind != BY_BP else (pcs[index] % 3)  # alloca: only rbp knows
+        words += [noise.getrandbits(63) for _ in range(2 + extra)]
+        bases[index] = len(words)
+        words += [noise.getrandbits(63), pcs[index + 1]]
+    bp_of = [base + 8 * bases[i] if kinds[i] == BY_BP else None for i in range(len(kinds))]
+    holder: Optional[int] = None  # slot that the frames above take their rbp from; None: the register itself
+    first = noise.getrandbits(63)
+    for index, kind in enumerate(kinds):
+        if kind == BY_BP and bp_of[index] is not None:
+            if holder is None:
+                first = bp_of[index] or 0
+            else:
+                words[holder] = bp_of[index] or 0
+        if kind in (BY_BP, SAVES):
+            holder = bases[index]
+    registers = [0] * 17
+    registers[6], registers[7], registers[16] = first, base, pcs[0]
+    return BlackBox(1, 1, tuple(registers), struct.pack(f"<{len(words)}Q", *words), cut=False)
+
+
+def walked(box: BlackBox, memo: Optional[Memo] = None):
+    code = Code()
+    recorder = Recorder(BoxMemory(box, NoProcess()), box)  # type: ignore[arg-type]
+    witness = Witness([code], code, recorder, box)
+    stack = walk(box, recorder, [witness])
+    if memo is not None:
+        memo.keep(box, witness, stack)
+    return stack
+
+
+KINDS = st.lists(st.sampled_from([BY_SP, BY_BP, SAVES]), min_size=1, max_size=12)
+
+
+@given(KINDS, st.integers(0, 1 << 30))
+def test_same_path_is_recognised_elsewhere(kinds, seed):
+    """Other locals, other saved data, another place of the stack: the same path is known again."""
+    noise, memo = random.Random(seed), Memo()
+    first = walked(stack_of(kinds, 0x7F0000001000, noise), memo)
+    assert first.complete
+    again = stack_of(kinds, 0x7F0000777770, noise)
+    assert walked(again) == first
+    assert memo.find(again) is first
+
+
+@given(KINDS, KINDS, st.integers(0, 1 << 30))
+def test_found_is_what_a_walk_gives(kinds, others, seed):
+    """Whatever is found for another path's box is what walking that box gives."""
+    noise, memo = random.Random(seed), Memo()
+    walked(stack_of(kinds, 0x7F0000001000, noise), memo)
+    other = stack_of(others, 0x7F0000002000, noise)
+    found = memo.find(other)
+    assert found is None or found == walked(other)
+
+
+@given(KINDS, st.integers(0, 1 << 30), st.data())
+def test_a_changed_word_never_gives_a_wrong_stack(kinds, seed, data):
+    """Any one word overwritten: either nothing is found, or what a walk of the changed box gives."""
+    noise, memo = random.Random(seed), Memo()
+    box = stack_of(kinds, 0x7F0000001000, noise)
+    walked(box, memo)
+    at = 8 * data.draw(st.integers(0, len(box.stack) // 8 - 1))
+    word = data.draw(st.sampled_from([0, END, BY_SP + 1, 0x7F0000001000 + 8, noise.getrandbits(63)]))
+    changed = replace(box, stack=box.stack[:at] + struct.pack("<Q", word) + box.stack[at + 8 :])
+    found = memo.find(changed)
+    assert found is None or found == walked(changed)
+
+
+def test_forgets():
+    """After a change of the maps nothing is known."""
+    memo = Memo()
+    box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
+    walked(box, memo)
+    assert memo.find(box) is not None
+    memo.forget()
+    assert memo.find(box) is None
+
+
+@pytest.mark.parametrize("length", [0, 8, 24])
+def test_short_copies_do_not_match(length):
+    """A copy that ends before the words that count is walked, not matched."""
+    memo = Memo()
+    box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
+    walked(box, memo)
+    assert memo.find(replace(box, stack=box.stack[:length])) is None
