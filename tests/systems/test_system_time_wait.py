@@ -44,12 +44,17 @@ def _states(block: dict[str, Any]) -> list[str]:
     return [event["event"] for event in block["timeline"] if event["event"].isupper()]
 
 
+def _told(block: dict[str, Any]) -> str:
+    return "\n".join(event["text"] for event in block["timeline"])
+
+
 @pytest.mark.parametrize("how", ["client-closes", "exits"])
 def test_who_closes_first_waits(own_netns: str, how: str) -> None:
     """Closed by the client, or by its exit: the client's end is in TIME_WAIT, and the timeline says that it closed."""
     block, waiting, code = _timeline(own_netns, how, 60, 0)
     assert waiting == [block["local"]]
     assert "FIN_WAIT1" in _states(block)
+    assert "TIME_WAIT" in _told(block)
     assert "CLOSE_WAIT" not in _states(block)
     assert block["closed_by"]
     assert ("exit" in block["closed_by"]) == (how == "exits")
@@ -61,6 +66,7 @@ def test_server_closes_first(own_netns: str) -> None:
     block, waiting, code = _timeline(own_netns, "server-closes", 60, 0)
     assert waiting == [SERVER]
     assert _states(block)[-3:] == ["CLOSE_WAIT", "LAST_ACK", "CLOSE"]
+    assert "TIME_WAIT" not in _told(block)
     assert code == 0
 
 
@@ -70,6 +76,7 @@ def test_reset_leaves_nothing(own_netns: str) -> None:
     assert waiting == []
     assert not {"FIN_WAIT1", "CLOSE_WAIT", "LAST_ACK"} & set(_states(block))
     assert block["reset_by"] == "local"
+    assert "TIME_WAIT" not in _told(block)
     assert code == 0
 
 

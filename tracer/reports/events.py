@@ -56,9 +56,16 @@ def _transition(t: Transition, c: Connection) -> Event:
     return Event(t.ns, name, text, t.origin, t.actor)
 
 
+_LEFT_TO_THE_KERNEL = {TcpState.FIN_WAIT2: "FIN_WAIT2, then TIME_WAIT", TcpState.CLOSING: "TIME_WAIT"}
+"""A closed socket gives way to a smaller one that no program holds (tcp_time_wait(), net/ipv4/tcp_minisocks.c)."""
+
+
 def _closing(t: Transition, c: Connection) -> str:
     if c.reset_by is not None:
         return "CLOSE"  # the RST has a line of its own
+    left = _LEFT_TO_THE_KERNEL.get(t.old)
+    if left and t.origin is Origin.PEER:
+        return f"CLOSE (left to the kernel: {left})"
     return {
         Origin.PEER: "CLOSE (by the peer)",
         Origin.LOCAL: "CLOSE (by this host)",

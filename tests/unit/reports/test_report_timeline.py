@@ -94,6 +94,14 @@ def test_close_comes_after_what_another_call_did() -> None:
     assert names.index("ESTABLISHED") < names.index("close")
 
 
+def test_who_closes_first_leaves_time_wait() -> None:
+    """Closed from here first: the kernel keeps FIN_WAIT2 and TIME_WAIT, which is not the peer's doing."""
+    first = ((2.0, T.ESTABLISHED, T.FIN_WAIT1, Origin.LOCAL), (2.1, T.FIN_WAIT1, T.FIN_WAIT2, Origin.PEER))
+    steps = life(*first, (2.2, T.FIN_WAIT2, T.CLOSE, Origin.PEER))
+    text = "\n".join(block(closed_socket(transitions=steps, fin_ns=None, closed=touch(Op.CLOSE, 2.0, 0, syscall=3))))
+    assert "CLOSE (left to the kernel: FIN_WAIT2, then TIME_WAIT)" in text
+
+
 def test_closed_socket_is_not_still_there() -> None:
     """After the last close nothing stands still any more, whether its end was stamped or not."""
     assert block(closed_socket(ended_ns=None))[-1].endswith("the socket is gone")
