@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from tracer.commands import terminal
-from tracer.commands.options import describe, make_tuning
+from tracer.commands.options import make_tuning
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError
 from tracer.kernel.scope import Scope
@@ -65,7 +65,7 @@ def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
     scope = Scope(pids=(leak.pid,))
     request = Request(
         scope=scope,
-        target=describe(scope),
+        target=f"price-client (pid {leak.pid})",
         tuning=make_tuning(16384, 16, "auto"),
         linger_s=_LINGER_S,
         interval_s=1.0,

@@ -102,7 +102,8 @@ def _latest(*touches: Optional[Touch]) -> Optional[Touch]:
 
 
 def _reset(record: layout.Record) -> tuple[Optional[int], Optional[Origin]]:
-    if not record.reset_ns:
+    # A segment that a living socket refuses is answered by RST too (tcp_v4_send_reset): that ends nothing.
+    if not record.reset_ns or record.state != TcpState.CLOSE:
         return None, None
     return record.reset_ns, Origin.PEER if record.reset_flags & layout.TR_RESET_PEER else Origin.LOCAL
 

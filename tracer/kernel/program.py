@@ -7,7 +7,6 @@ import ctypes as ct
 import errno
 import os
 import resource
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -106,7 +105,7 @@ def _raise_memlock() -> None:
 class Program:
     """The compiled kernel side. Closing it detaches everything."""
 
-    def __init__(self, text: str, tree: Optional[Path], remove: Optional[Path] = None) -> None:
+    def __init__(self, text: str, tree: Optional[Path]) -> None:
         """Compile. ``tree`` is the header tree, None to use the installed kernel headers. Raises HostUnsupported."""
         bcc = _bcc()
 
@@ -122,15 +121,11 @@ class Program:
         self._programs: list[int] = []
         self._raw_tracepoint = bcc.BPF.RAW_TRACEPOINT
         self._lib = bcc.lib
-        try:
-            with _quietly() as said, _compile_environment(tree):
-                try:
-                    self._bpf = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=_CFLAGS)
-                except Exception:  # bcc raises nothing more exact
-                    raise HostUnsupported(self._compile_failure(said())) from None
-        finally:
-            if remove is not None:
-                shutil.rmtree(remove, ignore_errors=True)
+        with _quietly() as said, _compile_environment(tree):
+            try:
+                self._bpf = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=_CFLAGS)
+            except Exception:  # bcc raises nothing more exact
+                raise HostUnsupported(self._compile_failure(said())) from None
 
     @staticmethod
     def _compile_failure(said: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,11 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     tree, remove = _tree(btf)
     if btf is not None:
         btf.close()
-    program = Program(program_text(plan, scope, sizes, wanted), tree, remove)
+    try:
+        program = Program(program_text(plan, scope, sizes, wanted), tree)
+    finally:
+        if remove is not None:
+            shutil.rmtree(remove, ignore_errors=True)
     try:
         return Opened(Recorder(program, sizes, by_task=scope.by_task, forks=scope.follow_forks), plan)
     except BaseException:

@@ -187,9 +187,16 @@ def test_how_a_life_began(flags: int, passive: Optional[bool], accepted: Optiona
 
 def test_resets_are_told_by_who_sent_them() -> None:
     """tcp_receive_reset and tcp_send_reset leave different marks."""
-    assert plain(record(reset_flags=layout.TR_RESET_PEER)).reset_by is None
-    assert plain(record(reset_ns=9, reset_flags=layout.TR_RESET_PEER)).reset_by is Origin.PEER
-    assert plain(record(reset_ns=9, reset_flags=layout.TR_RESET_LOCAL)).reset_by is Origin.LOCAL
+    gone = TcpState.CLOSE
+    assert plain(record(state=gone, reset_flags=layout.TR_RESET_PEER)).reset_by is None
+    assert plain(record(state=gone, reset_ns=9, reset_flags=layout.TR_RESET_PEER)).reset_by is Origin.PEER
+    assert plain(record(state=gone, reset_ns=9, reset_flags=layout.TR_RESET_LOCAL)).reset_by is Origin.LOCAL
+
+
+def test_a_refused_segment_resets_nothing() -> None:
+    """An RST that a living socket sent for a segment that it refused did not end it."""
+    alive = record(state=TcpState.CLOSE_WAIT, reset_ns=9, reset_flags=layout.TR_RESET_LOCAL)
+    assert plain(alive).reset_by is None
 
 
 def test_no_fin_no_queue() -> None:
