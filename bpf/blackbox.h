@@ -43,14 +43,15 @@ static __always_inline u32 ct_slot_of(struct ct_touch *touch)
 		ct_count(CT_LOST_BOXES);
 		return 0;
 	}
+	ct_count(CT_N_BOXES_TAKEN);
 	return slot + 1;
 }
 
 static __always_inline void ct_free_slot(u32 box)
 {
 	u32 slot = box - 1;
-	if (box)
-		free_boxes.push(&slot, 0);
+	if (box && !free_boxes.push(&slot, 0))
+		ct_count(CT_N_BOXES_FREED);
 }
 
 static __always_inline u32 ct_fill_box(u32 slot, struct ct_user *user, struct ct_record *record, struct ct_touch *touch,

@@ -177,7 +177,9 @@ enum ct_counter {
 	CT_LOST_CONTENDED = 5,
 	CT_LOST_RETURNS = 6,
 	CT_LOST_SUSPECTS = 7,
-	CT_COUNTERS = 8,
+	CT_N_BOXES_TAKEN = 8,
+	CT_N_BOXES_FREED = 9, /* by the kernel side; user space counts its own */
+	CT_COUNTERS = 10,
 };
 
 #endif

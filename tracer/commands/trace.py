@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.session.watch import Watch
 from tracer.stacks.service import StackService
+
+_RELIEF_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,21 @@ def _follow(request: Request, watch: Watch, stop: Stop) -> None:
                 )
             )
         line.show(tick)
-        stop.wait(request.interval_s)
+        _rest(watch, stop, request.interval_s)
     line.clear()
+
+
+def _rest(watch: Watch, stop: Stop, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not stop.over() and (left := until - time.monotonic()) > 0:
+        watch.relieve()
+        stop.wait(min(left, _RELIEF_S))
 
 
 def _print(request: Request, report: Report) -> None:
     if request.as_json:
-        click.echo(json.dumps(json_report.to_dict(report), indent=2))
+        for text in json_report.to_text(report):
+            sys.stdout.write(text)
         return
     click.echo(
         table.render(report, width=terminal.width(), color=terminal.color(), all_frames=request.all_frames), nl=False

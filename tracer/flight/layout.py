@@ -19,6 +19,8 @@ COUNTERS = (
     "lost_contended",
     "lost_returns",
     "lost_suspects",
+    "boxes_taken",
+    "boxes_freed",
 )
 
 

@@ -20,6 +20,7 @@ from tracer.model.frame import BlackBox
 
 _HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
+_SLOT = struct.Struct("<IIQQQIIIH")  # struct ct_box up to the registers
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Recorder:
         self._pids = program.map("scope_pids", 4, 4) if forks else None
         self._drain = program.load_runnable("run_drain")
         self._unseeded = 0
+        self._given_back = 0
         self._endings: list[layout.Record] = []
         program.open_ring("endings", self._keep_ending)
         self._pool.fill()
@@ -126,8 +128,8 @@ class Recorder:
     def slots(self) -> list[SlotHeader]:
         """The slots that have been used, in pool order."""
         found, idle = [], 0
-        for slot, data in self._pool.headers(_HEADER):
-            seq, _, sk, birth, ns, _, _, touch_seq, which = struct.unpack_from("<IIQQQIIIH", data)
+        for slot, data in self._pool.headers(_SLOT.size):
+            seq, _, sk, birth, ns, _, _, touch_seq, which = _SLOT.unpack(data)
             if seq:
                 found.append(SlotHeader(slot, seq, sk, birth, ns, touch_seq, which))
                 idle = 0
@@ -151,6 +153,13 @@ class Recorder:
     def give_back(self, slot: int) -> None:
         """Free a slot that came with an ending or an event."""
         self._pool.give_back(slot)
+        self._given_back += 1
+
+    @property
+    def boxes_used(self) -> float:
+        """The part of the box pool that is in use, 0 to 1."""
+        taken, freed = (self._count(layout.COUNTERS.index(name)) for name in ("boxes_taken", "boxes_freed"))
+        return (taken - freed - self._given_back) / self._sizes.boxes
 
     def _keep_ending(self, address: int, size: int) -> None:
         self._endings.append(layout.Record.from_buffer_copy(ct.string_at(address, size)))
@@ -173,11 +182,11 @@ class Recorder:
 
     def counters(self) -> dict[str, int]:
         """All counters of bpf/record.h, summed over the CPUs."""
-        totals = {}
-        for index, name in enumerate(layout.COUNTERS):
-            value = self._counters.lookup(_U32.pack(index)) or b""
-            totals[name] = sum(struct.unpack(f"<{len(value) // 8}Q", value))
-        return totals
+        return {name: self._count(index) for index, name in enumerate(layout.COUNTERS)}
+
+    def _count(self, index: int) -> int:
+        value = self._counters.lookup(_U32.pack(index)) or b""
+        return sum(struct.unpack(f"<{len(value) // 8}Q", value))
 
     def losses(self) -> Losses:
         """What the kernel side could not keep."""

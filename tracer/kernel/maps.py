@@ -23,25 +23,26 @@ class Map:
         self._key = ct.create_string_buffer(max(key_size, 1))
         self._value = ct.create_string_buffer(value_size)
         self._key_size, self._value_size = key_size, value_size
+        # The buffers stay where they are, so the call's arguments are made once.
+        at = ct.addressof(self._key) if key_size else 0
+        arguments = struct.pack("<IIQQQ", descriptor, 0, at, ct.addressof(self._value), 0)
+        self._arguments = ct.create_string_buffer(arguments, 64)
 
-    def _call(self, command: int, value: ct.Array[ct.c_char], flags: int = 0) -> int:
+    def _call(self, command: int) -> int:
         """0, or the errno of the map operation."""
-        key = ct.addressof(self._key) if self._key_size else 0
-        attributes = struct.pack("<IIQQQ", self.descriptor, 0, key, ct.addressof(value), flags)
-        buffer = ct.create_string_buffer(attributes, 64)
-        return 0 if _libc.syscall(_BPF, command, buffer, len(buffer)) == 0 else ct.get_errno()
+        return 0 if _libc.syscall(_BPF, command, self._arguments, 64) == 0 else ct.get_errno()
 
     def lookup(self, key: bytes) -> Optional[bytes]:
         """The value of ``key``, None if it has none."""
         ct.memmove(self._key, key, self._key_size)
-        return self._value.raw[: self._value_size] if self._call(_LOOKUP, self._value) == 0 else None
+        return self._value.raw[: self._value_size] if self._call(_LOOKUP) == 0 else None
 
     def update(self, key: bytes, value: bytes) -> bool:
         """Store; False if the map is full. For a stack (no key) this pushes."""
         if self._key_size:
             ct.memmove(self._key, key, self._key_size)
         ct.memmove(self._value, value, self._value_size)
-        return self._call(_UPDATE, self._value) == 0
+        return self._call(_UPDATE) == 0
 
     def items(self, size: int = 1024) -> list[tuple[bytes, bytes]]:
         """All entries of a hash, ``size`` at a time (Linux 5.6, cb4d03ab499d; ring buffers came later). OSError."""
@@ -76,9 +77,10 @@ class Map:
             if error not in (0, errno.ENOENT):
                 raise OSError(error, os.strerror(error))
             count = struct.unpack_from("<I", attributes, 32)[0]
+            all_keys, all_values = keys.raw[: count * self._key_size], values.raw[: count * self._value_size]
             for index in range(count):
-                key = keys.raw[index * self._key_size : (index + 1) * self._key_size]
-                pairs.append((key, values.raw[index * self._value_size : (index + 1) * self._value_size]))
+                key = all_keys[index * self._key_size : (index + 1) * self._key_size]
+                pairs.append((key, all_values[index * self._value_size : (index + 1) * self._value_size]))
             if error == errno.ENOENT:
                 return pairs
             first = False
@@ -114,10 +116,13 @@ class BoxPool:
 
     def headers(self, length: int) -> Iterator[tuple[int, bytes]]:
         """The first ``length`` bytes of every slot."""
-        memory, size = self._memory, self.size
-        for slot in range(self.count):
-            at = slot * size
-            yield slot, memory[at : at + length]
+        every = struct.Struct(f"{length}s{self.size - length}x")
+        for first in range(0, self.count, 256):
+            last = min(first + 256, self.count)
+            with memoryview(self._memory) as memory, memory[first * self.size : last * self.size] as block:
+                heads = list(every.iter_unpack(block))
+            for slot, (head,) in enumerate(heads, first):
+                yield slot, head
 
     def close(self) -> None:
         """Unmap."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from tracer.diagnose import words
@@ -23,6 +25,44 @@ Value = dict[str, Any]
 
 def to_dict(report: Report) -> Value:
     """The whole report. Wall-clock times are RFC 3339 in UTC, ages and lengths of time seconds as floats."""
+    return dict(_whole(_document(report)))
+
+
+def to_text(report: Report) -> Iterator[str]:
+    """The same as JSON text, piece by piece with one socket a line: a large report is never in memory as a whole."""
+    yield from _encoded(_document(report), "")
+    yield "\n"
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(part) for key, part in value.items()}
+    return [_whole(part) for part in value] if isinstance(value, Iterator) else value
+
+
+def _encoded(value: Any, margin: str) -> Iterator[str]:
+    """Objects with something lazy in them, and lazy lists, over several lines; all else on one, by json's C encoder."""
+    inner = margin + "  "
+    if isinstance(value, Iterator):
+        separator = "["
+        for part in value:
+            yield f"{separator}\n{inner}"
+            yield from _encoded(part, inner)
+            separator = ","
+        yield "[]" if separator == "[" else f"\n{margin}]"
+    elif isinstance(value, dict) and any(isinstance(part, Iterator) for part in value.values()):
+        separator = "{"
+        for key, part in value.items():
+            yield f"{separator}\n{inner}{json.dumps(key)}: "
+            yield from _encoded(part, inner)
+            separator = ","
+        yield f"\n{margin}}}"
+    else:
+        yield json.dumps(value)
+
+
+def _document(report: Report) -> Value:
+    """The report with its long lists as iterators."""
     return {
         "schema": REPORT_SCHEMA,
         "host": {
@@ -39,8 +79,8 @@ def to_dict(report: Report) -> Value:
         "lingering": report.lingering,
         "plan": {probe.family: probe.way for probe in report.plan},
         "plan_details": [{"family": p.family, "way": p.way, "reason": p.reason, "cost": p.cost} for p in report.plan],
-        "sites": [_site(site, report) for site in report.sites],
-        "ended_findings": [_ended(gone, report) for gone in report.ended_findings],
+        "sites": (_site(site, report) for site in report.sites),
+        "ended_findings": (_ended(gone, report) for gone in report.ended_findings),
         "notes": list(report.notes),
         "losses": {
             "events": report.losses.events,
@@ -138,7 +178,7 @@ def _site(site: Site, report: Report) -> Value:
         "opened_stack": _frames(opened),
         "opened_stack_complete": opened is not None and opened.complete,
         "opened_stack_note": opened.note if opened is not None else None,
-        "sockets": [_finding(finding, report) for finding in site.findings],
+        "sockets": (_finding(finding, report) for finding in site.findings),
     }
 
 

@@ -74,13 +74,13 @@ class StackStore:
         """The stack of a box that is no touch's: a thread that waits inside a call now."""
         return self._service.unwind(box)
 
-    def drain(self, budget_ns: int) -> int:
-        """Unwind boxes of sockets that have been idle for a second, for at most ``budget_ns``; how many were left.
+    def drain(self, budget_ns: int, idle_ns: int = IDLE_NS) -> int:
+        """Unwind boxes of sockets that have been idle for a while, for at most ``budget_ns``; how many were left.
 
         The oldest first: they are the likeliest to stay, and the likeliest to have their code moved under them.
         """
         now = time.monotonic_ns()
-        idle = [slot for slot in self._recorder.slots() if now - slot.ns > IDLE_NS and self._is_new(slot)]
+        idle = [slot for slot in self._recorder.slots() if now - slot.ns > idle_ns and self._is_new(slot)]
         idle.sort(key=lambda slot: slot.ns)
         for index, slot in enumerate(idle):
             if time.monotonic_ns() - now > budget_ns:

@@ -25,6 +25,8 @@ from tracer.session.stackstore import StackStore
 Key = tuple[int, int]
 _DRAIN_BUDGET_NS = 10_000_000
 """Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval."""
+_FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 50_000_000, 50_000_000
+"""From half of the pool on, up to half a core goes into emptying it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Watch:
         waiting = [entry for entry in entries if entry.state == TcpState.CLOSE_WAIT]
         oldest = max((now - entry.since_ns for entry in waiting), default=None)
         return Tick(self._grown() if fresh else (), self._recorder.watched, len(waiting), oldest)
+
+    def relieve(self) -> None:
+        """Make room for stacks where they come faster than once an interval: to be called some ten times a second."""
+        if self._recorder.boxes_used > _FULL:
+            self._stacks.drain(_RELIEF_NS, idle_ns=_BARELY_IDLE_NS)
 
     def _connection(self, entry: SuspectEntry) -> Optional[Connection]:
         record = self._recorder.record(entry.sk)
