@@ -13,7 +13,18 @@ from tracer import __version__
 from tracer.commands.census import census
 from tracer.commands.demo import demo
 from tracer.commands.doctor import doctor
-from tracer.commands.options import SECONDS, describe, filters, make_scope, make_tuning, tuning
+from tracer.commands.options import (
+    all_frames_option,
+    describe,
+    duration_option,
+    fail_over_option,
+    filters,
+    interval_option,
+    linger_option,
+    make_scope,
+    make_tuning,
+    tuning,
+)
 from tracer.commands.run import run
 from tracer.commands.tail import tail
 from tracer.commands.timeline import timeline
@@ -39,28 +50,12 @@ allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
 
 @click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @filters
-@click.option(
-    "--linger",
-    metavar="SECONDS",
-    type=SECONDS,
-    default=10,
-    show_default=True,
-    help="Threshold in seconds.",
-)
-@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]")
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    type=SECONDS,
-    default=1,
-    show_default=True,
-    help="Seconds between looks.",
-)
+@linger_option
+@duration_option
+@interval_option
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, at the end.")
-@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
-@click.option(
-    "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
-)
+@all_frames_option
+@fail_over_option
 @click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
 @tuning
 @click.version_option(__version__, prog_name="closetrace")

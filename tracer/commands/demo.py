@@ -12,7 +12,10 @@ from pathlib import Path
 import click
 
 from tracer.commands import terminal
-from tracer.commands.options import make_tuning
+from tracer.commands.options import (
+    all_frames_option,
+    make_tuning,
+)
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError
 from tracer.kernel.scope import Scope
@@ -49,7 +52,7 @@ def _leaking(program: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @click.command("demo")
-@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
+@all_frames_option
 def demo(all_frames: bool) -> None:
     """Start a small leaking client, trace it for a few seconds, and print the report.
 

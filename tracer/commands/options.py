@@ -106,6 +106,21 @@ _TUNING = (
 )
 
 
+linger_option = click.option(
+    "--linger", metavar="SECONDS", type=SECONDS, default=10, show_default=True, help="Threshold in seconds."
+)
+duration_option = click.option(
+    "--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]"
+)
+interval_option = click.option(
+    "--interval", metavar="SECONDS", type=SECONDS, default=1, show_default=True, help="Seconds between looks."
+)
+all_frames_option = click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
+fail_over_option = click.option(
+    "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
+)
+
+
 def _add(options: tuple[Callable[[F], F], ...], command: F) -> F:
     for option in reversed(options):
         command = option(command)

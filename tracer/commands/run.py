@@ -7,7 +7,15 @@ from typing import Optional
 
 import click
 
-from tracer.commands.options import SECONDS, make_tuning, tuning
+from tracer.commands.options import (
+    SECONDS,
+    all_frames_option,
+    fail_over_option,
+    interval_option,
+    linger_option,
+    make_tuning,
+    tuning,
+)
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError
 from tracer.kernel.scope import Scope
@@ -35,28 +43,12 @@ class _StopWithChild(Stop):
 
 
 @click.command("run", context_settings={"ignore_unknown_options": False})
-@click.option(
-    "--linger",
-    metavar="SECONDS",
-    type=SECONDS,
-    default=10,
-    show_default=True,
-    help="Threshold in seconds.",
-)
+@linger_option
 @click.option("--duration", metavar="SECONDS", type=SECONDS, help="End the command after this many seconds.")
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    type=SECONDS,
-    default=1,
-    show_default=True,
-    help="Seconds between looks.",
-)
+@interval_option
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON; the command's stdout goes to stderr.")
-@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
-@click.option(
-    "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
-)
+@all_frames_option
+@fail_over_option
 @tuning
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(

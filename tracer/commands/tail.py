@@ -8,7 +8,15 @@ from typing import Any, Optional
 import click
 
 from tracer.commands import terminal
-from tracer.commands.options import SECONDS, describe, filters, make_scope, make_tuning, tuning
+from tracer.commands.options import (
+    all_frames_option,
+    describe,
+    duration_option,
+    filters,
+    make_scope,
+    make_tuning,
+    tuning,
+)
 from tracer.commands.streaming import Stream, streaming
 from tracer.flight import layout
 from tracer.flight.decode import decode_event
@@ -25,8 +33,8 @@ _POLL_MS = 100
 @filters
 @click.option("--stacks", is_flag=True, help="Add the user stack of transitions that a local call made.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
-@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]")
+@all_frames_option
+@duration_option
 @tuning
 def tail(
     stacks: bool,

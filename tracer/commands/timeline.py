@@ -9,7 +9,16 @@ from typing import Any, Optional
 import click
 
 from tracer.commands import terminal
-from tracer.commands.options import SECONDS, describe, filters, make_scope, make_tuning, tuning
+from tracer.commands.options import (
+    describe,
+    duration_option,
+    filters,
+    interval_option,
+    linger_option,
+    make_scope,
+    make_tuning,
+    tuning,
+)
 from tracer.commands.streaming import Stream, streaming
 from tracer.diagnose import words
 from tracer.flight.decode import decode
@@ -23,24 +32,10 @@ from tracer.session.stopping import Stop
 
 @click.command("timeline")
 @filters
-@click.option(
-    "--linger",
-    metavar="SECONDS",
-    type=SECONDS,
-    default=10,
-    show_default=True,
-    help="Threshold in seconds.",
-)
+@linger_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a connection.")
-@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]")
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    type=SECONDS,
-    default=0.5,
-    show_default=True,
-    help="Seconds between looks.",
-)
+@duration_option
+@interval_option
 @tuning
 def timeline(
     linger: float,
