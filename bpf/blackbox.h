@@ -117,6 +117,20 @@ static __always_inline void ct_fill_touch(struct ct_touch *touch, u32 op, s32 re
 	bpf_get_current_comm(touch->comm, sizeof(touch->comm));
 }
 
+#ifdef CT_GUARDED
+/* Receives and sends are the many; what opens and ends a socket keeps its stack whatever it costs. */
+static __always_inline int ct_spared(u16 which)
+{
+	u32 zero = 0, *mask = control.lookup(&zero);
+
+	if (!mask || !*mask || which == CT_WHICH_OPENED || which == CT_WHICH_ENDING)
+		return 0;
+	return *mask == ~0u || (bpf_get_prandom_u32() & *mask);
+}
+#else
+#define ct_spared(which) 0
+#endif
+
 /* Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it. */
 static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, u16 which)
 {
@@ -134,12 +148,19 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		touch->flags |= CT_TOUCH_EXITING;
 		goto drop;
 	}
-	if ((u16)user.cs != CT_USER_CS) {
+	if (!CT_IS_64_BIT((u16)user.cs)) {
 		touch->flags |= CT_TOUCH_COMPAT;
 		goto drop;
 	}
+#ifdef CT_NO_STACKS
+	goto drop;
+#endif
 	if (touch->flags & CT_TOUCH_UNWANTED)
 		goto drop;
+	if (ct_spared(which)) {
+		touch->flags |= CT_TOUCH_SPARED;
+		goto drop;
+	}
 	slot = ct_slot_of(touch);
 	touch->box = slot;
 	if (!slot || !ct_fill_box(slot, &user, record, touch, which))

@@ -48,6 +48,11 @@ struct ct_call {
 BPF_TABLE("lru_hash", u64, struct ct_call, calls, 65536);
 #endif
 
+#ifdef CT_GUARDED
+/* Which touches go without a stack, to spare the host: a mask over random numbers. Written by user space. */
+BPF_ARRAY(control, u32, 1);
+#endif
+
 /* Records that ended after lingering (or all, for `timeline`), with the boxes that they own. */
 BPF_RINGBUF_OUTPUT(endings, CT_RING_PAGES);
 

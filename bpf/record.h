@@ -34,6 +34,7 @@ enum ct_op {
 #define CT_TOUCH_COMPAT 8u    /* a 32-bit task */
 #define CT_TOUCH_NO_BOX 16u   /* the stack memory was spent */
 #define CT_TOUCH_UNWANTED 32u /* no stack was asked for at this touch */
+#define CT_TOUCH_SPARED 64u   /* no stack, so that tracing costs no more than the user allows */
 
 /* One call on the socket. box is a slot of the box pool + 1; once drained it is 0 and stack names the interned stack.
  */

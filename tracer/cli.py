@@ -23,6 +23,7 @@ from tracer.commands.options import (
     linger_option,
     make_scope,
     make_tuning,
+    max_overhead_option,
     tuning,
 )
 from tracer.commands.run import run
@@ -56,6 +57,7 @@ allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, at the end.")
 @all_frames_option
 @fail_over_option
+@max_overhead_option
 @click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
 @tuning
 @click.version_option(__version__, prog_name="closetrace")
@@ -69,6 +71,7 @@ def main_group(
     as_json: bool,
     all_frames: bool,
     fail_over: Optional[int],
+    max_overhead: Optional[float],
     debuginfod: bool,
     stack_bytes: int,
     memory_mb: Optional[int],
@@ -95,6 +98,7 @@ def main_group(
         as_json=as_json,
         all_frames=all_frames,
         fail_over=fail_over,
+        max_overhead=max_overhead,
         debuginfod=debuginfod,
     )
     trace(request, Stop(duration, scope.pids))

@@ -119,6 +119,12 @@ all_frames_option = click.option("--all-frames", is_flag=True, help="Fold no fra
 fail_over_option = click.option(
     "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
 )
+max_overhead_option = click.option(
+    "--max-overhead",
+    metavar="PCT",
+    type=click.FloatRange(0.1, 100),
+    help="Take fewer stacks rather than cost more than this percentage of one CPU.",
+)
 
 
 def _add(options: tuple[Callable[[F], F], ...], command: F) -> F:

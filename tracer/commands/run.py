@@ -14,6 +14,7 @@ from tracer.commands.options import (
     interval_option,
     linger_option,
     make_tuning,
+    max_overhead_option,
     tuning,
 )
 from tracer.commands.trace import Request, trace
@@ -49,6 +50,7 @@ class _StopWithChild(Stop):
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON; the command's stdout goes to stderr.")
 @all_frames_option
 @fail_over_option
+@max_overhead_option
 @tuning
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
@@ -58,6 +60,7 @@ def run(
     as_json: bool,
     all_frames: bool,
     fail_over: Optional[int],
+    max_overhead: Optional[float],
     stack_bytes: int,
     memory_mb: Optional[int],
     probes: str,
@@ -80,6 +83,7 @@ def run(
             as_json=as_json,
             all_frames=all_frames,
             fail_over=fail_over,
+            max_overhead=max_overhead,
         )
         trace(request, _StopWithChild(duration, child), attached=child.release)
     finally:

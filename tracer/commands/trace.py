@@ -18,6 +18,7 @@ from tracer.kernel.source import Wanted
 from tracer.model.connection import Probe
 from tracer.model.finding import Report
 from tracer.reports import json_report, table
+from tracer.session.guard import Guard
 from tracer.session.namespaces import Namespaces
 from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
@@ -42,6 +43,7 @@ class Request:
     all_frames: bool
     fail_over: Optional[int]
     debuginfod: bool = False
+    max_overhead: Optional[float] = None
 
 
 def trace(request: Request, stop: Stop, attached: Optional[Callable[[], None]] = None) -> Report:
@@ -52,7 +54,9 @@ def trace(request: Request, stop: Stop, attached: Optional[Callable[[], None]] =
     started, offset = time.time(), clock_offset_ns()
     linger_ns = int(request.linger_s * 1e9)
     service = StackService(request.debuginfod)
-    opened = open_recorder(request.scope, request.tuning.sizes, Wanted(linger_ns), request.tuning.probes)
+    wanted = Wanted(linger_ns, guarded=request.max_overhead is not None)
+    opened = open_recorder(request.scope, request.tuning.sizes, wanted, request.tuning.probes)
+    guard = Guard(opened.recorder, request.max_overhead)
     try:
         namespaces = Namespaces()
         older = Preexisting(request.scope, namespaces)
@@ -65,17 +69,30 @@ def trace(request: Request, stop: Stop, attached: Optional[Callable[[], None]] =
         _announce(request, opened.plan.probes())
         if attached is not None:
             attached()
-        _follow(request, watch, stop)
-        report = watch.report(opened.plan, request.target, started, offset, ())
-        _print(request, report)
+        _follow(request, watch, stop, guard)
+        report = watch.report(opened.plan, request.target, started, offset, (), guard)
+        closed = _print_unless_closed(request, report)
     finally:
         opened.recorder.close()
         service.close()
+        guard.close()
     if request.fail_over is not None and report.lingering > request.fail_over:
         raise LingerExceeded(
             f"{report.lingering} sockets lingered in CLOSE_WAIT; --fail-over allows {request.fail_over}"
         )
+    if closed is not None:
+        raise closed
     return report
+
+
+def _print_unless_closed(request: Request, report: Report) -> Optional[BrokenPipeError]:
+    """Print; a reader who has gone is told later, because the gate's verdict does not depend on one."""
+    try:
+        _print(request, report)
+        sys.stdout.flush()
+    except BrokenPipeError as gone:
+        return gone
+    return None
 
 
 def _announce(request: Request, probes: tuple[Probe, ...]) -> None:
@@ -86,11 +103,12 @@ def _announce(request: Request, probes: tuple[Probe, ...]) -> None:
     )
 
 
-def _follow(request: Request, watch: Watch, stop: Stop) -> None:
+def _follow(request: Request, watch: Watch, stop: Stop, guard: Guard) -> None:
     stop.begin()
     line = terminal.StatusLine(enabled=not request.as_json)
     while not stop.over():
         tick = watch.tick()
+        guard.check()
         if tick.sites and not request.as_json:
             line.clear()
         for shown in tick.sites if not request.as_json else ():

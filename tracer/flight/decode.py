@@ -25,6 +25,7 @@ _NO_STACK = (
     (layout.TOUCH_COMPAT, "32-bit processes are not unwound"),
     (layout.TOUCH_NO_BOX, "the stack memory was spent (see --memory)"),
     (layout.TOUCH_UNWANTED, "no stack was kept of this call"),
+    (layout.TOUCH_SPARED, "no stack was taken, to stay below --max-overhead"),
 )
 
 

@@ -18,6 +18,7 @@ from tracer.kernel.source import PAGE, Sizes
 from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox
 
+_TOUCHES = layout.Record.opened.offset
 _HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _SLOT = struct.Struct("<IIQQQIIIH")  # struct ct_box up to the registers
@@ -49,7 +50,7 @@ class SlotHeader:
 class Recorder:
     """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
 
-    def __init__(self, program: Program, sizes: Sizes, *, by_task: bool, forks: bool) -> None:
+    def __init__(self, program: Program, sizes: Sizes, *, by_task: bool, forks: bool, guarded: bool = False) -> None:
         self._program, self._sizes = program, sizes
         self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
         self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
@@ -62,6 +63,7 @@ class Recorder:
         self._listeners = program.map("listeners", 8, 4) if by_task else None
         self._seeds = program.map("seeds", 8, 4) if by_task else None
         self._pids = program.map("scope_pids", 4, 4) if forks else None
+        self._control = program.map("control", 4, 4) if guarded else None
         self._drain = program.load_runnable("run_drain")
         self._unseeded = 0
         self._given_back = 0
@@ -108,7 +110,8 @@ class Recorder:
             if data is None:
                 return None
             before, data = data, self._sockets.lookup(key)
-            if before == data:
+            # the counters of a busy socket never stand still; what must hang together is under the lock
+            if data is not None and before[_TOUCHES:] == data[_TOUCHES:]:
                 break
         return layout.Record.from_buffer_copy(data) if data is not None else None
 
@@ -149,6 +152,11 @@ class Recorder:
             )
         except OSError:
             return False
+
+    def spare(self, mask: int) -> None:
+        """Keep the stacks of fewer touches: those whose random number has no bit of ``mask`` (all ones: of none)."""
+        if self._control is not None:
+            self._control.update(_U32.pack(0), _U32.pack(mask))
 
     def give_back(self, slot: int) -> None:
         """Free a slot that came with an ending or an event."""

@@ -12,7 +12,8 @@ _DATA_CALLS = (0, 1, 19, 20, 40, 44, 45, 46, 47, 275, 299, 307)
 _X86_64 = {
     "CT_PT_REGS_SP": "sp",
     "CT_PT_REGS_SYSCALL": "orig_ax",
-    "CT_USER_CS": "0x33",  # __USER_CS: a 32-bit task runs with 0x23
+    # __USER_CS, and that of a Xen paravirtual guest (FLAT_USER_CS64); a 32-bit task runs with 0x23
+    "CT_IS_64_BIT(cs)": "((cs) == 0x33 || (cs) == 0xe033)",
     "CT_TASK_THREAD_POINTER": "thread.fsbase",
     "CT_NR_SHUTDOWN": "48",
     "CT_DATA_SYSCALL(n)": "(" + " || ".join(f"(n) == {number}" for number in _DATA_CALLS) + ")",

@@ -52,18 +52,25 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the command at hand reads: events for `tail`, every ending for `timeline`."""
+    """What the command at hand reads: events for `tail`, every ending for `timeline`. ``guarded``: may be asked to
+    spare the host stacks.
+    """
 
     linger_ns: int
     events: bool = False
     event_stacks: bool = False
     all_endings: bool = False
+    guarded: bool = False
 
     def defines(self) -> dict[str, str]:
         """As macros."""
         macros = {"CT_LINGER_NS": f"{self.linger_ns}ULL", "CT_RB_NO_WAKEUP": "1", "CT_RING_PAGES": "1024"}
+        if self.guarded:
+            macros["CT_GUARDED"] = "1"
         if self.events:
             macros["CT_EVENTS"] = "1"
+            if not self.event_stacks:
+                macros["CT_NO_STACKS"] = "1"
         if self.event_stacks:
             macros["CT_EVENT_STACKS"] = macros["CT_ALWAYS_END_STACK"] = "1"
         if self.all_endings:

@@ -12,7 +12,7 @@ from typing import Optional
 
 # x86-64 system call numbers (asm/unistd_64.h)
 _BPF, _PERF_EVENT_OPEN = 321, 298
-_PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN = 5, 10, 17
+_PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 5, 10, 17, 32
 PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
 _TRACE_FENTRY, _TRACE_FEXIT = 24, 25
 
@@ -106,6 +106,14 @@ def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
         number = ct.get_errno()
         raise OSError(number, os.strerror(number))
     return int(struct.unpack_from("<I", attributes, 4)[0])
+
+
+def enable_run_time_stats() -> int:
+    """Have the kernel count the run time of BPF programs as long as the returned descriptor is open.
+
+    BPF_ENABLE_STATS, since Linux 5.8 (d46edd671a14); OSError if the kernel does not offer it.
+    """
+    return _bpf(_ENABLE_STATS, struct.pack("<I", 0))
 
 
 def _kprobe_type() -> int:

@@ -73,6 +73,34 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class BackOff:
+    """At ``at`` (seconds since the epoch) tracing cost ``percent`` of one CPU; from then on ``stacks`` of touches were
+    ``sampled`` (one in 16) or ``off``.
+    """
+
+    at: float
+    stacks: str
+    percent: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the run itself took: CPU of this process, run time of the kernel side, memory.
+
+    ``kernel_s`` is None where the kernel does not count it (kernel.bpf_stats_enabled, or --max-overhead).
+    ``rss_bytes`` is this process's own memory, ``kernel_bytes`` that of its BPF maps.
+    """
+
+    wall_s: float
+    cpu_s: float
+    kernel_s: Optional[float]
+    rss_bytes: int
+    kernel_bytes: int
+    max_overhead_percent: Optional[float] = None
+    backed_off: tuple[BackOff, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 
@@ -92,6 +120,7 @@ class Report:
     ended_findings: tuple[Ended, ...] = ()
     watched: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
+    cost: Optional[Cost] = None
 
     @property
     def lingering(self) -> int:

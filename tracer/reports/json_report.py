@@ -10,7 +10,7 @@ from tracer.diagnose import words
 from tracer.diagnose.facts import end_seen
 from tracer.model.connection import Actor, Connection, Holder, Touch
 from tracer.model.event import TransitionEvent
-from tracer.model.finding import Ended, Finding, Report, Site
+from tracer.model.finding import Cost, Ended, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
 from tracer.reports import events as timeline
@@ -82,6 +82,7 @@ def _document(report: Report) -> Value:
         "sites": (_site(site, report) for site in report.sites),
         "ended_findings": (_ended(gone, report) for gone in report.ended_findings),
         "notes": list(report.notes),
+        "cost": None if report.cost is None else _cost(report.cost),
         "losses": {
             "events": report.losses.events,
             "records": report.losses.records,
@@ -130,6 +131,21 @@ def tail_to_dict(event: TransitionEvent) -> Value:
 def tail_loss_to_dict(count: int) -> Value:
     """What stands in the NDJSON stream where ``count`` transitions are missing."""
     return {"schema": TAIL_SCHEMA, "event": "loss", "transitions": count}
+
+
+def _cost(cost: Cost) -> Value:
+    return {
+        "wall_s": cost.wall_s,
+        "cpu_s": cost.cpu_s,
+        "kernel_s": cost.kernel_s,
+        "rss_bytes": cost.rss_bytes,
+        "kernel_bytes": cost.kernel_bytes,
+        "max_overhead_percent": cost.max_overhead_percent,
+        "backed_off": [
+            {"time": rfc3339(round(b.at * 1e6) * 1000), "stacks": b.stacks, "percent": b.percent}
+            for b in cost.backed_off
+        ],
+    }
 
 
 def _seconds(ns: int) -> float:

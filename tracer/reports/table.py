@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Optional
 
 from tabulate import tabulate
 
 from tracer.diagnose import words
 from tracer.diagnose.libraries import application_frame
 from tracer.model.connection import Losses, Probe
-from tracer.model.finding import Report, Site
+from tracer.model.finding import Cost, Report, Site
 from tracer.model.states import TcpState
 from tracer.reports import ended
 from tracer.reports import site as site_report
-from tracer.reports.text import clean, fit, fit_left, lines, style, width_of, wrap
+from tracer.reports.text import clean, fit, fit_left, lines, rfc3339, style, width_of, wrap
 
 _PROSE = 110
 """Sentences wider than this are hard to read, however wide the terminal."""
@@ -37,7 +38,7 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
     parts += ended.render(gone, width=width, prose=_prose(width), color=color, all_frames=all_frames)
     if report.notes:
         parts += ["", *(line for note in report.notes for line in wrap(clean(note), _prose(width), rest="  "))]
-    parts += ["", *_hooks(report.plan, width), *_lost(report.losses, width, color)]
+    parts += ["", *_hooks(report.plan, width), *_lost(report.losses, width, color), *_cost(report.cost, width)]
     return lines(parts) + "\n"
 
 
@@ -146,6 +147,24 @@ def _hooks(plan: Sequence[Probe], width: int) -> list[str]:
         why = f" ({probe.reason})" if probe.reason and not shared else ""
         cost = f": {probe.cost}" if probe.cost else ""
         out += wrap(clean(f"without {probe.family}{why}{cost}"), _prose(width), first="  ", rest="    ")
+    return out
+
+
+def _cost(cost: Optional[Cost], width: int) -> list[str]:
+    """What the trace itself took, and when it spared the host."""
+    if cost is None:
+        return []
+    kernel = "" if cost.kernel_s is None else f", {cost.kernel_s:.2f} s in the kernel's hooks"
+    share = 100 * (cost.cpu_s + (cost.kernel_s or 0)) / max(cost.wall_s, 0.001)
+    memory = f"{cost.rss_bytes / 1e6:.0f} MB and {cost.kernel_bytes / 1e6:.0f} MB of kernel memory"
+    out = wrap(
+        f"cost: {cost.cpu_s:.2f} s of CPU{kernel} ({share:.1f} % of one CPU), {memory}", _prose(width), rest="  "
+    )
+    for step in cost.backed_off:
+        kept = "one in 16 receives and sends kept its stack" if step.stacks == "sampled" else "none of them did"
+        at = rfc3339(round(step.at * 1e6) * 1000)
+        why = f"backed off at {at}, at {step.percent:.1f} % of one CPU: from then on {kept} (--max-overhead)"
+        out += wrap(why, _prose(width), first="  ", rest="    ")
     return out
 
 

@@ -1,0 +1,62 @@
+"""What the kernel side costs, as the kernel itself counts it: run time of our programs, memory of our maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.kernel import syscalls
+
+
+@dataclass(frozen=True)
+class KernelCost:
+    """``run_ns`` is None while nothing counts run times (kernel.bpf_stats_enabled); ``memory`` is in bytes."""
+
+    run_ns: Optional[int]
+    memory: int
+
+
+def _own_objects() -> Iterator[dict[str, str]]:
+    """The fdinfo of each descriptor of a BPF object (proc_pid_fdinfo(5))."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("anon_inode:bpf-"):
+                continue
+            with open(f"/proc/self/fdinfo/{name}", encoding="ascii") as file:
+                yield dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        except OSError:
+            continue
+
+
+def kernel_cost() -> KernelCost:
+    """All that this process's BPF programs and maps have cost so far."""
+    objects = list(_own_objects())
+    programs = {one["prog_id"]: one for one in objects if "run_cnt" in one}
+    maps = {one["map_id"]: int(one.get("memlock", 0)) for one in objects if "map_id" in one}
+    counted = any(int(one["run_cnt"]) for one in programs.values())
+    run_ns = sum(int(one["run_time_ns"]) for one in programs.values()) if counted else None
+    return KernelCost(run_ns, sum(maps.values()))
+
+
+class RunTimeCounting:
+    """Has the kernel count run times as long as this is open. ``on`` is False where it cannot (before Linux 5.8)."""
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+        try:
+            self._descriptor = syscalls.enable_run_time_stats()
+        except OSError:
+            self._descriptor = -1
+
+    @property
+    def on(self) -> bool:
+        """Whether run times are counted."""
+        return self._descriptor >= 0
+
+    def close(self) -> None:
+        """Have them counted no more (unless kernel.bpf_stats_enabled says so)."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

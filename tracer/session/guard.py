@@ -1,0 +1,69 @@
+"""Watches what tracing itself costs, and spares the host: --max-overhead."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from tracer.flight.recorder import Recorder
+from tracer.kernel.accounting import RunTimeCounting, kernel_cost
+from tracer.model.finding import BackOff, Cost
+
+_WINDOW_S = 5.0
+"""Over how long a cost is measured before it counts as too high: a report's own work is a matter of a moment."""
+
+ALL, SAMPLED, OFF = 0, 15, 0xFFFFFFFF
+"""Masks for bpf/blackbox.h: the stack of every touch, of one in 16 by chance, of none."""
+_NAMES = {SAMPLED: "sampled", OFF: "off"}
+
+
+class Guard:
+    """Adds up CPU and memory; with ``percent`` (of one CPU) it backs off when that is exceeded, and never returns."""
+
+    def __init__(self, recorder: Recorder, percent: Optional[float] = None) -> None:
+        self._recorder, self._percent = recorder, percent
+        # Counting costs every BPF program of the host some 20 ns a run, so only who asks for a limit pays for it.
+        self._counting = RunTimeCounting() if percent is not None else None
+        self._begun = self._checked = time.monotonic()
+        self._cpu0 = self._last = time.process_time()
+        self._last_kernel = 0.0
+        self._level = ALL
+        self._backed_off: list[BackOff] = []
+
+    def check(self) -> None:
+        """To be called once an interval."""
+        now = time.monotonic()
+        if self._percent is None or now - self._checked < _WINDOW_S:
+            return
+        cpu, kernel = time.process_time(), (kernel_cost().run_ns or 0) / 1e9
+        spent = (cpu - self._last + kernel - self._last_kernel) / (now - self._checked) * 100
+        self._checked, self._last, self._last_kernel = now, cpu, kernel
+        if spent > self._percent and self._level != OFF:
+            self._level = SAMPLED if self._level == ALL else OFF
+            self._recorder.spare(self._level)
+            self._backed_off.append(BackOff(time.time(), _NAMES[self._level], spent))
+
+    def cost(self) -> Cost:
+        """The cost of the run so far."""
+        kernel = kernel_cost()
+        return Cost(
+            wall_s=time.monotonic() - self._begun,
+            cpu_s=time.process_time() - self._cpu0,
+            kernel_s=None if kernel.run_ns is None else kernel.run_ns / 1e9,
+            rss_bytes=_resident(),
+            kernel_bytes=kernel.memory,
+            max_overhead_percent=self._percent,
+            backed_off=tuple(self._backed_off),
+        )
+
+    def close(self) -> None:
+        """Have the kernel count no longer."""
+        if self._counting is not None:
+            self._counting.close()
+
+
+def _resident() -> int:
+    """Anonymous memory of this process in bytes; the mapped stacks are the kernel side's."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        words = dict(line.split(":", 1) for line in file if ":" in line)
+    return int(words.get("RssAnon", words.get("VmRSS", "0 kB")).split()[0]) * 1024
