@@ -12,6 +12,8 @@ from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.service import StackService
 
 IDLE_NS = 1_000_000_000
+_MAX_STACKS = 65_536
+_NAMES = {which: name for name, which in layout.WHICH.items()}
 _TORN = "the stack was overwritten while it was read"
 
 
@@ -50,9 +52,15 @@ class StackStore:
             return None, no_stack_reason(touch.flags)
         stack, note = self._unwound(record, touch)
         if stack is not None:
-            number = self._number(stack)
-            self._recorder.replace_box(record, layout.WHICH[which], touch.seq, touch.box - 1, number)
+            self._replace_box(record, touch, which, stack)
         return stack, note
+
+    def _replace_box(self, record: Any, touch: Any, which: str, stack: Stack) -> bool:
+        """Give the box back; False if a thread was just touching the socket."""
+        if stack not in self._numbers and len(self._stacks) >= _MAX_STACKS:
+            return True  # code that is ever new: its stacks stay in their boxes
+        number = self._number(stack)
+        return self._recorder.replace_box(record, layout.WHICH[which], touch.seq, touch.box - 1, number)
 
     def resolve_owned(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
         """The stack of a touch of a record that ended: its boxes came along, and are freed here."""
@@ -85,19 +93,21 @@ class StackStore:
         for index, slot in enumerate(idle):
             if time.monotonic_ns() - now > budget_ns:
                 return len(idle) - index
-            self._seen[slot.slot] = slot.version
-            self._drain_one(slot)
+            if self._drain_one(slot):
+                self._seen[slot.slot] = slot.version
         return 0
 
     def _is_new(self, slot: SlotHeader) -> bool:
         return not slot.version & 1 and self._seen.get(slot.slot) != slot.version
 
-    def _drain_one(self, slot: SlotHeader) -> None:
+    def _drain_one(self, slot: SlotHeader) -> bool:
+        """Whether the slot is done with; not if a thread was just touching the socket."""
         record = self._recorder.record(slot.sk)
-        if record is None or record.birth_ns != slot.birth_ns:
-            return
-        for name, which in layout.WHICH.items():
-            if which == slot.which:
-                touch = getattr(record, name)
-                if touch.box == slot.slot + 1 and touch.seq == slot.touch_seq:
-                    self.resolve(record, touch, name)
+        name = _NAMES.get(slot.which)
+        if record is None or record.birth_ns != slot.birth_ns or name is None:
+            return True
+        touch = getattr(record, name)
+        if touch.box != slot.slot + 1 or touch.seq != slot.touch_seq:
+            return True
+        stack, _ = self._unwound(record, touch)
+        return stack is None or self._replace_box(record, touch, name, stack)
