@@ -54,6 +54,7 @@ java=/usr/lib/jvm/java-$major-openjdk-amd64/bin/java
 [ "$major" = 8 ] && java=/usr/lib/jvm/java-8-openjdk-amd64/jre/bin/java
 ln -s "$java" "$root/test-java"
 # The launcher finds its libraries by /proc/self/exe.
+# shellcheck disable=SC2016 # for the inner shell
 unshare --mount sh -c 'mount --rbind /proc "$1/proc" && exec chroot "$1" /test-java -version' sh "$root" >&2
 rm -rf "$apt"
 touch "$root/.complete"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blocked_send: the peer has sent its FIN and reads no more; a thread of the program stands in send(2) on the socket. */
+/* blocked_send: the peer has sent its FIN and reads no more; a thread of the program stands in send(2) on the socket.
+ */
 #include "puppet.h"
 
 static int fd;

@@ -5,10 +5,13 @@
 
 #include "puppet.h"
 
-namespace acme {
-namespace net {
+namespace acme
+{
+namespace net
+{
 
-template <typename Key> class Pool {
+template <typename Key> class Pool
+{
       public:
 	explicit Pool(puppet &peer) : peer_(peer) {}
 	CODE_PATH void fetch(const Key &key);

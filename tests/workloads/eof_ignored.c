@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* eof_ignored [COUNT]: a client that reads until recv returns 0, takes that for "no more answers" and keeps the socket. */
+/* eof_ignored [COUNT]: a client that reads until recv returns 0, takes that for "no more answers" and keeps the socket.
+ */
 #include "puppet.h"
 
 CODE_PATH long poll_feed(int fd)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* half_closed_in_use: the peer has sent its FIN but still reads, and the program goes on sending, which is its right. */
+/* half_closed_in_use: the peer has sent its FIN but still reads, and the program goes on sending, which is its right.
+ */
 #include "puppet.h"
 
 CODE_PATH void send_chunk(int fd)

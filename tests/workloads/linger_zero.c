@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* linger_zero: after the peer's FIN the program closes with SO_LINGER 0, so that the peer gets an RST. Nothing lingers. */
+/* linger_zero: after the peer's FIN the program closes with SO_LINGER 0, so that the peer gets an RST. Nothing lingers.
+ */
 #include "puppet.h"
 
 CODE_PATH void abort_connection(int fd)

@@ -7,7 +7,8 @@ CODE_PATH void send_descriptor(int channel, int fd)
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	char byte = 'x';
 	struct iovec data = {&byte, 1};
-	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -24,7 +25,8 @@ static int receive_descriptor(int channel)
 {
 	char control[CMSG_SPACE(sizeof(int))], byte;
 	struct iovec data = {&byte, 1};
-	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	int fd;
 
 	if (recvmsg(channel, &message, 0) != 1)

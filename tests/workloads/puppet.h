@@ -15,7 +15,7 @@ enum order { LISTEN_ON, CONNECT_TO, ACCEPT_ONE, READ_BYTES, SEND_BYTES, HALF_CLO
 
 struct command {
 	enum order order;
-	int which; /* socket by order of arrival, or EVERY_SOCKET */
+	int which;  /* socket by order of arrival, or EVERY_SOCKET */
 	int amount; /* bytes, or a port */
 	struct sockaddr_storage address;
 };

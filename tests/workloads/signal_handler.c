@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* signal_handler: the socket is touched inside a signal handler, so that the stack crosses the kernel's signal frame. */
+/* signal_handler: the socket is touched inside a signal handler, so that the stack crosses the kernel's signal frame.
+ */
 #include "puppet.h"
 
 static int fd;

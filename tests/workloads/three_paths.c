@@ -42,7 +42,8 @@ CODE_PATH void fetch_stock(struct puppet *peer)
 
 int main(int argc, char **argv)
 {
-	int orders = argc > 3 ? atoi(argv[1]) : 5, prices = argc > 3 ? atoi(argv[2]) : 3, stock = argc > 3 ? atoi(argv[3]) : 2;
+	int orders = argc > 3 ? atoi(argv[1]) : 5, prices = argc > 3 ? atoi(argv[2]) : 3,
+	    stock = argc > 3 ? atoi(argv[3]) : 2;
 
 	workload_start();
 	say_process("program", getpid());

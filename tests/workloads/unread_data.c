@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unread_data [UNREAD]: a client that reads the first ten bytes of an answer and gives up; the peer sent more and hung up. */
+/* unread_data [UNREAD]: a client that reads the first ten bytes of an answer and gives up; the peer sent more and hung
+ * up. */
 #include "puppet.h"
 
 #define HEADER 10

@@ -2,10 +2,10 @@
 /*
  * What every workload shares: the conversation with the test, in JSON lines.
  *
- * Out: {"event": "process" | "socket" | "touch" | "peer_close" | ... }; then {"event": "waiting", "next": STEP}, and the
- * program stands still until a line comes in ("go" takes the step, "quit" or end of file ends the program).
- * Times are CLOCK_REALTIME seconds. A touch carries the program's own backtrace(3), taken right after the call, so
- * that the callers' return addresses must be found again, exactly, by whoever unwinds the call itself.
+ * Out: {"event": "process" | "socket" | "touch" | "peer_close" | ... }; then {"event": "waiting", "next": STEP}, and
+ * the program stands still until a line comes in ("go" takes the step, "quit" or end of file ends the program). Times
+ * are CLOCK_REALTIME seconds. A touch carries the program's own backtrace(3), taken right after the call, so that the
+ * callers' return addresses must be found again, exactly, by whoever unwinds the call itself.
  *
  * WORKLOAD_STEP_MS makes the program take its steps by itself, that many milliseconds apart.
  * WORKLOAD_COMM sets the command name (PR_SET_NAME), whatever bytes it has.
@@ -144,10 +144,7 @@ MAYBE static void say_socket_as(const char *event, const char *role, int fd, dou
 	    event, role, getpid(), fd, inode_of(fd), local_text, remote_text, at);
 }
 
-MAYBE static void say_socket(const char *role, int fd)
-{
-	say_socket_as("socket", role, fd, now_realtime());
-}
+MAYBE static void say_socket(const char *role, int fd) { say_socket_as("socket", role, fd, now_realtime()); }
 
 MAYBE static size_t frame_text(void *pc, char *text, size_t size)
 {
@@ -161,13 +158,15 @@ MAYBE static size_t frame_text(void *pc, char *text, size_t size)
 	size_t in_module = (size_t)pc - (size_t)info.dli_fbase;
 
 	if (info.dli_sname != NULL)
-		return (size_t)snprintf(text, size,
-					"{\"function\": \"%s\", \"offset\": %zu, \"module\": \"%s\", \"module_offset\": %zu, "
-					"\"pc\": %zu}",
-					info.dli_sname, (size_t)pc - (size_t)info.dli_saddr, module, in_module, (size_t)pc);
-	return (size_t)snprintf(text, size,
-				"{\"function\": null, \"offset\": 0, \"module\": \"%s\", \"module_offset\": %zu, \"pc\": %zu}", module,
-				in_module, (size_t)pc);
+		return (size_t)snprintf(
+			text, size,
+			"{\"function\": \"%s\", \"offset\": %zu, \"module\": \"%s\", \"module_offset\": %zu, "
+			"\"pc\": %zu}",
+			info.dli_sname, (size_t)pc - (size_t)info.dli_saddr, module, in_module, (size_t)pc);
+	return (size_t)snprintf(
+		text, size,
+		"{\"function\": null, \"offset\": 0, \"module\": \"%s\", \"module_offset\": %zu, \"pc\": %zu}", module,
+		in_module, (size_t)pc);
 }
 
 /* Call it right after the call that it reports, from the same function. */
@@ -178,10 +177,11 @@ __attribute__((noipa)) MAYBE static void say_touch(const char *op, int fd, long 
 	int count = backtrace(pcs, MAX_FRAMES);
 
 	pthread_mutex_lock(&say_lock);
-	size_t used = (size_t)snprintf(text, sizeof(text),
-				       "{\"event\": \"touch\", \"op\": \"%s\", \"fd\": %d, \"inode\": %lu, \"ret\": %ld, "
-				       "\"pid\": %d, \"tid\": %ld, \"t\": %.6f, \"stack\": [",
-				       op, fd, inode_of(fd), ret, getpid(), syscall(SYS_gettid), now_realtime());
+	size_t used =
+		(size_t)snprintf(text, sizeof(text),
+				 "{\"event\": \"touch\", \"op\": \"%s\", \"fd\": %d, \"inode\": %lu, \"ret\": %ld, "
+				 "\"pid\": %d, \"tid\": %ld, \"t\": %.6f, \"stack\": [",
+				 op, fd, inode_of(fd), ret, getpid(), syscall(SYS_gettid), now_realtime());
 	for (int i = 1; i < count; i++) { /* 0 is this function */
 		if (i > 1)
 			used += (size_t)snprintf(text + used, sizeof(text) - used, ", ");
