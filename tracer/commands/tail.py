@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import click
@@ -21,12 +22,12 @@ from tracer.commands.streaming import Stream, streaming
 from tracer.flight import layout
 from tracer.flight.decode import decode_event
 from tracer.kernel.source import Wanted
-from tracer.model.event import TransitionEvent
 from tracer.reports import json_report
 from tracer.reports import tail as text
 from tracer.session.stopping import Stop
 
 _POLL_MS = 100
+_LAST_BATCHES = 8
 
 
 @click.command("tail")
@@ -57,14 +58,13 @@ def tail(
     with streaming(scope, make_tuning(stack_bytes, memory_mb, probes), wanted) as stream:
         terminal.say(f"tracing {describe(scope)}. Ctrl-C ends.")
         printer = _Printer(stream, as_json, all_frames)
-        stream.recorder.open_events(printer.handle)
         printer.header()
         stop.begin()
         while not stop.over():
-            stream.recorder.poll_events(_POLL_MS)
-            printer.losses()
-        stream.recorder.poll_events(0)
-        printer.losses()
+            printer.show(stream.recorder.events(_POLL_MS))
+        # No more than the ring held when the end came: transitions go on coming.
+        for _ in range(_LAST_BATCHES):
+            printer.show(stream.recorder.events(0))
 
 
 class _Printer:
@@ -78,26 +78,28 @@ class _Printer:
         if not self._as_json:
             click.echo(text.header(color=terminal.color(), width=terminal.width()))
 
-    def handle(self, raw: layout.Event) -> None:
+    def show(self, events: Sequence[layout.Event]) -> None:
+        """Print a batch at once, and what was lost before it was read."""
+        width, color = terminal.width(), terminal.color()
+        said = [self._text(raw, width, color) for raw in events]
+        said += self._losses(color)
+        if said:
+            click.echo("\n".join(said))
+
+    def _text(self, raw: layout.Event, width: int, color: bool) -> str:
         stack = self._stream.stacks.resolve_event(raw.box - 1) if raw.box else None
         event = decode_event(raw, self._stream.clock_offset_ns, stack)
         if self._as_json:
-            click.echo(json.dumps(json_report.tail_to_dict(event)))
-        else:
-            self._print(event)
+            return json.dumps(json_report.tail_to_dict(event))
+        line = text.line(event, color=color, width=width)
+        calls = text.stack(event, color=color, width=width, all_frames=self._all_frames)
+        return line if calls is None else f"{line}\n{calls}"
 
-    def _print(self, event: TransitionEvent) -> None:
-        width, color = terminal.width(), terminal.color()
-        click.echo(text.line(event, color=color, width=width))
-        stack = text.stack(event, color=color, width=width, all_frames=self._all_frames)
-        if stack is not None:
-            click.echo(stack)
-
-    def losses(self) -> None:
+    def _losses(self, color: bool) -> list[str]:
         lost = self._stream.recorder.losses().events
         if lost > self._lost:
             count, self._lost = lost - self._lost, lost
-            if self._as_json:
-                click.echo(json.dumps(json_report.tail_loss_to_dict(count)))
-            else:
-                click.echo(text.loss(count, color=terminal.color()))
+            return [
+                json.dumps(json_report.tail_loss_to_dict(count)) if self._as_json else text.loss(count, color=color)
+            ]
+        return []

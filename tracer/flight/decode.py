@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
@@ -36,10 +37,15 @@ def no_stack_reason(flags: int) -> Optional[str]:
 
 def endpoint(family: int, address: Sequence[int], port: int) -> Endpoint:
     """An address as bytes of the record; v4-mapped IPv6 (RFC 4291, 2.5.5.2), which Java uses always, becomes IPv4."""
+    return Endpoint(_address(family, bytes(address)), port)
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(family: int, address: bytes) -> str:
     if family == AF_INET:
-        return Endpoint(str(ipaddress.IPv4Address(bytes(address[:4]))), port)
-    v6 = ipaddress.IPv6Address(bytes(address))
-    return Endpoint(str(v6.ipv4_mapped or v6), port)
+        return str(ipaddress.IPv4Address(address[:4]))
+    v6 = ipaddress.IPv6Address(address)
+    return str(v6.ipv4_mapped or v6)
 
 
 def state(number: int) -> TcpState:
@@ -54,6 +60,7 @@ def _text(comm: bytes) -> str:
     return comm.decode(errors="replace")
 
 
+@functools.lru_cache(maxsize=1024)
 def transition_origin(old: TcpState, new: TcpState, flags: int) -> Origin:
     """The origin from the facts that the kernel side keeps with a transition (CT_TR_*)."""
     reset = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes as ct
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
 
@@ -14,7 +13,8 @@ from tracer.kernel.arch import PT_REGS_OF_DWARF
 from tracer.kernel.maps import BoxPool, possible_cpus
 from tracer.kernel.plan import Plan
 from tracer.kernel.program import Program
-from tracer.kernel.source import PAGE, Sizes
+from tracer.kernel.ring import Ring
+from tracer.kernel.source import PAGE, RING_PAGES, Sizes, Wanted
 from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox
 
@@ -50,7 +50,7 @@ class SlotHeader:
 class Recorder:
     """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
 
-    def __init__(self, program: Program, sizes: Sizes, *, by_task: bool, forks: bool, guarded: bool = False) -> None:
+    def __init__(self, program: Program, sizes: Sizes, wanted: Wanted, *, by_task: bool, forks: bool) -> None:
         self._program, self._sizes = program, sizes
         self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
         self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
@@ -63,12 +63,12 @@ class Recorder:
         self._listeners = program.map("listeners", 8, 4) if by_task else None
         self._seeds = program.map("seeds", 8, 4) if by_task else None
         self._pids = program.map("scope_pids", 4, 4) if forks else None
-        self._control = program.map("control", 4, 4) if guarded else None
+        self._control = program.map("control", 4, 4) if wanted.guarded else None
         self._drain = program.load_runnable("run_drain")
         self._unseeded = 0
         self._given_back = 0
-        self._endings: list[layout.Record] = []
-        program.open_ring("endings", self._keep_ending)
+        self._endings = Ring(program.map("endings", 0, 1).descriptor, PAGE * RING_PAGES)
+        self._events = Ring(program.map("events", 0, 1).descriptor, PAGE * RING_PAGES) if wanted.events else None
         self._pool.fill()
 
     def start(self, plan: Plan) -> None:
@@ -169,24 +169,19 @@ class Recorder:
         taken, freed = (self._count(layout.COUNTERS.index(name)) for name in ("boxes_taken", "boxes_freed"))
         return (taken - freed - self._given_back) / self._sizes.boxes
 
-    def _keep_ending(self, address: int, size: int) -> None:
-        self._endings.append(layout.Record.from_buffer_copy(ct.string_at(address, size)))
-
     def endings(self) -> list[layout.Record]:
         """Records of sockets that ended since the last call; their boxes are the caller's to give back."""
-        self._program.consume()
-        taken, self._endings = self._endings, []
-        return taken
+        records: list[layout.Record] = []
+        while batch := self._endings.read():
+            records += [layout.Record.from_buffer_copy(data) for data in batch]
+        return records
 
-    def open_events(self, handle: Callable[[layout.Event], None]) -> None:
-        """Have :meth:`poll_events` hand every transition to ``handle``."""
-        self._program.open_ring(
-            "events", lambda at, size: handle(layout.Event.from_buffer_copy(ct.string_at(at, size)))
-        )
-
-    def poll_events(self, timeout_ms: int) -> None:
-        """Hand out transitions; wait for the first up to ``timeout_ms``."""
-        self._program.consume(timeout_ms)
+    def events(self, timeout_ms: int) -> list[layout.Event]:
+        """Transitions (where they were asked for), oldest first; waits for the first up to ``timeout_ms``."""
+        if self._events is None:
+            return []
+        self._events.wait(timeout_ms)
+        return [layout.Event.from_buffer_copy(data) for data in self._events.read()]
 
     def counters(self) -> dict[str, int]:
         """All counters of bpf/record.h, summed over the CPUs."""
@@ -218,3 +213,6 @@ class Recorder:
         """Detach, free. Harmless when repeated."""
         self._program.close()
         self._pool.close()
+        self._endings.close()
+        if self._events is not None:
+            self._events.close()

@@ -117,7 +117,6 @@ class Program:
 
         _raise_memlock()
         self._links: list[int] = []
-        self._failure: Optional[BaseException] = None
         self._programs: list[int] = []
         self._raw_tracepoint = bcc.BPF.RAW_TRACEPOINT
         self._lib = bcc.lib
@@ -223,31 +222,6 @@ class Program:
         if descriptor < 0:
             raise OSError(errno.ENOENT, f"no map {name}")
         return Map(descriptor, key_size, value_size)
-
-    def open_ring(self, name: str, handle: Callable[[int, int], None]) -> None:
-        """Call ``handle(address, size)`` for every record that :meth:`consume` finds in this ring buffer."""
-
-        def callback(_context: Any, data: int, size: int) -> None:
-            if self._failure is None:
-                try:
-                    handle(data, size)
-                except BaseException as error:  # bcc would end or swallow it inside of its own callback
-                    self._failure = error
-
-        self._bpf[name.encode()].open_ring_buffer(callback)
-
-    def consume(self, timeout_ms: int = 0) -> None:
-        """Hand out what the ring buffers hold; wait up to ``timeout_ms`` for something first.
-
-        Raises what a handler raised; records that follow it are lost.
-        """
-        if timeout_ms:
-            self._bpf.ring_buffer_poll(timeout_ms)
-        else:
-            self._bpf.ring_buffer_consume()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
 
     def close(self) -> None:
         """Detach and free everything; harmless when repeated."""

@@ -16,6 +16,7 @@ from tracer.kernel.scope import Scope
 from tracer.model.states import TcpState
 
 PAGE = 4096
+RING_PAGES = 1024
 _RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
 _STATES = tuple(state.name for state in TcpState)
@@ -64,7 +65,7 @@ class Wanted:
 
     def defines(self) -> dict[str, str]:
         """As macros."""
-        macros = {"CT_LINGER_NS": f"{self.linger_ns}ULL", "CT_RB_NO_WAKEUP": "1", "CT_RING_PAGES": "1024"}
+        macros = {"CT_LINGER_NS": f"{self.linger_ns}ULL", "CT_RB_NO_WAKEUP": "1", "CT_RING_PAGES": str(RING_PAGES)}
         if self.guarded:
             macros["CT_GUARDED"] = "1"
         if self.events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Optional
 
 from tracer.diagnose import words
@@ -26,7 +27,7 @@ def header(*, color: bool, width: int) -> str:
 def line(event: TransitionEvent, *, color: bool, width: int) -> str:
     """One transition: local wall-clock time, owner, addresses (never cut), states, ms in the old state, origin."""
     seconds, ns = divmod(event.wall_ns, 1_000_000_000)
-    time = f"{datetime.fromtimestamp(seconds):%H:%M:%S}.{ns // 1000:06}"
+    time = f"{_clock(seconds)}.{ns // 1000:06}"
     pid = "-" if event.pid is None else str(event.pid)
     spent = "-" if event.in_old_ns is None else f"{event.in_old_ns / 1e6:.3f}"
     states = f"{event.old.name} -> {event.new.name}"
@@ -43,6 +44,11 @@ def line(event: TransitionEvent, *, color: bool, width: int) -> str:
         width=width,
     )
     return style(row, color, fg=_COLORS[event.new]) if event.new in _COLORS else row
+
+
+@lru_cache(maxsize=4)
+def _clock(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds):%H:%M:%S}"
 
 
 def stack(event: TransitionEvent, *, color: bool, width: int, all_frames: bool = False) -> Optional[str]:

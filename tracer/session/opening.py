@@ -107,9 +107,8 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
         if remove is not None:
             shutil.rmtree(remove, ignore_errors=True)
     try:
-        return Opened(
-            Recorder(program, sizes, by_task=scope.by_task, forks=scope.follow_forks, guarded=wanted.guarded), plan
-        )
+        recorder = Recorder(program, sizes, wanted, by_task=scope.by_task, forks=scope.follow_forks)
+        return Opened(recorder, plan)
     except BaseException:
         program.close()
         raise

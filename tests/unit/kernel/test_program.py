@@ -1,4 +1,4 @@
-"""The parts of loading that need no compiler: what is said when it fails, and handlers that fail."""
+"""The parts of loading that need no compiler: what is said when it fails."""
 
 from __future__ import annotations
 
@@ -6,52 +6,13 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import pytest
 
 from tracer.errors import HostUnsupported
 from tracer.kernel import program
 from tracer.kernel.program import Program
-
-
-class Rings:
-    """Stands in for bcc.BPF: one ring buffer that delivers when it is consumed."""
-
-    def __init__(self, records: int) -> None:
-        self.records, self.callback = records, None
-
-    def __getitem__(self, _name: bytes) -> Rings:
-        return self
-
-    def open_ring_buffer(self, callback: Any) -> None:
-        self.callback = callback
-
-    def ring_buffer_consume(self) -> None:
-        for number in range(self.records):
-            assert self.callback is not None
-            self.callback(None, number, 8)
-
-    def ring_buffer_poll(self, _timeout: int) -> None:
-        self.ring_buffer_consume()
-
-
-@pytest.mark.parametrize("timeout", [0, 100])
-def test_a_handler_that_fails_ends_the_reading_and_not_the_process(timeout: int) -> None:
-    """A closed pipe under `tail`: bcc would call exit() in its callback, which ctypes prints and ignores."""
-    made = Program.__new__(Program)
-    made._bpf, made._failure = Rings(5), None
-    seen: list[int] = []
-
-    def handle(address: int, _size: int) -> None:
-        seen.append(address)
-        if address == 2:
-            raise BrokenPipeError(32, "Broken pipe")
-
-    made.open_ring("events", handle)
-    with pytest.raises(BrokenPipeError):
-        made.consume(timeout)
-    assert seen == [0, 1, 2]
 
 
 def test_missing_bcc_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
