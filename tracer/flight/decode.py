@@ -15,6 +15,7 @@ from tracer.model.origin import origin
 from tracer.model.states import Op, Origin, TcpState
 
 AF_INET = 2
+_STATES = {int(state): state for state in TcpState}
 _OPS = frozenset(op for op in Op if op is not Op.NONE)
 
 Resolver = Callable[[Any, Any, str], tuple[Optional[Stack], Optional[str]]]
@@ -37,23 +38,20 @@ def no_stack_reason(flags: int) -> Optional[str]:
 
 def endpoint(family: int, address: Sequence[int], port: int) -> Endpoint:
     """An address as bytes of the record; v4-mapped IPv6 (RFC 4291, 2.5.5.2), which Java uses always, becomes IPv4."""
-    return Endpoint(_address(family, bytes(address)), port)
+    return _endpoint(family, bytes(address), port)
 
 
 @functools.lru_cache(maxsize=4096)
-def _address(family: int, address: bytes) -> str:
+def _endpoint(family: int, address: bytes, port: int) -> Endpoint:
     if family == AF_INET:
-        return str(ipaddress.IPv4Address(address[:4]))
+        return Endpoint(str(ipaddress.IPv4Address(address[:4])), port)
     v6 = ipaddress.IPv6Address(address)
-    return str(v6.ipv4_mapped or v6)
+    return Endpoint(str(v6.ipv4_mapped or v6), port)
 
 
 def state(number: int) -> TcpState:
     """A state by its number; an unknown one counts as CLOSE, which no kernel has produced yet."""
-    try:
-        return TcpState(number)
-    except ValueError:
-        return TcpState.CLOSE
+    return _STATES.get(number, TcpState.CLOSE)
 
 
 def _text(comm: bytes) -> str:

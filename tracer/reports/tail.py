@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Optional
 
 from tracer.diagnose import words
+from tracer.model.connection import Endpoint
 from tracer.model.event import TransitionEvent
 from tracer.model.states import Origin, TcpState
 from tracer.reports import stacks
@@ -28,22 +29,28 @@ def line(event: TransitionEvent, *, color: bool, width: int) -> str:
     """One transition: local wall-clock time, owner, addresses (never cut), states, ms in the old state, origin."""
     seconds, ns = divmod(event.wall_ns, 1_000_000_000)
     time = f"{_clock(seconds)}.{ns // 1000:06}"
-    pid = "-" if event.pid is None else str(event.pid)
     spent = "-" if event.in_old_ns is None else f"{event.in_old_ns / 1e6:.3f}"
-    states = f"{event.old.name} -> {event.new.name}"
-    origin = "?" if event.origin is Origin.UNKNOWN else event.origin.value
-    row = _row(
-        time,
-        pid,
-        clean(event.comm) or "-",
-        clean(str(event.local)),
-        clean(str(event.remote)),
-        states,
-        spent,
-        origin,
-        width=width,
-    )
-    return style(row, color, fg=_COLORS[event.new]) if event.new in _COLORS else row
+    address = _address_width(width)
+    local, remote = _endpoint(event.local, address), _endpoint(event.remote, address)
+    states, origin = _change(event.old, event.new, event.origin)
+    row = f"{time} {_owner(event.pid, event.comm)} {local} {remote} {states} {spent:>11} {origin}"
+    return style(row, color, fg=_COLORS[event.new]) if color and event.new in _COLORS else row
+
+
+# Few sockets make many transitions: columns are made once.
+@lru_cache(maxsize=1024)
+def _owner(pid: Optional[int], comm: str) -> str:
+    return f"{'-' if pid is None else pid:>7} {pad(clean(comm) or '-', 15)}"
+
+
+@lru_cache(maxsize=4096)
+def _endpoint(endpoint: Endpoint, width: int) -> str:
+    return pad(clean(str(endpoint)), width)
+
+
+@lru_cache(maxsize=256)
+def _change(old: TcpState, new: TcpState, origin: Origin) -> tuple[str, str]:
+    return pad(f"{old.name} -> {new.name}", _STATES), "?" if origin is Origin.UNKNOWN else origin.value
 
 
 @lru_cache(maxsize=4)
@@ -63,10 +70,14 @@ def loss(count: int, *, color: bool) -> str:
     return style(f"-- {words.plural(count, 'transition')} lost --", color, fg="red", bold=True)
 
 
+def _address_width(width: int) -> int:
+    return 47 if width >= _FIXED + 2 * 47 else 21
+
+
 def _row(
     time: str, pid: str, comm: str, local: str, remote: str, states: str, spent: str, origin: str, *, width: int
 ) -> str:
-    address = 47 if width >= _FIXED + 2 * 47 else 21
+    address = _address_width(width)
     columns = (
         pad(time, 15),
         f"{pid:>7}",
