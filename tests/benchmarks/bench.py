@@ -77,7 +77,9 @@ def main() -> int:
         results["rows"][name] = work[name]()
         print(f"\n## {name}\n\n{tables.table(results['rows'][name])}", flush=True)
     noise = results["noise"]
-    print(f"\nnoise of the untraced program: {noise['low']:,.0f} to {noise['high']:,.0f} calls/s (quartiles)")
+    print(
+        f"\nnoise of the untraced program: {noise['low']:,.0f} to {noise['high']:,.0f} calls per second of its CPU (quartiles)"
+    )
     for name, reason in missing.items():
         print(f"not run: {name}: {reason}")
     asked.output.parent.mkdir(exist_ok=True)

@@ -59,7 +59,7 @@ def _table(figures: Figures, names: Sequence[str]) -> list[Row]:
 
 
 def _ratios(figures: Figures, column: str) -> None:
-    """Each value against the one of no tracer in the same turn."""
+    """Each value against the untraced one of the same turn; by CPU time, so that other load on the machine is out."""
     for key, columns in figures.items():
         base = figures[("nothing", *key[1:])][column]
         columns["share_of_untraced"] = [mine / other for mine, other in zip(columns[column], base) if other]
@@ -75,10 +75,12 @@ def touch(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
                 for depth in effort.depths:
                     for sockets in (1, 1000):
                         one = figures[tracer.name, depth, sockets]
-                        one["calls_per_s"].append(works.run("touch", depth, sockets, effort.seconds)["calls_per_s"])
+                        done = works.run("touch", depth, sockets, effort.seconds)
+                        one["calls_per_s"].append(done["calls_per_s"])
+                        one["per_cpu_s"].append(done["calls_per_cpu_s"])
                         _hook_ns(running, one, partial(works.run, "touch", depth, sockets, effort.seconds / 2))
                 running.stop()
-    _ratios(figures, "calls_per_s")
+    _ratios(figures, "per_cpu_s")
     return _table(figures, ("tracer", "depth", "sockets"))
 
 
@@ -122,28 +124,31 @@ def java(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
 def churn(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
     """Short connections to nginx as fast as they go."""
     figures: Figures = defaultdict(lambda: defaultdict(list))
-    with works.nginx() as port:
+    with works.nginx() as server:
         for turn in range(effort.turns):
             for tracer in peers:
                 say(f"churn, turn {turn + 1} of {effort.turns}: {tracer.name}")
                 with tracers.start(tracer) as running:
-                    _churn_once(figures[(tracer.name,)], running, port, effort.seconds * 2)
+                    _churn_once(figures[(tracer.name,)], running, server, effort.seconds * 2)
                     running.stop()
-    _ratios(figures, "per_s")
+    _ratios(figures, "per_cpu_s")
     return _table(figures, ("tracer",))
 
 
-def _churn_once(columns: dict[str, list[float]], running: tracers.Running, port: int, seconds: float) -> None:
-    before, cpu = time.monotonic(), running.cpu_s()
-    done = works.run("churn", port, seconds)
+def _churn_once(
+    columns: dict[str, list[float]], running: tracers.Running, server: works.Server, seconds: float
+) -> None:
+    before, cpu, served = time.monotonic(), running.cpu_s(), server.cpu_s()
+    done = works.run("churn", server.port, seconds)
     took = time.monotonic() - before
     columns["per_s"].append(done["connections_per_s"])
+    columns["per_cpu_s"].append(done["done"] / (done["cpu_s"] + server.cpu_s() - served))
     if running.pid is None:
         return
     columns["tracer_cpu"].append((running.cpu_s() - cpu) / took)
     with measure.bpf_stats():
         counted = running.runs()
-        connections = works.run("churn", port, seconds / 2)["done"]
+        connections = works.run("churn", server.port, seconds / 2)["done"]
         ran = running.runs() - counted
     columns["ns_per_run"].append(ran.ns_per_run)
     columns["kernel_us_per_connection"].append(ran.ns / 1000 / max(1, connections))
@@ -152,14 +157,14 @@ def _churn_once(columns: dict[str, list[float]], running: tracers.Running, port:
 def rates(effort: Effort, peers: Sequence[Tracer], base: int = 250) -> list[Row]:
     """User space CPU of the tracers at 1, 4 and 16 times a rate."""
     figures: Figures = defaultdict(lambda: defaultdict(list))
-    with works.nginx() as port:
+    with works.nginx() as server:
         for turn in range(max(1, effort.turns // 2)):
             for tracer in peers:
                 say(f"rates, turn {turn + 1}: {tracer.name}")
                 with tracers.start(tracer) as running:
                     for factor in (1, 4, 16):
                         before, cpu = time.monotonic(), running.cpu_s()
-                        works.run("churn", port, max(2.0, effort.seconds * 5), base * factor)
+                        works.run("churn", server.port, max(2.0, effort.seconds * 5), base * factor)
                         share = (running.cpu_s() - cpu) / (time.monotonic() - before)
                         figures[tracer.name, base * factor]["tracer_cpu"].append(share)
                     running.stop()
@@ -172,21 +177,23 @@ def scope(effort: Effort) -> list[Row]:
     try:
         peers = [tracers.NOTHING, tracers.EMPTY, tracers.closetrace("--pid", str(other.pid), name="closetrace --pid")]
         figures: Figures = defaultdict(lambda: defaultdict(list))
-        with works.nginx() as port:
+        with works.nginx() as server:
             for turn in range(effort.turns):
                 for tracer in peers:
                     say(f"scope, turn {turn + 1} of {effort.turns}: {tracer.name}")
                     with tracers.start(tracer) as running:
-                        _churn_once(figures[tracer.name, "churn"], running, port, effort.seconds * 2)
+                        _churn_once(figures[tracer.name, "churn"], running, server, effort.seconds * 2)
                         for sockets in (1, 1000):
                             one = figures[tracer.name, f"touch, {sockets}"]
-                            one["per_s"].append(works.run("touch", 20, sockets, effort.seconds)["calls_per_s"])
+                            done = works.run("touch", 20, sockets, effort.seconds)
+                            one["per_s"].append(done["calls_per_s"])
+                            one["per_cpu_s"].append(done["calls_per_cpu_s"])
                             _hook_ns(running, one, partial(works.run, "touch", 20, sockets, effort.seconds / 2))
                         running.stop()
     finally:
         other.kill()
         other.wait()
-    _ratios(figures, "per_s")
+    _ratios(figures, "per_cpu_s")
     return _table(figures, ("tracer", "work"))
 
 
@@ -288,13 +295,13 @@ def tail(effort: Effort) -> list[Row]:
     figures: Figures = defaultdict(lambda: defaultdict(list))
     ours = (tracers.closetrace("tail"), tracers.closetrace("tail", "--json", name="tail --json"))
     peers = (tracers.NAIVE, tracers.NAIVE_TAIL, *ours)
-    with works.nginx() as port:
+    with works.nginx() as server:
         for turn in range(effort.turns):
             for tracer in peers:
                 say(f"tail, turn {turn + 1} of {effort.turns}: {tracer.name}")
                 with tracers.start(tracer) as running:
                     cpu = running.cpu_s()
-                    works.run("churn", port, effort.seconds * 3)
+                    works.run("churn", server.port, effort.seconds * 3)
                     time.sleep(0.5)
                     used = running.cpu_s() - cpu
                     shown, lost = _tail_counts(tracer, running.stop())
@@ -323,4 +330,4 @@ def _tail_counts(tracer: Tracer, ended: tracers.Ended) -> tuple[int, int]:
 def untraced(seconds: float) -> Iterator[float]:
     """The machine's own noise: the same run without any tracer, again and again."""
     while True:
-        yield float(works.run("touch", 40, 1, seconds)["calls_per_s"])
+        yield float(works.run("touch", 40, 1, seconds)["calls_per_cpu_s"])

@@ -10,8 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import measure
 
 SOURCES = Path(__file__).resolve().parent / "programs"
 # With frame pointers, so that the peers that walk by them get as far as they can.
@@ -84,8 +87,21 @@ def linger(sockets: int, paths: int) -> contextlib.AbstractContextManager[Conver
     return conversation(build("linger"), str(sockets), str(paths))
 
 
+@dataclass(frozen=True)
+class Server:
+    """nginx on ``port``; its one worker is the child of ``pid``."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """CPU of the worker so far."""
+        (worker,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return measure.cpu_s(int(worker))
+
+
 @contextlib.contextmanager
-def nginx() -> Iterator[int]:
+def nginx() -> Iterator[Server]:
     """The real server with one worker and a small page, on a port of its own."""
     with tempfile.TemporaryDirectory(prefix="closetrace-nginx-") as name, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,7 +123,7 @@ def nginx() -> Iterator[int]:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     break
                 time.sleep(0.05)
-            yield port
+            yield Server(port, process.pid)
         finally:
             process.terminate()
             process.wait()

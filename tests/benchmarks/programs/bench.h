@@ -37,6 +37,14 @@ static inline double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* CPU of this process, in user mode and in its system calls: what a tracer adds to them is in it, other work is not. */
+static inline double cpu_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static inline void bench_start(void)
 {
 	struct rlimit files = {1048576, 1048576};

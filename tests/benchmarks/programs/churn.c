@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 		if (fd >= 0)
 			close(fd);
 	}
-	printf("{\"connections_per_s\": %.0f, \"done\": %lu, \"failed\": %lu}\n", (double)done / (now_s() - start),
-	       done, failed);
+	printf("{\"connections_per_s\": %.0f, \"done\": %lu, \"failed\": %lu, \"cpu_s\": %.3f}\n",
+	       (double)done / (now_s() - start), done, failed, cpu_s());
 	return failed > done;
 }
