@@ -8,7 +8,8 @@ state=$root/apt
 if [ ! -x "$root/unpacked/usr/sbin/tcpstates-libbpf" ]; then
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$root/unpacked" "$root/debs"
     : >"$state/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.invalid/debian trixie main" \
+    mirror=$("$(dirname "$0")/../support/debian-mirror.sh")
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" \
         >"$state/sources.list"
     set -- -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache" \

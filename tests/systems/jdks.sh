@@ -11,7 +11,7 @@ case $major in
     21 | 25) suite=trixie ;;
     *) suite=sid ;;
 esac
-mirror=${DEBIAN_MIRROR:-http://mirror.invalid/debian}
+mirror=$("$(dirname "$0")/../support/debian-mirror.sh")
 keyring=${DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/closetrace-test/jdks
 root=$cache/$major
