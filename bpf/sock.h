@@ -147,9 +147,39 @@ static __always_inline int ct_tuple_in_scope(struct ct_record *record)
 	return 1;
 }
 
+#ifdef CT_SCOPE_TASKS
+static __always_inline u32 *ct_known_count(u64 key)
+{
+	/* multiplicative hashing (Knuth, volume 3, 6.4): addresses of one slab differ in their middle bits */
+	u32 index = (key * 0x9e3779b97f4a7c15ULL) >> (64 - CT_KNOWN_BITS);
+	return known.lookup(&index);
+}
+
+static __always_inline void ct_know(u64 key, u32 more)
+{
+	u32 *count = ct_known_count(key);
+	if (count)
+		__sync_fetch_and_add(count, more);
+}
+#else
+#define ct_know(key, more)
+#endif
+
+/* The record of a socket, 0 if it has none: the first question of every hook. */
+static __always_inline struct ct_record *ct_record_of(u64 key)
+{
+#ifdef CT_SCOPE_TASKS
+	u32 *count = ct_known_count(key);
+	if (!count || !*count)
+		return 0;
+#endif
+	return sockets.lookup(&key);
+}
+
 static __always_inline void ct_forget(u64 key)
 {
-	sockets.delete(&key);
+	if (!sockets.delete(&key))
+		ct_know(key, -1);
 	ct_count(CT_N_DESTROYED);
 }
 
@@ -162,7 +192,9 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u
 
 	if (!empty || !ct_is_tcp(sk))
 		return 0;
+	ct_know(key, 1); /* before it can be found, so that no hook misses it */
 	if (sockets.insert(&key, empty)) {
+		ct_know(key, -1);
 		record = sockets.lookup(&key); /* another thread's, made in this instant */
 		if (!record)
 			ct_count(CT_LOST_RECORDS);

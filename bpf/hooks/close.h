@@ -29,7 +29,7 @@ static __always_inline void ct_end(struct ct_record *record, u64 key, u32 op, s3
 static __always_inline int ct_close(struct sock *sk)
 {
 	u64 key = (u64)sk;
-	struct ct_record *record = sockets.lookup(&key);
+	struct ct_record *record = ct_record_of(key);
 
 	if (record)
 		ct_end(record, key, CT_OP_CLOSE, 0, bpf_ktime_get_ns());
@@ -40,7 +40,7 @@ static __always_inline int ct_close(struct sock *sk)
 static __always_inline int ct_shutdown(struct sock *sk, int how)
 {
 	u64 key = (u64)sk;
-	struct ct_record *record = sockets.lookup(&key);
+	struct ct_record *record = ct_record_of(key);
 
 	if (record)
 		ct_end(record, key, CT_OP_SHUTDOWN, how, bpf_ktime_get_ns());

@@ -56,7 +56,7 @@ static __always_inline int ct_is_foreign(struct ct_record *record)
 static __always_inline int ct_destroy(struct sock *sk)
 {
 	u64 key = (u64)sk, now;
-	struct ct_record *record = sockets.lookup(&key);
+	struct ct_record *record = ct_record_of(key);
 
 	if (!record)
 		return 0;

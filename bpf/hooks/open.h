@@ -11,7 +11,7 @@ static __always_inline int ct_accepted(struct sock *sk)
 
 	if (!sk)
 		return 0;
-	record = sockets.lookup(&key);
+	record = ct_record_of(key);
 	if (!record) {
 		u8 state = 0;
 		if (!ct_task_in_scope())

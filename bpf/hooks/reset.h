@@ -4,7 +4,7 @@
 static __always_inline int ct_reset(struct sock *sk, u32 flag)
 {
 	u64 key = (u64)sk;
-	struct ct_record *record = sk ? sockets.lookup(&key) : 0;
+	struct ct_record *record = sk ? ct_record_of(key) : 0;
 
 	if (!record)
 		return 0;

@@ -210,7 +210,7 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 	if (new == CT_LISTEN || (old == CT_LISTEN && new != CT_SYN_RECV))
 		ct_listen(sk, new);
 #endif
-	record = sockets.lookup(&key);
+	record = ct_record_of(key);
 	if (record && (new == CT_SYN_SENT || new == CT_SYN_RECV)) {
 		/* connect again on the same socket, or the address serves another and the end of the first was missed
 		 */

@@ -40,7 +40,7 @@ static __always_inline void ct_progress(struct ct_record *record, u32 op, s32 re
 static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 {
 	u64 key = (u64)sk, now;
-	struct ct_record *record = sockets.lookup(&key);
+	struct ct_record *record = ct_record_of(key);
 	struct ct_touch *touch;
 	u16 which = CT_WHICH_LAST;
 
@@ -100,7 +100,7 @@ static __always_inline int ct_call_enter(struct socket *socket, u32 op, u32 flag
 
 	ct_read_kernel(&sk, sizeof(sk), &socket->sk);
 	call.sk = (u64)sk;
-	if (!sockets.lookup(&call.sk) && !ct_task_in_scope())
+	if (!ct_record_of(call.sk) && !ct_task_in_scope())
 		return 0;
 	if (calls.lookup(&thread))
 		ct_count(CT_LOST_RETURNS);
