@@ -3,7 +3,7 @@
 BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux
 BENCH_ROWS = $(addprefix --only ,$(ROWS))
 
-.PHONY: bench bench-smoke bench-vm
+.PHONY: bench bench-smoke
 
 bench: install ## Measure the overhead against every peer (root; a quiet machine; ROWS="touch churn" narrows)
 	$(call need,$(BENCH_PACKAGES) default-jdk-headless)

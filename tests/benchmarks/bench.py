@@ -76,10 +76,8 @@ def main() -> int:
     for name in asked.only or _NAMES:
         results["rows"][name] = work[name]()
         print(f"\n## {name}\n\n{tables.table(results['rows'][name])}", flush=True)
-    noise = results["noise"]
-    print(
-        f"\nnoise of the untraced program: {noise['low']:,.0f} to {noise['high']:,.0f} calls per second of its CPU (quartiles)"
-    )
+    low, high = (f"{results['noise'][part]:,.0f}" for part in ("low", "high"))
+    print(f"\nnoise of the untraced program: {low} to {high} calls per second of its CPU (quartiles)")
     for name, reason in missing.items():
         print(f"not run: {name}: {reason}")
     asked.output.parent.mkdir(exist_ok=True)
