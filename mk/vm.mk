@@ -3,7 +3,7 @@
 
 VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way $(WAY)) $(if $(USERLAND),--userland $(USERLAND))
 
-.PHONY: test-vm test-vm-ci vm-setup vagrant-box test-vagrant vagrant-setup
+.PHONY: test-vm test-vm-ci vm-setup vagrant-box test-vagrant vagrant-setup support-table
 
 vm-setup:
 	tests/vm/setup.sh
@@ -22,3 +22,6 @@ vagrant-box: vagrant-setup ## A Vagrant box made on this machine (BOX=bookworm)
 
 test-vagrant: vagrant-box ## Box add, up, provision, live tests, a leak found, destroy
 	vagrant/test.sh $(or $(BOX),bookworm)
+
+support-table: ## Write the tables of docs/kernel-support.md from the last runs
+	/usr/bin/python3 tests/vm/support_table.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,12 @@ DATA = Path(__file__).with_name("kernels.json")
 
 @dataclass(frozen=True)
 class Cell:
-    """One run. ``probes`` is the value for ``--probes``; ``skips`` maps a test's name to why it may be skipped."""
+    """One run.
+
+    ``way`` is a way in or the name of an absence, ``probes`` the value for ``--probes``, ``tests`` and ``lost`` are
+    pytest's arguments for what runs and what cannot pass there, ``install`` asks for `make install` first, ``skips``
+    maps a test's name to why it may be skipped.
+    """
 
     kernel: str
     kernel_suite: str
@@ -21,12 +27,16 @@ class Cell:
     way: str
     probes: str
     userland: str
+    tests: Sequence[str]
+    lost: Sequence[str]
+    parameters: str
+    install: bool
     skips: Mapping[str, str]
 
     @property
     def name(self) -> str:
         """Return what the cell's directory and table row are called."""
-        return f"{self.kernel}-{self.way}-{self.userland}"
+        return f"{self.kernel}-{self.way}-{self.userland}".replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -41,11 +51,17 @@ class Matrix:
         return cls(json.loads(path.read_text()))
 
     def __getattr__(self, key: str) -> Any:
-        """Return a plain setting of the file, e.g. ``mirror``."""
+        """Return a plain setting of the file, e.g. ``keyring``."""
         try:
             return self.data[key]
         except KeyError:
             raise AttributeError(key) from None
+
+    @property
+    def mirror(self) -> str:
+        """Return where this machine's own apt has Debian from."""
+        script = Path(__file__).resolve().parents[1] / "support" / "debian-mirror.sh"
+        return subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     @property
     def kernels(self) -> list[str]:
@@ -62,24 +78,45 @@ class Matrix:
         """Return each distribution's entry by its suite."""
         return {u["suite"]: u for u in self.data["userlands"]}
 
-    def choose(
-        self, kernel: Optional[str], way: Optional[str], userland: Optional[str] = None, ci: bool = False
-    ) -> list[Cell]:
-        """Return the cells that were asked for: all ways of a kernel unless ``way`` or ``ci`` narrows them.
+    @property
+    def absences(self) -> dict[str, Any]:
+        """Return what guests are made to lack, by name."""
+        return {a["name"]: a for a in self.data["absences"]}
 
-        ``userland`` alone means that distribution's own kernel with the way that a user would get there (``auto``).
+    def choose(self, kernel: Optional[str], way: Optional[str], userland: Optional[str], ci: bool) -> list[Cell]:
+        """Return the cells that were asked for.
+
+        ``userland`` alone means that distribution's own kernel, the way in that a user would get there (``auto``) and
+        all live tests. ``ci`` means one cell per kernel. Otherwise all kernels, ways and absences that are not
+        excluded by ``kernel`` or ``way``.
         """
         if userland and not kernel:
-            return [self._cell(self.userlands[userland]["kernel"], way or "auto", userland)]
-        return [
-            self._cell(k["kernel"], w, userland or self.data["matrix_userland"])
+            own = self.userlands[userland]["kernel"]
+            return [self._cell(own, way or "auto", userland, self.data["userland_tests"])]
+        if ci:
+            return [self._cell(k["kernel"], k["ci_way"], None, self.data["ci_tests"]) for k in self.data["kernels"]]
+        cells = [
+            self._cell(k["kernel"], w, userland, self.data["matrix_tests"])
             for k in self.data["kernels"]
-            for w in ([k["ci_way"]] if ci and not way else k["ways"])
-            if kernel in (None, k["kernel"]) and way in (None, w)
+            for w in self.ways
         ]
+        cells += [self._cell(a["kernel"], name, userland, a["tests"]) for name, a in self.absences.items()]
+        return [c for c in cells if kernel in (None, c.kernel) and way in (None, c.way)]
 
-    def _cell(self, kernel: str, way: str, userland: str) -> Cell:
+    def _cell(self, kernel: str, way: str, userland: Optional[str], tests: Sequence[str]) -> Cell:
         entry = next(k for k in self.data["kernels"] if k["kernel"] == kernel)
-        probes = "auto" if way == "auto" else self.data["ways"][way]["probes"]
-        skips = {**self.data["skips"], **entry["skips"], **self.userlands[userland].get("skips", {})}
-        return Cell(kernel, entry["suite"], tuple(entry["packages"]), way, probes, userland, skips)
+        userland = userland or self.data["matrix_userland"]
+        lost = entry.get("lost", {}).get(way, {}).get("tests", ())
+        return Cell(
+            kernel,
+            entry["suite"],
+            tuple(entry["packages"]),
+            way,
+            self.data["ways"].get(way, {}).get("probes", "auto"),
+            userland,
+            tuple(tests),
+            tuple(word for test in lost for word in ("--deselect", test)),
+            self.absences.get(way, {}).get("parameters", ""),
+            tests is self.data["userland_tests"],
+            {**self.data["skips"], **entry.get("skips", {}), **self.userlands[userland].get("skips", {})},
+        )

@@ -1,4 +1,8 @@
-"""Boots one guest under emulation, runs one command in it, and brings back its exit status and files."""
+"""Boots one guest under emulation, runs one command in it, and brings back its exit status and files.
+
+A guest has one CPU: qemu emulates several in threads, and loses the kernel's own changes to its code (jump labels,
+kprobes, trampolines) between them now and then, which is a panic on "int3". Several guests run side by side instead.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +23,10 @@ from kernels import KernelFiles
 NOT_SHIPPED = {".git", ".venv", "build", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__"}
 RESULTS_BYTES = 64 << 20
 
+_running: set[subprocess.Popen[bytes]] = set()
+# ``kept`` is shared by guests that run at the same time.
+_files = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -26,7 +35,6 @@ class Machine:
     kernel: KernelFiles
     root: Path
     parameters: str = ""
-    cpus: int = 2
     memory_mb: int = 2048
     timeout_s: float = 600
 
@@ -50,11 +58,13 @@ def run_in_guest(machine: Machine, project: Path, command: str, home: Path, kept
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="closetrace-vm-") as scratch:
         payload, results = Path(scratch, "project.tar"), Path(scratch, "results.raw")
-        _pack(project, command, kept, payload)
+        with _files:
+            _pack(project, command, kept, payload)
         with results.open("wb") as file:
             file.truncate(RESULTS_BYTES)
         timed_out = _boot(machine, payload, results, home / "console.log")
-        status = _unpack(results, home, kept)
+        with _files:
+            status = _unpack(results, home, kept)
     return Outcome(status, time.monotonic() - started, timed_out)
 
 
@@ -88,6 +98,7 @@ def _boot(machine: Machine, payload: Path, results: Path, console: Path) -> bool
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        _running.add(qemu)
         try:
             qemu.wait(machine.timeout_s)
         except subprocess.TimeoutExpired:
@@ -95,7 +106,14 @@ def _boot(machine: Machine, payload: Path, results: Path, console: Path) -> bool
         finally:
             qemu.kill()
             qemu.wait()
+            _running.discard(qemu)
     return False
+
+
+def kill_guests() -> None:
+    """End every guest that runs now."""
+    for qemu in list(_running):
+        qemu.kill()
 
 
 def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
@@ -109,7 +127,7 @@ def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
     # setpriv: no qemu outlives its starter, not even where that is killed outright.
     return [
         "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max",
-        "-smp", str(machine.cpus), "-m", f"{machine.memory_mb}M", "-nodefaults", "-no-user-config",
+        "-m", f"{machine.memory_mb}M", "-nodefaults", "-no-user-config",
         "-display", "none", "-serial", "stdio",
         "-no-reboot", "-nic", "none", "-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd),
         "-append", f"console=ttyS0 quiet panic=-1 {machine.parameters}".strip(),

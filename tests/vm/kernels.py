@@ -84,11 +84,15 @@ def _fetch(home: Path, suite: Suite, packages: Sequence[str]) -> None:
     abi = suite.kernel_abi()
     with tempfile.TemporaryDirectory(dir=home) as scratch:
         unpacked, tree = Path(scratch, "unpacked"), Path(scratch, "tree")
-        for deb in suite.download([p.format(abi=abi) for p in packages], Path(scratch, "debs")):
+        names = [p.format(abi=abi, common=abi.replace("amd64", "common")) for p in packages]
+        for deb in suite.download(names, Path(scratch, "debs")):
             subprocess.run(["dpkg-deb", "-x", deb, unpacked], check=True)
         shutil.copy(next(unpacked.rglob("vmlinuz*")), home / "vmlinuz")
         _move_modules(unpacked, tree, abi)
         _make_initrd(tree, abi, Path(scratch, "initrd"), home / "initrd.img")
+        if Path(unpacked, "usr/src").exists():
+            # Beside the modules: not installed, as /usr/src is elsewhere, until a test mounts them there.
+            shutil.move(str(unpacked / "usr/src"), str(tree / "lib/modules" / abi / "headers"))
         make_ext4(tree / "lib/modules" / abi, home / "modules.img", slack_mb=8)
     files = {file: _sha256(home / file) for file in ("vmlinuz", "initrd.img", "modules.img")}
     manifest = {"abi": abi, "recipe": _recipe(packages), "sha256": files}

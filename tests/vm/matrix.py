@@ -11,13 +11,17 @@ import argparse
 import os
 import shlex
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from cells import Cell, Matrix
 from debian import Suite
-from guest import Machine, run_in_guest
+from guest import Machine, kill_guests, run_in_guest
 from kernels import kernel_files
 from results import CellResult, judge, merge, table
 from userlands import userland_image
@@ -28,26 +32,44 @@ BUILD = PROJECT / "build"
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Run the chosen cells and return the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminated)
     matrix = Matrix.load()
     options = _options(matrix, argv)
     cells = matrix.choose(options.kernel, options.way, options.userland, options.ci)
     if not cells:
         print("no such cell in tests/vm/kernels.json", file=sys.stderr)
         return 2
-    results = [_run(matrix, cell, options) for cell in cells]
+    machines = [machine_for(matrix, cell, f"{cell.parameters} {options.parameters}".strip()) for cell in cells]
+    results = _run_all([partial(_run, matrix, c, m, options) for c, m in zip(cells, machines)], options.jobs)
     if not options.command:
         merge(BUILD / "vm-results.json", results)
     print(table(results))
     return 0 if all(r.passed_all for r in results) else 1
 
 
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run_all(runs: Sequence[Callable[[], CellResult]], jobs: int) -> list[CellResult]:
+    """Run the cells, ``jobs`` at a time. An interruption ends the guests that run and starts no other."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(run) for run in runs]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            kill_guests()
+            raise
+
+
 def _options(matrix: Matrix, argv: Optional[list[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kernel", help=f"only this one of {', '.join(matrix.kernels)}")
-    parser.add_argument("--way", choices=matrix.ways, help="only this way in")
+    parser.add_argument("--way", choices=[*matrix.ways, *matrix.absences], help="only this way in, or absence")
     parser.add_argument("--userland", choices=matrix.userlands, help="this distribution's root on its own kernel")
     parser.add_argument("--ci", action="store_true", help="one cell per kernel, the way that kernels.json names")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="guests at a time (default: CPUs)")
     parser.add_argument("--command", help="run this shell text in the guest instead of the tests")
     parser.add_argument("--parameters", default="", help="more kernel boot parameters")
     return parser.parse_args(argv)
@@ -70,12 +92,13 @@ def machine_for(matrix: Matrix, cell: Cell, parameters: str = "") -> Machine:
     return Machine(kernel, root, parameters, timeout_s=matrix.cell_timeout_s)
 
 
-def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
-    machine = machine_for(matrix, cell, options.parameters)
+def _run(matrix: Matrix, cell: Cell, machine: Machine, options: argparse.Namespace) -> CellResult:
     home = BUILD / "vm" / cell.name
     kept = cache_directory() / "kept" / machine.root.stem
+    if cell.install:
+        _fetch_wheels(kept / "wheels")
     print(f"{cell.name}: {machine.kernel.abi} ...", flush=True)
-    outcome = run_in_guest(machine, PROJECT, options.command or _tests(matrix, cell, options.ci), home, kept)
+    outcome = run_in_guest(machine, PROJECT, options.command or _tests(matrix, cell), home, kept)
     if options.command:
         print((home / "console.log").read_text(errors="replace"))
     result = judge(cell, machine.kernel.abi, outcome, home, tests_ran=not options.command)
@@ -83,22 +106,24 @@ def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
     return result
 
 
-def _tests(matrix: Matrix, cell: Cell, ci: bool) -> str:
-    pytest = [
-        "python3",
-        "-m",
-        "pytest",
-        "--color=no",
-        "-p",
-        "no:cacheprovider",
-        "--junitxml=/out/junit.xml",
-        *matrix.test_arguments,
-    ]
-    pytest += matrix.ci_test_arguments if ci else []
+def _fetch_wheels(wheels: Path) -> None:
+    """Load what pip builds the project with: the guest reaches no index. All else comes from the distribution."""
+    if not wheels.exists():
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--only-binary=:all:", "--dest", wheels, "setuptools", "wheel"], check=True)
+
+
+def _tests(matrix: Matrix, cell: Cell) -> str:
+    words = "python3 -m pytest --color=no -p no:cacheprovider --durations=25 --junitxml=/out/junit.xml"
+    words += " -o timeout=300 -o pythonpath=tests/live"
+    chosen = [*cell.tests, *cell.lost]
+    install = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels make install || exit 1" if cell.install else ""
     return f"""
 export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={matrix.slow}
+{install}
 mv /keep/closetrace-workloads-0 /tmp/ 2>/dev/null
-{shlex.join(pytest)}
+PYTHONPATH=tests/live python3 tests/vm/build_workloads.py
+{words} {shlex.join(chosen)}
 status=$?
 cp -r /tmp/closetrace-workloads-0 /keep/
 exit $status

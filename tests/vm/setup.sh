@@ -4,7 +4,7 @@
 set -eu
 
 packages="qemu-system-x86 qemu-utils mmdebstrap busybox-static kmod xz-utils zstd cpio e2fsprogs
-debian-archive-keyring ca-certificates python3 $*"
+debian-archive-keyring ca-certificates python3 python3-pip $*"
 
 missing=""
 for package in $packages; do

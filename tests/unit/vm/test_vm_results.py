@@ -1,0 +1,75 @@
+"""A cell of the kernel matrix passes only where every test ran and passed, or its absence has a written reason."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+VM = Path(__file__).resolve().parents[2] / "vm"
+sys.path.insert(0, str(VM))
+
+from cells import Matrix  # noqa: E402
+from guest import Outcome  # noqa: E402
+from results import judge, load, merge, table  # noqa: E402
+
+PASSED = '<testcase classname="tests.live.test_a" name="test_one"/>'
+FAILED = '<testcase classname="tests.live.test_a" name="test_two"><failure/></testcase>'
+SKIPPED = '<testcase classname="tests.live.test_a" name="test_three[x]"><skipped/></testcase>'
+ENDED = Outcome(0, 61.0, timed_out=False)
+
+
+def cell(**skips: str):
+    (chosen,) = Matrix({**Matrix.load().data, "skips": skips}).choose("6.12", "kprobe", None, ci=False)
+    return chosen
+
+
+def junit(home: Path, *cases: str) -> Path:
+    (home / "junit.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    return home
+
+
+@pytest.mark.parametrize(
+    ("cases", "outcome", "trouble"),
+    [
+        ((PASSED,), ENDED, ""),
+        ((PASSED, FAILED), Outcome(1, 61.0, timed_out=False), "failed: test_a::test_two"),
+        ((PASSED, SKIPPED), ENDED, "skipped without a reason in kernels.json: test_a::test_three[x]"),
+        ((), ENDED, "no test ran"),
+        ((PASSED,), Outcome(None, 61.0, timed_out=False), "the guest died"),
+        ((PASSED,), Outcome(None, 61.0, timed_out=True), "killed: out of time"),
+        ((PASSED,), Outcome(3, 61.0, timed_out=False), "exit status 3"),
+    ],
+)
+def test_trouble_is_named(tmp_path: Path, cases: tuple[str, ...], outcome: Outcome, trouble: str) -> None:
+    """Whatever keeps a cell from passing stands in its result."""
+    result = judge(cell(), "6.12.1-amd64", outcome, junit(tmp_path, *cases))
+    assert result.trouble == trouble
+    assert result.passed_all == (not trouble)
+
+
+def test_skip_with_a_reason(tmp_path: Path) -> None:
+    """A skip that the data file explains does not fail the cell, and is counted."""
+    excused = cell(**{"test_a::test_three": "no such thing there"})
+    result = judge(excused, "6.12.1-amd64", ENDED, junit(tmp_path, PASSED, SKIPPED))
+    assert (result.passed, result.skipped, result.trouble) == (1, 1, "")
+
+
+def test_results_are_kept_per_cell(tmp_path: Path) -> None:
+    """A later run replaces its own cells and no other; the table shows both and counts what passed."""
+    kept = tmp_path / "results.json"
+    (other,) = Matrix.load().choose("5.10", "fentry", None, ci=False)
+    home = junit(tmp_path, PASSED)
+    merge(kept, [judge(cell(), "6.12.1-amd64", ENDED, home), judge(other, "5.10.1-amd64", ENDED, home)])
+    merge(kept, [judge(cell(), "6.12.2-amd64", Outcome(None, 5.0, timed_out=True), home)])
+    results = load(kept)
+    assert [(r.kernel, r.abi) for r in results] == [("5.10", "5.10.1-amd64"), ("6.12", "6.12.2-amd64")]
+    assert table(results).splitlines()[-1] == "1 of 2 cells passed"
+
+
+def test_ci_has_a_cell_of_every_kernel() -> None:
+    """One cell per kernel, and between them more than one way in."""
+    cells = Matrix.load().choose(None, None, None, ci=True)
+    assert [c.kernel for c in cells] == Matrix.load().kernels
+    assert len({c.way for c in cells}) > 1
