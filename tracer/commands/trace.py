@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import click
@@ -70,7 +70,7 @@ def trace(request: Request, stop: Stop, attached: Optional[Callable[[], None]] =
         if attached is not None:
             attached()
         _follow(request, watch, stop, guard)
-        report = watch.report(opened.plan, request.target, started, offset, (), guard)
+        report = replace(watch.report(opened.plan, request.target, started, offset, ()), cost=guard.cost())
         closed = _print_unless_closed(request, report)
     finally:
         opened.recorder.close()

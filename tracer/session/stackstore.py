@@ -23,13 +23,18 @@ class StackStore:
     def __init__(self, recorder: Recorder, service: StackService) -> None:
         self._recorder, self._service = recorder, service
         self._numbers: dict[Stack, int] = {}
+        self._by_identity: dict[int, int] = {}
         self._stacks: list[Stack] = [Stack((), False, "no stack")]
         self._seen: dict[int, int] = {}
 
     def _number(self, stack: Stack) -> int:
+        # Mostly it is the very object that was met before; only a new one is worth hashing all its frames.
+        number = self._by_identity.get(id(stack))
+        if number is not None and self._stacks[number] is stack:
+            return number
         number = self._numbers.get(stack)
         if number is None:
-            number = self._numbers[stack] = len(self._stacks)
+            number = self._numbers[stack] = self._by_identity[id(stack)] = len(self._stacks)
             self._stacks.append(stack)
         return number
 
@@ -57,7 +62,7 @@ class StackStore:
 
     def _replace_box(self, record: Any, touch: Any, which: str, stack: Stack) -> bool:
         """Give the box back; False if a thread was just touching the socket."""
-        if stack not in self._numbers and len(self._stacks) >= _MAX_STACKS:
+        if len(self._stacks) >= _MAX_STACKS and stack not in self._numbers:
             return True  # code that is ever new: its stacks stay in their boxes
         number = self._number(stack)
         return self._recorder.replace_box(record, layout.WHICH[which], touch.seq, touch.box - 1, number)

@@ -17,7 +17,6 @@ from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Host, Losses
 from tracer.model.finding import Ended, Finding, Report, Site
 from tracer.model.states import TcpState
-from tracer.session.guard import Guard
 from tracer.session.join import join
 from tracer.session.namespaces import Namespaces
 from tracer.session.preexisting import Preexisting
@@ -154,9 +153,7 @@ class Watch:
         findings += [finding for finding in older if now - finding.since_ns >= self._linger_ns]
         return findings + list(self._exited.values())
 
-    def report(
-        self, plan: Plan, target: str, started: float, clock_offset_ns: int, notes: tuple[str, ...], guard: Guard
-    ) -> Report:
+    def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int, notes: tuple[str, ...]) -> Report:
         """Everything, at this moment."""
         self._take_endings()
         findings = self._final_findings()
@@ -177,5 +174,4 @@ class Watch:
             ended_findings=tuple(self._ended),
             watched=self._recorder.watched,
             notes=notes,
-            cost=guard.cost(),
         )

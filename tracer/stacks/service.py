@@ -39,6 +39,7 @@ class StackService:
         self._targets: OrderedDict[int, _Target] = OrderedDict()
         # Weak: a stack is one object as long as anyone holds it.
         self._stacks: WeakValueDictionary[Hashable, Stack] = WeakValueDictionary()
+        self._known: WeakValueDictionary[int, Stack] = WeakValueDictionary()
 
     def unwind(self, box: BlackBox) -> Stack:
         """Unwind ``box``. Never raises for a target that is gone, hostile or damaged: the stack's note says why."""
@@ -77,7 +78,12 @@ class StackService:
         return target
 
     def _interned(self, stack: Stack) -> Stack:
-        return self._stacks.setdefault((stack.frames, stack.complete, stack.note), stack)
+        # To compare a stack by its value means to hash every frame: not for those that are known by themselves.
+        if self._known.get(id(stack)) is stack:
+            return stack
+        one = self._stacks.setdefault((stack.frames, stack.complete, stack.note), stack)
+        self._known[id(one)] = one
+        return one
 
 
 class _Target:
