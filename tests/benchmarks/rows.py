@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -199,7 +200,13 @@ def scope(effort: Effort) -> list[Row]:
 
 def lingering(effort: Effort) -> list[Row]:
     """From the threshold (FIN plus --linger) to the report of all sockets, asked for at that moment."""
-    return [_linger_once(sockets, paths) for sockets, paths in effort.lingering]
+    sizes = dict.fromkeys((_possible(sockets), paths) for sockets, paths in effort.lingering)
+    return [_linger_once(sockets, paths) for sockets, paths in sizes]
+
+
+def _possible(sockets: int) -> int:
+    """As many as one process may have open here, where not even root may raise the limit."""
+    return min(sockets, max(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100, 900))
 
 
 def _linger_once(sockets: int, paths: int, *options: str) -> Row:
@@ -241,9 +248,10 @@ def budget(effort: Effort) -> list[Row]:
 
 def idle(effort: Effort) -> list[Row]:
     """Established connections that nobody touches: memory, and CPU at rest."""
-    memory = str(max(16, effort.idle * 8 * 800 // 1_000_000 + 1))
-    say(f"idle: {effort.idle} sockets, --memory {memory}")
-    with works.linger(effort.idle, 10) as program:
+    sockets = _possible(effort.idle)
+    memory = str(max(16, sockets * 8 * 800 // 1_000_000 + 1))
+    say(f"idle: {sockets} sockets, --memory {memory}")
+    with works.linger(sockets, 10) as program:
         os.kill(program.pid, signal.SIGSTOP)
         tracer = tracers.closetrace("--pid", str(program.pid), "--memory", memory)
         with tracers.start(tracer) as running:
@@ -253,7 +261,7 @@ def idle(effort: Effort) -> list[Row]:
             settle = time.monotonic()
             cpu = _settled_cpu(running, effort.seconds * 5)
             row: Row = {
-                "sockets": effort.idle,
+                "sockets": sockets,
                 "memory_option_mb": int(memory),
                 "kernel_maps_mb": measure.map_bytes(running.pid) / 1e6,
                 "rss_mb": measure.rss_bytes(running.pid) / 1e6,
