@@ -414,7 +414,7 @@ def test_unprivileged(netns: str) -> None:
         own.stdout.readline()
         script = (
             "import os, sys\nfrom tracer.commands.census import census\n"
-            "os.setgid(65534); os.setuid(65534)\ncensus(args=[\"--rows\", \"0\"])\n"
+            'os.setgid(65534); os.setuid(65534)\ncensus(args=["--rows", "0"])\n'
         )
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
         done = subprocess.run(
