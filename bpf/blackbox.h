@@ -2,31 +2,41 @@
 /* Touches and their black boxes: who called, with which registers, and the top of the user stack, copied raw. */
 
 /*
+ * Verifiers before 6.3 or so lose what they knew of a value once it has been on the stack: bound it again where it is
+ * used, and keep the compiler from seeing that this is not needed.
+ */
+#define CT_BELOW_PAGE(value)                                                                                           \
+	({                                                                                                             \
+		u64 __value = (value);                                                                                 \
+		asm volatile("" : "+r"(__value));                                                                      \
+		__value &(CT_PAGE - 1);                                                                                \
+	})
+
+/*
  * A page at a time, so that the upper end of the stack shortens the copy instead of failing it (a faulting
  * bpf_probe_read_user fails as a whole, and costs as much as all the rest). Copies up to limit at most, if there is
  * one above sp. Returns the bytes copied.
  */
 static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 limit)
 {
-	u32 gap = sp & (CT_PAGE - 1);
-	u64 page = sp - gap;
-	u64 want = CT_STACK_BYTES, size = CT_PAGE - gap;
+	u64 gap = sp & (CT_PAGE - 1), page = sp - gap, want = CT_STACK_BYTES, size = CT_PAGE - gap;
 
 	if (limit > sp && limit - sp < want)
 		want = limit - sp;
 	if (size > want)
 		size = want;
-	if (ct_read_user(box->stack + gap, size & (2 * CT_PAGE - 1), (void *)sp))
+	if (ct_read_user(box->stack + CT_BELOW_PAGE(gap), CT_BELOW_PAGE(size - 1) + 1, (void *)sp))
 		return 0;
 #pragma unroll
 	for (u32 i = 1; i <= CT_STACK_PAGES; i++) {
-		u32 done = i * CT_PAGE - gap;
+		u64 done = i * CT_PAGE - gap;
 		if (done >= want)
 			break;
 		size = want - done;
 		if (size > CT_PAGE)
 			size = CT_PAGE;
-		if (ct_read_user(box->stack + i % CT_STACK_PAGES * CT_PAGE, size, (void *)(page + i * CT_PAGE)))
+		if (ct_read_user(box->stack + i % CT_STACK_PAGES * CT_PAGE, CT_BELOW_PAGE(size - 1) + 1,
+				 (void *)(page + i * CT_PAGE)))
 			return done;
 	}
 	return want;

@@ -23,7 +23,16 @@
 /* fentry and fexit: the arguments of the function, then (fexit) its result, as 64-bit words */
 #define CT_TRAMPOLINE(way, function) int way##_##function(u64 *ctx)
 #define CT_WORD(type, n) ((type)ctx[n])
+/* As a plain number: the verifier takes a trampoline's arguments for typed pointers, which a key may not be made of. */
+#define CT_SOCK(n) ((struct sock *)ct_word(ctx, n))
 #define CT_KPROBE(name) int name(struct pt_regs *ctx)
+
+static __always_inline u64 ct_word(u64 *ctx, u32 n)
+{
+	u64 word = 0;
+	ct_read_kernel(&word, sizeof(word), ctx + n);
+	return word;
+}
 
 /* state */
 #ifdef CT_WAY_STATE_TP
@@ -39,7 +48,7 @@ static __always_inline int ct_set_state(struct sock *sk, int new)
 }
 #endif
 #ifdef CT_WAY_STATE_FENTRY
-CT_TRAMPOLINE(fe, tcp_set_state) { return ct_set_state(CT_WORD(struct sock *, 0), CT_WORD(int, 1)); }
+CT_TRAMPOLINE(fe, tcp_set_state) { return ct_set_state(CT_SOCK(0), CT_WORD(int, 1)); }
 #endif
 #ifdef CT_WAY_STATE_KPROBE
 CT_KPROBE(kp_state) { return ct_set_state((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)); }
@@ -47,7 +56,7 @@ CT_KPROBE(kp_state) { return ct_set_state((struct sock *)PT_REGS_PARM1(ctx), PT_
 
 /* close */
 #ifdef CT_WAY_CLOSE_FENTRY
-CT_TRAMPOLINE(fe, tcp_close) { return ct_close(CT_WORD(struct sock *, 0)); }
+CT_TRAMPOLINE(fe, tcp_close) { return ct_close(CT_SOCK(0)); }
 #endif
 #ifdef CT_WAY_CLOSE_KPROBE
 CT_KPROBE(kp_close) { return ct_close((struct sock *)PT_REGS_PARM1(ctx)); }
@@ -55,7 +64,7 @@ CT_KPROBE(kp_close) { return ct_close((struct sock *)PT_REGS_PARM1(ctx)); }
 
 /* shutdown */
 #ifdef CT_WAY_SHUTDOWN_FENTRY
-CT_TRAMPOLINE(fe, tcp_shutdown) { return ct_shutdown(CT_WORD(struct sock *, 0), CT_WORD(int, 1)); }
+CT_TRAMPOLINE(fe, tcp_shutdown) { return ct_shutdown(CT_SOCK(0), CT_WORD(int, 1)); }
 #endif
 #ifdef CT_WAY_SHUTDOWN_KPROBE
 CT_KPROBE(kp_shutdown) { return ct_shutdown((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)); }
@@ -105,7 +114,7 @@ CT_KPROBE(kr_send) { return ct_call_return(CT_OP_SEND, PT_REGS_RC(ctx)); }
 
 /* open: accept */
 #ifdef CT_WAY_OPEN_FENTRY
-CT_TRAMPOLINE(fx, inet_csk_accept) { return ct_accepted(CT_WORD(struct sock *, CT_ARG_ACCEPT_RESULT)); }
+CT_TRAMPOLINE(fx, inet_csk_accept) { return ct_accepted(CT_SOCK(CT_ARG_ACCEPT_RESULT)); }
 #endif
 #ifdef CT_WAY_OPEN_KPROBE
 CT_KPROBE(kr_accept) { return ct_accepted((struct sock *)PT_REGS_RC(ctx)); }
