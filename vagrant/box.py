@@ -2,7 +2,8 @@
 """Builds a Vagrant box (libvirt) of a Debian suite from its packages: build/closetrace-<suite>.box.
 
 The box has no boot loader: its Vagrantfile gives libvirt the kernel and the initrd that lie beside the disk. It
-carries the packages that provision.sh asks for, so that provisioning passes in a guest that reaches no registry.
+carries the packages that `make install` and `make test` ask for, so that provisioning passes in a guest that reaches
+no registry.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ from kernels import KernelFiles, kernel_files  # noqa: E402
 from matrix import cache_directory  # noqa: E402
 from userlands import Hook, userland_image  # noqa: E402
 
-#: Beside the packages of provision.sh: what makes a bootable machine that Vagrant can reach.
-GUEST_PACKAGES = ("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync")
+#: What makes a bootable machine that Vagrant can reach, and what `make install` and `make test` ask apt for beside
+#: the packages of the kernel tests.
+GUEST_PACKAGES = (
+    *("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync"),
+    *("libbpf1", "gdb", "binutils", "tcpdump"),
+)
 
 
 def main() -> int:

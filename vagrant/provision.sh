@@ -1,10 +1,9 @@
 #!/bin/sh
-# Installs closetrace in a Vagrant guest the way README.md tells a user to, and what its tests need.
+# Sets closetrace up in a Vagrant guest as README.md tells a user to: `make install` brings the packages it needs.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
-apt-get install -q -y --no-install-recommends python3-bpfcc python3-venv python3-pip make libdw1
-apt-get install -q -y --no-install-recommends \
-    python3-click python3-tabulate python3-pyroute2 python3-pytest python3-pytest-timeout python3-hypothesis \
-    python3-jsonschema gcc g++ libc6-dev elfutils iproute2 procps
+apt-get install -q -y --no-install-recommends make
 make -C /closetrace install
+# `sudo closetrace` finds it there.
+ln -sf /closetrace/.venv/bin/closetrace /usr/local/bin/closetrace

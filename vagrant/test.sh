@@ -14,6 +14,7 @@ work=$(mktemp -d /var/tmp/closetrace-vagrant.XXXXXX)
 chmod 755 "$work"
 name=closetrace-test-${work##*.}
 export VAGRANT_HOME="$work/home" VAGRANT_CWD="$here" VAGRANT_DOTFILE_PATH="$work/dot" VAGRANT_NO_COLOR=1
+export CLOSETRACE_CPUS=1
 export VAGRANT_CHECKPOINT_DISABLE=1 LIBVIRT_DEFAULT_URI=qemu:///system
 export "CLOSETRACE_BOX_$(echo "$suite" | tr '[:lower:]' '[:upper:]')=$name"
 
@@ -38,11 +39,15 @@ tidy() {
 trap tidy EXIT
 trap 'exit 130' INT TERM HUP
 
-# The guest is emulated: what takes a second elsewhere may take several there.
-tests='sudo env CLOSETRACE_TEST_SLOW=4 CLOSETRACE_TEST_COMMAND=closetrace /usr/bin/python3 -m pytest -q tests/live'
+# The same live tests as in a kernel's cell in CI (tests/vm/kernels.json).
+tests=$(python3 -c '
+import json, sys
+print(" ".join(json.load(open(sys.argv[1]))["ci_tests"]))' "$here/../tests/vm/kernels.json")
+build="sudo env PYTHONPATH=tests/live python3 tests/vm/build_workloads.py"
+tests="sudo env CLOSETRACE_TEST_SLOW=2 python3 -m pytest --color=no -q -o timeout=300 $tests"
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
-guest() { vagrant ssh "$suite" -c "$*"; }
+guest() { vagrant ssh "$suite" --no-tty -c "$*"; }
 
 # Daemons that run already are used and left alone.
 if ! virsh version >/dev/null 2>&1; then
@@ -66,13 +71,13 @@ end
 END
 
 say "adding the box"
-vagrant box add --name "$name" "$box"
+vagrant box add --no-tty --name "$name" "$box"
 say "vagrant up"
-vagrant up "$suite" --provider libvirt
+vagrant up "$suite" --provider libvirt --no-tty
 say "the live tests"
-guest "cd /closetrace && $tests"
+guest "cd /closetrace && $build && $tests"
 say "a leak"
 guest sh /closetrace/vagrant/find-leak.sh
 say "vagrant destroy"
-vagrant destroy --force "$suite"
+vagrant destroy --force --no-tty "$suite"
 say "passed"
