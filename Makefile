@@ -68,4 +68,4 @@ format: ## Rewrite the sources as lint wants them
 clean: ## Remove what make made
 	rm -rf $(VENV) build
 
--include tests/*/*.mk docs/*.mk mk/*.mk
+-include tests/*/*.mk docs/*.mk
