@@ -9,7 +9,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # What closetrace runs with; bcc comes from the distribution, built against its own libbcc.
 RUN_PACKAGES := python3-bpfcc python3-venv libdw1 libelf1 libbpf1 gcc libc6-dev
 # What its tests compare it with, and what lints the parts that are not Python.
-TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base
+TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base musl-tools
 LINT_PACKAGES := clang-format shellcheck
 
 .PHONY: help install demo test lint format clean man schema
