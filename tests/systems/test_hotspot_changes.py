@@ -89,6 +89,9 @@ def test_a_jvm_that_is_gone_costs_a_note(major: int, classes: Path) -> None:
         for service in (known, StackService()):
             for box, at_once in taken:
                 later = service.unwind(box)
+                if service is known and later.complete:  # recognised: its like was unwound while the JVM lived
+                    assert later.frames == at_once.frames
+                    continue
                 assert not later.complete
                 assert later.note
                 assert len(later.frames) < len(at_once.frames)
