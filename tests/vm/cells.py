@@ -17,8 +17,8 @@ class Cell:
     """One run.
 
     ``way`` is a way in or the name of an absence, ``probes`` the value for ``--probes``, ``tests`` and ``lost`` are
-    pytest's arguments for what runs and what cannot pass there, ``install`` asks for `make install` first, ``skips``
-    maps a test's name to why it may be skipped.
+    pytest's arguments for what runs and what cannot pass there, ``install`` asks for `make install` first, ``slow``
+    stretches the tests' time limits, ``skips`` maps a test's name to why it may be skipped.
     """
 
     kernel: str
@@ -31,6 +31,7 @@ class Cell:
     lost: Sequence[str]
     parameters: str
     install: bool
+    slow: float
     skips: Mapping[str, str]
 
     @property
@@ -118,5 +119,6 @@ class Matrix:
             tuple(word for test in lost for word in ("--deselect", test)),
             self.absences.get(way, {}).get("parameters", ""),
             tests is self.data["userland_tests"],
+            self.absences.get(way, {}).get("slow", self.data["slow"]),
             {**self.data["skips"], **entry.get("skips", {}), **self.userlands[userland].get("skips", {})},
         )

@@ -98,7 +98,7 @@ def _run(matrix: Matrix, cell: Cell, machine: Machine, options: argparse.Namespa
     if cell.install:
         _fetch_wheels(kept / "wheels")
     print(f"{cell.name}: {machine.kernel.abi} ...", flush=True)
-    outcome = run_in_guest(machine, PROJECT, options.command or _tests(matrix, cell), home, kept)
+    outcome = run_in_guest(machine, PROJECT, options.command or _tests(cell), home, kept)
     if options.command:
         print((home / "console.log").read_text(errors="replace"))
     result = judge(cell, machine.kernel.abi, outcome, home, tests_ran=not options.command)
@@ -113,13 +113,13 @@ def _fetch_wheels(wheels: Path) -> None:
         subprocess.run([*pip, "--only-binary=:all:", "--dest", wheels, "setuptools", "wheel"], check=True)
 
 
-def _tests(matrix: Matrix, cell: Cell) -> str:
+def _tests(cell: Cell) -> str:
     words = "python3 -m pytest --color=no -p no:cacheprovider --durations=25 --junitxml=/out/junit.xml"
     words += " -o timeout=300 -o pythonpath=tests/live"
     chosen = [*cell.tests, *cell.lost]
     install = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels make install || exit 1" if cell.install else ""
     return f"""
-export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={matrix.slow}
+export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={cell.slow}
 {install}
 mv /keep/closetrace-workloads-0 /tmp/ 2>/dev/null
 PYTHONPATH=tests/live python3 tests/vm/build_workloads.py

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cells import Matrix
 from results import CellResult, load, merge
@@ -47,12 +49,21 @@ def updated(document: str) -> str:
 def _kernels(matrix: Matrix, results: list[CellResult]) -> str:
     rows = [["kernel", "Debian", *matrix.ways, "what it proves"]]
     for kernel in matrix.data["kernels"]:
-        cells = [_told(results, kernel["kernel"], way, matrix.matrix_userland) for way in matrix.ways]
+        cells = [
+            _with_loss(kernel, way, _told(results, kernel["kernel"], way, matrix.matrix_userland))
+            for way in matrix.ways
+        ]
         abi = next((r.abi for r in results if r.kernel == kernel["kernel"]), "")
         rows.append(
             [f"{kernel['kernel']} ({abi})" if abi else kernel["kernel"], kernel["suite"], *cells, kernel["proves"]]
         )
     return _markdown(rows)
+
+
+def _with_loss(kernel: Mapping[str, Any], way: str, told: str) -> str:
+    """Add why some tests are left out of that cell."""
+    why = kernel.get("lost", {}).get(way, {}).get("why")
+    return f"{told}; {why}" if why else told
 
 
 def _absences(matrix: Matrix, results: list[CellResult]) -> str:

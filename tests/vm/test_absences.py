@@ -63,7 +63,7 @@ class TestMissingParts:
 
     def test_neither_types_nor_headers(self) -> None:
         """No BTF and no headers: refused, and both are named."""
-        assert_refuses("BTF", "headers", prefix=after(HIDE_TYPES))
+        assert_refuses("/sys/kernel/btf", "headers", prefix=after(HIDE_TYPES))
 
     def test_no_tracefs(self) -> None:
         """Nothing is needed of tracefs or debugfs."""
