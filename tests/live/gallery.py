@@ -99,6 +99,11 @@ class Gallery:
         """What the report says is lost for want of a better hook."""
         return str(next(one["cost"] for one in self.report["plan_details"] if one["family"] == family))
 
+    def sees(self, op: str) -> bool:
+        """Whether calls of that kind have a hook in this trace."""
+        family = {"recv": "receive", "connect": "state"}.get(op, op)
+        return self.report["plan"][family] is not None
+
     def trace(self) -> None:
         """Runs all programs to their last step under one trace and keeps the report."""
         pids = [pid for exhibit in self.exhibits.values() for pid in exhibit.workload.pids()]

@@ -1,4 +1,4 @@
-"""Network namespaces of the tests' own, so that ports and sysctls disturb nobody."""
+"""Namespaces of the tests' own: for the network, so that ports and sysctls disturb nobody, and whole containers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -23,3 +24,15 @@ def network_namespace_named(suffix: str) -> Iterator[str]:
 def inside(netns: str) -> tuple[str, ...]:
     """The words that run a command in that namespace."""
     return ("ip", "netns", "exec", netns)
+
+
+def container(script: str) -> tuple[str, ...]:
+    """The words that run a shell command in user, mount, pid and network namespaces of its own, loopback up."""
+    spaces = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--kill-child")
+    return ("unshare", *spaces, "sh", "-c", f"ip link set lo up && {script}")
+
+
+def only_child(pid: int) -> int:
+    """The host's pid of the one child of a single-threaded process, e.g. of a container's ``unshare``."""
+    (child,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return child

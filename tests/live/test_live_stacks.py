@@ -93,7 +93,7 @@ def test_shutdown(gallery: Gallery) -> None:
     if gallery.report["plan"]["shutdown"]:
         assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("shutdown")[-1])
     else:
-        assert_nested(exhibit.site()["stack"], "connect")
+        assert_nested(exhibit.site()["stack"], "connect_to", "main")
 
 
 @pytest.mark.parametrize(

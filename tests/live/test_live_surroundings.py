@@ -7,10 +7,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from closetrace_command import END_LIMIT_S, LINGER, Ran, Trace, command, let_linger, run_closetrace, tracing
-from namespaces import inside
+from namespaces import container, inside, only_child
 from oracles import assert_nested, netns_of
 from workload import Workload, build, start
 
@@ -36,12 +37,27 @@ def refusal(ran: Ran) -> str:
 SHORT = (*LINGER, "--duration", "1")
 
 
+def contained() -> tuple[str, ...]:
+    """The words that run a leaking program in a container; its file exists in there only."""
+    return container(f"mount -t tmpfs none /mnt && cp {build('idle_pool')} /mnt/app && exec /mnt/app 2")
+
+
+def assert_contained(report: dict[str, Any], pid: int, netns: int) -> None:
+    """The leak of that program, by the host's pid and namespace, unwound and named from the container's own file."""
+    (site,) = report["sites"]
+    assert (site["pid"], site["comm"], site["count"], site["verdict"]) == (pid, "app", 2, "idle-in-pool")
+    assert site["stack_complete"] is True, site["stack_note"]
+    toucher = "read_response" if report["plan"]["receive"] else "open_connection"
+    assert_nested(site["stack"], toucher, "do_request", "main")
+    for one in site["sockets"]:
+        assert one["netns"] == netns
+        assert {holder["pid"] for holder in one["holders"]} == {pid}
+
+
 def test_container() -> None:
-    """A program in its own mount, pid and network namespace, whose file exists in there only: found, unwound, named."""
-    script = f"ip link set lo up && mount -t tmpfs none /mnt && cp {build('idle_pool')} /mnt/app && exec /mnt/app 2"
-    unshare = ("unshare", "--mount", "--pid", "--fork", "--net", "--kill-child", "sh", "-c", script)
-    with Workload(*unshare) as program:
-        (pid,) = map(int, Path(f"/proc/{program.root}/task/{program.root}/children").read_text().split())
+    """A program in its own user, mount, pid and network namespace is found by the host's pid."""
+    with Workload(*contained()) as program:
+        pid = only_child(program.root)
         assert pid != program.pid()
         with tracing(pid) as trace:
             trace.attached()
@@ -49,13 +65,7 @@ def test_container() -> None:
             let_linger()
             netns = netns_of(pid)
             report = trace.stop().report()
-    (site,) = report["sites"]
-    assert (site["pid"], site["comm"], site["count"], site["verdict"]) == (pid, "app", 2, "idle-in-pool")
-    assert site["stack_complete"] is True, site["stack_note"]
-    assert_nested(site["stack"], "read_response", "do_request", "main")
-    for one in site["sockets"]:
-        assert one["netns"] == netns
-        assert {holder["pid"] for holder in one["holders"]} == {pid}
+    assert_contained(report, pid, netns)
 
 
 def test_netns_filter(network_namespace: str) -> None:
@@ -85,10 +95,27 @@ def cgroup() -> Iterator[Path]:
     below.parent.rmdir()
 
 
+def in_cgroup(directory: Path) -> tuple[str, ...]:
+    """A prefix that runs the command in that cgroup."""
+    return ("sh", "-c", f'echo $$ > {directory}/cgroup.procs && exec "$@"', "sh")
+
+
+def test_container_by_cgroup(cgroup: Path) -> None:
+    """The same program is found by its cgroup, as that of a container's pod would be given."""
+    with Workload(*in_cgroup(cgroup / "below"), *contained()) as program:
+        pid = only_child(program.root)
+        with Trace("--cgroup", str(cgroup), *LINGER, "--json") as trace:
+            trace.attached()
+            program.all_steps()
+            let_linger()
+            netns = netns_of(pid)
+            report = trace.stop().report()
+    assert_contained(report, pid, netns)
+
+
 def test_cgroup_filter(cgroup: Path) -> None:
     """--cgroup keeps what runs in that directory or below it."""
-    enter = f'echo $$ > {cgroup}/below/cgroup.procs && exec "$@"'
-    words = ("sh", "-c", enter, "sh", str(build("idle_pool")), "1")
+    words = (*in_cgroup(cgroup / "below"), str(build("idle_pool")), "1")
     options = ("--cgroup", str(cgroup), *LINGER, "--json")
     with Workload(*words) as within, start("idle_pool", "1") as outside, Trace(*options) as trace:
         trace.attached()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from gallery import IDLE_S, Gallery
 from oracles import seconds
@@ -24,7 +27,7 @@ EXPECTED = {
     "C++": ("idle-in-pool", "recv", 1),
 }
 LINGERING = (*EXPECTED, "never accepted", "server leak", "shared socket", "shutdown read", "Python")
-FIN_WITHIN_S = 0.05
+CLOSE_S = 0.05
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -33,7 +36,8 @@ def test_verdict(gallery: Gallery, name: str) -> None:
     verdict, last_op, count = EXPECTED[name]
     site = gallery[name].site()
     assert (site["verdict"], site["count"]) == (verdict, count)
-    assert last_op is None or site["last_op"] == last_op
+    if last_op is not None:
+        assert site["last_op"] == (last_op if gallery.sees(last_op) else "connect")
     assert site["advice"]
 
 
@@ -63,12 +67,13 @@ def test_holders_are_those_of_proc(gallery: Gallery, name: str) -> None:
 
 @pytest.mark.parametrize("name", LINGERING)
 def test_fin_came_when_the_peer_hung_up(gallery: Gallery, name: str) -> None:
-    """FIN's wall-clock time is within 50 ms of the peer's own word, and the age follows from it."""
+    """FIN's wall-clock time lies between the peer's own word and the program's next, and the age follows from it."""
     exhibit = gallery[name]
     ended = seconds(gallery.report["ended"])
     for one in exhibit.sockets():
         fin = seconds(one["fin"])
-        assert abs(fin - exhibit.workload.hung_up_at(one["local"])) < FIN_WITHIN_S
+        before, after = exhibit.workload.hung_up_between(one["local"])
+        assert before - CLOSE_S < fin < after + CLOSE_S
         assert abs(one["close_wait_s"] - (ended - fin)) < 1
 
 
@@ -156,11 +161,11 @@ def test_timeline_is_in_order(gallery: Gallery) -> None:
 
 
 def test_opened_when_the_program_connected(gallery: Gallery) -> None:
-    """The time of opening is within 50 ms of the program's own word."""
+    """The time of opening lies between the program's own words before and after the call."""
     exhibit = gallery["idle pool"]
-    said = {word["inode"]: word["t"] for word in exhibit.workload.touches("connect")}
     for one in exhibit.sockets():
-        assert abs(seconds(one["opened"]) - said[one["inode"]]) < FIN_WITHIN_S
+        before, after = exhibit.workload.connected_between(one["inode"])
+        assert before - CLOSE_S < seconds(one["opened"]) < after + CLOSE_S
 
 
 @pytest.mark.parametrize("name", ["clean", "SO_LINGER 0"])
@@ -192,3 +197,16 @@ def test_report_is_of_this_run(gallery: Gallery) -> None:
     assert gallery.ran.code == 0
     assert seconds(gallery.report["started"]) < seconds(gallery.report["ended"])
     assert gallery.report["plan"]["state"]
+
+
+@pytest.mark.parametrize(("family", "tracepoint"), [("receive", "sock_recv_length"), ("send", "sock_send_length")])
+def test_missing_hook_is_told(gallery: Gallery, family: str, tracepoint: str) -> None:
+    """Raw tracepoints alone miss these calls on a kernel without that one (before 6.3), and the report says so."""
+    told = next(one for one in gallery.report["plan_details"] if one["family"] == family)
+    here = f"__tracepoint_{tracepoint}" in Path("/proc/kallsyms").read_text()
+    if here or os.environ.get("CLOSETRACE_TEST_PROBES") != "tracepoint":
+        assert gallery.report["plan"][family]
+    else:
+        assert gallery.report["plan"][family] is None
+        assert tracepoint in told["reason"]
+        assert f"{family}s are not seen: no last-touch stack" in told["cost"]

@@ -156,9 +156,17 @@ class Workload:
         """The program's calls of one kind, each with its own backtrace."""
         return self.said("touch", op=op)
 
-    def hung_up_at(self, local: str) -> float:
-        """When the peer hung up on the socket with that local address, seconds since the epoch."""
-        return float(next(word["t"] for word in self.words if word["event"] in ENDS and word["remote"] == local))
+    def hung_up_between(self, local: str) -> tuple[float, float]:
+        """When the peer said that it hangs up on that local address, and the program that it is done; epoch seconds."""
+        words = iter(self.words)
+        before = next(word["t"] for word in words if word["event"] in ENDS and word["remote"] == local)
+        return before, next(word["t"] for word in words if word["event"] == "waiting")
+
+    def connected_between(self, inode: int) -> tuple[float, float]:
+        """When the program last spoke before it connected that socket, and next after it, seconds since the epoch."""
+        timed = [word for word in self.words if "t" in word]
+        at = next(i for i, word in enumerate(timed) if word.get("op") == "connect" and word["inode"] == inode)
+        return timed[at - 1]["t"], timed[at]["t"]
 
 
 ENDS = ("peer_close", "peer_reset")

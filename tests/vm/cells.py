@@ -17,8 +17,9 @@ class Cell:
     """One run.
 
     ``way`` is a way in or the name of an absence, ``probes`` the value for ``--probes``, ``tests`` and ``lost`` are
-    pytest's arguments for what runs and what cannot pass there, ``install`` asks for `make install` first, ``slow``
-    stretches the tests' time limits, ``skips`` maps a test's name to why it may be skipped.
+    pytest's arguments for what runs and what cannot pass there, ``chroot`` is the suite of the container's files, if
+    there is to be one, ``install`` asks for `make install` first, ``slow`` stretches the tests' time limits, ``skips``
+    maps a test's name to why it may be skipped.
     """
 
     kernel: str
@@ -30,6 +31,7 @@ class Cell:
     tests: Sequence[str]
     lost: Sequence[str]
     parameters: str
+    chroot: Optional[str]
     install: bool
     slow: float
     skips: Mapping[str, str]
@@ -81,7 +83,7 @@ class Matrix:
 
     @property
     def absences(self) -> dict[str, Any]:
-        """Return what guests are made to lack, by name."""
+        """Return what guests are made to lack or to hold, by name."""
         return {a["name"]: a for a in self.data["absences"]}
 
     def choose(self, kernel: Optional[str], way: Optional[str], userland: Optional[str], ci: bool) -> list[Cell]:
@@ -118,6 +120,7 @@ class Matrix:
             tuple(tests),
             tuple(word for test in lost for word in ("--deselect", test)),
             self.absences.get(way, {}).get("parameters", ""),
+            self.absences.get(way, {}).get("chroot"),
             tests is self.data["userland_tests"],
             self.absences.get(way, {}).get("slow", self.data["slow"]),
             {**self.data["skips"], **entry.get("skips", {}), **self.userlands[userland].get("skips", {})},

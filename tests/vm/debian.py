@@ -13,6 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def freshness() -> list[str]:
+    """Return this machine's settings of how old an index may be, for mmdebstrap, which does not read them.
+
+    A mirror that is kept as it was one day needs them: the index of sid is good for a week.
+    """
+    shown = subprocess.run(
+        ["apt-config", "dump", "Acquire::Check-Valid-Until"], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    return [f"--aptopt={line.rstrip(';')}" for line in shown.splitlines()]
+
+
 @dataclass(frozen=True)
 class Suite:
     """A suite of the Debian archive, e.g. ``trixie``, with its own apt state under ``state``."""

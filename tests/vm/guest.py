@@ -30,13 +30,17 @@ _files = threading.Lock()
 
 @dataclass(frozen=True)
 class Machine:
-    """A guest: the kernel, the root image (never written to), boot parameters, size, and the time it may take."""
+    """A guest: the kernel, the root image (never written to), boot parameters, size, and the time it may take.
+
+    ``chroot`` is a tar archive that tests find as ``.vm/chroot.tar``.
+    """
 
     kernel: KernelFiles
     root: Path
     parameters: str = ""
     memory_mb: int = 2048
     timeout_s: float = 600
+    chroot: Optional[Path] = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def run_in_guest(machine: Machine, project: Path, command: str, home: Path, kept
     with tempfile.TemporaryDirectory(prefix="closetrace-vm-") as scratch:
         payload, results = Path(scratch, "project.tar"), Path(scratch, "results.raw")
         with _files:
-            _pack(project, command, kept, payload)
+            _pack(project, command, kept, machine.chroot, payload)
         with results.open("wb") as file:
             file.truncate(RESULTS_BYTES)
         timed_out = _boot(machine, payload, results, home / "console.log")
@@ -68,8 +72,10 @@ def run_in_guest(machine: Machine, project: Path, command: str, home: Path, kept
     return Outcome(status, time.monotonic() - started, timed_out)
 
 
-def _pack(project: Path, command: str, kept: Path, payload: Path) -> None:
+def _pack(project: Path, command: str, kept: Path, chroot: Optional[Path], payload: Path) -> None:
     with tarfile.open(payload, "w") as tar:
+        if chroot:
+            tar.add(chroot, ".vm/chroot.tar")
         if kept.exists():
             tar.add(kept, ".vm/keep")
         for entry in sorted(project.iterdir()):

@@ -24,7 +24,7 @@ from debian import Suite
 from guest import Machine, kill_guests, run_in_guest
 from kernels import kernel_files
 from results import CellResult, judge, merge, table
-from userlands import userland_image
+from userlands import chroot_archive, userland_image
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
@@ -89,7 +89,8 @@ def machine_for(matrix: Matrix, cell: Cell, parameters: str = "") -> Machine:
 
     kernel = kernel_files(cell.kernel, suite(cell.kernel_suite), cell.kernel_packages, cache)
     root = userland_image(suite(cell.userland), matrix.root_packages, cache)
-    return Machine(kernel, root, parameters, timeout_s=matrix.cell_timeout_s)
+    chroot = chroot_archive(suite(cell.chroot), matrix.chroot_packages, cache) if cell.chroot else None
+    return Machine(kernel, root, parameters, timeout_s=matrix.cell_timeout_s, chroot=chroot)
 
 
 def _run(matrix: Matrix, cell: Cell, machine: Machine, options: argparse.Namespace) -> CellResult:

@@ -67,7 +67,7 @@ def _with_loss(kernel: Mapping[str, Any], way: str, told: str) -> str:
 
 
 def _absences(matrix: Matrix, results: list[CellResult]) -> str:
-    rows = [["a guest's lack", "kernel", "tests"]]
+    rows = [["a guest with", "kernel", "tests"]]
     for name, absence in matrix.absences.items():
         told = _told(results, absence["kernel"], name, matrix.matrix_userland)
         rows.append([name, absence["kernel"], told])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian import Suite
+from debian import Suite, freshness
 from kernels import make_ext4
 
 #: Documentation is a tenth of the files and no test reads it.
@@ -54,7 +54,7 @@ def userland_image(
 def _make(suite: Suite, packages: Sequence[str], hook: Hook | None, image: Path) -> None:
     with tempfile.TemporaryDirectory(dir=image.parent) as scratch:
         root, unfinished = Path(scratch, "root"), image.with_suffix(".part")
-        options = [f"--dpkgopt={o}" for o in ("force-unsafe-io", *LEAN)]
+        options = [*freshness(), *(f"--dpkgopt={o}" for o in ("force-unsafe-io", *LEAN))]
         options += [f"--customize-hook={hook.command()}"] if hook else []
         subprocess.run(
             ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--keyring={suite.keyring}", *options,
@@ -63,3 +63,20 @@ def _make(suite: Suite, packages: Sequence[str], hook: Hook | None, image: Path)
         make_ext4(root, unfinished, slack_mb=512)
         unfinished.rename(image)
         shutil.rmtree(root)
+
+
+def chroot_archive(suite: Suite, packages: Sequence[str], cache: Path) -> Path:
+    """Return a tar archive of ``packages`` and what they depend on, unpacked only: the file system of a container."""
+    recipe = hashlib.sha256("\0".join([Path(__file__).read_text(), *packages]).encode()).hexdigest()[:16]
+    archive = cache / "chroots" / f"{suite.name}-{recipe}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
+            unfinished = Path(scratch, "chroot.tar")
+            subprocess.run(
+                ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", f"--keyring={suite.keyring}",
+                 *freshness(), *(f"--dpkgopt={o}" for o in LEAN), f"--include={','.join(packages)}",
+                 suite.name, unfinished, suite.mirror], check=True,
+            )  # fmt: skip
+            unfinished.rename(archive)
+    return archive
