@@ -4,22 +4,26 @@ Thousands of sockets are left by few code paths. A walk is decided by its first 
 that it read: return addresses and what an interpreter left must be the same in another black box; saved registers only
 where the walk then took a frame's place from them, and there relative to sp, for stacks lie at different addresses.
 All other words (locals, saved registers that hold data) may differ. So a match is as good as a walk.
+
+What is known is a tree, a level for each step of a walk: paths that differ in one caller share all that lies before it,
+and to recognise a stack costs one look-up a frame however many paths are known.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 
 _SP, _PC = 7, 16
 _SAVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12..r15: what a callee preserves (psABI, figure 3.4)
-_MAX_SHAPES, _MAX_STACKS = 64, 16_384
+_MAX_WAYS, _MAX_NODES = 16, 65_536
 _FIRST = -1  # as a register's origin: it is as it was at the touch
 GENERATED_CODE_S = 1.0
 """How long stacks with generated code are known: what lies at its addresses changes without a change of the maps."""
@@ -65,15 +69,22 @@ class Recorder:
         return value
 
 
+@dataclass
+class Basis:
+    """What one step rests on: words by address that must be the same, words and registers the same relative to sp."""
+
+    exact: dict[int, int] = field(default_factory=dict)
+    relative: dict[int, int] = field(default_factory=dict)
+    registers: dict[int, int] = field(default_factory=dict)
+
+
 class Witness:
     """A chain's links as one, gathering what the walk rests on. Implements :class:`Unwinder`."""
 
     def __init__(self, chain: Sequence[Unwinder], stable: Unwinder, recorder: Recorder, box: BlackBox) -> None:
         self._chain, self._stable, self._recorder, self._box = chain, stable, recorder, box
         self._origins: dict[int, set[int]] = {register: {_FIRST} for register in _SAVED}
-        self.exact: dict[int, int] = {}
-        self.relative: dict[int, int] = {}
-        self.registers: dict[int, int] = {}
+        self.steps: list[Basis] = []
         self.usable = True
         self.generated = False
 
@@ -84,6 +95,7 @@ class Witness:
             step = link.step(cursor, memory)
             if step is not None:
                 self.generated = self.generated or link is not self._stable
+                self.steps.append(Basis())
                 self._observe(cursor, step)
                 return step
         return None
@@ -105,11 +117,11 @@ class Witness:
         if read.size != 8:
             self.usable = False
         elif caller is not None and read.value == caller.pc:
-            self.exact[read.address] = read.value
+            self.steps[-1].exact[read.address] = read.value
         elif low <= read.value <= top:
-            self.relative[read.address] = read.value
+            self.steps[-1].relative[read.address] = read.value
         elif read.value not in saved:
-            self.exact[read.address] = read.value
+            self.steps[-1].exact[read.address] = read.value
 
     def _rests_on(self, register: int, value: int) -> None:
         """A frame's place may come from this register: then from wherever the register came."""
@@ -117,9 +129,9 @@ class Witness:
         self.usable = self.usable and bool(places)
         for address in places:
             if address == _FIRST:
-                self.registers[register] = value
+                self.steps[-1].registers[register] = value
             else:
-                self.relative[address] = value
+                self.steps[-1].relative[address] = value
 
     def _inherit(self, cursor: Cursor, caller: Cursor) -> None:
         """Where the caller's registers came from. Of several places with the same value each may be it: all count."""
@@ -131,73 +143,103 @@ class Witness:
             )
 
 
-@dataclass
-class _Shape:
-    """Where to look in a box, and the stacks known by what is found there. ``registers`` by DWARF number."""
+Words = Callable[[bytes], tuple[int, ...]]
+_Way = tuple[Words, Optional[Words], tuple[int, ...], dict[tuple[Any, ...], "_Node"]]
+"""Where a step's words lie: those that count as they are; those relative to sp, with registers, or None; what follows
+by what is found there.
+"""
 
-    exact: struct.Struct
-    relative: struct.Struct
-    registers: tuple[int, ...]
-    known: dict[tuple[object, ...], tuple[Stack, float]] = field(default_factory=dict)
 
-    def key(self, box: BlackBox) -> Optional[tuple[object, ...]]:
-        if len(box.stack) < self.exact.size or len(box.stack) < self.relative.size:
-            return None
-        sp = box.sp
-        return (
-            self.exact.unpack_from(box.stack),
-            tuple([word - sp for word in self.relative.unpack_from(box.stack)]),
-            tuple([box.registers[register] - sp for register in self.registers]),
-        )
+class _Node:
+    """A point of known walks: the stack, if they end here, or the ways on; two only where a frame's size varies."""
+
+    __slots__ = ("stack", "until", "ways")
+
+    def __init__(self) -> None:
+        self.ways: dict[tuple[tuple[int, ...], ...], _Way] = {}
+        self.stack: Optional[Stack] = None
+        self.until = 0.0
+
+    def follow(self, box: BlackBox, stack: bytes, sp: int) -> Optional[_Node]:
+        """The next point of the walk of ``box``; None if it is not known. Raises struct.error if its copy is short."""
+        for way in self.ways.values():
+            found = way[3].get(_key(way, box, stack, sp))
+            if found is not None:
+                return found
+        return None
+
+    def grow(self, box: BlackBox, basis: Basis) -> tuple[_Node, bool]:
+        """The point after this one for a step that rests on ``basis``, and whether it is new. It is tried first."""
+        sp, registers = box.sp, tuple(sorted(basis.registers))
+        exact, relative = (tuple(sorted(a - sp for a in part)) for part in (basis.exact, basis.relative))
+        place = (exact, relative, registers)
+        way = self.ways.pop(place, None)
+        if way is None:
+            way = (_words(exact), _words(relative) if relative or registers else None, registers, {})
+            if len(self.ways) >= _MAX_WAYS:
+                self.ways.popitem()
+        self.ways = {place: way, **self.ways}
+        key, following = _key(way, box, box.stack, sp), way[3]
+        if key in following:
+            return following[key], False
+        node = following[key] = _Node()
+        return node, True
+
+
+def _key(way: _Way, box: BlackBox, stack: bytes, sp: int) -> tuple[Any, ...]:
+    exact, relative, registers, _ = way
+    if relative is None:
+        return exact(stack)
+    words = tuple([word - sp for word in relative(stack)])
+    return exact(stack), words, tuple([box.registers[number] - sp for number in registers])
 
 
 class Memo:
     """The stacks of one process that are known, until :meth:`forget`: to be called when its maps change."""
 
     def __init__(self) -> None:
-        self._shapes: dict[int, dict[tuple[object, ...], _Shape]] = {}
+        self._roots: dict[int, _Node] = {}
         self._count = 0
 
     def forget(self) -> None:
         """Know nothing."""
-        self._shapes.clear()
+        self._roots.clear()
         self._count = 0
 
     def find(self, box: BlackBox) -> Optional[Stack]:
         """The stack of ``box`` if one like it was walked to its end before."""
-        for shape in self._shapes.get(box.pc, {}).values():
-            key = shape.key(box)
-            found = shape.known.get(key) if key is not None else None
-            if found is not None and time.monotonic() < found[1]:
-                return found[0]
-        return None
+        node, stack, sp = self._roots.get(box.pc), box.stack, box.sp
+        try:
+            while node is not None and node.stack is None:
+                node = node.follow(box, stack, sp)
+        except struct.error:
+            return None
+        return node.stack if node is not None and time.monotonic() < node.until else None
 
     def keep(self, box: BlackBox, witness: Witness, stack: Stack) -> None:
         """Know ``stack``, which was walked under ``witness``; only whole ones, for others rest on what was missing."""
         if not stack.complete or not witness.usable:
             return
-        if self._count >= _MAX_STACKS:
+        if self._count >= _MAX_NODES:
             self.forget()
-        exact, relative = (tuple(sorted(a - box.sp for a in part)) for part in (witness.exact, witness.relative))
-        layout = (exact, relative, tuple(sorted(witness.registers)))
-        shapes = self._shapes.setdefault(box.pc, {})
-        if layout not in shapes:
-            if len(shapes) >= _MAX_SHAPES:
-                shapes.pop(next(iter(shapes)))
-            shapes[layout] = _Shape(_words(exact), _words(relative), layout[2])
-        key = shapes[layout].key(box)
-        if key is not None:
-            until = time.monotonic() + GENERATED_CODE_S if witness.generated else float("inf")
-            shapes[layout].known[key] = (stack, until)
-            self._count += 1
+        node = self._roots.setdefault(box.pc, _Node())
+        try:
+            for basis in witness.steps:
+                node, new = node.grow(box, basis)
+                self._count += new
+        except struct.error:
+            return
+        node.stack = stack
+        node.until = time.monotonic() + GENERATED_CODE_S if witness.generated else float("inf")
 
 
-def _words(offsets: Sequence[int]) -> struct.Struct:
-    """The words at these offsets (bytes, ascending) of a stack. Overlapping ones are read by no ABI: none then."""
+@functools.lru_cache(maxsize=4096)
+def _words(offsets: tuple[int, ...]) -> Words:
+    """Reads words at offsets (bytes, ascending) of a stack. Overlapping ones are read by no ABI: none then."""
     parts, at = ["<"], 0
     for offset in offsets:
         if offset < at:
-            return struct.Struct(f"<{1 << 24}x")  # longer than any box: never matches
+            return struct.Struct(f"<{1 << 24}x").unpack_from  # longer than any box: never matches
         parts.append(f"{offset - at}xQ")
         at = offset + 8
-    return struct.Struct("".join(parts))
+    return struct.Struct("".join(parts)).unpack_from

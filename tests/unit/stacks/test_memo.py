@@ -132,3 +132,13 @@ def test_short_copies_do_not_match(length):
     box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
     walked(box, memo)
     assert memo.find(replace(box, stack=box.stack[:length])) is None
+
+
+def test_hundreds_of_paths_are_all_known():
+    """Of several hundred paths from the same call each one is recognised again, and as itself."""
+    noise, memo = random.Random(2), Memo()
+    paths = [[BY_SP, *noise.choices([BY_SP, BY_BP, SAVES], k=9)] for _ in range(400)]
+    first = [walked(stack_of(path, 0x7F0000001000, noise), memo) for path in paths]
+    for path, stack in zip(paths, first):
+        found = memo.find(stack_of(path, 0x7F0000888880, noise))
+        assert found == stack
