@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Every map, with who writes and who reads it. Sizes come from the memory budget (tracer/kernel/source.py). */
+/* Every map, with who writes and who reads it. */
+
+/* The compiler makes the map with one entry; how many there really are comes from the memory budget, at load
+ * (Sizes.entries in tracer/kernel/source.py). */
+#define CT_SIZED 1
 
 struct ct_listener {
 	u32 netns;
@@ -8,7 +12,7 @@ struct ct_listener {
 
 /* Inserted: connect, passive ESTABLISHED, first touch (hooks/state.h, sock.h). Deleted: hooks/destroy.h. Read: suspects
  * only. */
-BPF_TABLE("hash", u64, struct ct_record, sockets, CT_MAX_RECORDS);
+BPF_TABLE("hash", u64, struct ct_record, sockets, CT_SIZED);
 
 #ifdef CT_SCOPE_TASKS
 /*
@@ -24,12 +28,12 @@ BPF_ARRAY(blank, struct ct_record, 1);
 
 /* Inserted: on CLOSE_WAIT, or on CLOSE with a descriptor open. Deleted: when the program lets go. Read: every interval.
  */
-BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_MAX_RECORDS);
+BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_SIZED);
 
 /* The pool of black boxes, mapped into user space, and its free slots: last in, first out, so that the used ones lie
  * together. */
-BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_MAX_BOXES, 1024 /* BPF_F_MMAPABLE */);
-BPF_STACK(free_boxes, u32, CT_MAX_BOXES);
+BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
+BPF_STACK(free_boxes, u32, CT_SIZED);
 
 /* Losses and totals, indexed by enum ct_counter. */
 BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);
@@ -39,7 +43,7 @@ BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);
  * belong to them before any accept. Seeded by user space too. */
 BPF_TABLE("hash", struct ct_listener, u32, listeners, 4096);
 /* Cookies of sockets in scope that are older than the trace, from sock_diag. */
-BPF_TABLE("hash", u64, u32, seeds, CT_MAX_RECORDS);
+BPF_TABLE("hash", u64, u32, seeds, CT_SIZED);
 #endif
 
 #ifdef CT_SCOPE_FORKS
@@ -63,11 +67,11 @@ BPF_ARRAY(control, u32, 1);
 #endif
 
 /* Records that ended after lingering (or all, for `timeline`), with the boxes that they own. */
-BPF_RINGBUF_OUTPUT(endings, CT_RING_PAGES);
+BPF_RINGBUF_OUTPUT(endings, CT_SIZED);
 
 #ifdef CT_EVENTS
 /* Transitions, for `tail`. */
-BPF_RINGBUF_OUTPUT(events, CT_RING_PAGES);
+BPF_RINGBUF_OUTPUT(events, CT_SIZED);
 #endif
 
 static __always_inline void ct_count(u32 index)

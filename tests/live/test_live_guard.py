@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 from closetrace_command import Trace
 
@@ -42,4 +42,5 @@ def test_cost_is_what_the_kernel_says() -> None:
     assert 0 < cost["cpu_s"] <= used
     assert cost["backed_off"] == []
     assert cost["kernel_bytes"] >= 14 << 20
-    assert cost["kernel_s"] is None or Path("/proc/sys/kernel/bpf_stats_enabled").read_text().strip() == "1"
+    # counted only while somebody on the host asks for it, by sysctl or by BPF_ENABLE_STATS
+    assert cost["kernel_s"] is None or 0 <= cost["kernel_s"] < cost["wall_s"] * (os.cpu_count() or 1)

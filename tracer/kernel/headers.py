@@ -58,8 +58,8 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:24]
 
 
-def _trusted(path: Path) -> bool:
-    """Root compiles what lies here, so nobody else may have been able to write it."""
+def trusted(path: Path) -> bool:
+    """Whether nobody else can have written to this directory: root compiles and loads what lies in it."""
     with contextlib.suppress(OSError):
         status = os.lstat(path)
         return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
@@ -87,7 +87,7 @@ def _build(parent: Path, name: str, btf: Btf) -> Optional[Path]:
             building.rename(tree)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return tree if _trusted(tree) else None
+    return tree if trusted(tree) else None
 
 
 def header_tree(btf: Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
@@ -99,8 +99,8 @@ def header_tree(btf: Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
     name = _fingerprint()
     with contextlib.suppress(OSError):
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _trusted(cache):
-            tree = cache / name if _trusted(cache / name) else _build(cache, name, btf)
+        if trusted(cache):
+            tree = cache / name if trusted(cache / name) else _build(cache, name, btf)
             if tree is not None:
                 return tree, None
     try:

@@ -1,4 +1,4 @@
-"""Compiles, loads and attaches. The only module that imports bcc, and the only place where anything is attached."""
+"""Makes maps, loads and attaches: the only place where anything is attached."""
 
 from __future__ import annotations
 
@@ -7,93 +7,22 @@ import ctypes as ct
 import errno
 import os
 import resource
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Optional
+from collections.abc import Mapping, Sequence
 
 from tracer.errors import HostUnsupported
 from tracer.kernel import syscalls
+from tracer.kernel.kprobes import Kprobe
 from tracer.kernel.maps import Map
+from tracer.kernel.objectcode import MapSpec, ObjectCode
 from tracer.kernel.plan import Attachment, Plan
 
-# A blocked receive holds a kretprobe instance for as long as it waits; kernels with rethook allow 4096 at most.
-_MAXACTIVE = 4096
-
-_CFLAGS = ["-g0", "-w"]
-
-# Without BTF the types come from the installed headers.
-_HEADERS_INSTALLED = """
-#include <linux/tcp.h>
-#include <linux/sched.h>
-#include <linux/fs.h>
-#include <linux/net.h>
-#include <net/sock.h>
-#include <net/inet_sock.h>
-#include <net/net_namespace.h>
-"""
-
-
-def _bcc() -> Any:
-    try:
-        import bcc  # slow, and absent on hosts where doctor must still run
-    except ImportError:
-        raise HostUnsupported(
-            "bcc's Python module is missing: install python3-bpfcc (apt) or python3-bcc (dnf), "
-            f"for the python that runs closetrace ({sys.executable})"
-        ) from None
-    return bcc
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[Callable[[], str]]:
-    """Collect what the compiler writes to the descriptors of stdout and stderr."""
-    with tempfile.TemporaryFile() as sink:
-        saved = os.dup(1), os.dup(2)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(sink.fileno(), 1)
-        os.dup2(sink.fileno(), 2)
-
-        def said() -> str:
-            sink.seek(0)
-            return sink.read().decode(errors="replace")
-
-        try:
-            yield said
-        finally:
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            os.close(saved[0])
-            os.close(saved[1])
-
-
-@contextlib.contextmanager
-def _compile_environment(tree: Optional[Path]) -> Iterator[None]:
-    """bcc compiles in the current directory's light and by an environment variable: give it a safe one of each."""
-    try:
-        before: Optional[str] = os.getcwd()
-    except OSError:  # the directory was removed
-        before = None
-    variable = os.environ.get("BCC_KERNEL_SOURCE")
-    os.chdir(tree or "/")
-    if tree is not None:
-        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.chdir(before or "/")
-        if variable is None:
-            os.environ.pop("BCC_KERNEL_SOURCE", None)
-        else:
-            os.environ["BCC_KERNEL_SOURCE"] = variable
-
-
-def _first_error(text: str) -> str:
-    lines = [line for line in text.splitlines() if "error:" in line]
-    return lines[0].strip() if lines else (text.strip().splitlines() or ["no reason given"])[-1]
+_KINDS = {
+    "raw_tp": syscalls.PROG_RAW_TRACEPOINT,
+    "fentry": syscalls.PROG_TRACING,
+    "fexit": syscalls.PROG_TRACING,
+    "kprobe": syscalls.PROG_KPROBE,
+    "kretprobe": syscalls.PROG_KPROBE,
+}
 
 
 def _raise_memlock() -> None:
@@ -102,65 +31,52 @@ def _raise_memlock() -> None:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
+def _create(spec: MapSpec, entries: int) -> int:
+    try:
+        return syscalls.create_map(spec.kind, spec.key_size, spec.value_size, entries, spec.flags, spec.name)
+    except OSError as error:
+        if error.errno in (errno.ENOMEM, errno.E2BIG):
+            raise HostUnsupported("no memory for the BPF maps: give a smaller --memory") from None
+        raise HostUnsupported(
+            f"the kernel refuses BPF maps ({error.strerror}): root (or CAP_BPF with CAP_PERFMON), an unlocked kernel "
+            "and a sufficient memlock limit (ulimit -l unlimited) are needed"
+        ) from None
+
+
 class Program:
-    """The compiled kernel side. Closing it detaches everything."""
+    """The kernel side. Closing it detaches everything."""
 
-    def __init__(self, text: str, tree: Optional[Path]) -> None:
-        """Compile. ``tree`` is the header tree, None to use the installed kernel headers. Raises HostUnsupported."""
-        bcc = _bcc()
+    def __init__(self, code: ObjectCode, entries: Mapping[str, int], parameters: Sequence[int]) -> None:
+        """Make the maps: ``entries`` has how many entries (bytes for a ring) those get that have no size of their own.
 
-        class Unattached(bcc.BPF):  # type: ignore[misc, name-defined]
-            """bcc.BPF attaches by function name on construction; here the plan alone attaches."""
-
-            def _trace_autoload(self) -> None:
-                """Nothing."""
-
+        ``parameters`` are the numbers that the programs take at load. Raises HostUnsupported.
+        """
         _raise_memlock()
+        self._code, self._parameters = code, tuple(parameters)
+        self._maps: list[int] = []
         self._links: list[int] = []
+        self._kprobes: list[Kprobe] = []
         self._programs: list[int] = []
-        self._raw_tracepoint = bcc.BPF.RAW_TRACEPOINT
-        self._lib = bcc.lib
-        with _quietly() as said, _compile_environment(tree):
-            try:
-                self._bpf = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=_CFLAGS)
-            except Exception:  # bcc raises nothing more exact
-                raise HostUnsupported(self._compile_failure(said())) from None
-
-    @staticmethod
-    def _compile_failure(said: str) -> str:
-        if "map" in said and ("Cannot allocate memory" in said or "could not open bpf map" in said):
-            if "Operation not permitted" in said:
-                return (
-                    "the kernel refuses BPF maps: root (or CAP_BPF with CAP_PERFMON), an unlocked kernel and a "
-                    "sufficient memlock limit (ulimit -l unlimited) are needed"
-                )
-            return "no memory for the BPF maps: give a smaller --memory"
-        return f"the kernel-side program could not be compiled or its maps made: {_first_error(said)}"
-
-    def _load(self, name: str, kind: int) -> Any:
-        with _quietly() as said:
-            try:
-                return self._bpf.load_func(name.encode(), kind)
-            except Exception as error:  # bcc raises nothing more exact
-                detail = [line for line in said().splitlines() if line.strip()]
-                reason = f"{error}: {detail[-2] if len(detail) > 1 else ''}".rstrip(": ")
-                raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
-
-    def _load_trampoline(self, attachment: Attachment, btf_id: int) -> int:
-        """Load an fentry or fexit program without bcc, whose names for them differ from release to release."""
-        code = bytes(self._bpf.dump_func(attachment.program.encode()))
-        exits = attachment.kind == "fexit"
         try:
-            return syscalls.load_program(code, syscalls.PROG_TRACING, attachment.program, btf_id, exits=exits)
+            for spec in code.maps:
+                self._maps.append(_create(spec, entries.get(spec.name, spec.entries)))
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> int:
+        code = self._code.linked(name, self._maps, self._parameters)
+        try:
+            program = syscalls.load_program(code, kind, name, btf_id, exits=exits)
         except OSError as error:
             log = ct.create_string_buffer(1 << 20)
             with contextlib.suppress(OSError):
-                os.close(
-                    syscalls.load_program(code, syscalls.PROG_TRACING, attachment.program, btf_id, exits=exits, log=log)
-                )
+                os.close(syscalls.load_program(code, kind, name, btf_id, exits=exits, log=log))
             said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
             reason = said[-2] if len(said) > 1 else os.strerror(error.errno or 0)
-            raise HostUnsupported(f"the kernel refused the program {attachment.program}: {reason}") from None
+            raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
+        self._programs.append(program)
+        return program
 
     def attach(self, plan: Plan) -> None:
         """Attach all that the plan chose; all or nothing. Raises HostUnsupported."""
@@ -171,39 +87,23 @@ class Program:
             self.close()
             raise
 
-    def _attach(self, attachment: Attachment, btf_ids: dict[str, int]) -> None:
+    def _attach(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> None:
+        kind = attachment.kind
+        btf_id = btf_ids[attachment.target] if _KINDS[kind] == syscalls.PROG_TRACING else 0
+        program = self._load(attachment.program, _KINDS[kind], btf_id, exits=kind == "fexit")
         try:
-            if attachment.kind == "raw_tp":
-                function = self._load(attachment.program, self._raw_tracepoint)
-                self._programs.append(function.fd)
-                self._links.append(syscalls.open_raw_tracepoint(function.fd, attachment.target))
-            elif attachment.kind in ("fentry", "fexit"):
-                program = self._load_trampoline(attachment, btf_ids[attachment.target])
-                self._links.append(program)
-                self._programs.append(program)
+            if kind == "raw_tp":
+                self._links.append(syscalls.open_raw_tracepoint(program, attachment.target))
+            elif _KINDS[kind] == syscalls.PROG_TRACING:
                 self._links.append(syscalls.open_trampoline(program))
             else:
-                self._attach_kprobe(attachment)
+                self._kprobes.append(Kprobe(program, attachment.target, returns=kind == "kretprobe"))
         except OSError as error:
             raise HostUnsupported(f"cannot attach to {attachment.label}: {os.strerror(error.errno or 0)}") from None
 
-    def _attach_kprobe(self, attachment: Attachment) -> None:
-        event, function = attachment.target.encode(), attachment.program.encode()
-        with _quietly() as said:
-            try:
-                if attachment.kind == "kprobe":
-                    self._bpf.attach_kprobe(event=event, fn_name=function)
-                    return
-                try:
-                    self._bpf.attach_kretprobe(event=event, fn_name=function, maxactive=_MAXACTIVE)
-                except Exception:  # a larger maxactive goes through tracefs, which may not be mounted
-                    self._bpf.attach_kretprobe(event=event, fn_name=function)
-            except Exception:  # bcc raises nothing more exact
-                raise HostUnsupported(f"cannot attach to {attachment.label}: {_first_error(said())}") from None
-
     def load_runnable(self, name: str) -> int:
         """Load a program that is only run on request (BPF_PROG_TEST_RUN); its descriptor."""
-        return int(self._load(name, self._raw_tracepoint).fd)
+        return self._load(name, syscalls.PROG_RAW_TRACEPOINT)
 
     def missed_runs(self) -> int:
         """How often the kernel skipped one of the programs because it was running on that CPU already.
@@ -217,14 +117,16 @@ class Program:
         return total
 
     def map(self, name: str, key_size: int, value_size: int) -> Map:
-        """A map by its name in bpf/maps.h."""
-        descriptor = int(self._lib.bpf_table_fd(self._bpf.module, name.encode()))
-        if descriptor < 0:
-            raise OSError(errno.ENOENT, f"no map {name}")
-        return Map(descriptor, key_size, value_size)
+        """A map by its name in bpf/maps.h. OSError if there is none."""
+        for spec, descriptor in zip(self._code.maps, self._maps):
+            if spec.name == name:
+                return Map(descriptor, key_size, value_size)
+        raise OSError(errno.ENOENT, f"no map {name}")
 
     def close(self) -> None:
         """Detach and free everything; harmless when repeated."""
-        while self._links:
-            os.close(self._links.pop())
-        self._bpf.cleanup()
+        while self._kprobes:
+            self._kprobes.pop().close()
+        for descriptors in (self._links, self._programs, self._maps):
+            while descriptors:
+                os.close(descriptors.pop())

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
+from tracer.kernel.objectcode import parameter
+
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -51,14 +53,17 @@ class Scope:
         return self.comm.encode(errors="surrogateescape")[:15]
 
     def defines(self) -> dict[str, str]:
-        """The filters as macros, so that the compiler leaves out those that were not given."""
+        """The filters as macros, so that the compiler leaves out those that were not given.
+
+        The pids are parameters 1 and up of the object code: the one filter that differs in every incident.
+        """
         macros = {}
         if self.by_task:
             macros["CT_SCOPE_TASKS"] = "1"
         if self.follow_forks:
             macros["CT_SCOPE_FORKS"] = "1"
         elif self.pids:
-            macros["CT_PIDS(t)"] = _any(f"(t) == {pid}" for pid in self.pids)
+            macros["CT_PIDS(t)"] = _any(f"(t) == {parameter(1 + n)}" for n in range(len(self.pids)))
         if self.comm:
             low, high = struct.unpack("<QQ", self.comm_bytes.ljust(16, b"\0"))
             macros["CT_COMM_LOW"], macros["CT_COMM_HIGH"] = f"{low:#x}ULL", f"{high:#x}ULL"

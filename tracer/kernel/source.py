@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tracer.kernel import arch
 from tracer.kernel.headers import bpf_directory
+from tracer.kernel.objectcode import parameter
 from tracer.kernel.plan import Plan
 from tracer.kernel.scope import Scope
 from tracer.model.states import TcpState
@@ -46,9 +47,13 @@ class Sizes:
             "CT_STACK_BYTES": str(self.stack_bytes),
             # the verifier bounds the first, partial copy by two pages
             "CT_BOX_STACK": str(max(self.stack_bytes, 2 * PAGE)),
-            "CT_MAX_RECORDS": str(self.records),
-            "CT_MAX_BOXES": str(self.boxes),
         }
+
+    def entries(self) -> dict[str, int]:
+        """Entries by name of those maps that CT_SIZED stands for in bpf/maps.h; bytes for a ring."""
+        rings = dict.fromkeys(("endings", "events"), RING_PAGES * PAGE)
+        records = dict.fromkeys(("sockets", "suspects", "seeds"), self.records)
+        return {**rings, **records, "boxes": self.boxes, "free_boxes": self.boxes}
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Wanted:
 
     def defines(self) -> dict[str, str]:
         """As macros."""
-        macros = {"CT_LINGER_NS": f"{self.linger_ns}ULL", "CT_RB_NO_WAKEUP": "1", "CT_RING_PAGES": str(RING_PAGES)}
+        macros = {"CT_LINGER_NS": parameter(0), "CT_RB_NO_WAKEUP": "1"}
         if self.guarded:
             macros["CT_GUARDED"] = "1"
         if self.events:
@@ -77,6 +82,11 @@ class Wanted:
         if self.all_endings:
             macros["CT_ALL_ENDINGS"] = macros["CT_ALWAYS_END_STACK"] = "1"
         return macros
+
+
+def parameters(scope: Scope, wanted: Wanted) -> tuple[int, ...]:
+    """The values of the text's parameters: the threshold in ns, then the pids."""
+    return (wanted.linger_ns, *scope.pids)
 
 
 def _inlined(directory: Path, name: str, seen: set[str]) -> str:

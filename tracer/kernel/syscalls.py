@@ -1,4 +1,4 @@
-"""The few bpf(2) and perf_event_open(2) calls that bcc does not offer: trial loads, trial probes, test runs."""
+"""bpf(2) and, for trial probes, perf_event_open(2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Optional
 
 # x86-64 system call numbers (asm/unistd_64.h)
 _BPF, _PERF_EVENT_OPEN = 321, 298
-_PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 5, 10, 17, 32
+_MAP_CREATE, _PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 0, 5, 10, 17, 32
 PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
 _TRACE_FENTRY, _TRACE_FEXIT = 24, 25
 
@@ -80,6 +80,12 @@ def load_program(
         btf_id,
     )
     return _bpf(_PROG_LOAD, attributes)
+
+
+def create_map(kind: int, key_size: int, value_size: int, entries: int, flags: int, name: str) -> int:
+    """Make a map of an enum bpf_map_type, sizes in bytes; its descriptor. OSError."""
+    numbers = (kind, key_size, value_size, entries, flags, 0, 0)
+    return _bpf(_MAP_CREATE, struct.pack("<7I16s", *numbers, name.encode()[:15]))
 
 
 def open_raw_tracepoint(program: int, name: str) -> int:

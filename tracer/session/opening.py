@@ -13,14 +13,15 @@ from tracer.errors import HostUnsupported
 from tracer.flight.recorder import Recorder
 from tracer.kernel import arch, syscalls
 from tracer.kernel.btf import Btf
+from tracer.kernel.compiler import compile_text
 from tracer.kernel.features import BTF_PATH, Features, discover
 from tracer.kernel.headers import header_tree, installed_headers
+from tracer.kernel.objectcache import compiled
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
 from tracer.kernel.scope import Scope
-from tracer.kernel.source import Sizes, Wanted, program_text
+from tracer.kernel.source import Sizes, Wanted, parameters, program_text
 
-_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first PID namespace, the one whose numbers BPF sees."""
@@ -55,11 +56,6 @@ def require_rights() -> None:
         raise HostUnsupported(
             "this is a PID namespace of its own, whose process numbers the kernel side does not know: run it on the "
             "host, or in a container that shares the host's (docker run --pid=host, hostPID: true)"
-        )
-    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
-        raise HostUnsupported(
-            "this is a pid namespace of its own, where the kernel's pids are not those of /proc: run closetrace on the "
-            "host, or in a container with the host's pid namespace (docker run --pid=host)"
         )
     try:
         os.close(syscalls.load_empty(syscalls.PROG_RAW_TRACEPOINT))
@@ -102,10 +98,11 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     if btf is not None:
         btf.close()
     try:
-        program = Program(program_text(plan, scope, sizes, wanted), tree)
+        code = compiled(program_text(plan, scope, sizes, wanted), tree, compile_text)
     finally:
         if remove is not None:
             shutil.rmtree(remove, ignore_errors=True)
+    program = Program(code, sizes.entries(), parameters(scope, wanted))
     try:
         recorder = Recorder(program, sizes, wanted, by_task=scope.by_task, forks=scope.follow_forks)
         return Opened(recorder, plan)

@@ -1,4 +1,4 @@
-"""The parts of loading that need no compiler: what is said when it fails."""
+"""The parts of compiling that need no compiler: its surroundings, and what is said when it fails."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Optional
 import pytest
 
 from tracer.errors import HostUnsupported
-from tracer.kernel import program
-from tracer.kernel.program import Program
+from tracer.kernel import bcclib, compiler
 
 
 def test_missing_bcc_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """For apt and dnf, and for which python."""
     monkeypatch.setitem(sys.modules, "bcc", None)
     with pytest.raises(HostUnsupported, match=r"python3-bpfcc \(apt\).*python3-bcc \(dnf\)") as caught:
-        program._bcc()
+        bcclib.require_bcc()
     assert sys.executable in str(caught.value)
 
 
@@ -36,7 +35,7 @@ def test_the_compiler_sees_neither_the_callers_directory_nor_environment(
         monkeypatch.delenv("BCC_KERNEL_SOURCE", raising=False)
         if before is not None:
             monkeypatch.setenv("BCC_KERNEL_SOURCE", before)
-        with contextlib.suppress(RuntimeError), program._compile_environment(tree):
+        with contextlib.suppress(RuntimeError), compiler._environment(tree):
             seen.append((os.getcwd(), os.environ["BCC_KERNEL_SOURCE"]))
             raise RuntimeError
         assert os.getcwd() == str(tmp_path)
@@ -50,17 +49,17 @@ def test_a_removed_current_directory_is_no_obstacle(tmp_path: Path, monkeypatch:
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with program._compile_environment(None):
+    with compiler._environment(None):
         assert os.getcwd() == "/"
     assert os.getcwd() == "/"
 
 
 def test_the_compilers_words_are_caught(capfd: pytest.CaptureFixture[str]) -> None:
     """bcc and LLVM write to the descriptors, past Python; the descriptors are what they were afterwards."""
-    with program._quietly() as said:
+    with bcclib.quietly() as said:
         os.write(1, b"out ")
         os.write(2, b"error: err\n")
-        assert program._first_error(said()) == "out error: err"
+        assert compiler.first_error(said()) == "out error: err"
     print("after")
     assert capfd.readouterr() == ("after\n", "")
 
@@ -69,11 +68,10 @@ def test_the_compilers_words_are_caught(capfd: pytest.CaptureFixture[str]) -> No
     ("said", "expected"),
     [
         ("could not open bpf map: sockets, error: Operation not permitted", "memlock"),
-        ("could not open bpf map: boxes, error: Cannot allocate memory", "--memory"),
         ("a.c:3:1: error: unknown type name 'x'\n1 error generated.\n", "unknown type name"),
         ("", "no reason given"),
     ],
 )
 def test_failures_to_compile_name_the_cure(said: str, expected: str) -> None:
     """One sentence, from what the compiler wrote."""
-    assert expected in Program._compile_failure(said)
+    assert expected in compiler._failure(said)

@@ -1,0 +1,58 @@
+"""Compiled programs kept beside the generated headers: a second run of the same kind starts without the compiler."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Optional
+
+from tracer.kernel import objectcode
+from tracer.kernel.headers import trusted
+from tracer.kernel.objectcode import ObjectCode
+
+_KEPT = 32
+
+
+def compiled(text: str, tree: Optional[Path], compile_text: Callable[[str, Optional[Path]], ObjectCode]) -> ObjectCode:
+    """The object code of ``text``, from the cache in ``tree`` or made now by ``compile_text``, which may raise.
+
+    Without a tree (installed headers are used, whose version nobody notes) nothing is kept. A cache that cannot be
+    read, written or trusted is as good as none.
+    """
+    if tree is None:
+        return compile_text(text, None)
+    place = tree / "programs" / hashlib.sha256(text.encode()).hexdigest()[:32]
+    kept = _load(place)
+    if kept is not None:
+        return kept
+    made = compile_text(text, tree)
+    with contextlib.suppress(OSError):
+        _store(place, made.to_text())
+    return made
+
+
+def _load(place: Path) -> Optional[ObjectCode]:
+    if not trusted(place.parent):
+        return None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return objectcode.from_text(place.read_text(encoding="ascii"))
+    return None
+
+
+def _store(place: Path, text: str) -> None:
+    """Under a temporary name first, so that another run sees all of it or nothing."""
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    for old in sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)[: -_KEPT + 1]:
+        old.unlink()
+    descriptor, name = tempfile.mkstemp(dir=place.parent)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        os.rename(name, place)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,88 @@
+"""Compiled BPF programs and the maps that they name, apart from any compiler and any running kernel."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+_INSTRUCTION = struct.Struct("<BBhI")  # struct bpf_insn (uapi/linux/bpf.h): code, registers, offset, immediate
+_LOAD_64 = 0x18  # BPF_LD | BPF_IMM | BPF_DW: takes two instructions, the second holds the upper half
+_FROM_MAP = 1  # BPF_PSEUDO_MAP_FD as source register
+_PARAMETER_HIGH, _PARAMETER_LOW = 0x4105E7AC, 0xE0000000
+
+
+def parameter(index: int) -> str:
+    """A C expression for the u64 that is put in at load time, so that one compilation serves all its values."""
+    return f"CT_PARAMETER({_PARAMETER_HIGH << 32 | _PARAMETER_LOW + index:#x})"
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """What BPF_MAP_CREATE is told. ``kind`` is an enum bpf_map_type, sizes are bytes."""
+
+    name: str
+    kind: int
+    key_size: int
+    value_size: int
+    entries: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class ObjectCode:
+    """Programs by name, as instructions; where they load a map, the immediate is its index in ``maps``."""
+
+    maps: tuple[MapSpec, ...]
+    programs: Mapping[str, bytes]
+
+    def linked(self, name: str, descriptors: Sequence[int], parameters: Sequence[int]) -> bytes:
+        """The instructions of one program, for the maps of this process and these parameters.
+
+        Raises KeyError if there is no such program, IndexError if a parameter is missing.
+        """
+        code = bytearray(self.programs[name])
+        for at in _wide_loads(code):
+            opcode, registers, offset, low = _INSTRUCTION.unpack_from(code, at)
+            high = _INSTRUCTION.unpack_from(code, at + 8)[3]
+            if registers >> 4 == _FROM_MAP:
+                _INSTRUCTION.pack_into(code, at, opcode, registers, offset, descriptors[low])
+            elif high == _PARAMETER_HIGH and low >= _PARAMETER_LOW:
+                value = parameters[low - _PARAMETER_LOW]
+                _INSTRUCTION.pack_into(code, at, opcode, registers, offset, value & 0xFFFFFFFF)
+                _INSTRUCTION.pack_into(code, at + 8, 0, 0, 0, value >> 32)
+        return bytes(code)
+
+    def to_text(self) -> str:
+        """As JSON."""
+        programs = {name: code.hex() for name, code in self.programs.items()}
+        return json.dumps({"maps": [asdict(spec) for spec in self.maps], "programs": programs})
+
+
+def from_text(text: str) -> ObjectCode:
+    """What ``to_text`` wrote; ValueError, KeyError or TypeError for anything else."""
+    data = json.loads(text)
+    maps = tuple(MapSpec(**spec) for spec in data["maps"])
+    return ObjectCode(maps, {name: bytes.fromhex(code) for name, code in dict(data["programs"]).items()})
+
+
+def unlinked(code: bytes, index_of: Mapping[int, int]) -> bytes:
+    """Instructions with map indices for a compiler's descriptors. KeyError if one is not a known map's."""
+    result = bytearray(code)
+    for at in _wide_loads(result):
+        opcode, registers, offset, low = _INSTRUCTION.unpack_from(result, at)
+        if registers >> 4 == _FROM_MAP:
+            _INSTRUCTION.pack_into(result, at, opcode, registers, offset, index_of[low])
+    return bytes(result)
+
+
+def _wide_loads(code: bytes | bytearray) -> list[int]:
+    """Where the two-instruction loads begin. What follows one is its second half, whatever it looks like."""
+    found, at = [], 0
+    while at < len(code):
+        wide = code[at] == _LOAD_64
+        if wide:
+            found.append(at)
+        at += 16 if wide else 8
+    return found
