@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,6 @@ NOT_SHIPPED = {".git", ".venv", "build", ".mypy_cache", ".ruff_cache", ".pytest_
 RESULTS_BYTES = 64 << 20
 
 _running: set[subprocess.Popen[bytes]] = set()
-# ``kept`` is shared by guests that run at the same time.
-_files = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -55,20 +52,18 @@ class Outcome:
 def run_in_guest(machine: Machine, project: Path, command: str, home: Path, kept: Path) -> Outcome:
     """Run the shell text ``command`` as root in ``/closetrace``; its ``/out`` and the console land in ``home``.
 
-    What the guest leaves in ``/keep`` goes to the directory ``kept`` and is there again in the next guest.
+    The guest has the files of the directory ``kept`` in ``/keep``.
     """
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="closetrace-vm-") as scratch:
         payload, results = Path(scratch, "project.tar"), Path(scratch, "results.raw")
-        with _files:
-            _pack(project, command, kept, machine.chroot, payload)
+        _pack(project, command, kept, machine.chroot, payload)
         with results.open("wb") as file:
             file.truncate(RESULTS_BYTES)
         timed_out = _boot(machine, payload, results, home / "console.log")
-        with _files:
-            status = _unpack(results, home, kept)
+        status = _unpack(results, home)
     return Outcome(status, time.monotonic() - started, timed_out)
 
 
@@ -141,22 +136,16 @@ def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _unpack(results: Path, home: Path, kept: Path) -> Optional[int]:
-    """Unpack the guest's ``/out`` into ``home`` and its ``/keep`` into ``kept``; return the command's exit status."""
+def _unpack(results: Path, home: Path) -> Optional[int]:
+    """Unpack the guest's ``/out`` into ``home``; return the command's exit status."""
     try:
         with tarfile.open(results) as tar:
             for member in tar:
                 top, _, rest = member.name.partition("/")
-                if member.isfile() and top in ("out", "keep") and ".." not in rest.split("/"):
-                    _write(tar, member, (home if top == "out" else kept) / rest)
+                source = tar.extractfile(member) if member.isfile() else None
+                if source and top == "out" and ".." not in rest.split("/"):
+                    (home / rest).parent.mkdir(parents=True, exist_ok=True)
+                    (home / rest).write_bytes(source.read())
         return int((home / "status").read_text())
     except (tarfile.TarError, OSError, ValueError):
         return None
-
-
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = tar.extractfile(member)
-    if source:
-        target.write_bytes(source.read())
-        target.chmod(member.mode & 0o755)

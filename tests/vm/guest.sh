@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs as process 1 of a test guest: brings up what a distribution's boot would, runs /closetrace/.vm/command
-# and writes /out, with its exit status, and /keep to the results disk (vdd).
+# and writes /out, with its exit status, to the results disk (vdd).
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 mount -t proc proc /proc
@@ -25,7 +25,7 @@ echo "guest: $(uname -r) up after $(cut -d' ' -f1 /proc/uptime) s"
 setsid -w sh /closetrace/.vm/command
 echo $? >/out/status
 echo "guest: ended with $(cat /out/status) after $(cut -d' ' -f1 /proc/uptime) s"
-tar -cf /dev/vdd -C / out keep
+tar -cf /dev/vdd -C / out
 sync
 echo o >/proc/sysrq-trigger
 sleep 60

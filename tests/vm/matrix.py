@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Callable, Optional
 
 from cells import Cell, Matrix
@@ -25,9 +26,12 @@ from guest import Machine, kill_guests, run_in_guest
 from kernels import kernel_files
 from results import CellResult, judge, merge, table
 from userlands import chroot_archive, userland_image
+from workloads import build_workloads
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
+# The cells share what is fetched and built; while one is prepared, another that is ready runs.
+_preparing = Lock()
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -39,8 +43,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     if not cells:
         print("no such cell in tests/vm/kernels.json", file=sys.stderr)
         return 2
-    machines = [machine_for(matrix, cell, f"{cell.parameters} {options.parameters}".strip()) for cell in cells]
-    results = _run_all([partial(_run, matrix, c, m, options) for c, m in zip(cells, machines)], options.jobs)
+    results = _run_all([partial(_run, matrix, cell, options) for cell in cells], options.jobs)
     if not options.command:
         merge(BUILD / "vm-results.json", results)
     print(table(results))
@@ -93,11 +96,14 @@ def machine_for(matrix: Matrix, cell: Cell, parameters: str = "") -> Machine:
     return Machine(kernel, root, parameters, timeout_s=matrix.cell_timeout_s, chroot=chroot)
 
 
-def _run(matrix: Matrix, cell: Cell, machine: Machine, options: argparse.Namespace) -> CellResult:
+def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
     home = BUILD / "vm" / cell.name
-    kept = cache_directory() / "kept" / machine.root.stem
-    if cell.install:
-        _fetch_wheels(kept / "wheels")
+    with _preparing:
+        machine = machine_for(matrix, cell, f"{cell.parameters} {options.parameters}".strip())
+        kept = cache_directory() / "kept" / machine.root.stem
+        build_workloads(machine.root, PROJECT, kept)
+        if cell.install:
+            _fetch_wheels(kept / "wheels")
     print(f"{cell.name}: {machine.kernel.abi} ...", flush=True)
     outcome = run_in_guest(machine, PROJECT, options.command or _tests(cell), home, kept)
     if options.command:
@@ -120,14 +126,10 @@ def _tests(cell: Cell) -> str:
     chosen = [*cell.tests, *cell.lost]
     install = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels make install || exit 1" if cell.install else ""
     return f"""
+mv /keep/closetrace-workloads-0 /tmp/
 export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={cell.slow}
 {install}
-mv /keep/closetrace-workloads-0 /tmp/ 2>/dev/null
-PYTHONPATH=tests/live python3 tests/vm/build_workloads.py
 {words} {shlex.join(chosen)}
-status=$?
-cp -r /tmp/closetrace-workloads-0 /keep/
-exit $status
 """
 
 
