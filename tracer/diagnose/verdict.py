@@ -26,7 +26,9 @@ def judge(connection: Connection, now_ns: int, trace_start_ns: int) -> Finding:
     it, a thread is inside a call now, another process holds it) to what merely describes (nobody has read since).
     A socket that has been closed meanwhile is judged as it stood before.
     """
-    stood = replace(_before_its_end(connection), last=last_call(connection))
+    stood, last = _before_its_end(connection), last_call(connection)
+    if stood.last is not last:
+        stood = replace(stood, last=last)
     for rule in _RULES:
         decided = rule(stood, now_ns)
         if decided is not None:

@@ -16,7 +16,7 @@ from tracer.model.states import Op, Origin, TcpState
 
 AF_INET = 2
 _STATES = {int(state): state for state in TcpState}
-_OPS = frozenset(op for op in Op if op is not Op.NONE)
+_OPS = {int(op): op for op in Op if op is not Op.NONE}
 
 Resolver = Callable[[Any, Any, str], tuple[Optional[Stack], Optional[str]]]
 """(record, touch, which) -> the touch's stack, or None and the reason."""
@@ -38,15 +38,16 @@ def no_stack_reason(flags: int) -> Optional[str]:
 
 def endpoint(family: int, address: Sequence[int], port: int) -> Endpoint:
     """An address as bytes of the record; v4-mapped IPv6 (RFC 4291, 2.5.5.2), which Java uses always, becomes IPv4."""
-    return _endpoint(family, bytes(address), port)
+    return Endpoint(_address(family, bytes(address)), port)
 
 
+# Thousands of sockets have few addresses, threads and ways from state to state among them.
 @functools.lru_cache(maxsize=4096)
-def _endpoint(family: int, address: bytes, port: int) -> Endpoint:
+def _address(family: int, address: bytes) -> str:
     if family == AF_INET:
-        return Endpoint(str(ipaddress.IPv4Address(address[:4])), port)
+        return str(ipaddress.IPv4Address(address[:4]))
     v6 = ipaddress.IPv6Address(address)
-    return Endpoint(str(v6.ipv4_mapped or v6), port)
+    return str(v6.ipv4_mapped or v6)
 
 
 def state(number: int) -> TcpState:
@@ -58,7 +59,11 @@ def _text(comm: bytes) -> str:
     return comm.decode(errors="replace")
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
+def _actor(pid: int, tid: int, comm: bytes) -> Actor:
+    return Actor(pid, tid, _text(comm))
+
+
 def transition_origin(old: TcpState, new: TcpState, flags: int) -> Origin:
     """The origin from the facts that the kernel side keeps with a transition (CT_TR_*)."""
     reset = None
@@ -70,16 +75,22 @@ def transition_origin(old: TcpState, new: TcpState, flags: int) -> Origin:
     return origin(old, new, owned=owned, reset_seen=reset, closing=closing)
 
 
+@functools.lru_cache(maxsize=1024)
+def _change(old: int, new: int, flags: int) -> tuple[TcpState, TcpState, Origin]:
+    return state(old), state(new), transition_origin(state(old), state(new), flags)
+
+
 def _touch(record: layout.Record, which: str, resolve: Resolver) -> Optional[Touch]:
     raw = getattr(record, which)
-    if raw.op not in _OPS or raw.ns == 0:
+    op = _OPS.get(raw.op)
+    if op is None or raw.ns == 0:
         return None
     stack, note = resolve(record, raw, which)
     return Touch(
-        op=Op(raw.op),
+        op=op,
         ns=raw.ns,
-        actor=Actor(raw.pid, raw.tid, _text(raw.comm)),
-        ret=raw.ret if raw.op in (Op.RECV, Op.SEND) else None,
+        actor=_actor(raw.pid, raw.tid, raw.comm),
+        ret=raw.ret if op is Op.RECV or op is Op.SEND else None,
         syscall=raw.syscall,
         peek=bool(raw.flags & layout.TOUCH_PEEK),
         stack=stack,
@@ -95,8 +106,7 @@ def _actor_of(tid: int, touches: Sequence[Optional[Touch]]) -> Optional[Actor]:
 def _transitions(record: layout.Record, touches: Sequence[Optional[Touch]]) -> tuple[Transition, ...]:
     kept = []
     for raw in record.transitions[: min(record.transitions_seen, layout.TRANSITIONS)]:
-        old, new = state(raw.old_state), state(raw.new_state)
-        who = transition_origin(old, new, raw.flags)
+        old, new, who = _change(raw.old_state, raw.new_state, raw.flags)
         actor = _actor_of(raw.tid, touches) if who is Origin.LOCAL and raw.tid else None
         kept.append(Transition(raw.ns, old, new, who, actor))
     return tuple(sorted(kept, key=lambda transition: transition.ns))

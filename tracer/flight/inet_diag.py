@@ -34,6 +34,7 @@ _TIMES = struct.Struct("=I4xII")
 _TIMES_OFFSET = 44  # tcpi_last_data_sent, (last_ack_sent, never filled in), last_data_recv, last_ack_recv
 _BYTES = struct.Struct("=QQ")
 _BYTES_OFFSET = 120  # tcpi_bytes_acked, tcpi_bytes_received: Linux 4.1 (0df48c26d841, bdd1f9edacb5)
+_STATES = {int(state): state for state in TcpState}
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -119,10 +120,9 @@ def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
     (family, number, timer, _, sport, dport, source, destination, ifindex, low, high, expires, rx, tx, uid, inode) = (
         _MESSAGE.unpack_from(datagram, start)
     )
-    try:
-        state = TcpState(number)
-    except ValueError:
-        raise SockDiagError(f"sock_diag sent a socket in state {number}, which is none of TCP's") from None
+    state = _STATES.get(number)
+    if state is None:
+        raise SockDiagError(f"sock_diag sent a socket in state {number}, which is none of TCP's")
     info = _tcp_info(datagram, start + _MESSAGE.size, end)
     sent, received, acked, total_acked, total_received = _counters(info, state)
     return DiagSocket(
@@ -173,16 +173,19 @@ def _counters(info: bytes, state: TcpState) -> _Counters:
     return sent, received, acked, total_acked, total_received
 
 
-@functools.lru_cache(maxsize=4096)
 def _endpoint(family: int, address: bytes, port: bytes) -> Endpoint:
-    number = int.from_bytes(port, "big")
+    return Endpoint(_address(family, address), int.from_bytes(port, "big"))
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(family: int, address: bytes) -> str:
     if family == socket.AF_INET:
-        return Endpoint(socket.inet_ntop(socket.AF_INET, address[:4]), number)
+        return socket.inet_ntop(socket.AF_INET, address[:4])
     if family != socket.AF_INET6:
         raise SockDiagError(f"sock_diag sent a socket of address family {family}")
     if address.startswith(_MAPPED):
-        return Endpoint(socket.inet_ntop(socket.AF_INET, address[12:]), number)
-    return Endpoint(socket.inet_ntop(socket.AF_INET6, address), number)
+        return socket.inet_ntop(socket.AF_INET, address[12:])
+    return socket.inet_ntop(socket.AF_INET6, address)
 
 
 def _aligned(length: int) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import unread_bytes
@@ -11,8 +10,7 @@ from tracer.model.connection import Actor, Connection, Touch, Transition
 from tracer.model.states import Op, Origin, TcpState
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One point of a timeline. ``name`` is for programs (``SYN_SENT``, ``recv``, ``eof``), ``text`` for people."""
 
     ns: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import GeneratorType
 from typing import Any, Optional
 
 from tracer.diagnose import words
@@ -21,6 +22,7 @@ TIMELINE_SCHEMA = "closetrace.timeline/1"
 TAIL_SCHEMA = "closetrace.tail/1"
 
 Value = dict[str, Any]
+_json = json.JSONEncoder().encode
 
 
 def to_dict(report: Report) -> Value:
@@ -37,28 +39,39 @@ def to_text(report: Report) -> Iterator[str]:
 def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _whole(part) for key, part in value.items()}
-    return [_whole(part) for part in value] if isinstance(value, Iterator) else value
+    return [_whole(part) for part in value] if _is_lazy(value) else value
+
+
+def _is_lazy(value: Any) -> bool:
+    return type(value) is GeneratorType
 
 
 def _encoded(value: Any, margin: str) -> Iterator[str]:
     """Objects with something lazy in them, and lazy lists, over several lines; all else on one, by json's C encoder."""
     inner = margin + "  "
-    if isinstance(value, Iterator):
-        separator = "["
+    if _is_lazy(value):
+        separator = f"[\n{inner}"
         for part in value:
-            yield f"{separator}\n{inner}"
-            yield from _encoded(part, inner)
-            separator = ","
-        yield "[]" if separator == "[" else f"\n{margin}]"
-    elif isinstance(value, dict) and any(isinstance(part, Iterator) for part in value.values()):
+            if _holds_lazy(part):
+                yield separator
+                yield from _encoded(part, inner)
+            else:
+                yield separator + _json(part)
+            separator = f",\n{inner}"
+        yield "[]" if separator[0] == "[" else f"\n{margin}]"
+    elif _holds_lazy(value):
         separator = "{"
         for key, part in value.items():
-            yield f"{separator}\n{inner}{json.dumps(key)}: "
+            yield f"{separator}\n{inner}{_json(key)}: "
             yield from _encoded(part, inner)
             separator = ","
         yield f"\n{margin}}}"
     else:
-        yield json.dumps(value)
+        yield _json(value)
+
+
+def _holds_lazy(value: Any) -> bool:
+    return isinstance(value, dict) and GeneratorType in map(type, value.values())
 
 
 def _document(report: Report) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 import unicodedata
 from collections.abc import Iterable
@@ -94,5 +95,9 @@ def lines(parts: Iterable[str]) -> str:
 def rfc3339(epoch_ns: int) -> str:
     """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds: ``2026-11-21T01:02:03.000004Z``."""
     seconds, ns = divmod(epoch_ns, 1_000_000_000)
-    stamp = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{ns // 1000:06}Z"
+    return f"{_second(seconds)}.{ns // 1000:06}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _second(epoch: int) -> str:
+    return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S}"

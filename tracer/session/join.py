@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Optional
+from typing import Any, Optional
 
 from tracer.errors import ClosetraceError
 from tracer.flight.blocked import blocked_calls
@@ -42,21 +42,21 @@ class Diagnosed:
         return found or self._by_tuple.get((connection.netns, connection.local, connection.remote))
 
 
-def _with_diag(connection: Connection, found: Optional[DiagSocket]) -> Connection:
+def _of_diag(connection: Connection, found: Optional[DiagSocket]) -> dict[str, Any]:
+    """What the listing knows better or alone, as fields of the connection."""
     if found is None:
-        return connection
+        return {"inode": connection.inode, "accepted": connection.accepted}
     accepted = connection.accepted
     if found.inode == 0:
         accepted = False
     elif connection.passive:
         accepted = True
-    return replace(
-        connection,
-        cookie=found.cookie,
-        inode=found.inode or connection.inode,
-        rx_queue=found.rx_queue,
-        accepted=accepted,
-    )
+    return {
+        "cookie": found.cookie,
+        "inode": found.inode or connection.inode,
+        "rx_queue": found.rx_queue,
+        "accepted": accepted,
+    }
 
 
 def _blocked_by_fd(held: dict[int, tuple[Holder, ...]], unwind: Unwind) -> dict[tuple[int, int], list[Blocked]]:
@@ -78,14 +78,14 @@ def join(connections: Iterable[Connection], namespaces: Namespaces, unwind: Unwi
     """The same connections with receive queue, inode, accept state, holders, listener and blocked threads of now."""
     known = list(connections)
     listing = Diagnosed((c.netns for c in known), namespaces)
-    known = [_with_diag(c, listing.find(c)) for c in known]
-    held = holders([c.inode for c in known if c.inode])
+    told = [_of_diag(c, listing.find(c)) for c in known]
+    held = holders([fields["inode"] for fields in told if fields["inode"]])
     calls = _blocked_by_fd(held, unwind)
-    queues = listeners_of((c for c in known if c.accepted is False), namespaces)
+    queues = listeners_of((c for c, fields in zip(known, told) if fields["accepted"] is False), namespaces)
     joined = []
-    for c in known:
-        mine = held.get(c.inode, ())
-        inside = [call for holder in mine for call in calls.get((holder.pid, holder.fd), ())]
-        listener = queues.get((c.netns, c.local))
-        joined.append(replace(c, holders=mine, blocked=tuple(inside), listener=listener))
+    for c, fields in zip(known, told):
+        mine = held.get(fields["inode"], ())
+        inside = tuple(call for holder in mine for call in calls.get((holder.pid, holder.fd), ())) if calls else ()
+        listener = queues.get((c.netns, c.local)) if queues else None
+        joined.append(replace(c, **fields, holders=mine, blocked=inside, listener=listener))
     return joined
