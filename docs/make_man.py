@@ -62,15 +62,21 @@ def _usage(name: str, command: click.Command) -> str:
     return " ".join([f"\\fB{_roff(name)}\\fR", "[\\fIoptions\\fR]", *(["\\-\\-"] if arguments else []), *arguments])
 
 
+def _subcommands() -> list[tuple[str, click.Command]]:
+    context = click.Context(main_group)
+    found = ((name, main_group.get_command(context, name)) for name in sorted(main_group.list_commands(context)))
+    return [(name, command) for name, command in found if command is not None]
+
+
 def page() -> str:
     """The man page of the whole command line."""
     lines = ['.TH CLOSETRACE 1 "" "closetrace" "User Commands"', ".SH NAME"]
     lines += ["closetrace \\- name the code that leaves TCP sockets in CLOSE_WAIT", ".SH SYNOPSIS"]
     lines += [_usage("closetrace", main_group)]
-    for name, command in sorted(main_group.commands.items()):
+    for name, command in _subcommands():
         lines += [".br", _usage(f"closetrace {name}", command)]
     lines += [".SH DESCRIPTION", *_paragraphs(main_group.help), ".SH OPTIONS", *_options(main_group), ".SH COMMANDS"]
-    for name, command in sorted(main_group.commands.items()):
+    for name, command in _subcommands():
         lines += [f".SS {_usage(f'closetrace {name}', command)}", *_paragraphs(command.help), *_options(command)]
     lines += [".SH EXAMPLES AND EXIT STATUS", *_paragraphs(main_group.epilog), ".SH ENVIRONMENT"]
     for variable, meaning in (

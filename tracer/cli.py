@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 import click
 
 from tracer import __version__
-from tracer.commands.census import census
-from tracer.commands.demo import demo
-from tracer.commands.doctor import doctor
 from tracer.commands.options import (
     all_frames_option,
     describe,
@@ -26,9 +24,6 @@ from tracer.commands.options import (
     max_overhead_option,
     tuning,
 )
-from tracer.commands.run import run
-from tracer.commands.tail import tail
-from tracer.commands.timeline import timeline
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError, UsageError
 from tracer.reports.text import clean
@@ -49,7 +44,30 @@ allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
 """
 
 
-@click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+_SUBCOMMANDS = ("census", "demo", "doctor", "run", "tail", "timeline")
+
+
+class _Subcommands(click.Group):
+    """Each is imported when it is asked for: what one of them needs is no other's start-up time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All names, as in the help."""
+        return list(_SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:  # noqa: ARG002
+        """The command of module tracer.commands.NAME, None if there is none."""
+        if cmd_name not in _SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"tracer.commands.{cmd_name}")
+        return cast(click.Command, getattr(module, cmd_name))
+
+
+@click.group(
+    cls=_Subcommands,
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @filters
 @linger_option
 @duration_option
@@ -102,10 +120,6 @@ def main_group(
         debuginfod=debuginfod,
     )
     trace(request, Stop(duration, scope.pids))
-
-
-for _command in (tail, timeline, run, census, doctor, demo):
-    main_group.add_command(_command)
 
 
 def _fail(message: str, code: int) -> int:

@@ -28,7 +28,9 @@ def script(name: str) -> dict[str, Any]:
 
 
 def commands() -> list[tuple[str, click.Command]]:
-    return [("", main_group), *main_group.commands.items()]
+    context = click.Context(main_group)
+    names = main_group.list_commands(context)
+    return [("", main_group), *((name, main_group.get_command(context, name) or main_group) for name in names)]
 
 
 def test_the_man_page_is_that_of_the_command_line() -> None:

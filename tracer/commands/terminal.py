@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from tracer.reports import status as status_line
 from tracer.reports.text import clean
-from tracer.session.watch import Tick
+
+if TYPE_CHECKING:
+    from tracer.session.watch import Tick
 
 
 def width() -> int:
