@@ -1,14 +1,21 @@
 # What closetrace costs, beside every peer in the same run: docs/overhead.md tells how to read it.
 
-BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux
+BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux iproute2 default-jdk-headless
 BENCH_ROWS = $(addprefix --only ,$(ROWS))
+BENCH := $(VENV)/bin/python tests/benchmarks/bench.py
 
-.PHONY: bench bench-smoke
+.PHONY: bench bench-smoke bench-vm bench-tables
 
 bench: install ## Measure the overhead against every peer (root; a quiet machine; ROWS="touch churn" narrows)
-	$(call need,$(BENCH_PACKAGES) default-jdk-headless)
-	$(SUDO) $(VENV)/bin/python tests/benchmarks/bench.py $(BENCH_ROWS)
+	$(call need,$(BENCH_PACKAGES))
+	$(SUDO) $(BENCH) $(BENCH_ROWS)
 
 bench-smoke: install ## The benchmark in short, to see that it works
-	$(call need,$(BENCH_PACKAGES) default-jdk-headless)
-	$(SUDO) $(VENV)/bin/python tests/benchmarks/bench.py --smoke --output build/bench-smoke.json $(BENCH_ROWS)
+	$(call need,$(BENCH_PACKAGES))
+	$(SUDO) $(BENCH) --smoke --output build/bench-smoke.json $(BENCH_ROWS)
+
+bench-vm: vm-setup ## Beside the peers that need kprobes or headers, in a guest under emulation (root)
+	$(SUDO) /usr/bin/python3 tests/benchmarks/guest_bench.py
+
+bench-tables: install ## Write the tables of docs/overhead.md from build/bench.json and build/bench-vm.json
+	$(BENCH) --markdown

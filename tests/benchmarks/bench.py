@@ -1,88 +1,136 @@
-"""``make bench``: every peer by turns in one run; tables on stdout, figures in build/bench.json."""
+"""``make bench``: every peer by turns in one run; tables on stdout, figures in build/bench.json.
+
+``--markdown`` runs nothing: it writes the tables of docs/overhead.md from the figures of the last runs.
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Optional
 
+import calls
+import document
+import effort
+import figures
+import guest_peers
 import measure
-import rows
+import scale
+import starting
 import tables
 import tracers
+import traffic
+from figures import Row
 
-REPOSITORY = tracers.REPOSITORY
-_NAMES = ("touch", "java", "churn", "rates", "scope", "lingering", "budget", "idle", "starting", "tail")
+BUILD = tracers.REPOSITORY / "build"
+Rows = dict[str, Callable[[], Iterable[Row]]]
 
 
 def _libbpf_tools() -> Optional[Path]:
     script = Path(__file__).resolve().parent / "libbpf_tools.sh"
-    done = subprocess.run(
-        [str(script), str(REPOSITORY / "build/libbpf-tools")], stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run([str(script), str(BUILD / "libbpf-tools")], stdout=subprocess.PIPE, text=True, check=False)
     return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else None
 
 
-def _noise(effort: rows.Effort) -> dict[str, float]:
-    runs = rows.untraced(effort.seconds)
-    return measure.spread([next(runs) for _ in range(2 * effort.turns)])
+def _host_rows(size: effort.Effort, missing: dict[str, str]) -> Rows:
+    """All rows on this machine, with the peers that start here; ``missing`` gets the reasons of the others."""
+    smoke = size is effort.SMOKE
+    tools = None if smoke else _libbpf_tools()
+    if tools is None:
+        missing["libbpf-tools"] = "not asked for" if smoke else "Debian 13's package could not be had"
+    ours = tracers.closetrace()
+    stacks = [*tracers.working([tracers.EMPTY, tracers.NAIVE, tracers.BPFTRACE], missing), ours]
+    states = tracers.working([tracers.libbpf_tool(name, tools) for name in ("tcpstates", "tcplife")], missing)
+    return {
+        "touch": lambda: calls.touch(size, stacks),
+        "java": lambda: calls.java(size, stacks),
+        "churn": lambda: traffic.churn(size, [*states, *stacks]),
+        "rates": lambda: traffic.rates(size, [tracers.NAIVE, ours]),
+        "scope": lambda: traffic.scope(size),
+        "starting": lambda: starting.starting(size),
+        "tail": lambda: traffic.tail(size),
+        "memory": lambda: starting.memory(size),
+        "stack_bytes": lambda: calls.stack_bytes(size),
+        "budget": lambda: scale.budget(size),
+        "lingering": lambda: scale.lingering(size),
+        "idle": lambda: scale.idle(size),
+    }
+
+
+def _guest_rows(size: effort.Effort, missing: dict[str, str]) -> Rows:
+    """The rows that are told from ratios alone, with the peers that need kprobes or kernel headers."""
+    stacks = guest_peers.stacks()
+    return {
+        "touch": lambda: calls.touch(size, stacks),
+        "churn": lambda: traffic.churn(size, [*tracers.working(guest_peers.states(), missing), *stacks]),
+    }
 
 
 def _machine() -> dict[str, Any]:
     return {"kernel": platform.release(), "cpus": os.cpu_count(), "load": os.getloadavg(), "at": time.strftime("%F %T")}
 
 
+def _noise(size: effort.Effort) -> dict[str, float]:
+    runs = calls.untraced(size.seconds)
+    return measure.spread([next(runs) for _ in range(4 * size.turns)])
+
+
+def _measure(name: str, row: Callable[[], Iterable[Row]], results: dict[str, Any]) -> None:
+    """One row; one that fails leaves what it had, and its reason. The others go on."""
+    begun, rows = time.monotonic(), results["rows"].setdefault(name, [])
+    try:
+        for one in row():
+            rows.append(one)
+    except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+        results["failed"][name] = str(error)
+        figures.say(f"{name} failed: {error}")
+    results["seconds"][name] = round(time.monotonic() - begun, 1)
+    print(f"\n## {name} ({results['seconds'][name]:.0f} s)\n\n{tables.table(rows)}", flush=True)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    size = effort.SMOKE if asked.smoke else effort.GUEST if asked.guest else effort.FULL
+    if asked.turns:
+        size = dataclasses.replace(size, turns=asked.turns)
+    results: dict[str, Any] = {"machine": _machine(), "effort": dataclasses.asdict(size)}
+    missing: dict[str, str] = {}
+    rows = (_guest_rows if asked.guest else _host_rows)(size, missing)
+    results.update(noise=_noise(size), missing_peers=missing, failed={}, seconds={}, rows={})
+    for name in asked.only or rows:
+        _measure(name, rows[name], results)
+        results["counted_meanwhile"] = sorted(figures.COUNTED)
+        asked.output.parent.mkdir(exist_ok=True)
+        asked.output.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{document.conditions(results)}")
+    for name, reason in [*missing.items(), *results["failed"].items()]:
+        print(f"not run: {name}: {reason}")
+    return 1 if results["failed"] else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="short, to see that it works")
-    parser.add_argument("--only", choices=_NAMES, action="append", help="these rows alone; repeatable")
+    parser.add_argument("--guest", action="store_true", help="the rows and peers of make bench-vm, here and now")
+    parser.add_argument("--only", action="append", metavar="ROW", help="these rows alone; repeatable")
     parser.add_argument("--turns", type=int, help="repetitions of each")
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "build/bench.json")
+    parser.add_argument("--output", type=Path, default=BUILD / "bench.json")
+    parser.add_argument("--markdown", action="store_true", help="only write docs/overhead.md's tables")
     asked = parser.parse_args()
+    if asked.markdown:
+        document.renew(BUILD)
+        return 0
     if os.geteuid() != 0:
         print("the benchmark loads BPF programs: run it as root", file=sys.stderr)
         return 1
-    effort = rows.SMOKE if asked.smoke else rows.FULL
-    if asked.turns:
-        effort = rows.Effort(asked.turns, effort.seconds, effort.lingering, effort.idle, effort.depths)
-    tools = None if asked.smoke else _libbpf_tools()
-    ours = tracers.closetrace()
-    stacks, missing = tracers.working([tracers.EMPTY, tracers.NAIVE, tracers.BPFTRACE])
-    states, more = tracers.working([tracers.libbpf_tool(name, tools) for name in ("tcpstates", "tcplife")])
-    missing.update(more)
-    if tools is None:
-        missing["libbpf-tools"] = "not asked for" if asked.smoke else "Debian 13's package could not be had"
-    work: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "touch": lambda: rows.touch(effort, [tracers.NOTHING, *stacks, ours]),
-        "java": lambda: rows.java(effort, [tracers.NOTHING, *stacks, ours]),
-        "churn": lambda: rows.churn(effort, [tracers.NOTHING, *stacks, *states, ours]),
-        "rates": lambda: rows.rates(effort, [tracers.NAIVE, ours]),
-        "scope": lambda: rows.scope(effort),
-        "lingering": lambda: rows.lingering(effort),
-        "budget": lambda: rows.budget(effort),
-        "idle": lambda: rows.idle(effort),
-        "starting": lambda: rows.starting(effort),
-        "tail": lambda: rows.tail(effort),
-    }
-    results: dict[str, Any] = {"machine": _machine(), "missing_peers": missing, "rows": {}}
-    results["noise"] = _noise(effort)
-    for name in asked.only or _NAMES:
-        results["rows"][name] = work[name]()
-        print(f"\n## {name}\n\n{tables.table(results['rows'][name])}", flush=True)
-    low, high = (f"{results['noise'][part]:,.0f}" for part in ("low", "high"))
-    print(f"\nnoise of the untraced program: {low} to {high} calls per second of its CPU (quartiles)")
-    for name, reason in missing.items():
-        print(f"not run: {name}: {reason}")
-    asked.output.parent.mkdir(exist_ok=True)
-    asked.output.write_text(json.dumps(results, indent=2) + "\n")
-    return 0
+    return _run(asked)
 
 
 if __name__ == "__main__":

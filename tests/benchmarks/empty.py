@@ -1,4 +1,7 @@
-"""The least that a tracer can cost: a program that does nothing on every hook that closetrace uses here."""
+"""The least that a tracer can cost: a program that does nothing on every hook that closetrace uses here.
+
+``empty.py [WAY]``: WAY as for closetrace's ``--probes``.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,34 @@ import signal
 import sys
 
 from tracer.kernel import syscalls
-from tracer.kernel.features import TRACEPOINTS
+from tracer.kernel.btf import Btf
+from tracer.kernel.features import discover
+from tracer.kernel.kprobes import Kprobe
+from tracer.kernel.plan import Attachment, make_plan
+
+# r0 = 0; exit
+_CODE = bytes.fromhex("b700000000000000 9500000000000000")
+
+
+def _attach(hook: Attachment, btf_ids: dict[str, int]) -> object:
+    """What keeps it attached."""
+    name = "empty"
+    if hook.kind == "raw_tp":
+        program = syscalls.load_program(_CODE, syscalls.PROG_RAW_TRACEPOINT, name, exits=False)
+        return syscalls.open_raw_tracepoint(program, hook.target)
+    if hook.kind in ("fentry", "fexit"):
+        exits, number = hook.kind == "fexit", btf_ids[hook.target]
+        return syscalls.open_trampoline(syscalls.load_program(_CODE, syscalls.PROG_TRACING, name, number, exits=exits))
+    program = syscalls.load_program(_CODE, syscalls.PROG_KPROBE, name, exits=False)
+    return Kprobe(program, hook.target, returns=hook.kind == "kretprobe")
 
 
 def main() -> None:
-    program = syscalls.load_empty(syscalls.PROG_RAW_TRACEPOINT)
-    for name in TRACEPOINTS:
-        if name != "sched_process_fork":
-            syscalls.open_raw_tracepoint(program, name)
-    print("attached", file=sys.stderr, flush=True)
+    btf = Btf()
+    plan = make_plan(discover(btf), sys.argv[1] if len(sys.argv) > 1 else "auto")
+    btf.close()
+    attached = [_attach(hook, plan.features.btf_ids) for hook in plan.attachments()]
+    print(f"attached {len(attached)}", file=sys.stderr, flush=True)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     signal.pause()
 

@@ -2,6 +2,7 @@
 
 The baseline of the benchmark. It prints transitions as ``tail`` does, and keeps the stack id of each socket's last
 touch. It compiles against closetrace's own headers, because the machine may have none of the kernel's.
+``naive.py [PID] [--transitions] [--kprobes]``: of one process, without touches, touches by kprobes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ BPF_RINGBUF_OUTPUT(events, 1024);
 BPF_STACK_TRACE(stacks, 16384);
 BPF_ARRAY(lost, u64, 2);
 
-static __always_inline int emit(struct bpf_raw_tracepoint_args *ctx, struct sock *sk, u8 kind, s32 ret, u8 old, u8 new)
+static __always_inline int emit(void *ctx, struct sock *sk, u8 kind, s32 ret, u8 old, u8 new)
 {
     u32 zero = 0, one = 1;
     u64 *count = lost.lookup(&one);
@@ -63,7 +64,10 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 {
     return emit(ctx, (struct sock *)ctx->args[0], 0, 0, ctx->args[1], ctx->args[2]);
 }
-#if WITH_TOUCHES
+#if WITH_TOUCHES && WITH_KPROBES
+int kprobe__tcp_recvmsg(struct pt_regs *ctx) { return emit(ctx, (struct sock *)PT_REGS_PARM1(ctx), 1, 0, 0, 0); }
+int kprobe__tcp_sendmsg(struct pt_regs *ctx) { return emit(ctx, (struct sock *)PT_REGS_PARM1(ctx), 2, 0, 0, 0); }
+#elif WITH_TOUCHES
 RAW_TRACEPOINT_PROBE(sock_recv_length) { return emit(ctx, (struct sock *)ctx->args[0], 1, ctx->args[1], 0, 0); }
 RAW_TRACEPOINT_PROBE(sock_send_length) { return emit(ctx, (struct sock *)ctx->args[0], 2, ctx->args[1], 0, 0); }
 #endif
@@ -107,6 +111,7 @@ def main() -> None:
     text = TEXT.replace("PID_FILTER", f"bpf_get_current_pid_tgid() >> 32 != {pid}" if pid else "0")
     text = text.replace("WITH_STACKS", "0" if transitions_only else "1")
     text = text.replace("WITH_TOUCHES", "0" if transitions_only else "1")
+    text = text.replace("WITH_KPROBES", "1" if "--kprobes" in sys.argv else "0")
     bpf = bcc.BPF(text=text, cflags=["-w"])
     last: dict[int, int] = {}
     shown = [0, 0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -10,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Optional
 
@@ -18,26 +21,31 @@ import measure
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-_START_LIMIT_S = 60.0
+_START_LIMIT_S = 120.0
 # The kernel's classic tracepoints lie in tracefs, which need not be mounted: mount it where only the peer sees it.
-_WITH_TRACEFS = 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; exec "$@"'
+TRACEFS = "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null"
+# What closetrace keeps between runs, for a run that finds nothing kept.
+_NO_CACHE = "mkdir -p /var/cache/closetrace; mount -t tmpfs -o mode=0700 tmpfs /var/cache/closetrace"
 
 
 @dataclass(frozen=True)
 class Tracer:
-    """One way to trace; ``ready`` is what it prints once attached, empty if it prints nothing: then it has programs."""
+    """One way to trace; ``ready`` is what stderr says once attached, empty if it says nothing: then it has programs.
+
+    ``surroundings`` is a shell command that changes what its own mount namespace alone sees.
+    """
 
     name: str
     command: tuple[str, ...] = ()
     ready: str = "attached"
-    tracefs: bool = False
+    surroundings: str = ""
     settle_s: float = 0.2
     stop_limit_s: float = 10.0
 
     def words(self) -> list[str]:
         """The command as it is run."""
-        if self.tracefs:
-            return ["unshare", "-m", "sh", "-c", _WITH_TRACEFS, "peer", *self.command]
+        if self.surroundings:
+            return ["unshare", "-m", "sh", "-c", f'{self.surroundings}; exec "$@"', "peer", *self.command]
         return list(self.command)
 
 
@@ -55,14 +63,14 @@ class Ended:
 
 @dataclass
 class Running:
-    """A tracer that is attached; ``pid`` is None for the one that is none."""
+    """A tracer that is attached; ``pid`` is None for the one that is none. ``start_s`` is from exec to its word."""
 
     tracer: Tracer
     process: Optional[subprocess.Popen[bytes]] = None
     out: Optional[IO[bytes]] = None
     err: Optional[IO[bytes]] = None
     start_s: float = 0.0
-    _cpu0: float = field(default=0.0)
+    _ended: Optional[Ended] = None
 
     @property
     def pid(self) -> Optional[int]:
@@ -75,28 +83,33 @@ class Running:
         return measure.cpu_s(self.pid) if self.pid is not None else 0.0
 
     def stop(self) -> Ended:
-        """End it by SIGINT and wait."""
+        """End it by SIGINT and wait; the same again if it has ended."""
         if self.process is None:
             return Ended(0, b"", "", 0.0, 0.0, 0)
+        if self._ended is None:
+            self._ended = self._stop(self.process)
+        return self._ended
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> Ended:
+        pid = process.pid
+        descriptor = os.pidfd_open(pid)
+        poll, peak = select.poll(), 0
+        poll.register(descriptor, select.POLLIN)
         begun = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
-        peak, cpu = 0, 0.0
-        while True:
-            try:
-                peak = max(peak, measure.rss_bytes(self.process.pid))
-                cpu = max(cpu, measure.cpu_s(self.process.pid))
-            except (OSError, IndexError):
-                pass
-            try:
-                code = self.process.wait(0.02)
-                break
-            except subprocess.TimeoutExpired:
-                if time.monotonic() - begun > self.tracer.stop_limit_s:
-                    self.process.kill()
+        process.send_signal(signal.SIGINT)
+        while not poll.poll(20):  # readable when it has ended
+            with contextlib.suppress(OSError):
+                peak = max(peak, measure.rss_bytes(pid))
+            if time.monotonic() - begun > self.tracer.stop_limit_s:
+                process.kill()
         took = time.monotonic() - begun
+        os.close(descriptor)
+        _, status, used = os.wait4(pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         assert self.out is not None
         assert self.err is not None
-        return Ended(code, _content(self.out), _content(self.err).decode(errors="replace"), took, cpu, peak)
+        said = _content(self.err).decode(errors="replace")
+        return Ended(process.returncode, _content(self.out), said, took, used.ru_utime + used.ru_stime, peak)
 
     def __enter__(self) -> Running:
         return self
@@ -124,7 +137,7 @@ def start(tracer: Tracer) -> Running:
         if process.poll() is not None or time.monotonic() - begun > _START_LIMIT_S:
             process.kill()
             raise RuntimeError(f"{tracer.name}: {_content(err).decode(errors='replace').strip()[-400:]}")
-        time.sleep(0.005)
+        time.sleep(0.002 if tracer.ready else 0.02)
     took = time.monotonic() - begun
     time.sleep(tracer.settle_s)
     return Running(tracer, process, out, err, took)
@@ -132,7 +145,7 @@ def start(tracer: Tracer) -> Running:
 
 def _is_ready(tracer: Tracer, pid: int, out: IO[bytes], err: IO[bytes]) -> bool:
     if tracer.ready:
-        return tracer.ready.encode() in _content(err) + _content(out)
+        return tracer.ready.encode() in _content(err)
     try:
         return measure.programs(pid) > 0
     except OSError:
@@ -154,22 +167,26 @@ def closetrace(*options: str, name: str = "closetrace") -> Tracer:
     return Tracer(name, (*command, *options), ready="tracing ", stop_limit_s=120.0)
 
 
+def first_start() -> Tracer:
+    """closetrace as on a host where it never ran."""
+    return dataclasses.replace(closetrace(name="closetrace, its first start"), surroundings=_NO_CACHE)
+
+
 NOTHING = Tracer("nothing")
+AGAIN = Tracer("nothing, again")
 EMPTY = Tracer("empty program", _python("empty.py"))
 NAIVE = Tracer("naive bcc", _python("naive.py"))
 NAIVE_TAIL = Tracer("naive bcc, transitions only", _python("naive.py", "--transitions"))
-_USTACK = "@[ustack] = count();"
-BPFTRACE = Tracer(
-    "bpftrace ustack",
-    (
-        "bpftrace", "-e",
-        f"tracepoint:sock:sock_recv_length {{ {_USTACK} }} tracepoint:sock:sock_send_length {{ {_USTACK} }} "
-        f"tracepoint:sock:inet_sock_set_state {{ {_USTACK} }}",
-    ),
-    ready="",
-    tracefs=True,
-    settle_s=1.0,
-)  # fmt: skip
+
+
+def bpftrace(*probes: str, name: str = "bpftrace ustack") -> Tracer:
+    """bpftrace counting user stacks at these probes."""
+    text = " ".join(f"{probe} {{ @[ustack] = count(); }}" for probe in probes)
+    return Tracer(name, ("bpftrace", "-e", text), ready="", surroundings=TRACEFS, settle_s=1.0)
+
+
+_SOCK = "tracepoint:sock"
+BPFTRACE = bpftrace(f"{_SOCK}:sock_recv_length", f"{_SOCK}:sock_send_length", f"{_SOCK}:inet_sock_set_state")
 
 
 def libbpf_tool(name: str, directory: Optional[Path]) -> Optional[Tracer]:
@@ -179,12 +196,12 @@ def libbpf_tool(name: str, directory: Optional[Path]) -> Optional[Tracer]:
     libraries = directory.parents[1] / "usr/lib/x86_64-linux-gnu"
     loader = str(libraries / "ld-linux-x86-64.so.2")
     words = (loader, "--library-path", str(libraries), str(directory / f"{name}-libbpf"))
-    return Tracer(f"libbpf {name}", words, ready="", tracefs=True, settle_s=1.0)
+    return Tracer(f"libbpf {name}", words, ready="", surroundings=TRACEFS, settle_s=1.0)
 
 
-def working(wanted: Sequence[Optional[Tracer]]) -> tuple[list[Tracer], dict[str, str]]:
-    """Those that start here, and why the others do not."""
-    good, missing = [], {}
+def working(wanted: Sequence[Optional[Tracer]], missing: dict[str, str]) -> list[Tracer]:
+    """Those that start here; ``missing`` gets why the others do not."""
+    good = []
     for tracer in wanted:
         if tracer is None:
             continue
@@ -194,4 +211,4 @@ def working(wanted: Sequence[Optional[Tracer]]) -> tuple[list[Tracer], dict[str,
             good.append(tracer)
         except (RuntimeError, OSError) as error:
             missing[tracer.name] = str(error)
-    return good, missing
+    return good

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import socket
+import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,20 @@ def build(name: str) -> str:
     return str(target)
 
 
-def build_java() -> Path:
-    """The directory of the compiled class; FileNotFoundError without a JDK."""
+@contextlib.contextmanager
+def ping_pong(sockets: int) -> Iterator[Conversation]:
+    """See programs/PingPong.java; FileNotFoundError without a JDK."""
     _BUILT.mkdir(parents=True, exist_ok=True)
     subprocess.run(["javac", "-d", str(_BUILT), str(SOURCES / "PingPong.java")], check=True)
-    return _BUILT
+    with conversation("java", "-Xmx256m", "-cp", str(_BUILT), "PingPong", str(sockets)) as talk:
+        talk.hear()
+        yield talk
 
 
-def run(name: str, *arguments: object) -> dict[str, Any]:
-    """One run to its end; the JSON that it prints."""
-    done = subprocess.run([build(name), *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=False)
+def run(name: str, *arguments: object, within: Sequence[str] = ()) -> dict[str, Any]:
+    """One run to its end; the JSON that it prints. ``within`` is a command that runs it somewhere else."""
+    words = [*within, build(name), *map(str, arguments)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
     return dict(json.loads(done.stdout))
 
 
@@ -61,10 +65,10 @@ class Conversation:
             raise RuntimeError(f"the work program ended ({self._process.wait()})")
         return dict(json.loads(line))
 
-    def go(self) -> None:
+    def go(self, order: str = "") -> None:
         """Let it take its next step."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{order}\n")
 
     def close(self) -> None:
         """End it."""
@@ -82,14 +86,45 @@ def conversation(*words: str) -> Iterator[Conversation]:
         talk.close()
 
 
-def linger(sockets: int, paths: int) -> contextlib.AbstractContextManager[Conversation]:
-    """See programs/linger.c."""
-    return conversation(build("linger"), str(sockets), str(paths))
+@dataclass(frozen=True)
+class Fleet:
+    """Clients that hold the sockets, as many as it takes where no process may have that many open."""
+
+    members: Sequence[Conversation]
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the clients; their servers are others."""
+        return [member.pid for member in self.members]
+
+    def _step(self) -> list[dict[str, Any]]:
+        for member in self.members:
+            member.go()
+        return [member.hear() for member in self.members]
+
+    def make(self) -> None:
+        """Connect, and use each connection once."""
+        self._step()
+
+    def hang_up(self) -> float:
+        """The peer closes all; when it had (CLOCK_MONOTONIC, s)."""
+        return float(max(said["at"] for said in self._step()))
+
+
+@contextlib.contextmanager
+def fleet(sockets: int, paths: int) -> Iterator[Fleet]:
+    """See programs/linger.c. Only CAP_SYS_RESOURCE may raise the limit of open files."""
+    limit = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100, 900)
+    processes = -(-sockets // limit)
+    with contextlib.ExitStack() as stack:
+        shares = [sockets // processes + (number < sockets % processes) for number in range(processes)]
+        words = [(build("linger"), str(share), str(paths)) for share in shares]
+        yield Fleet([stack.enter_context(conversation(*one)) for one in words])
 
 
 @dataclass(frozen=True)
 class Server:
-    """nginx on ``port``; its one worker is the child of ``pid``."""
+    """nginx on ``port`` in a network namespace of its own; its one worker is the child of ``pid``."""
 
     port: int
     pid: int
@@ -99,31 +134,48 @@ class Server:
         (worker,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return measure.cpu_s(int(worker))
 
+    def churn(self, seconds: float, rate: float = 0) -> dict[str, Any]:
+        """Short connections to it; see programs/churn.c. Raises RuntimeError if one failed."""
+        done = run("churn", self.port, seconds, rate, within=("nsenter", f"--net=/proc/{self.pid}/ns/net"))
+        if done["failed"]:
+            raise RuntimeError(f"{done['failed']} connections to nginx failed")
+        return done
+
+
+_CONFIGURATION = """
+daemon off; worker_processes 1; user root; pid {root}/pid; error_log {root}/error.log;
+events {{ worker_connections 65536; }}
+http {{
+    access_log off; keepalive_requests 1000000;
+    server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }}
+}}
+"""
+
 
 @contextlib.contextmanager
-def nginx() -> Iterator[Server]:
-    """The real server with one worker and a small page, on a port of its own."""
-    with tempfile.TemporaryDirectory(prefix="closetrace-nginx-") as name, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-        probe.close()
+def nginx(port: int = 8080) -> Iterator[Server]:
+    """The real server with one worker and a small page, where no traffic but the benchmark's is."""
+    with tempfile.TemporaryDirectory(prefix="closetrace-nginx-") as name:
         root = Path(name)
         root.chmod(0o755)
         (root / "index.html").write_text("x" * 512)
-        (root / "nginx.conf").write_text(
-            "daemon off; worker_processes 1; user root;\n"
-            f"pid {root}/pid; error_log {root}/error.log;\n"
-            "events { worker_connections 65536; }\n"
-            f"http {{ access_log off; keepalive_requests 1000000; server {{ listen 127.0.0.1:{port} backlog=4096; "
-            f"root {root}; }} }}\n"
-        )
-        process = subprocess.Popen(["nginx", "-e", f"{root}/error.log", "-c", f"{root}/nginx.conf"])
+        (root / "nginx.conf").write_text(_CONFIGURATION.format(root=root, port=port))
+        inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        process = subprocess.Popen([*inside, "nginx", "-e", f"{root}/error.log", "-c", f"{root}/nginx.conf"])
         try:
-            for _ in range(100):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                time.sleep(0.05)
-            yield Server(port, process.pid)
+            server = Server(port, process.pid)
+            _await(root / "pid", server)
+            yield server
         finally:
             process.terminate()
             process.wait()
+
+
+def _await(pid_file: Path, server: Server) -> None:
+    """Until it serves: nginx writes the file when it listens, then starts the worker."""
+    for _ in range(400):
+        time.sleep(0.05)
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            if pid_file.stat().st_size and server.cpu_s() >= 0 and server.churn(0.01):
+                return
+    raise RuntimeError("nginx does not serve")

@@ -1,52 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
+import java.io.BufferedReader;
 import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.io.OutputStream;
+import java.lang.management.ManagementFactory;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 
-/** PingPong DEPTH: bytes to and fro over loopback at the given depth; for each line on stdin one second, timed. */
+/** PingPong SOCKETS: for each line "DEPTH SOCKETS SECONDS" bytes to and fro over loopback, both ends in one thread. */
 public final class PingPong {
-    private static Socket[] ends = new Socket[2];
-    private static InputStream[] in = new InputStream[2];
-    private static OutputStream[] out = new OutputStream[2];
+    private static final int TURNS = 500;
+    private static InputStream[] nearIn, farIn;
+    private static OutputStream[] nearOut, farOut;
 
-    private static long descend(int depth, long forNanos) throws Exception {
-        return depth > 0 ? descend(depth - 1, forNanos) + 0 * depth : loop(forNanos);
+    private static long descend(int depth, int sockets, long forNanos) throws Exception {
+        return depth > 0 ? descend(depth - 1, sockets, forNanos) + 0 * depth : loop(sockets, forNanos);
     }
 
-    private static long loop(long forNanos) throws Exception {
+    private static long loop(int sockets, long forNanos) throws Exception {
         long calls = 0, end = System.nanoTime() + forNanos;
-        while (System.nanoTime() < end) {
-            for (int i = 0; i < 500; i++) {
-                out[0].write('x');
-                in[1].read();
-                out[1].write('x');
-                in[0].read();
+        for (int next = 0; System.nanoTime() < end; calls += 4 * TURNS) {
+            for (int i = 0; i < TURNS; i++) {
+                nearOut[next].write('x');
+                farIn[next].read();
+                farOut[next].write('x');
+                nearIn[next].read();
+                next = next + 1 < sockets ? next + 1 : 0;
             }
-            calls += 2000;
         }
         return calls;
     }
 
-    public static void main(String[] arguments) throws Exception {
-        int depth = Integer.parseInt(arguments[0]);
+    private static void connect(int sockets) throws Exception {
+        nearIn = new InputStream[sockets];
+        farIn = new InputStream[sockets];
+        nearOut = new OutputStream[sockets];
+        farOut = new OutputStream[sockets];
         try (ServerSocket listener = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            ends[0] = new Socket(listener.getInetAddress(), listener.getLocalPort());
-            ends[1] = listener.accept();
+            for (int i = 0; i < sockets; i++) {
+                Socket near = new Socket(listener.getInetAddress(), listener.getLocalPort()), far = listener.accept();
+                near.setTcpNoDelay(true);
+                far.setTcpNoDelay(true);
+                nearIn[i] = near.getInputStream();
+                farIn[i] = far.getInputStream();
+                nearOut[i] = near.getOutputStream();
+                farOut[i] = far.getOutputStream();
+            }
         }
-        for (int i = 0; i < 2; i++) {
-            ends[i].setTcpNoDelay(true);
-            in[i] = ends[i].getInputStream();
-            out[i] = ends[i].getOutputStream();
-        }
-        for (int i = 0; i < 3; i++) {
-            descend(depth, 1_000_000_000L);
-        }
-        System.out.println("{\"warm\": true}");
-        while (System.in.read() >= 0) {
-            long start = System.nanoTime(), calls = descend(depth, 1_000_000_000L);
-            System.out.printf("{\"calls_per_s\": %d}%n", calls * 1_000_000_000L / (System.nanoTime() - start));
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        connect(Integer.parseInt(arguments[0]));
+        System.out.println("{\"connected\": true}");
+        BufferedReader orders = new BufferedReader(new InputStreamReader(System.in));
+        for (String order; (order = orders.readLine()) != null;) {
+            String[] words = order.split(" ");
+            long cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
+            long nanos = (long) (Double.parseDouble(words[2]) * 1e9);
+            long calls = descend(Integer.parseInt(words[0]), Integer.parseInt(words[1]), nanos);
+            cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - cpu;
+            System.out.println("{\"calls_per_cpu_s\": " + calls * 1e9 / cpu + "}");
         }
     }
 }

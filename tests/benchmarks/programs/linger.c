@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * linger SOCKETS PATHS: that many connections, opened and used on so many call paths, to a server in another process.
- * Prints {"made": N}; at a line on stdin the server hangs up, the sockets stay in CLOSE_WAIT, and {"hung_up": N} is
- * printed; at the next line it ends. Without a line the sockets stay established and idle.
+ * linger SOCKETS PATHS: at a line on stdin that many connections, opened and used on so many call paths, to a server in
+ * another process, and {"made": N}; at the next line the server hangs up, the sockets stay in CLOSE_WAIT, and
+ * {"hung_up": N, "at": SECONDS} is printed; at the next it ends. Until then the sockets stay as they are.
  */
 #include "bench.h"
 
@@ -64,10 +64,18 @@ static void serve(int listener, int count, int orders, int done)
 	pause();
 }
 
+static void next_line(void)
+{
+	char line[64];
+
+	if (!fgets(line, sizeof(line), stdin))
+		_exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	int orders[2], done[2];
-	char line[64], byte;
+	char byte;
 
 	if (argc != 3)
 		return 64;
@@ -80,16 +88,15 @@ int main(int argc, char **argv)
 	if (server == 0)
 		serve(listener, count, orders[0], done[1]);
 	close(listener);
+	next_line();
 	for (int i = 0; i < count; i++)
 		step((unsigned)i % paths, 0, (unsigned)i);
 	printf("{\"made\": %d}\n", count);
-	if (fgets(line, sizeof(line), stdin)) {
-		if (write(orders[1], "x", 1) != 1 || read(done[0], &byte, 1) != 1)
-			die("hang up");
-		printf("{\"hung_up\": %d, \"at\": %.6f}\n", count, now_s());
-		if (!fgets(line, sizeof(line), stdin))
-			line[0] = '\0';
-	}
+	next_line();
+	if (write(orders[1], "x", 1) != 1 || read(done[0], &byte, 1) != 1)
+		die("hang up");
+	printf("{\"hung_up\": %d, \"at\": %.6f}\n", count, now_s());
+	next_line();
 	kill(server, SIGKILL);
 	return 0;
 }

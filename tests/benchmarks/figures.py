@@ -1,0 +1,97 @@
+"""What all rows are made of: peers by turns, throughput and run times apart, spreads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import measure
+import tracers
+from tracers import Running, Tracer
+
+Row = dict[str, Any]
+Columns = dict[str, list[float]]
+Key = tuple[Any, ...]
+
+COUNTED: set[str] = set()
+"""Tracers whose run times were counted by someone else while throughput was measured: those figures are too low."""
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    print(f"[{time.strftime('%H:%M:%S')} load {os.getloadavg()[0]:.1f}] {text}", file=sys.stderr, flush=True)
+
+
+def by_turns(row: str, turns: int, peers: Sequence[Tracer]) -> Iterator[Running]:
+    """Each peer attached, A B A B ...; it is ended when the next is asked for."""
+    for turn in range(turns):
+        for tracer in peers:
+            say(f"{row}, turn {turn + 1} of {turns}: {tracer.name}")
+            with tracers.start(tracer) as running:
+                yield running
+                running.stop()
+
+
+def untraced_twice(peers: Sequence[Tracer]) -> list[Tracer]:
+    """The peers with an untraced run before and after them: the two tell the noise of the turn."""
+    return [tracers.NOTHING, *peers, tracers.AGAIN]
+
+
+class Figures:
+    """Values of each turn by tracer and what else tells rows apart."""
+
+    def __init__(self, *names: str) -> None:
+        """``names`` of the key's parts; the first is ``tracer``."""
+        self._names = names
+        self._columns: dict[Key, Columns] = defaultdict(lambda: defaultdict(list))
+
+    def at(self, *key: object) -> Columns:
+        """The columns of one row."""
+        return self._columns[key]
+
+    def compare(self, column: str) -> None:
+        """Each value as a share of the untraced ones before and after it in the same turn.
+
+        The second untraced run's share is of the first: the noise.
+        """
+        for key, columns in self._columns.items():
+            first = self._columns[(tracers.NOTHING.name, *key[1:])][column]
+            again = self._columns[(tracers.AGAIN.name, *key[1:])][column]
+            base = first if key[0] == tracers.AGAIN.name else [(a + b) / 2 for a, b in zip(first, again)]
+            if key[0] != tracers.NOTHING.name:
+                columns["share_of_untraced"] = [mine / other for mine, other in zip(columns[column], base) if other]
+
+    def rows(self) -> list[Row]:
+        """One row for each key, with the spread of each column."""
+        rows = []
+        for key, columns in self._columns.items():
+            row: Row = dict(zip(self._names, key))
+            row.update({column: measure.spread(values) for column, values in columns.items() if values})
+            rows.append(row)
+        return rows
+
+
+def uncounted(running: Running, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Run ``work`` at full speed. See that nobody had run times counted meanwhile: that costs each hook some ns."""
+    before = running.runs().count
+    done = work()
+    if running.runs().count != before:
+        COUNTED.add(running.tracer.name)
+    return done
+
+
+def hook_ns(running: Running, columns: Columns, work: Callable[[], object]) -> measure.Runs:
+    """Run ``work`` with run times counted, for ``ns_per_run``."""
+    if running.pid is None:
+        return measure.Runs(0, 0)
+    with measure.bpf_stats():
+        before = running.runs()
+        work()
+        ran = running.runs() - before
+    if ran.count:
+        columns["ns_per_run"].append(ran.ns_per_run)
+    return ran

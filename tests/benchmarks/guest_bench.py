@@ -1,0 +1,62 @@
+"""``make bench-vm``: beside the peers that need kprobes or kernel headers, in a guest with a distribution's kernel.
+
+Under emulation times mean nothing; ratios within one run do. Figures in build/bench-vm.json. The kernel is 6.1 with
+Debian 12: its bcc (0.26) cannot compile its own tools against the headers of 6.10 and later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests/vm"))
+
+from cells import Matrix  # noqa: E402
+from debian import Suite  # noqa: E402
+from guest import Machine, run_in_guest  # noqa: E402
+from kernels import kernel_files  # noqa: E402
+from matrix import cache_directory  # noqa: E402
+from userlands import userland_image  # noqa: E402
+
+_KERNEL, _USERLAND = "6.1", "bookworm"
+_PEERS = ("bpftrace", "bpfcc-tools", "libbpf-tools", "nginx-light")
+_LIMIT_S = 570
+_COMMAND = """
+mount --bind /lib/modules/$(uname -r)/headers /usr/src
+export CLOSETRACE_TEST_COMMAND="python3 -m tracer" PYTHONPATH=/closetrace
+python3 tests/benchmarks/bench.py --guest --output /out/bench-vm.json {words}
+"""
+
+
+def _machine() -> Machine:
+    matrix, cache = Matrix.load(), cache_directory()
+    entry = next(kernel for kernel in matrix.data["kernels"] if kernel["kernel"] == _KERNEL)
+
+    def suite(name: str) -> Suite:
+        return Suite(name, matrix.mirror, matrix.keyring, cache / "apt" / name)
+
+    kernel = kernel_files(_KERNEL, suite(entry["suite"]), entry["packages"], cache)
+    root = userland_image(suite(_USERLAND), [*matrix.root_packages, *_PEERS], cache, kind="bench")
+    return Machine(kernel, root, timeout_s=_LIMIT_S)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=1, help="repetitions of each")
+    asked = parser.parse_args()
+    home, build = REPOSITORY / "build/vm/bench", REPOSITORY / "build"
+    command = _COMMAND.format(words=f"--turns {asked.turns}")
+    outcome = run_in_guest(_machine(), REPOSITORY, command, home, cache_directory() / "kept" / "bench")
+    print((home / "console.log").read_text(errors="replace"))
+    if outcome.status is None or not (home / "bench-vm.json").exists():
+        print(f"the guest {'ran out of time' if outcome.timed_out else 'died'}", file=sys.stderr)
+        return 1
+    shutil.copy(home / "bench-vm.json", build / "bench-vm.json")
+    return outcome.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

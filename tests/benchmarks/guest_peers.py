@@ -1,0 +1,35 @@
+"""The peers of `make bench-vm`: a distribution's kernel with kprobes, fentry and installed headers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tracers
+from tracers import Tracer
+
+WAYS = ("kprobe", "fentry")
+_SETTLE_S = 4.0
+"""bcc's tools load a program before they attach all of them, and say nothing that is not buffered."""
+
+
+def stacks() -> list[Tracer]:
+    """Those that take user stacks, or nothing at all on the same hooks."""
+    empty = [Tracer(f"empty program, {way}", (*tracers.EMPTY.command, way)) for way in WAYS]
+    naive = Tracer("naive bcc", (*tracers.NAIVE.command, "--kprobes"))
+    bpftrace = tracers.bpftrace("kprobe:tcp_recvmsg", "kprobe:tcp_sendmsg", "tracepoint:sock:inet_sock_set_state")
+    ours = [tracers.closetrace("--probes", way, name=f"closetrace, {way}") for way in WAYS]
+    return [*empty, naive, dataclasses.replace(bpftrace, settle_s=_SETTLE_S), *ours]
+
+
+def states() -> list[Tracer]:
+    """Those that see connections and take no stacks: bcc's tools by their package's names, and libbpf-tools'."""
+    return [
+        Tracer(f"{suite} {name}", (f"{name}{suffix}",), ready="", surroundings=tracers.TRACEFS, settle_s=_SETTLE_S)
+        for suite, suffix in (("bcc", "-bpfcc"), ("libbpf", ""))
+        for name in ("tcpstates", "tcplife")
+    ]
+
+
+def empty_for(tracer: str) -> str:
+    """The empty program on the hooks of this tracer."""
+    return f"empty program, {'fentry' if tracer.endswith('fentry') else 'kprobe'}"

@@ -1,0 +1,137 @@
+"""Rows of short connections to a real server: what it loses, what user space takes, and what others' traffic costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Optional
+
+import tracers
+import works
+from effort import Effort
+from figures import Columns, Figures, Row, by_turns, hook_ns, uncounted, untraced_twice
+from tracers import Ended, Running, Tracer
+
+TRANSITIONS = 9
+"""Of each connection whose client hangs up first (RFC 9293, figure 5): to SYN_SENT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2
+and CLOSE (TIME_WAIT has no socket) at its end, to ESTABLISHED, CLOSE_WAIT, LAST_ACK and CLOSE at the server's. A child
+socket is born in SYN_RECV: the naive tracer shows that as one more.
+"""
+
+
+def churn(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
+    """Short connections to nginx as fast as they go."""
+    figures = Figures("tracer")
+    with works.nginx() as server:
+        for running in by_turns("churn", effort.turns, untraced_twice(peers)):
+            _churn_once(figures.at(running.tracer.name), running, server, effort)
+    figures.compare("per_cpu_s")
+    return figures.rows()
+
+
+def _churn_once(columns: Columns, running: Running, server: works.Server, effort: Effort) -> None:
+    before, cpu, served = time.monotonic(), running.cpu_s(), server.cpu_s()
+    done = uncounted(running, partial(server.churn, effort.seconds * 2))
+    took = time.monotonic() - before
+    columns["per_s"].append(done["connections_per_s"])
+    columns["per_cpu_s"].append(done["done"] / (done["cpu_s"] + server.cpu_s() - served))
+    if running.pid is None:
+        return
+    columns["tracer_cpu"].append((running.cpu_s() - cpu) / took)
+    connections = []
+    ran = hook_ns(running, columns, lambda: connections.append(server.churn(effort.seconds)["done"]))
+    columns["kernel_us_per_connection"].append(ran.ns / 1000 / max(1, connections[0]))
+
+
+def rates(effort: Effort, peers: Sequence[Tracer], base: int = 250) -> list[Row]:
+    """User space CPU of the tracers at 1, 4 and 16 times a rate."""
+    figures = Figures("tracer", "connections_per_s")
+    with works.nginx() as server:
+        for running in by_turns("rates", max(1, effort.turns // 2), peers):
+            for factor in (1, 4, 16):
+                before, cpu = time.monotonic(), running.cpu_s()
+                server.churn(max(2.0, effort.seconds * 8), base * factor)
+                share = (running.cpu_s() - cpu) / (time.monotonic() - before)
+                figures.at(running.tracer.name, base * factor)["tracer_cpu"].append(share)
+    return figures.rows()
+
+
+def scope(effort: Effort) -> list[Row]:
+    """Traffic of others while one idle process is traced."""
+    figures = Figures("tracer", "work")
+    other = subprocess.Popen(["sleep", "100000"])
+    try:
+        ours = tracers.closetrace("--pid", str(other.pid), name="closetrace --pid")
+        with works.nginx() as server:
+            for running in by_turns("scope", effort.turns, untraced_twice([tracers.EMPTY, ours])):
+                _churn_once(figures.at(running.tracer.name, "connections"), running, server, effort)
+                for sockets in (1, 1000):
+                    one = figures.at(running.tracer.name, f"calls, {sockets} sockets")
+                    done = uncounted(running, partial(works.run, "touch", 20, sockets, effort.seconds))
+                    one["per_cpu_s"].append(done["calls_per_cpu_s"])
+                    hook_ns(running, one, partial(works.run, "touch", 20, sockets, effort.ns_seconds))
+    finally:
+        other.kill()
+        other.wait()
+    figures.compare("per_cpu_s")
+    return figures.rows()
+
+
+def tail(effort: Effort) -> list[Row]:
+    """Transitions to a file at full churn: CPU for a million, and whether each is shown or counted as lost.
+
+    The work has a network namespace of its own, so that `tail --netns` has to do with its connections alone, and what
+    it shows and counts as lost can be held against their number.
+    """
+    figures = Figures("tracer")
+    with works.nginx() as server:
+        only = ("--netns", str(server.pid))
+        ours = (
+            tracers.closetrace("tail", *only),
+            tracers.closetrace("tail", "--json", *only, name="closetrace --json"),
+        )
+        for running in by_turns("tail", effort.turns, (tracers.NAIVE, tracers.NAIVE_TAIL, *ours)):
+            cpu = running.cpu_s()
+            done = server.churn(effort.seconds * 3)
+            time.sleep(0.5)
+            used = running.cpu_s() - cpu
+            counts = _tail_counts(running.tracer, running.stop())
+            transitions = TRANSITIONS * done["done"]
+            produced = transitions if counts.produced is None else counts.produced
+            one = figures.at(running.tracer.name)
+            one["transitions_per_s"].append(transitions / (effort.seconds * 3))
+            one["cpu_s_per_million"].append(used / max(1, counts.printed) * 1e6)
+            one["produced"].append(produced)
+            one["shown"].append(counts.shown)
+            one["lost"].append(counts.lost)
+            one["unaccounted"].append(produced - counts.shown - counts.lost)
+    return figures.rows()
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """``printed`` transitions; ``shown`` and ``lost`` events; ``produced`` where the tracer itself counts that."""
+
+    printed: int
+    shown: int
+    lost: int
+    produced: Optional[int] = None
+
+
+def _tail_counts(tracer: Tracer, ended: Ended) -> _Counts:
+    if tracer in (tracers.NAIVE, tracers.NAIVE_TAIL):
+        said = json.loads(ended.err.splitlines()[-1])
+        return _Counts(said["printed"], said["shown"], said["lost"], said["produced"])
+    lines = ended.out.decode(errors="replace").splitlines()
+    if "--json" in tracer.command:
+        words = [json.loads(line) for line in lines]
+        shown = sum(1 for word in words if word["event"] == "transition")
+        return _Counts(shown, shown, sum(word["transitions"] for word in words if word["event"] == "loss"))
+    shown = sum(1 for line in lines[1:] if " -> " in line)
+    lost = (re.match(r"-- ([\d,]+) transitions? lost --", line) for line in lines)
+    return _Counts(shown, shown, sum(int(found[1].replace(",", "")) for found in lost if found))
