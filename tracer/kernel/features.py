@@ -71,18 +71,19 @@ def _try_trampoline(btf: Btf) -> Optional[str]:
 
 
 def _try_kprobes(functions: Iterable[str]) -> tuple[frozenset[str], Optional[str]]:
-    found, reason = set(), None
+    """Where kprobes can be placed; why nowhere, if so."""
+    if not _has_kprobe_device():
+        return frozenset(), "this kernel is built without kprobes"
+    found, refused = set(), None
     for function in functions:
         try:
             syscalls.try_kprobe(function)
             found.add(function)
-        except FileNotFoundError:
-            reason = "this kernel is built without kprobes" if not _has_kprobe_device() else f"no function {function}"
-            if not _has_kprobe_device():
-                break
+        except FileNotFoundError:  # this kernel has no such function
+            continue
         except OSError as error:
-            reason = f"the kernel refuses them ({error.strerror})"
-    return frozenset(found), reason
+            refused = f"the kernel refuses them ({error.strerror})"
+    return frozenset(found), None if found else refused
 
 
 def _has_kprobe_device() -> bool:

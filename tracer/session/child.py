@@ -73,7 +73,8 @@ class Child:
 
     def release(self) -> None:
         """Let it run. Raises ClosetraceError if the command cannot be started."""
-        os.write(self._gate, b"g")
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it while it waited: ended() tells
+            os.write(self._gate, b"g")
         os.close(self._gate)
         self._gate = -1
         reason = os.read(self._failed, 256).decode(errors="replace")

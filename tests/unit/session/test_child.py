@@ -142,3 +142,14 @@ def test_its_words_can_be_kept_out_of_a_report(capfd: pytest.CaptureFixture[str]
     assert ended(child)
     out, err = capfd.readouterr()
     assert (out, err) == ("", "hello\n")
+
+
+def test_killed_while_it_waits(children: list[Child]) -> None:
+    """Somebody ends the command before the trace is attached: a normal end, with the signal as its status."""
+    child = Child(["true"])
+    children.append(child)
+    os.kill(child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.release()
+    assert ended(child)
+    assert child.status == 128 + signal.SIGKILL
