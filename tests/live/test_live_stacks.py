@@ -84,6 +84,7 @@ def test_last_send(gallery: Gallery) -> None:
 def test_shutdown_after_fin(gallery: Gallery) -> None:
     """The stack of the shutdown that took a socket out of CLOSE_WAIT and left its descriptor open."""
     exhibit = gallery["shutdown write"]
+    assert_complete(exhibit.site())
     assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("shutdown")[-1])
 
 
