@@ -64,6 +64,17 @@ static __always_inline void ct_free_slot(u32 box)
 		ct_count(CT_N_BOXES_FREED);
 }
 
+/*
+ * A box has one writer, the holder of its record's lock, and x86 makes its stores visible in their order, so that no
+ * locked instruction is needed, which would wait for all stores before it. The compiler must keep the order, too.
+ */
+static __always_inline void ct_step(u32 *seq)
+{
+	asm volatile("" ::: "memory");
+	*(volatile u32 *)seq = *seq + 1;
+	asm volatile("" ::: "memory");
+}
+
 static __always_inline u32 ct_fill_box(u32 slot, struct ct_user *user, struct ct_record *record, struct ct_touch *touch,
 				       u16 which)
 {
@@ -72,7 +83,7 @@ static __always_inline u32 ct_fill_box(u32 slot, struct ct_user *user, struct ct
 
 	if (!box)
 		return 0;
-	__sync_fetch_and_add(&box->seq, 1);
+	ct_step(&box->seq);
 	box->sk = record->sk;
 	box->birth_ns = record->birth_ns;
 	box->ns = touch->ns;
@@ -82,7 +93,7 @@ static __always_inline u32 ct_fill_box(u32 slot, struct ct_user *user, struct ct
 	box->which = which;
 	ct_copy_registers(box->registers, user->regs);
 	box->length = ct_copy_stack(box, user->sp, ct_stack_end(user->task, user->sp));
-	__sync_fetch_and_add(&box->seq, 1);
+	ct_step(&box->seq);
 	return 1;
 }
 
@@ -112,19 +123,16 @@ static __always_inline int ct_lock_for_good(struct ct_record *record)
 
 static __always_inline void ct_unlock(struct ct_record *record) { __sync_fetch_and_add(&record->busy, -1); }
 
-static __always_inline void ct_fill_touch(struct ct_touch *touch, u32 op, s32 ret, u32 flags, u64 now)
+static __always_inline void ct_fill_touch(struct ct_touch *touch, struct task_struct *task, u32 op, s32 ret, u32 flags,
+					  u64 now)
 {
-	u64 id = bpf_get_current_pid_tgid();
-
 	touch->ns = now;
 	touch->ret = ret;
-	touch->pid = id >> 32;
-	touch->tid = (u32)id;
 	touch->op = op;
 	touch->flags = flags;
 	touch->stack = 0;
 	touch->seq++;
-	bpf_get_current_comm(touch->comm, sizeof(touch->comm));
+	ct_identify(touch, task);
 }
 
 #ifdef CT_GUARDED
@@ -142,23 +150,22 @@ static __always_inline int ct_spared(u16 which)
 #endif
 
 /* Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it. */
-static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, u16 which)
+static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
+					 u16 which)
 {
-	struct ct_user user = {};
 	u32 slot;
 
 	touch->syscall = -1;
-	ct_user_of_task(&user);
-	if (user.flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
+	if (user->flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
 		touch->flags |= CT_TOUCH_KERNEL;
 		goto drop;
 	}
-	touch->syscall = (s32)user.syscall;
-	if (user.flags & CT_PF_EXITING) {
+	touch->syscall = (s32)user->syscall;
+	if (user->flags & CT_PF_EXITING) {
 		touch->flags |= CT_TOUCH_EXITING;
 		goto drop;
 	}
-	if (!CT_IS_64_BIT((u16)user.cs)) {
+	if (!CT_IS_64_BIT((u16)user->cs)) {
 		touch->flags |= CT_TOUCH_COMPAT;
 		goto drop;
 	}
@@ -173,7 +180,7 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 	}
 	slot = ct_slot_of(touch);
 	touch->box = slot;
-	if (!slot || !ct_fill_box(slot, &user, record, touch, which))
+	if (!slot || !ct_fill_box(slot, user, record, touch, which))
 		touch->flags |= CT_TOUCH_NO_BOX;
 	return;
 drop:
@@ -181,16 +188,31 @@ drop:
 	touch->box = 0;
 }
 
+/* Writes one touch of a record whose lock is held. */
+static __always_inline void ct_write_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
+					   u32 flags, u64 now)
+{
+	struct ct_user user = {};
+
+	ct_user_of_task(&user);
+	ct_fill_touch(touch, user.task, op, ret, flags, now);
+	ct_box_touch(record, touch, &user, which);
+}
+
+static __always_inline void ct_contended(struct ct_record *record)
+{
+	__sync_fetch_and_add(&record->missed, 1);
+	ct_count(CT_LOST_CONTENDED);
+}
+
 /* Writes one touch of a record, whole or not at all. */
 static __always_inline void ct_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
 				     u32 flags, u64 now)
 {
 	if (!ct_try_lock(record)) {
-		__sync_fetch_and_add(&record->missed, 1);
-		ct_count(CT_LOST_CONTENDED);
+		ct_contended(record);
 		return;
 	}
-	ct_fill_touch(touch, op, ret, flags, now);
-	ct_box_touch(record, touch, which);
+	ct_write_touch(record, touch, which, op, ret, flags, now);
 	ct_unlock(record);
 }

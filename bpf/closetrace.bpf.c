@@ -6,7 +6,12 @@
  */
 /* A number that is not known before load: the loader finds the instruction by the word and puts the number there
  * (tracer/kernel/objectcode.py). */
-#define CT_PARAMETER(word) ({ u64 ct_value; asm volatile("%0 = " #word " ll" : "=r"(ct_value)); ct_value; })
+#define CT_PARAMETER(word)                                                                                             \
+	({                                                                                                             \
+		u64 ct_value;                                                                                          \
+		asm volatile("%0 = " #word " ll" : "=r"(ct_value));                                                    \
+		ct_value;                                                                                              \
+	})
 
 #include "record.h"
 #include "maps.h"

@@ -73,40 +73,56 @@ struct ct_transition {
 #define CT_R_ACCEPTED 8u /* accept returned it */
 #define CT_R_OPENED_LATE 16u
 
-/* The flight record of one socket, overwritten in place. */
+/* Calls and bytes of one direction each, and reads that returned 0. */
+struct ct_counts {
+	u64 rx_bytes;
+	u64 tx_bytes;
+	u32 rx_calls;
+	u32 tx_calls;
+	u32 eof_reads;
+	u32 pad;
+};
+
+/*
+ * The flight record of one socket, overwritten in place. Its order is that of cache lines: in the hash table a record
+ * begins with the last 8 bytes of one (after struct htab_elem and the key), and its size keeps all records so. A call
+ * touches two lines more, up to the end of last.
+ */
 struct ct_record {
 	u64 sk;
+
 	u64 birth_ns;
+	u32 busy; /* trylock of the counts, the four touches and their boxes: who finds it taken skips, and counts */
+	u16 family;
+	u8 state;
+	u8 flags;
+	struct ct_counts counts;
+	u64 last_rx_ns;
+	u64 last_tx_ns;
+
+	struct ct_touch last;
 	u64 cookie;
+
 	u64 inode;
 	u8 laddr[16];
 	u8 raddr[16];
 	u32 netns;
 	u16 lport;
 	u16 rport;
-	u16 family;
-	u8 state;
-	u8 flags;
-	u32 busy; /* trylock of the four touches and their boxes: who finds it taken skips, and counts */
 	u32 missed;
-	u32 eof_reads;
 	u32 unread_at_fin;
-	u32 rx_calls;
-	u32 tx_calls;
-	u64 rx_bytes;
-	u64 tx_bytes;
-	u64 last_rx_ns;
-	u64 last_tx_ns;
 	u64 fin_ns;
+
 	u64 reset_ns;
 	u32 reset_flags;
 	u32 transitions_seen;
-	u64 state_ns; /* last transition; in a record that ended, its end */
+	u64 state_ns;		    /* last transition; in a record that ended, its end */
+	struct ct_counts contended; /* of those who found it busy */
 	struct ct_touch opened;
-	struct ct_touch last;
 	struct ct_touch eof;
 	struct ct_touch ending; /* the shutdown or close that the program made */
 	struct ct_transition transitions[CT_TRANSITIONS];
+	u64 spare[4];
 };
 
 /* What Python reads every interval: nothing but this for a socket that is not yet over the threshold. */

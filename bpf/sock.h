@@ -148,19 +148,39 @@ static __always_inline int ct_tuple_in_scope(struct ct_record *record)
 }
 
 #ifdef CT_SCOPE_TASKS
-static __always_inline u32 *ct_known_count(u64 key)
+/* multiplicative hashing (Knuth, volume 3, 6.4): addresses of one slab differ in their middle bits */
+static __always_inline u32 ct_known_place(u64 key) { return (key * 0x9e3779b97f4a7c15ULL) >> (64 - CT_KNOWN_BITS); }
+
+static __always_inline void ct_know(u64 key, u64 more)
 {
-	/* multiplicative hashing (Knuth, volume 3, 6.4): addresses of one slab differ in their middle bits */
-	u32 index = (key * 0x9e3779b97f4a7c15ULL) >> (64 - CT_KNOWN_BITS);
-	return known.lookup(&index);
+	u32 place = ct_known_place(key), index = place / 4;
+	u64 *counts = known.lookup(&index);
+	if (counts)
+		__sync_fetch_and_add(counts, more << (place % 4 * 16));
 }
 
-static __always_inline void ct_know(u64 key, u32 more)
+static __always_inline int ct_is_known(u64 key)
 {
-	u32 *count = ct_known_count(key);
-	if (count)
-		__sync_fetch_and_add(count, more);
+	u32 place = ct_known_place(key), index = place / 4;
+	u64 *counts = known.lookup(&index);
+	return counts && (*counts >> (place % 4 * 16) & 0xffff);
 }
+
+static __always_inline void ct_hint(u32 index)
+{
+	u32 *seen = hints.lookup(&index);
+	if (seen)
+		*seen = 1;
+}
+
+static __always_inline int ct_is_hinted(u32 index)
+{
+	u32 *seen = hints.lookup(&index);
+	return seen && *seen;
+}
+
+#define CT_HINT_PORT(port) ((port) % CT_HINTS)
+#define CT_HINT_COOKIE(cookie) (CT_HINTS + (u32)((cookie) % CT_HINTS))
 #else
 #define ct_know(key, more)
 #endif
@@ -169,8 +189,7 @@ static __always_inline void ct_know(u64 key, u32 more)
 static __always_inline struct ct_record *ct_record_of(u64 key)
 {
 #ifdef CT_SCOPE_TASKS
-	u32 *count = ct_known_count(key);
-	if (!count || !*count)
+	if (!ct_is_known(key))
 		return 0;
 #endif
 	return sockets.lookup(&key);
@@ -179,7 +198,7 @@ static __always_inline struct ct_record *ct_record_of(u64 key)
 static __always_inline void ct_forget(u64 key)
 {
 	if (!sockets.delete(&key))
-		ct_know(key, -1);
+		ct_know(key, -1ULL);
 	ct_count(CT_N_DESTROYED);
 }
 
@@ -194,7 +213,7 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u
 		return 0;
 	ct_know(key, 1); /* before it can be found, so that no hook misses it */
 	if (sockets.insert(&key, empty)) {
-		ct_know(key, -1);
+		ct_know(key, -1ULL);
 		record = sockets.lookup(&key); /* another thread's, made in this instant */
 		if (!record)
 			ct_count(CT_LOST_RECORDS);

@@ -69,6 +69,24 @@ static __always_inline void ct_user_of_task(struct ct_user *user)
 	CT_TASK_READ(user->sp, regs->CT_PT_REGS_SP);
 }
 
+/* Who it is, without a helper where loads do. */
+static __always_inline void ct_identify(struct ct_touch *touch, struct task_struct *task)
+{
+#ifdef CT_HAVE_TASK_PT_REGS
+	touch->pid = task->tgid;
+	touch->tid = task->pid;
+#pragma unroll
+	for (int i = 0; i < sizeof(touch->comm) / sizeof(u64); i++)
+		((u64 *)touch->comm)[i] = ((u64 *)task->comm)[i];
+#else
+	u64 id = bpf_get_current_pid_tgid();
+
+	touch->pid = id >> 32;
+	touch->tid = (u32)id;
+	bpf_get_current_comm(touch->comm, sizeof(touch->comm));
+#endif
+}
+
 static __always_inline void ct_copy_registers(u64 *to, struct pt_regs *regs)
 {
 #ifdef CT_HAVE_TASK_PT_REGS

@@ -34,8 +34,10 @@ static __always_inline void ct_listen(struct sock *sk, int new)
 		return;
 	count = listeners.lookup(&key);
 	if (!count) {
-		if (new == CT_LISTEN)
+		if (new == CT_LISTEN) {
+			ct_hint(CT_HINT_PORT(key.port));
 			listeners.update(&key, &one);
+		}
 	} else if (new == CT_LISTEN) {
 		__sync_fetch_and_add(count, 1);
 	} else if (*count > 1) {
@@ -47,29 +49,33 @@ static __always_inline void ct_listen(struct sock *sk, int new)
 
 static __always_inline int ct_listener_in_scope(struct sock *sk)
 {
-	struct ct_listener key = {.netns = ct_netns(sk), .port = ct_local_port(sk)};
+	struct ct_listener key = {.port = ct_local_port(sk)};
+
+	if (!ct_is_hinted(CT_HINT_PORT(key.port)))
+		return 0;
+	key.netns = ct_netns(sk);
 	return listeners.lookup(&key) != 0;
 }
 
 static __always_inline int ct_is_seeded(struct sock *sk)
 {
 	u64 cookie = ct_cookie(sk);
-	return cookie && seeds.lookup(&cookie);
+	return cookie && ct_is_hinted(CT_HINT_COOKIE(cookie)) && seeds.lookup(&cookie);
 }
 #else
 #define ct_listener_in_scope(sk) 1
 #define ct_is_seeded(sk) 1
 #endif
 
-/* A transition of a socket that has no record: is it ours? */
-static __always_inline struct ct_record *ct_adopt_moving(struct sock *sk, int old, int new, u64 now)
+/* A transition of a socket that has no record: is it ours? The flags to create one with, 0 if not. */
+static __always_inline u32 ct_adopts_moving(struct sock *sk, int old, int new)
 {
 	if (new == CT_SYN_SENT)
-		return ct_task_in_scope() ? ct_create(sk, CT_R_ACTIVE, old, now) : 0;
+		return ct_task_in_scope() ? CT_R_ACTIVE : 0;
 	if (new == CT_ESTABLISHED && old == CT_SYN_RECV)
-		return ct_listener_in_scope(sk) ? ct_create(sk, CT_R_PASSIVE, old, now) : 0;
+		return ct_listener_in_scope(sk) ? CT_R_PASSIVE : 0;
 	if (new == CT_CLOSE_WAIT || old == CT_ESTABLISHED)
-		return ct_is_seeded(sk) ? ct_create(sk, CT_R_ADOPTED, old, now) : 0;
+		return ct_is_seeded(sk) ? CT_R_ADOPTED : 0;
 	return 0;
 }
 
@@ -201,9 +207,9 @@ static __always_inline void ct_emit(struct ct_record *record, int old, int new, 
 
 static __always_inline int ct_state(struct sock *sk, int old, int new)
 {
-	u64 key = (u64)sk, now = bpf_ktime_get_ns();
+	u64 key = (u64)sk, now;
 	struct ct_record *record;
-	u32 flags;
+	u32 flags = 0;
 
 #ifdef CT_SCOPE_TASKS
 	/* LISTEN to SYN_RECV is no end of the listener: it is its child, cloned with the listener's state and port */
@@ -214,11 +220,17 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 	if (record && (new == CT_SYN_SENT || new == CT_SYN_RECV)) {
 		/* connect again on the same socket, or the address serves another and the end of the first was missed
 		 */
-		ct_retire(record, key, now);
+		ct_retire(record, key, bpf_ktime_get_ns());
 		record = 0;
 	}
+	if (!record) {
+		flags = ct_adopts_moving(sk, old, new);
+		if (!flags)
+			return 0;
+	}
+	now = bpf_ktime_get_ns();
 	if (!record)
-		record = ct_adopt_moving(sk, old, new, now);
+		record = ct_create(sk, flags, old, now);
 	if (!record)
 		return 0;
 	if (new == CT_ESTABLISHED || !record->lport) {

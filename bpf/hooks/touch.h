@@ -20,18 +20,43 @@ static __always_inline struct ct_record *ct_adopt_used(struct sock *sk, u64 now)
 	return record;
 }
 
-static __always_inline void ct_progress(struct ct_record *record, u32 op, s32 ret, u32 flags, u64 now)
+static __always_inline void ct_progress(struct ct_record *record, u32 op, s32 ret, u32 flags, int eof, u64 now)
 {
+	struct ct_counts *counts = &record->counts;
+
 	if (op == CT_OP_RECV) {
-		__sync_fetch_and_add(&record->rx_calls, 1);
+		counts->rx_calls++;
+		counts->eof_reads += eof;
 		if (ret > 0 && !(flags & CT_TOUCH_PEEK)) {
-			__sync_fetch_and_add(&record->rx_bytes, ret);
+			counts->rx_bytes += ret;
 			record->last_rx_ns = now;
 		}
 	} else {
-		__sync_fetch_and_add(&record->tx_calls, 1);
+		counts->tx_calls++;
 		if (ret > 0) {
-			__sync_fetch_and_add(&record->tx_bytes, ret);
+			counts->tx_bytes += ret;
+			record->last_tx_ns = now;
+		}
+	}
+}
+
+/* The same without the lock. */
+static __always_inline void ct_progress_beside(struct ct_record *record, u32 op, s32 ret, u32 flags, int eof, u64 now)
+{
+	struct ct_counts *counts = &record->contended;
+
+	if (op == CT_OP_RECV) {
+		__sync_fetch_and_add(&counts->rx_calls, 1);
+		if (eof)
+			__sync_fetch_and_add(&counts->eof_reads, 1);
+		if (ret > 0 && !(flags & CT_TOUCH_PEEK)) {
+			__sync_fetch_and_add(&counts->rx_bytes, ret);
+			record->last_rx_ns = now;
+		}
+	} else {
+		__sync_fetch_and_add(&counts->tx_calls, 1);
+		if (ret > 0) {
+			__sync_fetch_and_add(&counts->tx_bytes, ret);
 			record->last_tx_ns = now;
 		}
 	}
@@ -43,6 +68,7 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	struct ct_record *record = ct_record_of(key);
 	struct ct_touch *touch;
 	u16 which = CT_WHICH_LAST;
+	int eof;
 
 	if (!record && !ct_task_in_scope())
 		return 0;
@@ -55,15 +81,20 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		ct_remove(record, key, 0, now);
 		return 0;
 	}
-	ct_progress(record, op, ret, flags, now);
+	eof = op == CT_OP_RECV && ret == 0 && record->state == CT_CLOSE_WAIT;
+	if (!ct_try_lock(record)) {
+		ct_progress_beside(record, op, ret, flags, eof, now);
+		ct_contended(record);
+		return 0;
+	}
+	ct_progress(record, op, ret, flags, eof, now);
 	touch = &record->last;
-	if (op == CT_OP_RECV && ret == 0 && record->state == CT_CLOSE_WAIT) {
-		__sync_fetch_and_add(&record->eof_reads, 1);
+	if (eof) {
 		touch = &record->eof;
 		which = CT_WHICH_EOF;
 	}
 #ifndef CT_ACCEPT_HOOKED
-	else if (record->opened.op == CT_OP_NONE && (record->flags & CT_R_PASSIVE)) {
+	else if ((record->flags & (CT_R_PASSIVE | CT_R_OPENED_LATE)) == CT_R_PASSIVE) {
 		record->flags |= CT_R_OPENED_LATE | CT_R_ACCEPTED;
 		touch = &record->opened;
 		which = CT_WHICH_OPENED;
@@ -73,12 +104,13 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	 */
 #pragma clang loop unroll(disable)
 	for (int turn = 0; turn < 2; turn++) {
-		ct_touch(record, touch, which, op, ret, flags, now);
+		ct_write_touch(record, touch, which, op, ret, flags, now);
 		if (which != CT_WHICH_OPENED)
 			break;
 		touch = &record->last;
 		which = CT_WHICH_LAST;
 	}
+	ct_unlock(record);
 	return 0;
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes as ct
 
 TRANSITIONS = 8
+HINTS = 4096  # bpf/maps.h
 
 TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWANTED = 1, 2, 4, 8, 16, 32
 TOUCH_SPARED = 64
@@ -23,6 +24,9 @@ COUNTERS = (
     "boxes_taken",
     "boxes_freed",
 )
+
+
+COUNTED = ("rx_bytes", "tx_bytes", "rx_calls", "tx_calls", "eof_reads")
 
 
 class Touch(ct.LittleEndianStructure):
@@ -55,12 +59,34 @@ class Transition(ct.LittleEndianStructure):
     ]
 
 
+class Counts(ct.LittleEndianStructure):
+    """struct ct_counts"""
+
+    _fields_ = [
+        ("rx_bytes", ct.c_uint64),
+        ("tx_bytes", ct.c_uint64),
+        ("rx_calls", ct.c_uint32),
+        ("tx_calls", ct.c_uint32),
+        ("eof_reads", ct.c_uint32),
+        ("pad", ct.c_uint32),
+    ]
+
+
 class Record(ct.LittleEndianStructure):
     """struct ct_record"""
 
+    _anonymous_ = ("counts",)
     _fields_ = [
         ("sk", ct.c_uint64),
         ("birth_ns", ct.c_uint64),
+        ("busy", ct.c_uint32),
+        ("family", ct.c_uint16),
+        ("state", ct.c_uint8),
+        ("flags", ct.c_uint8),
+        ("counts", Counts),
+        ("last_rx_ns", ct.c_uint64),
+        ("last_tx_ns", ct.c_uint64),
+        ("last", Touch),
         ("cookie", ct.c_uint64),
         ("inode", ct.c_uint64),
         ("laddr", ct.c_uint8 * 16),
@@ -68,30 +94,28 @@ class Record(ct.LittleEndianStructure):
         ("netns", ct.c_uint32),
         ("lport", ct.c_uint16),
         ("rport", ct.c_uint16),
-        ("family", ct.c_uint16),
-        ("state", ct.c_uint8),
-        ("flags", ct.c_uint8),
-        ("busy", ct.c_uint32),
         ("missed", ct.c_uint32),
-        ("eof_reads", ct.c_uint32),
         ("unread_at_fin", ct.c_uint32),
-        ("rx_calls", ct.c_uint32),
-        ("tx_calls", ct.c_uint32),
-        ("rx_bytes", ct.c_uint64),
-        ("tx_bytes", ct.c_uint64),
-        ("last_rx_ns", ct.c_uint64),
-        ("last_tx_ns", ct.c_uint64),
         ("fin_ns", ct.c_uint64),
         ("reset_ns", ct.c_uint64),
         ("reset_flags", ct.c_uint32),
         ("transitions_seen", ct.c_uint32),
         ("state_ns", ct.c_uint64),
+        ("contended", Counts),
         ("opened", Touch),
-        ("last", Touch),
         ("eof", Touch),
         ("ending", Touch),
         ("transitions", Transition * TRANSITIONS),
+        ("spare", ct.c_uint64 * 4),
     ]
+
+    @classmethod
+    def of(cls, data: bytes) -> Record:
+        """From the bytes of a map or ring: ``counts`` with what those counted who found the record busy."""
+        record = cls.from_buffer_copy(data)
+        for name in COUNTED:
+            setattr(record.counts, name, getattr(record.counts, name) + getattr(record.contended, name))
+        return record
 
 
 class Suspect(ct.LittleEndianStructure):

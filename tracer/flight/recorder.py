@@ -18,7 +18,7 @@ from tracer.kernel.source import PAGE, RING_PAGES, Sizes, Wanted
 from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox
 
-_TOUCHES = layout.Record.opened.offset
+_TOUCHES = layout.Record.last.offset
 _HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _SLOT = struct.Struct("<IIQQQIIIH")  # struct ct_box up to the registers
@@ -62,6 +62,7 @@ class Recorder:
         self._pool = BoxPool(boxes.descriptor, free, sizes.boxes, _HEADER + stack_field)
         self._listeners = program.map("listeners", 8, 4) if by_task else None
         self._seeds = program.map("seeds", 8, 4) if by_task else None
+        self._hints = program.map("hints", 4, 4) if by_task else None
         self._pids = program.map("scope_pids", 4, 4) if forks else None
         self._control = program.map("control", 4, 4) if wanted.guarded else None
         self._drain = program.load_runnable("run_drain")
@@ -83,14 +84,21 @@ class Recorder:
     def add_listener(self, netns: int, port: int) -> None:
         """Children of this listening port are in scope."""
         if self._listeners is not None:
+            self._hint(port % layout.HINTS)
             key = struct.pack("<II", netns, port)
             known = self._listeners.lookup(key)
             self._listeners.update(key, _U32.pack(1 + (_U32.unpack(known)[0] if known else 0)))
 
     def add_seed(self, cookie: int) -> None:
         """The socket with this cookie, older than the trace, is in scope."""
-        if self._seeds is not None and not self._seeds.update(_U64.pack(cookie), _U32.pack(1)):
-            self._unseeded += 1
+        if self._seeds is not None:
+            self._hint(layout.HINTS + cookie % layout.HINTS)
+            self._unseeded += not self._seeds.update(_U64.pack(cookie), _U32.pack(1))
+
+    def _hint(self, index: int) -> None:
+        """Have the kernel side look for a listener or a seed: in the map ``hints``, and before the entry itself."""
+        if self._hints is not None:
+            self._hints.update(_U32.pack(index), _U32.pack(1))
 
     def suspects(self) -> list[SuspectEntry]:
         """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
@@ -113,7 +121,7 @@ class Recorder:
             # the counters of a busy socket never stand still; what must hang together is under the lock
             if data is not None and before[_TOUCHES:] == data[_TOUCHES:]:
                 break
-        return layout.Record.from_buffer_copy(data) if data is not None else None
+        return layout.Record.of(data) if data is not None else None
 
     def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
         """The content of a slot (0-based), None if it could not be read whole."""
@@ -173,7 +181,7 @@ class Recorder:
         """Records of sockets that ended since the last call; their boxes are the caller's to give back."""
         records: list[layout.Record] = []
         while batch := self._endings.read():
-            records += [layout.Record.from_buffer_copy(data) for data in batch]
+            records += [layout.Record.of(data) for data in batch]
         return records
 
     def events(self, timeout_ms: int) -> list[layout.Event]:

@@ -41,7 +41,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "struct mm_struct": ("start_stack",),
     "struct signal_struct": ("live",),
     "struct thread_struct": ("fsbase",),
-    "struct task_struct": ("flags", "stack", "mm", "thread", "tgid", "signal"),
+    "struct task_struct": ("flags", "stack", "mm", "thread", "pid", "tgid", "comm", "signal"),
     "struct pt_regs": (),
 }
 """By type, what is contained before what contains it. A type without fields is given whole: its layout is ABI."""
