@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes as ct
 import struct
 from dataclasses import dataclass
-from typing import Optional
+from operator import itemgetter
+from typing import NamedTuple, Optional
 
 from tracer.flight import layout
 from tracer.kernel import syscalls
@@ -21,7 +22,10 @@ from tracer.model.frame import BlackBox
 _TOUCHES = layout.Record.last.offset
 _HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
-_SLOT = struct.Struct("<IIQQQIIIH")  # struct ct_box up to the registers
+_BOX = struct.Struct("<IIQQQIIIHH21Q")  # struct ct_box up to the stack
+_registers = itemgetter(*PT_REGS_OF_DWARF)
+_SLOTS = 256
+"""How many slots are looked at in one step."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,7 @@ class SuspectEntry:
     state: int
 
 
-@dataclass(frozen=True)
-class SlotHeader:
+class SlotHeader(NamedTuple):
     """Whose touch lies in a slot of the box pool; ``version`` changes with every writing."""
 
     slot: int
@@ -60,6 +63,7 @@ class Recorder:
         stack_field = max(sizes.stack_bytes, 2 * PAGE)
         boxes = program.map("boxes", 4, _HEADER + stack_field)
         self._pool = BoxPool(boxes.descriptor, free, sizes.boxes, _HEADER + stack_field)
+        self._versions = [0] * sizes.boxes
         self._listeners = program.map("listeners", 8, 4) if by_task else None
         self._seeds = program.map("seeds", 8, 4) if by_task else None
         self._hints = program.map("hints", 4, 4) if by_task else None
@@ -123,33 +127,50 @@ class Recorder:
                 break
         return layout.Record.of(data) if data is not None else None
 
-    def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
+    def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
         """The content of a slot (0-based), None if it could not be read whole."""
-        data = self._pool.read(slot)
+        data = self._pool.read(slot, self._used)
         if data is None:
             return None
-        header = layout.BoxHeader.from_buffer_copy(data)
-        registers = tuple(header.registers[index] for index in PT_REGS_OF_DWARF)
-        gap = registers[7] % PAGE
-        stack = data[_HEADER : _HEADER + self._sizes.stack_bytes]
-        stack = (stack[gap:] + stack[:gap])[: header.length]
-        cut = header.length == self._sizes.stack_bytes
-        return header, BlackBox(header.pid, header.tid, registers, stack, cut)
+        version, length, sk, birth, ns, pid, tid, touch_seq, which, _, *saved = _BOX.unpack_from(data)
+        registers = _registers(saved)
+        at, end = _HEADER + registers[7] % PAGE, _HEADER + self._sizes.stack_bytes
+        stack = data[at : at + length]
+        if at + length > end:
+            stack = data[at:end] + data[_HEADER : at + length - self._sizes.stack_bytes]
+        cut = length == self._sizes.stack_bytes
+        return SlotHeader(slot, version, sk, birth, ns, touch_seq, which), BlackBox(pid, tid, registers, stack, cut)
 
-    def slots(self) -> list[SlotHeader]:
-        """The slots that have been used, in pool order."""
-        found, idle = [], 0
-        for slot, data in self._pool.headers(_SLOT.size):
-            seq, _, sk, birth, ns, _, _, touch_seq, which = _SLOT.unpack(data)
-            if seq:
-                found.append(SlotHeader(slot, seq, sk, birth, ns, touch_seq, which))
-                idle = 0
-            else:
-                # free slots are given out last in, first out: a long untouched run is the end of the used part
-                idle += 1
-                if idle > 1024:
-                    break
+    def _used(self, head: bytes) -> int:
+        """How many bytes of a box count: its stack begins at the page offset of its sp, and may wrap around."""
+        fields: tuple[int, ...] = _BOX.unpack_from(head)
+        length, sp = fields[1], _registers(fields[-21:])[7]
+        return _HEADER + min(int(sp) % PAGE + length, self._sizes.stack_bytes)
+
+    def written(self) -> list[SlotHeader]:
+        """The slots that have been written since the last call, in pool order."""
+        found: list[SlotHeader] = []
+        idle = 0
+        for first in range(0, self._sizes.boxes, _SLOTS):
+            known = self._versions[first : first + _SLOTS]
+            versions = self._pool.versions(first, first + len(known))
+            if versions != known:
+                changed = [at for at, version in enumerate(versions) if version != known[at]]
+                found += [header for at in changed if (header := self._header(first + at)) is not None]
+            # free slots are given out last in, first out: a long untouched run is the end of the used part
+            idle = 0 if any(versions) else idle + 1
+            if idle > 4:
+                break
+        for header in found:
+            self._versions[header.slot] = header.version
         return found
+
+    def _header(self, slot: int) -> Optional[SlotHeader]:
+        data = self._pool.read(slot, lambda _: _HEADER)
+        if data is None:
+            return None
+        version, _, sk, birth, ns, _, _, touch_seq, which, *_ = _BOX.unpack_from(data)
+        return SlotHeader(slot, version, sk, birth, ns, touch_seq, which)
 
     def replace_box(self, record: layout.Record, which: int, touch_seq: int, slot: int, stack: int) -> bool:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
@@ -174,8 +195,13 @@ class Recorder:
     @property
     def boxes_used(self) -> float:
         """The part of the box pool that is in use, 0 to 1."""
+        return self.boxes_out / self._sizes.boxes
+
+    @property
+    def boxes_out(self) -> int:
+        """How many boxes touches own, or endings and events on their way here."""
         taken, freed = (self._count(layout.COUNTERS.index(name)) for name in ("boxes_taken", "boxes_freed"))
-        return (taken - freed - self._given_back) / self._sizes.boxes
+        return taken - freed - self._given_back
 
     def endings(self) -> list[layout.Record]:
         """Records of sockets that ended since the last call; their boxes are the caller's to give back."""

@@ -7,7 +7,7 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Optional
 
 _BPF = 321  # x86-64 (asm/unistd_64.h)
@@ -104,25 +104,26 @@ class BoxPool:
         """Free a slot that user space owns."""
         self._free.update(b"", struct.pack("<I", slot))
 
-    def read(self, slot: int) -> Optional[bytes]:
-        """A consistent copy of a box, None if it is being written again and again."""
+    def read(self, slot: int, used: Callable[[bytes], int]) -> Optional[bytes]:
+        """A consistent copy of a box, None if it is being written again and again.
+
+        ``used`` tells from its first 256 bytes how many of its bytes count.
+        """
         at = slot * self.size
         for _ in range(8):
-            before = self._memory[at : at + 4]
-            data = self._memory[at : at + self.size]
-            if before == data[:4] == self._memory[at : at + 4] and not before[0] & 1:
+            head = self._memory[at : at + min(256, self.size)]
+            data = self._memory[at : at + used(head)]
+            if head[:4] == data[:4] == self._memory[at : at + 4] and not head[0] & 1:
                 return data
         return None
 
-    def headers(self, length: int) -> Iterator[tuple[int, bytes]]:
-        """The first ``length`` bytes of every slot."""
-        every = struct.Struct(f"{length}s{self.size - length}x")
-        for first in range(0, self.count, 256):
-            last = min(first + 256, self.count)
-            with memoryview(self._memory) as memory, memory[first * self.size : last * self.size] as block:
-                heads = list(every.iter_unpack(block))
-            for slot, (head,) in enumerate(heads, first):
-                yield slot, head
+    def versions(self, first: int, last: int) -> list[int]:
+        """The first word of each slot from ``first`` to before ``last``: it changes with every writing, 0 is unused."""
+        with memoryview(self._memory) as memory:
+            words = memory[first * self.size : last * self.size].cast("I")
+            versions: list[int] = words[:: self.size // 4].tolist()
+            words.release()
+        return versions
 
     def close(self) -> None:
         """Unmap."""

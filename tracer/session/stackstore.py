@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import Any, Optional
 
 from tracer.flight import layout
@@ -25,7 +26,7 @@ class StackStore:
         self._numbers: dict[Stack, int] = {}
         self._by_identity: dict[int, int] = {}
         self._stacks: list[Stack] = [Stack((), False, "no stack")]
-        self._seen: dict[int, int] = {}
+        self._waiting: dict[int, SlotHeader] = {}
 
     def _number(self, stack: Stack) -> int:
         # Mostly it is the very object that was met before; only a new one is worth hashing all its frames.
@@ -93,17 +94,18 @@ class StackStore:
         The oldest first: they are the likeliest to stay, and the likeliest to have their code moved under them.
         """
         now = time.monotonic_ns()
-        idle = [slot for slot in self._recorder.slots() if now - slot.ns > idle_ns and self._is_new(slot)]
-        idle.sort(key=lambda slot: slot.ns)
+        if not self._recorder.boxes_out:
+            self._waiting.clear()
+            return 0
+        self._waiting.update((slot.slot, slot) for slot in self._recorder.written())
+        idle = [slot for slot in self._waiting.values() if now - slot.ns > idle_ns]
+        idle.sort(key=attrgetter("ns"))
         for index, slot in enumerate(idle):
             if time.monotonic_ns() - now > budget_ns:
                 return len(idle) - index
             if self._drain_one(slot):
-                self._seen[slot.slot] = slot.version
+                del self._waiting[slot.slot]
         return 0
-
-    def _is_new(self, slot: SlotHeader) -> bool:
-        return not slot.version & 1 and self._seen.get(slot.slot) != slot.version
 
     def _drain_one(self, slot: SlotHeader) -> bool:
         """Whether the slot is done with; not if a thread was just touching the socket."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
@@ -27,6 +29,10 @@ _DRAIN_BUDGET_NS = 10_000_000
 """Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval."""
 _FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 50_000_000, 50_000_000
 """From half of the pool on, up to half a core goes into emptying it."""
+
+
+_PATIENCE = 10
+"""After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,18 @@ def host() -> Host:
     return Host(uname.nodename, uname.release, uname.machine)
 
 
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Thousands of values are made and none is garbage: Python's collector would look through them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class Watch:
     """State of one run. ``linger_ns`` is the threshold; times are CLOCK_MONOTONIC ns."""
 
@@ -73,6 +91,7 @@ class Watch:
         self._exited: dict[Key, Finding] = {}
         self._ended: list[Ended] = []
         self._shown: dict[object, tuple[int, int]] = {}
+        self._next_look_ns = 0
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
@@ -80,13 +99,22 @@ class Watch:
         entries = self._recorder.suspects()
         over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
         fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
-        if fresh:
-            self._examine(fresh)
+        sites = self._look(fresh) if fresh and now >= self._next_look_ns else ()
         self._stacks.drain(_DRAIN_BUDGET_NS)
         self._take_endings()
         waiting = [entry for entry in entries if entry.state == TcpState.CLOSE_WAIT]
         oldest = max((now - entry.since_ns for entry in waiting), default=None)
-        return Tick(self._grown() if fresh else (), self._recorder.watched, len(waiting), oldest)
+        return Tick(sites, self._recorder.watched, len(waiting), oldest)
+
+    def _look(self, fresh: Sequence[SuspectEntry]) -> tuple[Shown, ...]:
+        """Examine suspects that have crossed the threshold, and tell what that adds."""
+        begun = time.monotonic_ns()
+        with _without_collection():
+            self._examine(fresh)
+            grown = self._grown()
+        ended = time.monotonic_ns()
+        self._next_look_ns = ended + _PATIENCE * (ended - begun)
+        return grown
 
     def relieve(self) -> None:
         """Make room for stacks where they come faster than once an interval: to be called some ten times a second."""
@@ -156,8 +184,8 @@ class Watch:
     def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int, notes: tuple[str, ...]) -> Report:
         """Everything, at this moment."""
         self._take_endings()
-        findings = self._final_findings()
-        sites = group(findings)
+        with _without_collection():
+            sites = group(self._final_findings())
         losses = self._recorder.losses()
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)
         return Report(

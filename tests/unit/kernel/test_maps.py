@@ -136,9 +136,13 @@ def test_boxes_are_read_through_the_mapping(made: Maker) -> None:
     boxes, table, _ = pool(made, 5)
     for slot in range(5):
         table.update(struct.pack("<I", slot), struct.pack("<I", 2 * slot) + bytes([slot]) * (BOX - 4))
-    assert [boxes.read(slot) for slot in range(5)] == [table.lookup(struct.pack("<I", slot)) for slot in range(5)]
-    assert [data[:4] for _, data in boxes.headers(16)] == [struct.pack("<I", 2 * slot) for slot in range(5)]
-    assert all(len(data) == 16 for _, data in boxes.headers(16))
+    stored = [table.lookup(struct.pack("<I", slot)) for slot in range(5)]
+    assert [boxes.read(slot, lambda _: BOX) for slot in range(5)] == stored
+    assert [boxes.read(slot, lambda head: head[0] + 8) for slot in range(1, 5)] == [
+        (stored[slot] or b"")[: 2 * slot + 8] for slot in range(1, 5)
+    ]
+    assert boxes.versions(0, 5) == [2 * slot for slot in range(5)]
+    assert boxes.versions(2, 4) == [4, 6]
     boxes.close()
 
 
@@ -146,7 +150,7 @@ def test_a_box_that_is_being_written_is_not_read(made: Maker) -> None:
     """An odd version means that a CPU is inside: no bytes are better than torn ones."""
     boxes, table, _ = pool(made, 1)
     table.update(b"\0" * 4, struct.pack("<I", 7) + bytes(BOX - 4))
-    assert boxes.read(0) is None
+    assert boxes.read(0, lambda _: BOX) is None
     table.update(b"\0" * 4, struct.pack("<I", 8) + bytes(BOX - 4))
-    assert boxes.read(0) is not None
+    assert boxes.read(0, lambda _: BOX) is not None
     boxes.close()

@@ -49,6 +49,7 @@ class FakeRecorder:
     records: dict[int, layout.Record] = field(default_factory=dict)
     boxes: dict[int, tuple[layout.BoxHeader, BlackBox]] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
+    known: dict[int, int] = field(default_factory=dict)
     since: dict[int, int] = field(default_factory=dict)
     ended: list[layout.Record] = field(default_factory=list)
     freed: list[int] = field(default_factory=list)
@@ -85,11 +86,15 @@ class FakeRecorder:
     def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
         return self.boxes.get(slot)
 
-    def slots(self) -> list[SlotHeader]:
-        return [
-            SlotHeader(slot, self.versions[slot], h.sk, h.birth_ns, h.ns, h.touch_seq, h.which)
-            for slot, (h, _) in self.boxes.items()
-        ]
+    def written(self) -> list[SlotHeader]:
+        changed = [slot for slot in self.boxes if self.versions[slot] != self.known.get(slot)]
+        self.known.update((slot, self.versions[slot]) for slot in changed)
+        found = ((slot, self.versions[slot], self.boxes[slot][0]) for slot in changed)
+        return [SlotHeader(slot, version, h.sk, h.birth_ns, h.ns, h.touch_seq, h.which) for slot, version, h in found]
+
+    @property
+    def boxes_out(self) -> int:
+        return len(self.boxes)
 
     def replace_box(self, record: Any, which: int, touch_seq: int, slot: int, stack: int) -> bool:
         """As bpf/hooks/drain.h: only if the touch is still the one that was read."""
