@@ -1,7 +1,7 @@
 # Tests on real kernels and in virtual machines: see tests/vm/README.md and vagrant/README.md.
 # KERNEL=6.12 WAY=kprobe narrow test-vm to a cell, USERLAND=trixie runs a distribution on its own kernel.
 
-VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way $(WAY)) $(if $(USERLAND),--userland $(USERLAND))
+VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way "$(WAY)") $(if $(USERLAND),--userland $(USERLAND))
 
 .PHONY: test-vm test-vm-ci vm-setup vagrant-box test-vagrant vagrant-setup support-table
 
