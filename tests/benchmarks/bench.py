@@ -40,15 +40,15 @@ def _libbpf_tools() -> Optional[Path]:
     return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else None
 
 
-def _host_rows(size: effort.Effort, missing: dict[str, str]) -> Rows:
-    """All rows on this machine, with the peers that start here; ``missing`` gets the reasons of the others."""
+def _host_rows(size: effort.Effort) -> Rows:
+    """All rows on this machine."""
     smoke = size is effort.SMOKE
     tools = None if smoke else _libbpf_tools()
     if tools is None:
-        missing["libbpf-tools"] = "not asked for" if smoke else "Debian 13's package could not be had"
+        figures.MISSING["libbpf-tools"] = "not asked for" if smoke else "Debian 13's package could not be had"
     ours = tracers.closetrace()
-    stacks = [*tracers.working([tracers.EMPTY, tracers.NAIVE, tracers.BPFTRACE], missing), ours]
-    states = tracers.working([tracers.libbpf_tool(name, tools) for name in ("tcpstates", "tcplife")], missing)
+    stacks = [tracers.EMPTY, tracers.NAIVE, tracers.BPFTRACE, ours]
+    states = [tracers.libbpf_tool(name, tools) for name in ("tcpstates", "tcplife")] if tools else []
     return {
         "touch": lambda: calls.touch(size, stacks),
         "java": lambda: calls.java(size, stacks),
@@ -65,12 +65,12 @@ def _host_rows(size: effort.Effort, missing: dict[str, str]) -> Rows:
     }
 
 
-def _guest_rows(size: effort.Effort, missing: dict[str, str]) -> Rows:
+def _guest_rows(size: effort.Effort) -> Rows:
     """The rows that are told from ratios alone, with the peers that need kprobes or kernel headers."""
     stacks = guest_peers.stacks()
     return {
         "touch": lambda: calls.touch(size, stacks),
-        "churn": lambda: traffic.churn(size, [*tracers.working(guest_peers.states(), missing), *stacks]),
+        "churn": lambda: traffic.churn(size, [*guest_peers.states(), *stacks]),
     }
 
 
@@ -101,16 +101,15 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.turns:
         size = dataclasses.replace(size, turns=asked.turns)
     results: dict[str, Any] = {"machine": _machine(), "effort": dataclasses.asdict(size)}
-    missing: dict[str, str] = {}
-    rows = (_guest_rows if asked.guest else _host_rows)(size, missing)
-    results.update(noise=_noise(size), missing_peers=missing, failed={}, seconds={}, rows={})
+    rows = (_guest_rows if asked.guest else _host_rows)(size)
+    results.update(noise=_noise(size), missing_peers=figures.MISSING, failed={}, seconds={}, rows={})
     for name in asked.only or rows:
         _measure(name, rows[name], results)
         results["counted_meanwhile"] = sorted(figures.COUNTED)
         asked.output.parent.mkdir(exist_ok=True)
         asked.output.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\n{document.conditions(results)}")
-    for name, reason in [*missing.items(), *results["failed"].items()]:
+    for name, reason in [*figures.MISSING.items(), *results["failed"].items()]:
         print(f"not run: {name}: {reason}")
     return 1 if results["failed"] else 0
 

@@ -16,7 +16,7 @@ from tracers import Tracer
 def touch(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
     """Ping-pong in one thread: ns of each hook run, and what the program loses."""
     figures = Figures("tracer", "depth", "sockets")
-    for running in by_turns("touch", effort.turns, untraced_twice(peers)):
+    for running in by_turns("touch", effort.turns, untraced_twice(peers), effort):
         for depth, sockets in effort.calls:
             one = figures.at(running.tracer.name, depth, sockets)
             done = uncounted(running, partial(works.run, "touch", depth, sockets, effort.seconds))
@@ -38,10 +38,10 @@ def java(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
         say("java: warming up")
         for depth, sockets in effort.java_calls * 2:
             run(depth, sockets, 1.0 if effort.turns > 1 else 0.5)
-        for running in by_turns("java", effort.turns, untraced_twice(peers)):
+        for running in by_turns("java", effort.turns, untraced_twice(peers), effort):
             for depth, sockets in effort.java_calls:
                 one = figures.at(running.tracer.name, depth, sockets)
-                done = uncounted(running, partial(run, depth, sockets, effort.seconds))
+                done = uncounted(running, partial(run, depth, sockets, effort.seconds * 0.6))
                 one["per_cpu_s"].append(done["calls_per_cpu_s"])
                 hook_ns(running, one, partial(run, depth, sockets, effort.ns_seconds))
     figures.compare("per_cpu_s")
@@ -53,7 +53,7 @@ def stack_bytes(effort: Effort) -> list[Row]:
     figures = Figures("tracer", "stack_bytes", "depth")
     for size in effort.stack_bytes:
         tracer = tracers.closetrace("--stack-bytes", str(size))
-        for running in by_turns(f"stack-bytes {size}", max(1, effort.turns // 2), [tracer]):
+        for running in by_turns(f"stack-bytes {size}", max(1, effort.turns // 2), [tracer], effort):
             for depth in (40, 100):
                 one = figures.at(tracer.name, size, depth)
                 hook_ns(running, one, partial(works.run, "touch", depth, 1, effort.ns_seconds * 2))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import document_tables
 import goals
-from results import Results, rows_of
+from readout import Results, rows_of
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/overhead.md"
 _PLACE = "<!-- made by make bench-tables: {0} -->\n{1}<!-- end of {0} -->"

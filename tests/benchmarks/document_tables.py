@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Optional
 
 import guest_peers
-from results import NONE, Results, Row, find, markdown, number, percent, ratio, rows_of, share, value
+from readout import NONE, Results, Row, find, markdown, number, percent, ratio, rows_of, share, value
 
 _EMPTY, _NAIVE, _BPFTRACE, _OURS = "empty program", "naive bcc", "bpftrace ustack", "closetrace"
 _UNTRACED, _AGAIN = "nothing", "nothing, again"

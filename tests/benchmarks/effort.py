@@ -21,6 +21,8 @@ class Effort:
     java_calls: tuple[tuple[int, int], ...]
     memories_mb: tuple[int, ...]
     stack_bytes: tuple[int, ...]
+    row_limit_s: float = 150
+    """No turn of a row is begun that would end later."""
 
 
 _SIZES = tuple((sockets, paths) for sockets in (1000, 10000, 100000) for paths in (1, 10, 100))
@@ -50,7 +52,7 @@ SMOKE = Effort(
 )
 # Under emulation everything takes its time, starts above all; clocks mean little there, ratios do.
 GUEST = Effort(
-    turns=2,
+    turns=3,
     seconds=1.5,
     ns_seconds=1.0,
     lingering=(),
@@ -59,4 +61,5 @@ GUEST = Effort(
     java_calls=(),
     memories_mb=(),
     stack_bytes=(),
+    row_limit_s=240,
 )

@@ -11,11 +11,15 @@ from typing import Any
 
 import measure
 import tracers
+from effort import Effort
 from tracers import Running, Tracer
 
 Row = dict[str, Any]
 Columns = dict[str, list[float]]
 Key = tuple[Any, ...]
+
+MISSING: dict[str, str] = {}
+"""Peers that do not start here, and why."""
 
 COUNTED: set[str] = set()
 """Tracers whose run times were counted by someone else while throughput was measured: those figures are too low."""
@@ -26,12 +30,28 @@ def say(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')} load {os.getloadavg()[0]:.1f}] {text}", file=sys.stderr, flush=True)
 
 
-def by_turns(row: str, turns: int, peers: Sequence[Tracer]) -> Iterator[Running]:
-    """Each peer attached, A B A B ...; it is ended when the next is asked for."""
+def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> Iterator[Running]:
+    """Each peer attached, A B A B ...; it is ended when the next is asked for.
+
+    But for the first, no turn is begun that would end after ``effort.row_limit_s``. A peer that does not start here is
+    left out from then on; RuntimeError if closetrace does not.
+    """
+    begun, left = time.monotonic(), list(peers)
     for turn in range(turns):
-        for tracer in peers:
+        if (time.monotonic() - begun) * (turn + 1) > effort.row_limit_s * turn:
+            say(f"{row}: no time for more turns")
+            return
+        for tracer in tuple(left):
             say(f"{row}, turn {turn + 1} of {turns}: {tracer.name}")
-            with tracers.start(tracer) as running:
+            try:
+                running = tracers.start(tracer)
+            except (RuntimeError, OSError) as error:
+                if tracer.name.startswith("closetrace"):
+                    raise
+                MISSING[tracer.name] = str(error)
+                left.remove(tracer)
+                continue
+            with running:
                 yield running
                 running.stop()
 

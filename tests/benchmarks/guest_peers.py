@@ -8,6 +8,9 @@ import tracers
 from tracers import Tracer
 
 WAYS = ("kprobe", "fentry")
+_COMPILE_S = 300.0
+"""Those tools compile against the whole of the kernel's headers: minutes, on an emulated CPU of a busy machine."""
+
 _SETTLE_S = 4.0
 """bcc's tools load a program before they attach all of them, and say nothing that is not buffered."""
 
@@ -24,8 +27,15 @@ def stacks() -> list[Tracer]:
 def states() -> list[Tracer]:
     """Those that see connections and take no stacks: bcc's tools by their package's names, and libbpf-tools'."""
     return [
-        Tracer(f"{suite} {name}", (f"{name}{suffix}",), ready="", surroundings=tracers.TRACEFS, settle_s=_SETTLE_S)
-        for suite, suffix in (("bcc", "-bpfcc"), ("libbpf", ""))
+        Tracer(
+            f"{suite} {name}",
+            (f"{name}{suffix}",),
+            ready="",
+            surroundings=tracers.TRACEFS,
+            settle_s=_SETTLE_S,
+            start_limit_s=_COMPILE_S,
+        )
+        for suite, suffix in (("libbpf", ""), ("bcc", "-bpfcc"))
         for name in ("tcpstates", "tcplife")
     ]
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Optional
@@ -21,7 +20,6 @@ import measure
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-_START_LIMIT_S = 120.0
 # The kernel's classic tracepoints lie in tracefs, which need not be mounted: mount it where only the peer sees it.
 TRACEFS = "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null"
 # What closetrace keeps between runs, for a run that finds nothing kept.
@@ -40,6 +38,7 @@ class Tracer:
     ready: str = "attached"
     surroundings: str = ""
     settle_s: float = 0.2
+    start_limit_s: float = 120.0
     stop_limit_s: float = 10.0
 
     def words(self) -> list[str]:
@@ -134,7 +133,7 @@ def start(tracer: Tracer) -> Running:
         env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(REPOSITORY))},
     )
     while not _is_ready(tracer, process.pid, out, err):
-        if process.poll() is not None or time.monotonic() - begun > _START_LIMIT_S:
+        if process.poll() is not None or time.monotonic() - begun > tracer.start_limit_s:
             process.kill()
             raise RuntimeError(f"{tracer.name}: {_content(err).decode(errors='replace').strip()[-400:]}")
         time.sleep(0.002 if tracer.ready else 0.02)
@@ -189,26 +188,9 @@ _SOCK = "tracepoint:sock"
 BPFTRACE = bpftrace(f"{_SOCK}:sock_recv_length", f"{_SOCK}:sock_send_length", f"{_SOCK}:inet_sock_set_state")
 
 
-def libbpf_tool(name: str, directory: Optional[Path]) -> Optional[Tracer]:
-    """tcpstates or tcplife of libbpf-tools by the C library that they came with; None where they could not be had."""
-    if directory is None:
-        return None
+def libbpf_tool(name: str, directory: Path) -> Tracer:
+    """tcpstates or tcplife of libbpf-tools by the C library that they came with."""
     libraries = directory.parents[1] / "usr/lib/x86_64-linux-gnu"
     loader = str(libraries / "ld-linux-x86-64.so.2")
     words = (loader, "--library-path", str(libraries), str(directory / f"{name}-libbpf"))
     return Tracer(f"libbpf {name}", words, ready="", surroundings=TRACEFS, settle_s=1.0)
-
-
-def working(wanted: Sequence[Optional[Tracer]], missing: dict[str, str]) -> list[Tracer]:
-    """Those that start here; ``missing`` gets why the others do not."""
-    good = []
-    for tracer in wanted:
-        if tracer is None:
-            continue
-        try:
-            with start(tracer) as running:
-                running.stop()
-            good.append(tracer)
-        except (RuntimeError, OSError) as error:
-            missing[tracer.name] = str(error)
-    return good

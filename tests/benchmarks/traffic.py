@@ -28,7 +28,7 @@ def churn(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
     """Short connections to nginx as fast as they go."""
     figures = Figures("tracer")
     with works.nginx() as server:
-        for running in by_turns("churn", effort.turns, untraced_twice(peers)):
+        for running in by_turns("churn", effort.turns, untraced_twice(peers), effort):
             _churn_once(figures.at(running.tracer.name), running, server, effort)
     figures.compare("per_cpu_s")
     return figures.rows()
@@ -52,7 +52,7 @@ def rates(effort: Effort, peers: Sequence[Tracer], base: int = 250) -> list[Row]
     """User space CPU of the tracers at 1, 4 and 16 times a rate."""
     figures = Figures("tracer", "connections_per_s")
     with works.nginx() as server:
-        for running in by_turns("rates", max(1, effort.turns // 2), peers):
+        for running in by_turns("rates", max(1, effort.turns // 2), peers, effort):
             for factor in (1, 4, 16):
                 before, cpu = time.monotonic(), running.cpu_s()
                 server.churn(max(2.0, effort.seconds * 8), base * factor)
@@ -68,7 +68,7 @@ def scope(effort: Effort) -> list[Row]:
     try:
         ours = tracers.closetrace("--pid", str(other.pid), name="closetrace --pid")
         with works.nginx() as server:
-            for running in by_turns("scope", effort.turns, untraced_twice([tracers.EMPTY, ours])):
+            for running in by_turns("scope", effort.turns, untraced_twice([tracers.EMPTY, ours]), effort):
                 _churn_once(figures.at(running.tracer.name, "connections"), running, server, effort)
                 for sockets in (1, 1000):
                     one = figures.at(running.tracer.name, f"calls, {sockets} sockets")
@@ -95,7 +95,7 @@ def tail(effort: Effort) -> list[Row]:
             tracers.closetrace("tail", *only),
             tracers.closetrace("tail", "--json", *only, name="closetrace --json"),
         )
-        for running in by_turns("tail", effort.turns, (tracers.NAIVE, tracers.NAIVE_TAIL, *ours)):
+        for running in by_turns("tail", effort.turns, (tracers.NAIVE, tracers.NAIVE_TAIL, *ours), effort):
             cpu = running.cpu_s()
             done = server.churn(effort.seconds * 3)
             time.sleep(0.5)

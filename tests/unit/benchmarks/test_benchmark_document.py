@@ -1,0 +1,92 @@
+"""The tables of docs/overhead.md say what a benchmark's results say; what was not run stays as it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import document  # noqa: E402
+import document_tables  # noqa: E402
+import tracers  # noqa: E402
+import traffic  # noqa: E402
+from figures import Figures  # noqa: E402
+
+
+def spread(median: float) -> dict[str, float]:
+    return {"median": median, "low": median, "high": median, "n": 1}
+
+
+def results(**rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "machine": {"kernel": "6.1", "cpus": 2, "load": [0.5, 0, 0], "at": "2026-01-02 03:04:05"},
+        "effort": {"turns": 3},
+        "noise": {"median": 100.0, "low": 98.0, "high": 102.0, "n": 12},
+        "missing_peers": {},
+        "failed": {},
+        "rows": rows,
+    }
+
+
+def hook(tracer: str, ns: float) -> dict[str, Any]:
+    return {"tracer": tracer, "depth": 40, "sockets": 1, "ns_per_run": spread(ns)}
+
+
+def test_a_ratio_is_that_of_the_two_medians() -> None:
+    """And a peer that was not run has a dash."""
+    _, make = document_tables.HOST["hooks"]
+    table = make(results(touch=[hook("closetrace", 600), hook("bpftrace ustack", 4000), hook("empty program", 50)]))
+    assert table.splitlines()[-1] == "| 40, one | 50 | 600 | 4,000 | - | 0.15 | - |"
+
+
+def test_what_was_not_run_stays() -> None:
+    """One row's tables are renewed; the others keep the figures that they had; twice is as once."""
+    before = document.DOCUMENT.read_text(encoding="utf-8")
+    after = document.renewed(before, results(touch=[hook("closetrace", 123_456)]), "host")
+    assert "123,456" in after
+    assert after.partition("end of java hooks")[2].partition("## Connections")[2] in before
+    assert document.renewed(after, results(touch=[hook("closetrace", 123_456)]), "host") == after
+
+
+def test_every_table_has_its_place() -> None:
+    """No figure is made that nobody reads."""
+    text = document.DOCUMENT.read_text(encoding="utf-8")
+    for name in (*document_tables.HOST, *document_tables.GUEST, "goals", "host conditions", "guest conditions"):
+        assert f"<!-- end of {name} -->" in text
+
+
+def test_shares_are_of_both_untraced_runs_of_the_turn() -> None:
+    """The second untraced run's is of the first: that is the noise."""
+    figures = Figures("tracer")
+    for tracer, values in (("nothing", (100, 200)), ("nothing, again", (80, 200)), ("closetrace", (45, 150))):
+        figures.at(tracer)["calls"] += values
+    figures.compare("calls")
+    shares = {row["tracer"]: row.get("share_of_untraced") for row in figures.rows()}
+    assert shares["nothing"] is None
+    assert (shares["nothing, again"]["low"], shares["nothing, again"]["high"]) == (0.8, 1.0)
+    assert (shares["closetrace"]["low"], shares["closetrace"]["high"]) == (0.5, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("tracer", "out"),
+    [
+        (
+            tracers.closetrace("tail"),
+            b"TIME OLD -> NEW\n1 A -> B local\n-- 1,200 transitions lost --\n2 B -> C peer\n-- 1 transition lost --\n",
+        ),
+        (
+            tracers.closetrace("tail", "--json"),
+            b'{"event": "transition"}\n{"event": "loss", "transitions": 1201}\n{"event": "transition"}\n',
+        ),
+    ],
+    ids=["text", "JSON"],
+)
+def test_shown_and_lost_are_read_off_the_output(tracer: tracers.Tracer, out: bytes) -> None:
+    """The header is no transition, and losses add up."""
+    counts = traffic._tail_counts(tracer, tracers.Ended(0, out, "", 0.0, 0.0, 0))
+    assert (counts.shown, counts.lost) == (2, 1201)
