@@ -38,7 +38,7 @@ def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> I
     """
     begun, left = time.monotonic(), list(peers)
     for turn in range(turns):
-        if (time.monotonic() - begun) * (turn + 1) > effort.row_limit_s * turn:
+        if turn and (time.monotonic() - begun) * (turn + 1) > effort.row_limit_s * turn:
             say(f"{row}: no time for more turns")
             return
         for tracer in tuple(left):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import document  # noqa: E402
 import document_tables  # noqa: E402
+import effort  # noqa: E402
+import figures  # noqa: E402
 import tracers  # noqa: E402
 import traffic  # noqa: E402
 from figures import Figures  # noqa: E402
@@ -62,11 +65,11 @@ def test_every_table_has_its_place() -> None:
 
 def test_shares_are_of_both_untraced_runs_of_the_turn() -> None:
     """The second untraced run's is of the first: that is the noise."""
-    figures = Figures("tracer")
+    values_of = Figures("tracer")
     for tracer, values in (("nothing", (100, 200)), ("nothing, again", (80, 200)), ("closetrace", (45, 150))):
-        figures.at(tracer)["calls"] += values
-    figures.compare("calls")
-    shares = {row["tracer"]: row.get("share_of_untraced") for row in figures.rows()}
+        values_of.at(tracer)["calls"] += values
+    values_of.compare("calls")
+    shares = {row["tracer"]: row.get("share_of_untraced") for row in values_of.rows()}
     assert shares["nothing"] is None
     assert (shares["nothing, again"]["low"], shares["nothing, again"]["high"]) == (0.8, 1.0)
     assert (shares["closetrace"]["low"], shares["closetrace"]["high"]) == (0.5, 0.75)
@@ -90,3 +93,13 @@ def test_shown_and_lost_are_read_off_the_output(tracer: tracers.Tracer, out: byt
     """The header is no transition, and losses add up."""
     counts = traffic._tail_counts(tracer, tracers.Ended(0, out, "", 0.0, 0.0, 0))
     assert (counts.shown, counts.lost) == (2, 1201)
+
+
+@pytest.mark.parametrize(("limit_s", "runs"), [(60.0, 3), (0.0, 1)])
+def test_the_first_turn_is_always_taken(limit_s: float, runs: int) -> None:
+    """And no other that would end too late; a peer that does not start is left out with its reason."""
+    absent = tracers.Tracer("absent", ("/nonexistent",))
+    size = dataclasses.replace(effort.FULL, row_limit_s=limit_s)
+    taken = [running.tracer for running in figures.by_turns("row", 3, (tracers.NOTHING, absent), size)]
+    assert taken == [tracers.NOTHING] * runs
+    assert "/nonexistent" in figures.MISSING.pop("absent")
