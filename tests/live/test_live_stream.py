@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,73 @@ def test_tail_is_line_buffered() -> None:
         trace.attached()
         program.step()
         trace.until(lambda: "ESTABLISHED" in trace.out(), "the first transition", 10)
+
+
+CONNECTIONS = 6000
+# RFC 9293, figure 5: the side that closes first passes SYN_SENT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE (TIME_WAIT
+# is no state of this socket); the other, from SYN_RECV, passes ESTABLISHED, CLOSE_WAIT, LAST_ACK and CLOSE.
+EACH = 5 + 4
+FLOOD = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0), backlog=16)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(int(sys.argv[1])):
+    near = socket.create_connection(server.getsockname())
+    far, _ = server.accept()
+    near.close()
+    assert far.recv(1) == b""
+    far.close()
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("stalled", [False, True], ids=["reading", "stalled"])
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_every_transition_of_a_flood_is_shown_or_counted(as_json: bool, stalled: bool) -> None:
+    """Produced = shown + lost, by the number of connections that the flood made; also when the reader falls behind."""
+    words = [sys.executable, "-c", FLOOD, str(CONNECTIONS)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as flood:
+        assert flood.stdin is not None
+        assert flood.stdout is not None
+        assert flood.stdout.readline() == "ready\n"
+        with Trace("tail", "--pid", str(flood.pid), *(("--json",) if as_json else ())) as trace:
+            trace.attached()
+            if stalled:
+                trace.process.send_signal(signal.SIGSTOP)
+            flood.stdin.write("go\n")
+            assert flood.stdout.readline() == "done\n"
+            trace.process.send_signal(signal.SIGCONT)
+            ran = trace.stop()
+        flood.stdin.write("end\n")
+    assert ran.code == 0, ran.err
+    shown, told_lost, total = (_json_counts if as_json else _text_counts)(ran.lines())
+    assert (total["transitions"], total["lost"]) == (shown, told_lost)
+    missing = CONNECTIONS * EACH - shown - told_lost
+    assert 0 <= missing <= total["hooks_not_run"], (total, missing)
+    # the buffer holds 4 MiB of 120 bytes each
+    assert (told_lost == CONNECTIONS * EACH - (4 << 20) // 120 - missing) if stalled else shown
+
+
+def _json_counts(lines: list[str]) -> tuple[int, int, dict[str, int]]:
+    words = [json.loads(line) for line in lines]
+    kinds = Counter(word["event"] for word in words)
+    assert kinds["total"] == 1
+    total = words[-1]
+    assert total["event"] == "total"
+    assert total["produced"] == total["transitions"] + total["lost"]
+    return kinds["transition"], sum(word["transitions"] for word in words if word["event"] == "loss"), total
+
+
+def _text_counts(lines: list[str]) -> tuple[int, int, dict[str, int]]:
+    shown = sum(1 for line in lines if " -> " in line and "OLD -> NEW" not in line)
+    lost = sum(int(found[1]) for line in lines if (found := re.fullmatch(r"-- (\d+) transitions? lost --", line)))
+    found = re.match(r"-- (\d+) transitions? shown, (\d+) lost", lines[-1])
+    assert found
+    not_run = re.search(r"(\d+) hooks? not run", lines[-1])
+    total = {"transitions": int(found[1]), "lost": int(found[2]), "hooks_not_run": int(not_run[1]) if not_run else 0}
+    return shown, lost, total
 
 
 def test_timeline_of_a_connection() -> None:

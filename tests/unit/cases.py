@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
-from builders import NOW, START, S, actor, stack, touch
+from builders import NOW, START, S, actor, touch
 from hypothesis import strategies as st
 
+from tracer.flight import layout, transitions
 from tracer.model.connection import Blocked, Endpoint, Holder
-from tracer.model.event import TransitionEvent
 from tracer.model.finding import Verdict
 from tracer.model.states import Op, Origin, TcpState
 
 HOSTILE = "a\x1b[31mred\x07\x9b2J\u202eevil\u2028\udcff\x00\tb\r\n"
 V6 = Endpoint("2001:db8:85a3:8d3:1319:8a2e:370:7348", 65535)
-EVENT = TransitionEvent(
-    wall_ns=1_700_000_000_123_456_789,
-    pid=4121,
-    comm="java",
-    local=Endpoint("127.0.0.1", 57510),
-    remote=Endpoint("127.0.0.1", 8081),
-    old=TcpState.ESTABLISHED,
-    new=TcpState.CLOSE_WAIT,
-    in_old_ns=65_004_120_000,
-    origin=Origin.PEER,
-    stack=stack("close_it", "main"),
-)
+OFFSET_NS = 1_700_000_000_000_000_000
+
+
+def transition(**changes: Any) -> transitions.Raw:
+    """A transition as it lies in the ring, by the fields of layout.Event; the stack of its ``box`` is the caller's."""
+    fields: dict[str, Any] = {
+        "ns": 123_456_789,
+        "in_old_ns": 65_004_120_000,
+        "cookie": 77,
+        "netns": 4_026_531_840,
+        "family": 2,
+        "laddr": bytes((127, 0, 0, 1)),
+        "raddr": bytes((127, 0, 0, 1)),
+        "lport": 57510,
+        "rport": 8081,
+        "old_state": TcpState.ESTABLISHED,
+        "new_state": TcpState.CLOSE_WAIT,
+        "flags": layout.TR_OPEN_FD,
+        "pid": 4121,
+        "tid": 4160,
+        "comm": b"java",
+        **changes,
+    }
+    made = layout.Event()
+    for name, value in fields.items():
+        setattr(made, name, (ctypes.c_uint8 * 16)(*value) if name in ("laddr", "raddr") else value)
+    raw: transitions.Raw = transitions.RECORD.unpack(bytes(8) + bytes(made))
+    return raw
+
+
+LOCAL_CLOSE = {"new_state": TcpState.LAST_ACK, "old_state": TcpState.CLOSE_WAIT, "box": 3}
 EOF_READ = {"eof": touch(Op.RECV, 66.5, 0), "eof_reads": 1, "last": touch(Op.RECV, 66.5, 0), "rx_queue": 0}
 SENDING = {"last": touch(Op.SEND, 199.5, 10), "last_tx_ns": START + round(199.5 * S)}
 OTHER = (Holder(555, 7, "child"),)

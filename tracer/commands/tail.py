@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -19,15 +19,15 @@ from tracer.commands.options import (
     tuning,
 )
 from tracer.commands.streaming import Stream, streaming
-from tracer.flight import layout
-from tracer.flight.decode import decode_event
+from tracer.flight.transitions import Raw
 from tracer.kernel.source import Wanted
-from tracer.reports import json_report
+from tracer.model.finding import Streamed
+from tracer.model.frame import Stack
 from tracer.reports import tail as text
+from tracer.reports import tail_json
 from tracer.session.stopping import Stop
 
-_POLL_MS = 100
-_LAST_BATCHES = 8
+_POLL_MS, _GATHER_S = 100, 0.01
 
 
 @click.command("tail")
@@ -61,45 +61,56 @@ def tail(
         printer.header()
         stop.begin()
         while not stop.over():
-            printer.show(stream.recorder.events(_POLL_MS))
-        # No more than the ring held when the end came: transitions go on coming.
-        for _ in range(_LAST_BATCHES):
-            printer.show(stream.recorder.events(0))
+            stream.recorder.wait_for_events(_POLL_MS)
+            # Those that come next are taken along: to wake up for each would cost more than to print it.
+            time.sleep(_GATHER_S)
+            printer.show()
+        stream.recorder.stop()
+        while printer.show():
+            pass
+        printer.total()
 
 
 class _Printer:
-    """Prints each transition in the chosen form, and losses where they happened."""
+    """Prints transitions in the chosen form, losses where they happened, and the total."""
 
     def __init__(self, stream: Stream, as_json: bool, all_frames: bool) -> None:
         self._stream, self._as_json, self._all_frames = stream, as_json, all_frames
-        self._lost = 0
+        self._shown = self._lost = 0
 
     def header(self) -> None:
         if not self._as_json:
             click.echo(text.header(color=terminal.color(), width=terminal.width()))
 
-    def show(self, events: Sequence[layout.Event]) -> None:
-        """Print a batch at once, and what was lost before it was read."""
-        width, color = terminal.width(), terminal.color()
-        said = [self._text(raw, width, color) for raw in events]
-        said += self._losses(color)
+    def show(self) -> bool:
+        """Print a batch at once, and what was lost before it was read; False if there was nothing."""
+        events = self._stream.recorder.events()
+        said = self._lines(events) + self._losses()
+        self._shown += len(events)
         if said:
             click.echo("\n".join(said))
+        return bool(events)
 
-    def _text(self, raw: layout.Event, width: int, color: bool) -> str:
-        stack = self._stream.stacks.resolve_event(raw.box - 1) if raw.box else None
-        event = decode_event(raw, self._stream.clock_offset_ns, stack)
+    def _lines(self, events: Sequence[Raw]) -> list[str]:
+        offset = self._stream.clock_offset_ns
         if self._as_json:
-            return json.dumps(json_report.tail_to_dict(event))
-        line = text.line(event, color=color, width=width)
-        calls = text.stack(event, color=color, width=width, all_frames=self._all_frames)
-        return line if calls is None else f"{line}\n{calls}"
+            return tail_json.lines(events, offset, self._stack)
+        color, width = terminal.color(), terminal.width()
+        return text.lines(events, offset, self._stack, color=color, width=width, all_frames=self._all_frames)
 
-    def _losses(self, color: bool) -> list[str]:
-        lost = self._stream.recorder.losses().events
-        if lost > self._lost:
-            count, self._lost = lost - self._lost, lost
-            return [
-                json.dumps(json_report.tail_loss_to_dict(count)) if self._as_json else text.loss(count, color=color)
-            ]
-        return []
+    def _stack(self, box: int) -> Optional[Stack]:
+        return self._stream.stacks.resolve_event(box - 1)
+
+    def _losses(self) -> list[str]:
+        lost = self._stream.recorder.events_lost
+        count, self._lost = lost - self._lost, lost
+        if not count:
+            return []
+        return [tail_json.loss(count) if self._as_json else text.loss(count, color=terminal.color())]
+
+    def total(self) -> None:
+        """Print how many there were, once no more can come."""
+        recorder = self._stream.recorder
+        losses = recorder.losses()
+        streamed = Streamed(recorder.events_produced, self._shown, losses.events, losses.records, losses.nested)
+        click.echo(tail_json.total(streamed) if self._as_json else text.total(streamed, color=terminal.color()))

@@ -9,7 +9,6 @@ from typing import Any, Optional
 
 from tracer.flight import layout
 from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
-from tracer.model.event import TransitionEvent
 from tracer.model.frame import Stack
 from tracer.model.origin import origin
 from tracer.model.states import Op, Origin, TcpState
@@ -171,24 +170,4 @@ def decode(record: layout.Record, resolve: Resolver, seen_ns: int, ended: bool =
         last_tx_ns=record.last_tx_ns or None,
         rx_queue_at_fin=record.unread_at_fin if record.fin_ns else None,
         missed_touches=record.missed,
-    )
-
-
-def decode_event(event: layout.Event, clock_offset_ns: int, stack: Optional[Stack]) -> TransitionEvent:
-    """A transition for `tail`."""
-    old, new = state(event.old_state), state(event.new_state)
-    return TransitionEvent(
-        wall_ns=event.ns + clock_offset_ns,
-        pid=event.pid or None,
-        comm=_text(event.comm),
-        local=endpoint(event.family, event.laddr, event.lport),
-        remote=endpoint(event.family, event.raddr, event.rport),
-        old=old,
-        new=new,
-        in_old_ns=event.in_old_ns or None,
-        origin=transition_origin(old, new, event.flags),
-        stack=stack,
-        netns=event.netns,
-        cookie=event.cookie,
-        sk=event.sk,
     )

@@ -6,9 +6,9 @@ import ctypes as ct
 import struct
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, cast
 
-from tracer.flight import layout
+from tracer.flight import layout, transitions
 from tracer.kernel import syscalls
 from tracer.kernel.arch import PT_REGS_OF_DWARF
 from tracer.kernel.maps import BoxPool, possible_cpus
@@ -210,12 +210,31 @@ class Recorder:
             records += [layout.Record.of(data) for data in batch]
         return records
 
-    def events(self, timeout_ms: int) -> list[layout.Event]:
-        """Transitions (where they were asked for), oldest first; waits for the first up to ``timeout_ms``."""
+    def wait_for_events(self, timeout_ms: int) -> None:
+        """Until there are transitions (where they were asked for), up to ``timeout_ms``."""
+        if self._events is not None:
+            self._events.wait(timeout_ms)
+
+    def events(self) -> list[transitions.Raw]:
+        """Some thousands of transitions at most (where they were asked for), oldest first."""
         if self._events is None:
             return []
-        self._events.wait(timeout_ms)
-        return [layout.Event.from_buffer_copy(data) for data in self._events.read()]
+        return cast(list[transitions.Raw], self._events.unpack(transitions.RECORD))
+
+    @property
+    def events_lost(self) -> int:
+        """Transitions and endings that found their buffer full."""
+        return self._count(layout.COUNTERS.index("lost_events"))
+
+    @property
+    def events_produced(self) -> int:
+        """Transitions that the kernel side made, with those that found the buffer full: its own count."""
+        made = self._events.produced // transitions.RECORD.size if self._events is not None else 0
+        return made + self.events_lost
+
+    def stop(self) -> None:
+        """Detach; what was recorded can still be read."""
+        self._program.detach()
 
     def counters(self) -> dict[str, int]:
         """All counters of bpf/record.h, summed over the CPUs."""

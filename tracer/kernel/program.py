@@ -123,10 +123,16 @@ class Program:
                 return Map(descriptor, key_size, value_size)
         raise OSError(errno.ENOENT, f"no map {name}")
 
-    def close(self) -> None:
-        """Detach and free everything; harmless when repeated."""
+    def detach(self) -> None:
+        """Run no more; the maps stay readable."""
         while self._kprobes:
             self._kprobes.pop().close()
-        for descriptors in (self._links, self._programs, self._maps):
+        while self._links:
+            os.close(self._links.pop())
+
+    def close(self) -> None:
+        """Detach and free everything; harmless when repeated."""
+        self.detach()
+        for descriptors in (self._programs, self._maps):
             while descriptors:
                 os.close(descriptors.pop())

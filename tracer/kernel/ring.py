@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import select
 import struct
+from typing import Any
 
 _BUSY, _DISCARD = 1 << 31, 1 << 30
 _HEADER = 8
@@ -48,6 +49,30 @@ class Ring:
             at += (size + _HEADER + 7) & ~7
         struct.pack_into("<Q", self._consumer, 0, at)
         return records
+
+    def unpack(self, layout: struct.Struct) -> list[tuple[Any, ...]]:
+        """The same for a buffer whose records are all of one size, each as ``layout`` takes it apart.
+
+        ``layout`` begins with the ring's own header of 8 bytes and is a multiple of 8 long. Raises ValueError if
+        there is a record of another size.
+        """
+        size = layout.size
+        at = int(struct.unpack_from("<Q", self._consumer)[0])
+        end = int(struct.unpack_from("<Q", self._producer)[0])
+        start, count = mmap.PAGESIZE + (at & self._mask), min((end - at) // size, _BATCH)
+        with memoryview(self._producer) as memory:
+            lengths: list[int] = memory[start : start + count * size].cast("I")[:: size // 4].tolist()
+            whole = next((i for i, length in enumerate(lengths) if length != size - _HEADER), count)
+            if whole < count and not lengths[whole] & _BUSY:
+                raise ValueError(f"a record of {lengths[whole]} bytes in a ring of {size - _HEADER}")
+            records = list(layout.iter_unpack(memory[start : start + whole * size]))
+        struct.pack_into("<Q", self._consumer, 0, at + whole * size)
+        return records
+
+    @property
+    def produced(self) -> int:
+        """Bytes that the kernel side has ever put in, headers included."""
+        return int(struct.unpack_from("<Q", self._producer)[0])
 
     def close(self) -> None:
         """Unmap."""

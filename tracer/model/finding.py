@@ -101,6 +101,21 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """Transitions of one `tail`: ``produced`` = ``shown`` + ``lost``.
+
+    ``produced`` and ``lost`` are the kernel side's own counts, ``shown`` is the printer's. Not in them is what never
+    came to be: of sockets ``not_followed`` for want of memory, and in hooks ``not_run`` as they interrupted themselves.
+    """
+
+    produced: int
+    shown: int
+    lost: int
+    not_followed: int = 0
+    not_run: int = 0
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 

@@ -1,4 +1,4 @@
-"""The report, a timeline and a transition as JSON values. docs/json.md and docs/report.schema.json are the contract."""
+"""The report and a timeline as JSON values. docs/json.md and docs/report.schema.json are the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Optional
 from tracer.diagnose import words
 from tracer.diagnose.facts import end_seen
 from tracer.model.connection import Actor, Connection, Holder, Touch
-from tracer.model.event import TransitionEvent
 from tracer.model.finding import Cost, Ended, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
@@ -121,31 +120,6 @@ def timeline_to_dict(connection: Connection, clock_offset_ns: int) -> Value:
     }
 
 
-def tail_to_dict(event: TransitionEvent) -> Value:
-    """One transition, for NDJSON."""
-    return {
-        "schema": TAIL_SCHEMA,
-        "event": "transition",
-        "time": rfc3339(event.wall_ns),
-        "pid": event.pid,
-        "comm": event.comm,
-        "local": str(event.local),
-        "remote": str(event.remote),
-        "old": event.old.name,
-        "new": event.new.name,
-        "ms": None if event.in_old_ns is None else event.in_old_ns / 1e6,
-        "origin": event.origin.value,
-        "netns": event.netns,
-        "cookie": event.cookie,
-        "stack": _frames(event.stack) if event.stack is not None and event.origin is Origin.LOCAL else None,
-    }
-
-
-def tail_loss_to_dict(count: int) -> Value:
-    """What stands in the NDJSON stream where ``count`` transitions are missing."""
-    return {"schema": TAIL_SCHEMA, "event": "loss", "transitions": count}
-
-
 def _cost(cost: Cost) -> Value:
     return {
         "wall_s": cost.wall_s,
@@ -169,7 +143,8 @@ def _stamp(ns: Optional[int], offset_ns: int) -> Optional[str]:
     return None if ns is None else rfc3339(ns + offset_ns)
 
 
-def _frames(stack: Optional[Stack]) -> list[Value]:
+def frames(stack: Optional[Stack]) -> list[Value]:
+    """The frames of a stack, innermost first; none without one."""
     return [_frame(frame) for frame in stack.frames] if stack is not None else []
 
 
@@ -201,10 +176,10 @@ def _site(site: Site, report: Report) -> Value:
         "last_op": site.last_op,
         "explanation": list(site.explanation),
         "advice": " ".join(site.advice),
-        "stack": _frames(site.stack),
+        "stack": frames(site.stack),
         "stack_complete": site.stack is not None and site.stack.complete,
         "stack_note": site.stack_note,
-        "opened_stack": _frames(opened),
+        "opened_stack": frames(opened),
         "opened_stack_complete": opened is not None and opened.complete,
         "opened_stack_note": opened.note if opened is not None else None,
         "sockets": (_finding(finding, report) for finding in site.findings),
@@ -228,7 +203,7 @@ def _ended(gone: Ended, report: Report) -> Value:
         "verdict": gone.verdict.value,
         "lingered_s": _seconds(gone.lingered_ns),
         "how": gone.how,
-        "closed_stack": _frames(stack),
+        "closed_stack": frames(stack),
         "closed_stack_complete": stack is not None and stack.complete,
         "closed_stack_note": (closed.stack_note or (stack.note if stack is not None else None)) if closed else None,
         "ended": _stamp(gone.connection.ended_ns, report.clock_offset_ns),

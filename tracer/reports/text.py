@@ -21,6 +21,7 @@ __all__ = [
     "fit_left",
     "pad",
     "rfc3339",
+    "rfc3339_second",
     "silence",
     "style",
     "width_of",
@@ -95,9 +96,10 @@ def lines(parts: Iterable[str]) -> str:
 def rfc3339(epoch_ns: int) -> str:
     """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds: ``2026-11-21T01:02:03.000004Z``."""
     seconds, ns = divmod(epoch_ns, 1_000_000_000)
-    return f"{_second(seconds)}.{ns // 1000:06}Z"
+    return f"{rfc3339_second(seconds)}.{ns // 1000:06}Z"
 
 
 @functools.lru_cache(maxsize=1024)
-def _second(epoch: int) -> str:
+def rfc3339_second(epoch: int) -> str:
+    """Whole seconds since the epoch in the same form, up to its fraction."""
     return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S}"

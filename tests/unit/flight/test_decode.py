@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.flight import layout
-from tracer.flight.decode import decode, decode_event, endpoint, no_stack_reason, state
+from tracer.flight import layout, transitions
+from tracer.flight.decode import decode, endpoint, no_stack_reason, state
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import Op, Origin, TcpState
@@ -64,15 +64,20 @@ def test_any_bytes_decode(data: bytes) -> None:
         assert touch is None or (touch.ns > 0 and touch.op is not Op.NONE and touch.actor.comm.encode())
 
 
-@given(st.binary(min_size=ct.sizeof(layout.Event), max_size=ct.sizeof(layout.Event)), st.integers(0, 2**62))
-def test_any_bytes_decode_as_an_event(data: bytes, offset: int) -> None:
-    """Whatever the bytes of an event, one transition comes of it."""
+@given(st.binary(min_size=ct.sizeof(layout.Event), max_size=ct.sizeof(layout.Event)), st.binary(min_size=8, max_size=8))
+def test_any_bytes_decode_as_a_transition(data: bytes, ring_header: bytes) -> None:
+    """Whatever the bytes of an event, they mean what the layout that a C compiler has checked says."""
     raw = layout.Event.from_buffer_copy(data)
-    event = decode_event(raw, offset, None)
-    assert event.wall_ns == raw.ns + offset
-    assert (event.pid or 0) == raw.pid
-    assert event.comm.encode().decode() == event.comm
-    assert event.local.port == raw.lport
+    assert transitions.RECORD.size == 8 + len(data)
+    ns, in_old_ns, sk, cookie, ends, change, owner, box = transitions.RECORD.unpack(ring_header + data)
+    assert (ns, in_old_ns, sk, cookie, box) == (raw.ns, raw.in_old_ns, raw.sk, raw.cookie, raw.box)
+    netns, local, remote = transitions.ends(ends)
+    assert netns == raw.netns
+    assert local == endpoint(raw.family, raw.laddr, raw.lport)
+    assert remote == endpoint(raw.family, raw.raddr, raw.rport)
+    old, new, _ = transitions.change(change)
+    assert (old, new) == (state(raw.old_state), state(raw.new_state))
+    assert transitions.owner(owner) == (raw.pid or None, raw.comm.decode(errors="replace"))
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 65535))

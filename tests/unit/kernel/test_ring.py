@@ -77,3 +77,25 @@ def test_all_that_was_taken_in_comes_out_in_order(ring: tuple[Ring, int]) -> Non
     assert found == [struct.pack("<QQQ", number, number, number) for number in accepted]
     assert 7 * 100 < len(accepted) < 2000
     assert reader.read() == []
+
+
+def test_records_of_one_size_are_unpacked(ring: tuple[Ring, int]) -> None:
+    """The same records as read() gives, through many turns of the buffer, and the kernel's count of what it put in."""
+    reader, program = ring
+    layout = struct.Struct("<8x3Q")
+    sent = 0
+    for many in (1, 100, 127, 3, 60, 127):
+        assert [syscalls.run_raw_tracepoint(program, (sent + n,)) for n in range(many)] == [0] * many
+        assert reader.unpack(layout) == [(sent + n,) * 3 for n in range(many)]
+        sent += many
+        assert reader.produced == sent * layout.size
+    assert reader.unpack(layout) == []
+
+
+def test_a_record_of_another_size_is_told(ring: tuple[Ring, int]) -> None:
+    """What does not fit the layout is an error, never a wrong value."""
+    reader, program = ring
+    syscalls.run_raw_tracepoint(program, (1,))
+    syscalls.run_raw_tracepoint(program, (2,))
+    with pytest.raises(ValueError, match="24"):
+        reader.unpack(struct.Struct("<8x4Q"))

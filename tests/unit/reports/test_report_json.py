@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from builders import FAMILIES, NOW, OFFSET, START, S, accepted, connection, frame, judged, report, touch
-from cases import ANYTHING, EVENT, HOSTILE, ONE_OF_EACH
+from cases import ANYTHING, HOSTILE, ONE_OF_EACH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -165,18 +164,6 @@ def test_timeline_value() -> None:
     assert found["ended"] == json_report.rfc3339(START + 150 * S + OFFSET)
     assert found["timeline"][-1]["event"] == "gone"
     VALIDATOR.evolve(schema={**SCHEMA["$defs"]["socket"], "$defs": SCHEMA["$defs"]}).validate(found)
-
-
-def test_tail_value() -> None:
-    """A transition's line has time, owner, ends, states, ms and origin; a loss has its count."""
-    found = json.loads(json.dumps(json_report.tail_to_dict(EVENT)))
-    assert found["time"] == "2023-11-14T22:13:20.123456Z"
-    assert (found["pid"], found["comm"], found["old"], found["new"]) == (4121, "java", "ESTABLISHED", "CLOSE_WAIT")
-    assert (found["local"], found["remote"]) == ("127.0.0.1:57510", "127.0.0.1:8081")
-    assert (found["ms"], found["origin"], found["stack"]) == (65004.12, "peer", None)
-    local = json_report.tail_to_dict(dataclasses.replace(EVENT, origin=Origin.LOCAL))
-    assert local["stack"][1]["function"] == "close_it"
-    assert json_report.tail_loss_to_dict(3) == {"schema": "closetrace.tail/1", "event": "loss", "transitions": 3}
 
 
 def test_server_side_remote() -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
+import ipaddress
 import re
 from datetime import datetime
+from typing import Any, Optional
 
 import pytest
 from builders import stack
-from cases import EVENT, HOSTILE, V6
+from cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, V6, transition
 
-from tracer.model.connection import Endpoint
-from tracer.model.states import Origin
+from tracer.model.finding import Streamed
+from tracer.model.frame import Stack
+from tracer.model.states import TcpState
 from tracer.reports import status, tail
+
+V6_BYTES = ipaddress.IPv6Address(V6.address).packed
+
+
+def line(width: int = 140, **changes: Any) -> str:
+    """The one line of a transition."""
+    (only,) = tail.lines([transition(**changes)], OFFSET_NS, lambda _box: None, color=False, width=width)
+    return only
 
 
 @pytest.mark.parametrize("width", [80, 140, 200])
 def test_line_has_all_fields_in_order(width: int) -> None:
     """Time with microseconds, pid, comm, local, remote, OLD -> NEW, ms, origin: at any width."""
     clock = f"{datetime.fromtimestamp(1_700_000_000):%H:%M:%S}.123456"
-    fields = tail.line(EVENT, color=False, width=width).split()
+    fields = line(width).split()
     assert fields[:5] == [clock, "4121", "java", "127.0.0.1:57510", "127.0.0.1:8081"]
     assert fields[5:8] == ["ESTABLISHED", "->", "CLOSE_WAIT"]
     assert fields[8] == "65004.120"
@@ -28,42 +38,69 @@ def test_line_has_all_fields_in_order(width: int) -> None:
 
 def test_columns_are_aligned_under_the_header() -> None:
     """Where the terminal is wide enough every column starts under its title."""
-    for width, remote in ((80, Endpoint("10.0.0.1", 80)), (140, Endpoint("255.255.255.255", 65535)), (190, V6)):
+    far: dict[str, Any] = {"raddr": bytes([255] * 4), "rport": 65535}
+    sixth: dict[str, Any] = {"raddr": V6_BYTES, "rport": V6.port, "laddr": V6_BYTES, "family": 10}
+    for width, changes, remote in (
+        (80, {}, "127.0.0.1:8081"),
+        (140, far, "255.255.255.255:65535"),
+        (190, sixth, str(V6)),
+    ):
         header = tail.header(color=False, width=width)
-        line = tail.line(dataclasses.replace(EVENT, remote=remote), color=False, width=width)
-        assert line.index(str(remote)) == header.index("REMOTE")
-        assert line.index("ESTABLISHED ->") == header.index("OLD -> NEW")
-        assert line.index("peer") == header.index("ORIGIN")
-        assert len(line) <= max(width, 130)
+        row = line(width, **changes)
+        assert row.rindex(remote) == header.index("REMOTE")
+        assert row.index("ESTABLISHED ->") == header.index("OLD -> NEW")
+        assert row.index("peer") == header.index("ORIGIN")
+        assert len(row) <= max(width, 130)
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_addresses_are_never_cut(width: int) -> None:
     """Long addresses push the rest aside rather than lose a digit."""
-    line = tail.line(dataclasses.replace(EVENT, local=V6, remote=V6), color=False, width=width)
-    assert line.count(str(V6)) == 2
+    ends = {"laddr": V6_BYTES, "raddr": V6_BYTES, "lport": V6.port, "rport": V6.port, "family": 10}
+    assert line(width, **ends).count(str(V6)) == 2
 
 
 def test_unknowns_are_dashes() -> None:
     """An unknown owner, duration or origin is shown as unknown."""
-    event = dataclasses.replace(EVENT, pid=None, comm="", in_old_ns=None, origin=Origin.UNKNOWN)
-    assert re.fullmatch(r"\S+ +- - .* -> CLOSE_WAIT +- \?", tail.line(event, color=False, width=140))
+    unknown = {"old_state": TcpState.SYN_SENT, "new_state": TcpState.CLOSE, "flags": 0}
+    row = line(pid=0, comm=b"", in_old_ns=0, **unknown)
+    assert re.fullmatch(r"\S+ +- - .* -> CLOSE +- \?", row)
+
+
+def told(made: Optional[Stack], **changes: Any) -> list[str]:
+    """The lines of a transition whose box gives the stack ``made``."""
+    return tail.lines([transition(**changes)], OFFSET_NS, lambda _box: made, color=False, width=80)
 
 
 def test_hostile_comm_and_stack() -> None:
     """Names from a process come out escaped."""
-    event = dataclasses.replace(EVENT, comm=HOSTILE, stack=stack(HOSTILE), origin=Origin.LOCAL)
-    assert tail.line(event, color=False, width=140).isprintable()
-    lines = (tail.stack(event, color=False, width=80) or "").split("\n")
-    assert all(line.isprintable() for line in lines)
+    comm = HOSTILE.encode(errors="replace")[:15].split(b"\0")[0]
+    lines = told(stack(HOSTILE), comm=comm, **LOCAL_CLOSE)
+    assert len(lines) > 1
+    assert all(row.isprintable() for row in lines)
 
 
 def test_stack_below() -> None:
     """The stack of a local call names its functions; the peer's doing has none, whatever was recorded last."""
-    local = dataclasses.replace(EVENT, origin=Origin.LOCAL)
-    assert "close_it" in (tail.stack(local, color=False, width=80) or "")
-    assert tail.stack(dataclasses.replace(local, stack=None), color=False, width=80) is None
-    assert tail.stack(EVENT, color=False, width=80) is None
+    assert "close_it" in "\n".join(told(stack("close_it", "main"), **LOCAL_CLOSE)[1:])
+    assert len(told(None, **LOCAL_CLOSE)) == 1
+    assert len(told(stack("close_it", "main"), box=3)) == 1
+
+
+def test_every_box_is_asked_for() -> None:
+    """A box is freed by asking for its stack, also where the stack is not shown."""
+    asked: list[int] = []
+    events = [transition(box=box) for box in (1, 0, 7)] + [transition(**LOCAL_CLOSE)]
+    tail.lines(events, OFFSET_NS, asked.append, color=False, width=80)
+    assert asked == [1, 7, 3]
+
+
+def test_total() -> None:
+    """The last line tells what was shown and lost, and what was not seen at all."""
+    assert tail.total(Streamed(12, 12, 0), color=False) == "-- 12 transitions shown, 0 lost --"
+    whole = tail.total(Streamed(12, 10, 2, 1, 3), color=False)
+    assert whole.startswith("-- 10 transitions shown, 2 lost, 1 socket not followed")
+    assert "3 hooks not run" in whole
 
 
 def test_loss_in_line() -> None:
