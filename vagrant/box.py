@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,8 @@ from kernels import KernelFiles, kernel_files  # noqa: E402
 from matrix import cache_directory  # noqa: E402
 from userlands import Hook, userland_image  # noqa: E402
 
-#: What makes a bootable machine that Vagrant can reach, and what `make install` and `make test` ask apt for beside
-#: the packages of the kernel tests.
-GUEST_PACKAGES = (
-    *("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync"),
-    *("libbpf1", "gdb", "binutils", "tcpdump"),
-)
+#: What makes a bootable machine that Vagrant can reach, beside the packages of the kernel tests.
+GUEST_PACKAGES = ("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync")
 
 
 def main() -> int:
@@ -48,10 +45,16 @@ def main() -> int:
     kernel = kernel_files(entry["kernel"], suite, entry["packages"], cache)
     wheels = _wheels(matrix.userlands[name]["python"], cache)
     hook = Hook(HERE / "box-root.sh", (str(wheels), kernel.abi, str(kernel.modules)))
-    image = userland_image(suite, [*matrix.root_packages, *GUEST_PACKAGES], cache, "box", hook)
+    image = userland_image(suite, [*matrix.root_packages, *GUEST_PACKAGES, *_make_packages()], cache, "box", hook)
     _pack(kernel, image, box)
     print(box)
     return 0
+
+
+def _make_packages() -> list[str]:
+    """Return what `make install` and `make test` ask apt for."""
+    lists = re.findall(r"^(?:RUN|TEST)_PACKAGES := (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    return [package for line in lists for package in line.split()]
 
 
 def _wheels(python: str, cache: Path) -> Path:

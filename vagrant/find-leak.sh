@@ -4,11 +4,17 @@ set -eu
 work=$(mktemp -d)
 leaker="" tracer=""
 tidy() {
+    status=$?
     exec 3>&- || true
+    # What closetrace said, where it did not do as wanted.
+    if [ "$status" != 0 ] && [ -n "$tracer" ]; then cat "$work/errors" "$work/report" >&2; fi
     if [ -n "$leaker" ]; then kill "$leaker" 2>/dev/null || true; fi
     rm -rf "$work"
+    exit "$status"
 }
 trap tidy EXIT
+# The leaker's end is told by what is not said, not by this shell's death.
+trap '' PIPE
 
 # Waits until the file $1 has the text $2, while process $3 lives, two minutes at most.
 await() {
@@ -22,7 +28,9 @@ await() {
     return 1
 }
 
-gcc -O2 -pthread -rdynamic -o "$work/leaker" /closetrace/tests/workloads/idle_pool.c
+# The first start compiles the kernel's side: under emulation that may take longer than the leaker lives (two minutes).
+sudo closetrace --pid $$ --duration 0.1 >/dev/null
+gcc -O2 -pthread -rdynamic -o "$work/leaker" /closetrace/tests/workloads/idle_pool.c -ldl
 mkfifo "$work/steps"
 "$work/leaker" 3 <"$work/steps" >"$work/said" &
 leaker=$!

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Sets closetrace up in a Vagrant guest as README.md tells a user to: `make install` brings the packages it needs.
+# Sets closetrace up in a Vagrant guest as README.md tells a user to, and as that user: `make install` brings the
+# packages that it needs by sudo.
 set -eu
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-apt-get install -q -y --no-install-recommends make
+sudo apt-get update -q
+sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends make
 make -C /closetrace install
 # `sudo closetrace` finds it there.
-ln -sf /closetrace/.venv/bin/closetrace /usr/local/bin/closetrace
+sudo ln -sf /closetrace/.venv/bin/closetrace /usr/local/bin/closetrace

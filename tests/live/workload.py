@@ -42,7 +42,8 @@ def build(name: str, *flags: str, link: tuple[str, ...] = ("-rdynamic",), output
     if not target.exists():
         directory.mkdir(parents=True, exist_ok=True)
         partial = directory / f".{target.name}.{os.getpid()}"
-        subprocess.run([*words, "-o", str(partial), str(source)], check=True)
+        # glibc before 2.34 has dladdr in a library of its own.
+        subprocess.run([*words, "-o", str(partial), str(source), "-ldl"], check=True)
         partial.rename(target)
     return target
 
