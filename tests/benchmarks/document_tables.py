@@ -143,14 +143,16 @@ def _starting(results: Results) -> str:
     return markdown(["", "exec to attached", "CPU of that", "SIGINT to the end"], lines)
 
 
+def _range(found: Mapping[str, float]) -> str:
+    return f"{found['median']:,.0f} ({found['low']:,.0f} to {found['high']:,.0f})"
+
+
 def _tail(results: Results) -> str:
     lines = []
     for row in rows_of(results, "tail"):
-        counts = [f"{row[column]['median'] * row[column]['n']:,.0f}" for column in ("produced", "lost")]
         cost = value(row, "cpu_s_per_million")
-        missing = row["unaccounted"]
-        even = f"{missing['median']:,.0f} ({missing['low']:,.0f} to {missing['high']:,.0f})"
-        lines.append([row["tracer"], f"{number(cost, 1)} s", number(ratio(1e6, cost), 0), *counts, even])
+        counts = [_range(row[column]) for column in ("produced", "lost", "unaccounted")]
+        lines.append([row["tracer"], f"{number(cost, 1)} s", number(ratio(1e6, cost), 0), *counts])
     head = ["", "CPU for a million", "so at most, per second of a core", "produced", "lost", "produced - shown - lost"]
     return markdown(head, lines)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Optional
 
 import measure
 import tracers
@@ -33,8 +33,9 @@ def say(text: str) -> None:
 def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> Iterator[Running]:
     """Each peer attached, A B A B ...; it is ended when the next is asked for.
 
-    But for the first, no turn is begun that would end after ``effort.row_limit_s``. A peer that does not start here is
-    left out from then on; RuntimeError if closetrace does not.
+    No second turn is begun that would end after ``effort.row_limit_s``, and no peer of the first after it, but for the
+    untraced run that ends the turn. A peer that does not start here is left out from then on; RuntimeError if
+    closetrace does not.
     """
     begun, left = time.monotonic(), list(peers)
     for turn in range(turns):
@@ -43,17 +44,27 @@ def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> I
             return
         for tracer in tuple(left):
             say(f"{row}, turn {turn + 1} of {turns}: {tracer.name}")
-            try:
-                running = tracers.start(tracer)
-            except (RuntimeError, OSError) as error:
-                if tracer.name.startswith("closetrace"):
-                    raise
-                MISSING[tracer.name] = str(error)
+            late = not turn and time.monotonic() - begun > effort.row_limit_s
+            running = _attached(tracer, f"no time for it in {row}" if late and tracer.command else None)
+            if running is None:
                 left.remove(tracer)
                 continue
             with running:
                 yield running
                 running.stop()
+
+
+def _attached(tracer: Tracer, obstacle: Optional[str]) -> Optional[Running]:
+    """Started; None, and why in MISSING, where that cannot be."""
+    try:
+        if obstacle is None:
+            return tracers.start(tracer)
+    except (RuntimeError, OSError) as error:
+        if tracer.name.startswith("closetrace"):
+            raise
+        obstacle = str(error)
+    MISSING[tracer.name] = obstacle
+    return None
 
 
 def untraced_twice(peers: Sequence[Tracer]) -> list[Tracer]:

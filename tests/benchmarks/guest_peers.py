@@ -21,7 +21,7 @@ def stacks() -> list[Tracer]:
     naive = Tracer("naive bcc", (*tracers.NAIVE.command, "--kprobes"))
     bpftrace = tracers.bpftrace("kprobe:tcp_recvmsg", "kprobe:tcp_sendmsg", "tracepoint:sock:inet_sock_set_state")
     ours = [tracers.closetrace("--probes", way, name=f"closetrace, {way}") for way in WAYS]
-    return [*empty, naive, dataclasses.replace(bpftrace, settle_s=_SETTLE_S), *ours]
+    return [*ours, *empty, naive, dataclasses.replace(bpftrace, settle_s=_SETTLE_S)]
 
 
 def states() -> list[Tracer]:
@@ -35,7 +35,7 @@ def states() -> list[Tracer]:
             settle_s=_SETTLE_S,
             start_limit_s=_COMPILE_S,
         )
-        for suite, suffix in (("libbpf", ""), ("bcc", "-bpfcc"))
+        for suite, suffix in (("bcc", "-bpfcc"), ("libbpf", ""))
         for name in ("tcpstates", "tcplife")
     ]
 

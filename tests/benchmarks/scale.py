@@ -30,7 +30,11 @@ def _memory_for(sockets: int) -> tuple[str, ...]:
 
 def lingering(effort: Effort) -> Iterator[Row]:
     """From the threshold (FIN plus --linger) to the report of all sockets, asked for at that moment."""
+    begun = time.monotonic()
     for sockets, paths in effort.lingering:
+        if time.monotonic() - begun > effort.row_limit_s:
+            say(f"lingering: no time for {sockets} sockets from {paths} paths")
+            continue
         yield _linger_once(sockets, paths, *_memory_for(sockets))
 
 

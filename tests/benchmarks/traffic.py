@@ -55,7 +55,7 @@ def rates(effort: Effort, peers: Sequence[Tracer], base: int = 250) -> list[Row]
         for running in by_turns("rates", max(1, effort.turns // 2), peers, effort):
             for factor in (1, 4, 16):
                 before, cpu = time.monotonic(), running.cpu_s()
-                server.churn(max(2.0, effort.seconds * 8), base * factor)
+                server.churn(effort.seconds * 5, base * factor)
                 share = (running.cpu_s() - cpu) / (time.monotonic() - before)
                 figures.at(running.tracer.name, base * factor)["tracer_cpu"].append(share)
     return figures.rows()
@@ -71,7 +71,8 @@ def scope(effort: Effort) -> list[Row]:
             for running in by_turns("scope", effort.turns, untraced_twice([tracers.EMPTY, ours]), effort):
                 _churn_once(figures.at(running.tracer.name, "connections"), running, server, effort)
                 for sockets in (1, 1000):
-                    one = figures.at(running.tracer.name, f"calls, {sockets} sockets")
+                    work = f"calls, {'one socket' if sockets == 1 else f'{sockets} sockets in turn'}"
+                    one = figures.at(running.tracer.name, work)
                     done = uncounted(running, partial(works.run, "touch", 20, sockets, effort.seconds))
                     one["per_cpu_s"].append(done["calls_per_cpu_s"])
                     hook_ns(running, one, partial(works.run, "touch", 20, sockets, effort.ns_seconds))

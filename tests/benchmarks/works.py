@@ -38,7 +38,9 @@ def ping_pong(sockets: int) -> Iterator[Conversation]:
     """See programs/PingPong.java; FileNotFoundError without a JDK."""
     _BUILT.mkdir(parents=True, exist_ok=True)
     subprocess.run(["javac", "-d", str(_BUILT), str(SOURCES / "PingPong.java")], check=True)
-    with conversation("java", "-Xmx256m", "-cp", str(_BUILT), "PingPong", str(sockets)) as talk:
+    with conversation(
+        "java", "-Xmx256m", "-XX:+PreserveFramePointer", "-cp", str(_BUILT), "PingPong", str(sockets)
+    ) as talk:
         talk.hear()
         yield talk
 
