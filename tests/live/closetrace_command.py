@@ -23,7 +23,7 @@ SUBCOMMANDS = (*SUBCOMMANDS_THAT_TRACE, "doctor", "demo", "census")
 LINGER_S = 1.0
 # Under emulation everything takes longer; the guests say how much.
 SLOW = float(os.environ.get("CLOSETRACE_TEST_SLOW", "1"))
-START_LIMIT_S = 30 * SLOW
+START_LIMIT_S = 60 * SLOW
 END_LIMIT_S = 60 * SLOW
 
 

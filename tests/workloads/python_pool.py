@@ -33,7 +33,7 @@ def say_socket(event: str, role: str, connection: socket.socket) -> None:
 
 def serve(listener: socket.socket, orders: int, done: int) -> NoReturn:
     """The peer: answers each connection with ten bytes, hangs up on all of them when told to."""
-    signal.alarm(120)
+    signal.alarm(300)
     connections = []
     while os.read(orders, 1) == b"a":
         connection, _ = listener.accept()
@@ -43,7 +43,7 @@ def serve(listener: socket.socket, orders: int, done: int) -> NoReturn:
         say_socket("peer_close", "peer", connection)
         connection.close()
     os.write(done, b"d")
-    time.sleep(120)
+    time.sleep(300)
     os._exit(0)
 
 
@@ -60,7 +60,7 @@ def fetch(pool: list[socket.socket], address: tuple[str, int], orders: int) -> N
 
 
 def main() -> None:
-    signal.alarm(120)
+    signal.alarm(300)
     say(event="process", role="program", pid=os.getpid())
     listener = socket.create_server(("127.0.0.1", 0))
     incoming, orders = os.pipe()

@@ -41,7 +41,7 @@
 /* After the last call of a function: keeps that call from becoming a jump. */
 #define STAY() __asm__ volatile("")
 #define MAYBE __attribute__((unused))
-#define LIFETIME_S 120
+#define LIFETIME_S 300
 #define MAX_FRAMES 512
 
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
