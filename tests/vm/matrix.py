@@ -30,8 +30,8 @@ from workloads import build_workloads
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
-# The cells share what is fetched and built; while one is prepared, another that is ready runs.
-_preparing = Lock()
+# The cells share what is fetched and built, and the results; while one is prepared, another that is ready runs.
+_files = Lock()
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -44,8 +44,6 @@ def main(argv: Optional[list[str]] = None) -> int:
         print("no such cell in tests/vm/kernels.json", file=sys.stderr)
         return 2
     results = _run_all([partial(_run, matrix, cell, options) for cell in cells], options.jobs)
-    if not options.command:
-        merge(BUILD / "vm-results.json", results)
     print(table(results))
     return 0 if all(r.passed_all for r in results) else 1
 
@@ -98,7 +96,7 @@ def machine_for(matrix: Matrix, cell: Cell, parameters: str = "") -> Machine:
 
 def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
     home = BUILD / "vm" / cell.name
-    with _preparing:
+    with _files:
         machine = machine_for(matrix, cell, f"{cell.parameters} {options.parameters}".strip())
         kept = cache_directory() / "kept" / machine.root.stem
         build_workloads(machine.root, PROJECT, kept)
@@ -109,6 +107,9 @@ def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
     if options.command:
         print((home / "console.log").read_text(errors="replace"))
     result = judge(cell, machine.kernel.abi, outcome, home, tests_ran=not options.command)
+    if not options.command:
+        with _files:
+            merge(BUILD / "vm-results.json", [result])
     print(f"{cell.name}: {result.summary}", flush=True)
     return result
 
