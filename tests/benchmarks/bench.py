@@ -70,7 +70,7 @@ def _guest_rows(size: effort.Effort) -> Rows:
     stacks = guest_peers.stacks()
     return {
         "touch": lambda: calls.touch(size, stacks),
-        "churn": lambda: traffic.churn(size, [*guest_peers.states(), *stacks]),
+        "churn": lambda: traffic.churn(size, [*stacks, *guest_peers.states()]),
     }
 
 

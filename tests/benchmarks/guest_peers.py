@@ -9,7 +9,7 @@ from tracers import Tracer
 
 WAYS = ("kprobe", "fentry")
 _COMPILE_S = 300.0
-"""Those tools compile against the whole of the kernel's headers: minutes, on an emulated CPU of a busy machine."""
+"""bcc's tools compile against the whole of the kernel's headers: minutes, on an emulated CPU of a busy machine."""
 
 _SETTLE_S = 4.0
 """bcc's tools load a program before they attach all of them, and say nothing that is not buffered."""
@@ -20,7 +20,10 @@ def stacks() -> list[Tracer]:
     empty = [Tracer(f"empty program, {way}", (*tracers.EMPTY.command, way)) for way in WAYS]
     naive = Tracer("naive bcc", (*tracers.NAIVE.command, "--kprobes"))
     bpftrace = tracers.bpftrace("kprobe:tcp_recvmsg", "kprobe:tcp_sendmsg", "tracepoint:sock:inet_sock_set_state")
-    ours = [tracers.closetrace("--probes", way, name=f"closetrace, {way}") for way in WAYS]
+    ours = [
+        dataclasses.replace(tracers.closetrace("--probes", way, name=f"closetrace, {way}"), start_limit_s=_COMPILE_S)
+        for way in WAYS
+    ]
     return [*ours, *empty, naive, dataclasses.replace(bpftrace, settle_s=_SETTLE_S)]
 
 

@@ -16,7 +16,7 @@ def starting(effort: Effort) -> list[Row]:
     """From exec to the line that says that it traces, and from SIGINT to its end, by when all is detached."""
     figures = Figures("tracer")
     ours = (tracers.first_start(), tracers.closetrace(), tracers.closetrace("--pid", "1", name="closetrace --pid"))
-    for running in by_turns("starting", effort.turns * 2, (tracers.NAIVE, *ours), effort):
+    for running in by_turns("starting", max(1, effort.turns * 2 - 1), (tracers.NAIVE, *ours), effort):
         one = figures.at(running.tracer.name)
         one["start_s"].append(running.start_s)
         one["start_cpu_s"].append(running.cpu_s())
