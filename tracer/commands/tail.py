@@ -27,7 +27,7 @@ from tracer.reports import tail as text
 from tracer.reports import tail_json
 from tracer.session.stopping import Stop
 
-_POLL_MS, _GATHER_S = 100, 0.01
+_POLL_MS, _GATHER_S = 100, 0.025
 
 
 @click.command("tail")

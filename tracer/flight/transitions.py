@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, Optional
 
-from tracer.flight.decode import endpoint, state, transition_origin
-from tracer.model.connection import Endpoint
+from tracer.flight.decode import state, transition_origin
 from tracer.model.states import Origin, TcpState
 
 RECORD = struct.Struct("<8x4Q42s6s24sI4x")
@@ -24,12 +23,16 @@ _CHANGE = struct.Struct("<BBI")
 _OWNER = struct.Struct("<I4x16s")
 
 
+End = tuple[int, bytes, int]
+"""Family, address and port: what decode.endpoint takes."""
+
+
 class Ends(NamedTuple):
-    """The socket's network namespace and addresses."""
+    """The socket's network namespace and its two ends; most transitions share one of these with many others."""
 
     netns: int
-    local: Endpoint
-    remote: Endpoint
+    local: End
+    remote: End
 
 
 class Change(NamedTuple):
@@ -50,7 +53,7 @@ class Owner(NamedTuple):
 def ends(raw: bytes) -> Ends:
     """Read the ends of a transition."""
     local, remote, netns, local_port, remote_port, family = _ENDS.unpack(raw)
-    return Ends(netns, endpoint(family, local, local_port), endpoint(family, remote, remote_port))
+    return Ends(netns, (family, local, local_port), (family, remote, remote_port))
 
 
 def change(raw: bytes) -> Change:

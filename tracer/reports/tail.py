@@ -9,6 +9,7 @@ from typing import Callable, Optional
 
 from tracer.diagnose import words
 from tracer.flight import transitions
+from tracer.flight.decode import endpoint
 from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
 from tracer.model.states import Origin, TcpState
@@ -65,9 +66,13 @@ def _owner(raw: bytes) -> str:
 @lru_cache(maxsize=2)
 def _ends_to_fit(width: int) -> Callable[[bytes], str]:
     @lru_cache(maxsize=8192)
+    def column(family: int, address: bytes, port: int) -> str:
+        return pad(str(endpoint(family, address, port)), width)
+
+    @lru_cache(maxsize=8192)
     def columns(raw: bytes) -> str:
-        ends = transitions.ends(raw)
-        return f"{pad(clean(str(ends.local)), width)} {pad(clean(str(ends.remote)), width)}"
+        _, local, remote = transitions.ends(raw)
+        return f"{column(*local)} {column(*remote)}"
 
     return columns
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Callable, Optional
 
 from tracer.flight import transitions
+from tracer.flight.decode import endpoint
 from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
 from tracer.model.states import Origin
@@ -66,8 +67,13 @@ _HEAD = "{" + _members(schema=TAIL_SCHEMA, event="transition")
 
 @lru_cache(maxsize=8192)
 def _ends(raw: bytes) -> tuple[str, str]:
-    ends = transitions.ends(raw)
-    return _members(local=str(ends.local), remote=str(ends.remote)), _members(netns=ends.netns)
+    netns, local, remote = transitions.ends(raw)
+    return f'"local": {_end(*local)}, "remote": {_end(*remote)}', f'"netns": {netns}'
+
+
+@lru_cache(maxsize=8192)
+def _end(family: int, address: bytes, port: int) -> str:
+    return json.dumps(str(endpoint(family, address, port)))
 
 
 @lru_cache(maxsize=256)

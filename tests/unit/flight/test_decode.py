@@ -73,8 +73,8 @@ def test_any_bytes_decode_as_a_transition(data: bytes, ring_header: bytes) -> No
     assert (ns, in_old_ns, sk, cookie, box) == (raw.ns, raw.in_old_ns, raw.sk, raw.cookie, raw.box)
     netns, local, remote = transitions.ends(ends)
     assert netns == raw.netns
-    assert local == endpoint(raw.family, raw.laddr, raw.lport)
-    assert remote == endpoint(raw.family, raw.raddr, raw.rport)
+    assert endpoint(*local) == endpoint(raw.family, raw.laddr, raw.lport)
+    assert endpoint(*remote) == endpoint(raw.family, raw.raddr, raw.rport)
     old, new, _ = transitions.change(change)
     assert (old, new) == (state(raw.old_state), state(raw.new_state))
     assert transitions.owner(owner) == (raw.pid or None, raw.comm.decode(errors="replace"))
