@@ -17,10 +17,12 @@ LINT_PACKAGES := clang-format shellcheck
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
-# Asks apt only for what is missing, so that a second run is quick. libbpf is libbpf0 on Debian 11.
+# Asks apt only for what is missing, so that a second run is quick. libbpf is libbpf0 on Debian 11, and since Debian 13
+# some libraries' packages are called t64.
 define need
 	@missing=""; for package in $(1); do \
-	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	  dpkg-query -W -f '$${Status} ' $$package $${package}t64 $${package/libbpf1/libbpf0} 2>/dev/null | \
+	    grep -q 'ok installed' || missing="$$missing $$package"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  $(SUDO) apt-get update -q && \
@@ -35,6 +37,8 @@ install: ## Set everything up: packages, virtual environment, .venv/bin/closetra
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv --system-site-packages $(VENV)
+	@# Debian 11's own pip wants a setup.py for an editable installation.
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=21.3'
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 

@@ -27,7 +27,7 @@ from cells import Matrix  # noqa: E402
 from debian import Suite  # noqa: E402
 from kernels import KernelFiles, kernel_files  # noqa: E402
 from matrix import cache_directory  # noqa: E402
-from userlands import Hook, userland_image  # noqa: E402
+from userlands import Hook, userland_image, wheels  # noqa: E402
 
 #: What makes a bootable machine that Vagrant can reach, beside the packages of the kernel tests.
 GUEST_PACKAGES = ("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync")
@@ -43,8 +43,8 @@ def main() -> int:
     suite = Suite(name, matrix.mirror, matrix.keyring, cache / "apt" / name)
     entry = next(k for k in matrix.data["kernels"] if k["suite"] == name)
     kernel = kernel_files(entry["kernel"], suite, entry["packages"], cache)
-    wheels = _wheels(matrix.userlands[name]["python"], cache)
-    hook = Hook(HERE / "box-root.sh", (str(wheels), kernel.abi, str(kernel.modules)))
+    found = wheels(matrix.userlands[name]["python"], _wanted(), cache)
+    hook = Hook(HERE / "box-root.sh", (str(found), kernel.abi, str(kernel.modules)))
     image = userland_image(suite, [*matrix.root_packages, *GUEST_PACKAGES, *_make_packages()], cache, "box", hook)
     _pack(kernel, image, box)
     print(box)
@@ -57,16 +57,10 @@ def _make_packages() -> list[str]:
     return [package for line in lists for package in line.split()]
 
 
-def _wheels(python: str, cache: Path) -> Path:
-    """Load what the project and its tests ask of PyPI, as wheels for that Python; pip checks their hashes."""
+def _wanted() -> list[str]:
+    """Return what `make install` and `make test` ask PyPI for."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = ["pip", "setuptools", "wheel", *project["dependencies"], *project["optional-dependencies"]["dev"]]
-    wheels = cache / "wheels" / python
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
-         "--python-version", python, "--dest", wheels, *wanted], check=True,
-    )  # fmt: skip
-    return wheels
+    return ["pip", "setuptools", "wheel", *project["dependencies"], *project["optional-dependencies"]["dev"]]
 
 
 def _pack(kernel: KernelFiles, image: Path, box: Path) -> None:

@@ -2,4 +2,4 @@
 # Installs what `make vagrant-box` and `make test-vagrant` need on a Debian machine, beside tests/vm/setup.sh.
 set -eu
 exec "$(dirname "$0")/../tests/vm/setup.sh" vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients \
-    dnsmasq-base iptables rsync openssh-client
+    dnsmasq-base iptables iproute2 procps rsync openssh-client

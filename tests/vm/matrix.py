@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +20,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Callable, Optional
 
+import tomllib
 from cells import Cell, Matrix
 from debian import Suite
 from guest import Machine, kill_guests, run_in_guest
 from kernels import kernel_files
 from results import CellResult, judge, merge, table
-from userlands import chroot_archive, userland_image
+from userlands import chroot_archive, userland_image, wheels
 from workloads import build_workloads
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -101,9 +102,9 @@ def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
         kept = cache_directory() / "kept" / machine.root.stem
         build_workloads(machine.root, PROJECT, kept)
         if cell.install:
-            _fetch_wheels(kept / "wheels")
+            _bring_wheels(matrix, cell, kept / "wheels")
     print(f"{cell.name}: {machine.kernel.abi} ...", flush=True)
-    outcome = run_in_guest(machine, PROJECT, options.command or _tests(cell), home, kept)
+    outcome = run_in_guest(machine, PROJECT, options.command or _tests(matrix, cell), home, kept)
     if options.command:
         print((home / "console.log").read_text(errors="replace"))
     result = judge(cell, machine.kernel.abi, outcome, home, tests_ran=not options.command)
@@ -114,25 +115,37 @@ def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
     return result
 
 
-def _fetch_wheels(wheels: Path) -> None:
-    """Load what pip builds the project with: the guest reaches no index. All else comes from the distribution."""
-    if not wheels.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--only-binary=:all:", "--dest", wheels, "setuptools", "wheel"], check=True)
+def _bring_wheels(matrix: Matrix, cell: Cell, target: Path) -> None:
+    """Put there what pip asks for in the guest where the distribution has none, or one that is too old."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    userland = matrix.userlands[cell.userland]
+    wanted = ["pip", "setuptools", "wheel", *project["dependencies"], *matrix.test_requirements]
+    # pip takes conditions on the version of Python as its own tells, not as that of the wheels.
+    wanted += userland.get("requirements", [])
+    found = wheels(userland["python"], wanted, cache_directory())
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(found, target)
 
 
-def _tests(cell: Cell) -> str:
-    words = "python3 -m pytest --color=no -p no:cacheprovider --durations=25 --junitxml=/out/junit.xml"
+def _tests(matrix: Matrix, cell: Cell) -> str:
+    python = ".venv/bin/python" if cell.install else "python3"
+    words = f"{python} -m pytest --color=no -p no:cacheprovider --durations=25 --junitxml=/out/junit.xml"
     words += " -o timeout=300 -o pythonpath=tests/live"
     chosen = [*cell.tests, *cell.lost]
-    install = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels make install || exit 1" if cell.install else ""
+    install = f"""
+export PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels
+make install && .venv/bin/python -m pip install --quiet {shlex.join(matrix.test_requirements)} || exit 1
+"""
     return f"""
 mv /keep/closetrace-workloads-0 /tmp/
 export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={cell.slow}
-{install}
+{install if cell.install else ""}
 {words} {shlex.join(chosen)}
 """
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -6,6 +6,7 @@ import hashlib
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,24 @@ def _make(suite: Suite, packages: Sequence[str], hook: Hook | None, image: Path)
         make_ext4(root, unfinished, slack_mb=512)
         unfinished.rename(image)
         shutil.rmtree(root)
+
+
+def wheels(python: str, wanted: Sequence[str], cache: Path) -> Path:
+    """Return a directory with what ``wanted`` asks of PyPI, as wheels for that Python: guests reach no index.
+
+    pip checks what it loads. The directory's name changes with what is wanted.
+    """
+    home = cache / "wheels" / f"{python}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:16]}"
+    if not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+            subprocess.run(
+                [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+                 "--only-binary=:all:", "--python-version", python, "--dest", Path(scratch, "wheels"), *wanted],
+                check=True,
+            )  # fmt: skip
+            Path(scratch, "wheels").rename(home)
+    return home
 
 
 def chroot_archive(suite: Suite, packages: Sequence[str], cache: Path) -> Path:
