@@ -128,11 +128,28 @@ def _tail_counts(tracer: Tracer, ended: Ended) -> _Counts:
     if tracer in (tracers.NAIVE, tracers.NAIVE_TAIL):
         said = json.loads(ended.err.splitlines()[-1])
         return _Counts(said["printed"], said["shown"], said["lost"], said["produced"])
-    lines = ended.out.decode(errors="replace").splitlines()
-    if "--json" in tracer.command:
-        words = [json.loads(line) for line in lines]
-        shown = sum(1 for word in words if word["event"] == "transition")
-        return _Counts(shown, shown, sum(word["transitions"] for word in words if word["event"] == "loss"))
+    read = _read_json if "--json" in tracer.command else _read_text
+    shown, lost, totals = read(ended.out.decode(errors="replace").splitlines())
+    if totals != (shown, lost):
+        raise RuntimeError(f"{tracer.name} says at its end {totals}, but its lines are of {shown} shown, {lost} lost")
+    return _Counts(shown, shown, lost)
+
+
+def _read_json(lines: Sequence[str]) -> tuple[int, int, tuple[int, int]]:
+    """Transitions, those that the lines of losses count, and both by its last line."""
+    words = [json.loads(line) for line in lines]
+    shown = sum(1 for word in words if word["event"] == "transition")
+    lost = sum(word["transitions"] for word in words if word["event"] == "loss")
+    return shown, lost, (words[-1].get("transitions", -1), words[-1].get("lost", -1))
+
+
+def _read_text(lines: Sequence[str]) -> tuple[int, int, tuple[int, int]]:
+    """As :func:`_read_json`; the first line is the header."""
     shown = sum(1 for line in lines[1:] if " -> " in line)
-    lost = (re.match(r"-- ([\d,]+) transitions? lost --", line) for line in lines)
-    return _Counts(shown, shown, sum(int(found[1].replace(",", "")) for found in lost if found))
+    lost = sum(_figure(found[1]) for line in lines if (found := re.match(r"-- ([\d,]+) transitions? lost --", line)))
+    total = re.match(r"-- ([\d,]+) transitions? shown, ([\d,]+) lost", lines[-1])
+    return shown, lost, (_figure(total[1]), _figure(total[2])) if total else (-1, -1)
+
+
+def _figure(text: str) -> int:
+    return int(text.replace(",", ""))

@@ -80,11 +80,13 @@ def test_shares_are_of_both_untraced_runs_of_the_turn() -> None:
     [
         (
             tracers.closetrace("tail"),
-            b"TIME OLD -> NEW\n1 A -> B local\n-- 1,200 transitions lost --\n2 B -> C peer\n-- 1 transition lost --\n",
+            b"TIME OLD -> NEW\n1 A -> B local\n-- 1,200 transitions lost --\n2 B -> C peer\n-- 1 transition lost --\n"
+            b"-- 2 transitions shown, 1201 lost --\n",
         ),
         (
             tracers.closetrace("tail", "--json"),
-            b'{"event": "transition"}\n{"event": "loss", "transitions": 1201}\n{"event": "transition"}\n',
+            b'{"event": "transition"}\n{"event": "loss", "transitions": 1201}\n{"event": "transition"}\n'
+            b'{"event": "total", "transitions": 2, "lost": 1201}\n',
         ),
     ],
     ids=["text", "JSON"],
@@ -103,3 +105,10 @@ def test_the_first_turn_is_always_taken(limit_s: float, runs: int, why: str) -> 
     taken = [running.tracer for running in figures.by_turns("row", 3, (tracers.NOTHING, absent), size)]
     assert taken == [tracers.NOTHING] * runs
     assert why in figures.MISSING.pop("absent")
+
+
+def test_a_total_that_does_not_add_up_fails_the_row() -> None:
+    """The tool's own last line is held against its lines."""
+    out = b"TIME OLD -> NEW\n1 A -> B local\n-- 2 transitions shown, 0 lost --\n"
+    with pytest.raises(RuntimeError, match="says at its end"):
+        traffic._tail_counts(tracers.closetrace("tail"), tracers.Ended(0, out, "", 0.0, 0.0, 0))
