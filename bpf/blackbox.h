@@ -12,34 +12,62 @@
 		__value &(CT_PAGE - 1);                                                                                \
 	})
 
-/*
- * A page at a time, so that the upper end of the stack shortens the copy instead of failing it (a faulting
- * bpf_probe_read_user fails as a whole, and costs as much as all the rest). Copies up to limit at most, if there is
- * one above sp. Returns the bytes copied.
- */
-static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 limit)
-{
-	u64 gap = sp & (CT_PAGE - 1), page = sp - gap, want = CT_STACK_BYTES, size = CT_PAGE - gap;
+#define CT_AT_MOST(value, most)                                                                                        \
+	({                                                                                                             \
+		u64 __value = (value);                                                                                 \
+		asm volatile("" : "+r"(__value));                                                                      \
+		__value > (most) ? (most) : __value;                                                                   \
+	})
 
-	if (limit > sp && limit - sp < want)
-		want = limit - sp;
-	if (size > want)
-		size = want;
-	if (ct_read_user(box->stack + CT_BELOW_PAGE(gap), CT_BELOW_PAGE(size - 1) + 1, (void *)sp))
+/* The last page of a box, or its first bytes: from sp up to end. */
+static __always_inline long ct_copy_tail(struct ct_box *box, u64 sp, u64 end)
+{
+	u64 before = (CT_STACK_PAGES - 1) * CT_PAGE;
+
+	return ct_read_user(box->stack + before, CT_BELOW_PAGE(end - before - 1) + 1, (void *)(sp + before));
+}
+
+/*
+ * Where the stack's end is not known, or not all of it is in memory: a page at a time, so that what is missing shortens
+ * the copy instead of failing it (a bpf_probe_read_user that faults fails as a whole, and costs as much as all the
+ * rest). The last part, up to want, overlaps the page before it: its place is a constant then, as the verifier wants.
+ */
+static __always_inline u32 ct_copy_pages(struct ct_box *box, u64 sp, u64 want)
+{
+	u64 first = CT_PAGE - (sp & (CT_PAGE - 1)), done = first < want ? first : want, size;
+
+	if (ct_read_user(box->stack, CT_BELOW_PAGE(done - 1) + 1, (void *)sp))
 		return 0;
 #pragma unroll
-	for (u32 i = 1; i <= CT_STACK_PAGES; i++) {
-		u64 done = i * CT_PAGE - gap;
+	for (u32 i = 1; i < CT_STACK_PAGES; i++) {
 		if (done >= want)
-			break;
+			return want;
 		size = want - done;
 		if (size > CT_PAGE)
 			size = CT_PAGE;
-		if (ct_read_user(box->stack + i % CT_STACK_PAGES * CT_PAGE, CT_BELOW_PAGE(size - 1) + 1,
-				 (void *)(page + i * CT_PAGE)))
+		if (ct_read_user(box->stack + (i - 1) * CT_PAGE + 1 + CT_BELOW_PAGE(first - 1),
+				 CT_BELOW_PAGE(size - 1) + 1, (void *)(sp + done)))
 			return done;
+		done += size;
 	}
-	return want;
+	if (done >= want)
+		return want;
+	if (!ct_copy_tail(box, sp, want))
+		return want;
+	/* What failed has zeroed its place. */
+	return ct_copy_tail(box, sp, done) ? (CT_STACK_PAGES - 1) * CT_PAGE : done;
+}
+
+/* Copies the stack from sp up to limit at most, if there is one above sp. Returns the bytes copied. */
+static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 limit)
+{
+	u64 want = limit - sp;
+
+	if (limit <= sp || want > CT_STACK_BYTES)
+		return ct_copy_pages(box, sp, CT_STACK_BYTES);
+	if (!ct_read_user(box->stack, CT_AT_MOST(want, CT_STACK_BYTES), (void *)sp))
+		return want;
+	return ct_copy_pages(box, sp, want);
 }
 
 /* The touch's own slot, or one from the pool; 0 if the stack memory is spent. */

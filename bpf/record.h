@@ -133,11 +133,7 @@ struct ct_suspect {
 	u32 closing; /* the program has closed it: only the peer's last ACK is missing */
 };
 
-/*
- * User registers and stack at one touch. seq is odd while it is being written. The bytes of the stack lie at their own
- * page offset: address a is at stack[(a - (sp & ~4095)) mod CT_STACK_BYTES], so that each page is one aligned copy
- * and the last part of the last page fills the gap before the first.
- */
+/* User registers and stack (from the stack pointer upwards) at one touch. seq is odd while it is being written. */
 struct ct_box {
 	u32 seq;
 	u32 length;
@@ -150,7 +146,7 @@ struct ct_box {
 	u16 which;
 	u16 pad;
 	u64 registers[CT_REGISTERS];
-	u8 stack[CT_BOX_STACK];
+	u8 stack[CT_STACK_BYTES];
 };
 
 /* which touch of the record a box belongs to */

@@ -235,7 +235,6 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 		return 0;
 	if (new == CT_ESTABLISHED || !record->lport) {
 		ct_read_tuple(sk, record);
-		record->cookie = ct_cookie(sk);
 		if (!ct_tuple_in_scope(record)) {
 			ct_remove(record, key, 0, now);
 			return 0;

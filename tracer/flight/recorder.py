@@ -60,9 +60,8 @@ class Recorder:
         self._cpus = possible_cpus()
         self._counters = program.map("counters", 4, 8 * self._cpus)
         free = program.map("free_boxes", 0, 4)
-        stack_field = max(sizes.stack_bytes, 2 * PAGE)
-        boxes = program.map("boxes", 4, _HEADER + stack_field)
-        self._pool = BoxPool(boxes.descriptor, free, sizes.boxes, _HEADER + stack_field)
+        boxes = program.map("boxes", 4, _HEADER + sizes.stack_bytes)
+        self._pool = BoxPool(boxes.descriptor, free, sizes.boxes, _HEADER + sizes.stack_bytes)
         self._versions = [0] * sizes.boxes
         self._listeners = program.map("listeners", 8, 4) if by_task else None
         self._seeds = program.map("seeds", 8, 4) if by_task else None
@@ -129,23 +128,14 @@ class Recorder:
 
     def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
         """The content of a slot (0-based), None if it could not be read whole."""
-        data = self._pool.read(slot, self._used)
+        data = self._pool.read(slot, lambda head: _HEADER + int(_BOX.unpack_from(head)[1]))
         if data is None:
             return None
         version, length, sk, birth, ns, pid, tid, touch_seq, which, _, *saved = _BOX.unpack_from(data)
         registers = _registers(saved)
-        at, end = _HEADER + registers[7] % PAGE, _HEADER + self._sizes.stack_bytes
-        stack = data[at : at + length]
-        if at + length > end:
-            stack = data[at:end] + data[_HEADER : at + length - self._sizes.stack_bytes]
+        stack = data[_HEADER : _HEADER + length]
         cut = length == self._sizes.stack_bytes
         return SlotHeader(slot, version, sk, birth, ns, touch_seq, which), BlackBox(pid, tid, registers, stack, cut)
-
-    def _used(self, head: bytes) -> int:
-        """How many bytes of a box count: its stack begins at the page offset of its sp, and may wrap around."""
-        fields: tuple[int, ...] = _BOX.unpack_from(head)
-        length, sp = fields[1], _registers(fields[-21:])[7]
-        return _HEADER + min(int(sp) % PAGE + length, self._sizes.stack_bytes)
 
     def written(self) -> list[SlotHeader]:
         """The slots that have been written since the last call, in pool order."""

@@ -38,15 +38,13 @@ class Sizes:
     @property
     def boxes(self) -> int:
         """Black boxes: what the records leave."""
-        return max(64, (self.memory - self.memory // 8) // (max(self.stack_bytes, 2 * PAGE) + _BOX_HEADER))
+        return max(64, (self.memory - self.memory // 8) // (self.stack_bytes + _BOX_HEADER))
 
     def defines(self) -> dict[str, str]:
         """As macros."""
         return {
             "CT_STACK_PAGES": str(self.stack_bytes // PAGE),
             "CT_STACK_BYTES": str(self.stack_bytes),
-            # the verifier bounds the first, partial copy by two pages
-            "CT_BOX_STACK": str(max(self.stack_bytes, 2 * PAGE)),
         }
 
     def entries(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ TYPES = """
 typedef signed char s8; typedef unsigned char u8; typedef short s16; typedef unsigned short u16;
 typedef int s32; typedef unsigned int u32; typedef long long s64; typedef unsigned long long u64;
 enum { BPF_FUNC_probe_read_user = 112, BPF_FUNC_probe_read_kernel = 113 };
-#define CT_BOX_STACK 16384
+#define CT_STACK_BYTES 16384
 """
 
 MIRRORS = {
