@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes as ct
 import struct
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple, Optional, cast
 
@@ -22,14 +21,14 @@ from tracer.model.frame import BlackBox
 _TOUCHES = layout.Record.last.offset
 _HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
+_SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
 _BOX = struct.Struct("<IIQQQIIIHH21Q")  # struct ct_box up to the stack
 _registers = itemgetter(*PT_REGS_OF_DWARF)
 _SLOTS = 256
 """How many slots are looked at in one step."""
 
 
-@dataclass(frozen=True)
-class SuspectEntry:
+class SuspectEntry(NamedTuple):
     """One line of the suspects map: a socket (address, birth) in ``state`` that became suspect at ``since_ns``."""
 
     sk: int
@@ -105,13 +104,12 @@ class Recorder:
 
     def suspects(self) -> list[SuspectEntry]:
         """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
-        entries = []
-        for key, value in self._suspects.items():
-            entry = layout.Suspect.from_buffer_copy(value)
-            if entry.closing:
-                continue
-            entries.append(SuspectEntry(_U64.unpack(key)[0], entry.birth_ns, entry.since_ns, entry.state))
-        return entries
+        found = ((key, *_SUSPECT.unpack(value)) for key, value in self._suspects.items())
+        return [
+            SuspectEntry(_U64.unpack(key)[0], birth_ns, since_ns, state)
+            for key, since_ns, birth_ns, state, closing in found
+            if not closing
+        ]
 
     def record(self, sk: int) -> Optional[layout.Record]:
         """A flight record that no thread was changing while it was copied; None if the socket is gone."""

@@ -8,7 +8,7 @@ import re
 import pytest
 from cc import output
 
-from tracer.flight import layout
+from tracer.flight import layout, recorder
 from tracer.kernel.headers import bpf_directory
 from tracer.model.states import Op
 
@@ -108,3 +108,12 @@ def test_constants_are_those_of_the_header() -> None:
     kernel_only = {"CT_PAGE", "CT_REGISTERS", "CT_WHICH_EVENT"}
     assert ours == {name: value for name, value in theirs.items() if name not in kernel_only}
     assert theirs["CT_REGISTERS"] == len(layout.BoxHeader().registers)
+
+
+def test_formats_that_are_unpacked_at_once_are_the_same_layout() -> None:
+    """Headers of boxes and suspects are read by format strings: whatever the bytes, the fields are the mirror's."""
+    for format_, mirror in ((recorder._BOX, layout.BoxHeader), (recorder._SUSPECT, layout.Suspect)):
+        data = bytes(range(1, 252))[: ct.sizeof(mirror)].ljust(ct.sizeof(mirror), b"\x5a")
+        fields = [getattr(mirror.from_buffer_copy(data), name) for name, *_ in mirror._fields_]
+        flat = [part for field in fields for part in ([field] if isinstance(field, int) else list(field))]
+        assert list(format_.unpack(data)) == flat
