@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -20,6 +21,9 @@ Key = tuple[Any, ...]
 
 MISSING: dict[str, str] = {}
 """Peers that do not start here, and why."""
+
+_GRACE_S = 60.0
+"""What a peer has at least to start, however late it is."""
 
 COUNTED: set[str] = set()
 """Tracers whose run times were counted by someone else while throughput was measured: those figures are too low."""
@@ -44,11 +48,14 @@ def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> I
             return
         for tracer in tuple(left):
             say(f"{row}, turn {turn + 1} of {turns}: {tracer.name}")
-            late = not turn and time.monotonic() - begun > effort.row_limit_s
-            running = _attached(tracer, f"no time for it in {row}" if late and tracer.command else None)
+            left_s = effort.row_limit_s + begun - time.monotonic()
+            late = not turn and left_s < 0 and tracer.command
+            limited = dataclasses.replace(tracer, start_limit_s=min(tracer.start_limit_s, max(left_s, 0) + _GRACE_S))
+            running = _attached(limited, f"no time for it in {row}" if late else None)
             if running is None:
                 left.remove(tracer)
                 continue
+            running.tracer = tracer
             with running:
                 yield running
                 running.stop()

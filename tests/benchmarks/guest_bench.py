@@ -31,8 +31,7 @@ mount --bind /lib/modules/$(uname -r)/headers /usr/src
 export CLOSETRACE_TEST_COMMAND="python3 -m tracer" PYTHONPATH=/closetrace
 timeout {seconds} python3 tests/benchmarks/bench.py --guest --output /out/bench-vm.json
 status=$?
-rm -rf /keep/compiled
-cp -a /var/cache/closetrace /keep/compiled
+cp -a /var/cache/closetrace /out/compiled
 exit $status
 """
 
@@ -52,10 +51,11 @@ def _machine() -> Machine:
 def main() -> int:
     argparse.ArgumentParser(description=__doc__).parse_args()
     home, build = REPOSITORY / "build/vm/bench", REPOSITORY / "build"
-    outcome = run_in_guest(
-        _machine(), REPOSITORY, _COMMAND.format(seconds=_INSIDE_S), home, cache_directory() / "kept" / "bench"
-    )
+    kept = cache_directory() / "kept" / "bench"
+    outcome = run_in_guest(_machine(), REPOSITORY, _COMMAND.format(seconds=_INSIDE_S), home, kept)
     print((home / "console.log").read_text(errors="replace"))
+    if (home / "compiled").is_dir():
+        shutil.copytree(home / "compiled", kept / "compiled", dirs_exist_ok=True)
     if outcome.status is None or not (home / "bench-vm.json").exists():
         print(f"the guest {'ran out of time' if outcome.timed_out else 'died'}", file=sys.stderr)
         return 1
