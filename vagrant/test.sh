@@ -15,7 +15,7 @@ tidy() {
     trap '' INT TERM HUP
     if [ -n "$namespaces" ]; then
         # The first process takes all others with it; only then does unshare return.
-        pkill -KILL -P "$namespaces" || kill -KILL "$namespaces" || true
+        pkill -KILL -P "$namespaces" || kill -KILL "$namespaces" 2>/dev/null || true
         wait "$namespaces" || true
     fi
     rm -rf "$work"
