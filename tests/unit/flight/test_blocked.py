@@ -68,7 +68,8 @@ def test_blocked_in(syscall: str) -> None:
         (call,) = blocked_calls(pid, [fd, 9999])
         assert (call.actor.pid, call.actor.tid, call.fd, call.syscall) == (pid, tid, fd, syscall)
         assert call.actor.comm == Path(f"/proc/{pid}/comm").read_text().strip()
-        assert "libc" in mapping(pid, call.pc)
+        # Before glibc 2.34 the calls on sockets were in libpthread.
+        assert mapping(pid, call.pc).startswith(("libc", "libpthread"))
         assert mapping(pid, call.sp) == "[stack]"
         assert call.as_blocked().stack is None
         assert blocked_calls(pid, [9999]) == ()
