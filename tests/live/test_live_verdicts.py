@@ -119,11 +119,12 @@ def test_eof_was_read(gallery: Gallery) -> None:
 
 
 def test_byte_counts(gallery: Gallery) -> None:
-    """Bytes sent and received are those that the program sent and received."""
+    """Bytes sent and received are those that the program sent and received; a call that is missing is counted."""
     for one in gallery["idle pool"].sockets():
         assert (one["tx_bytes"], one["rx_bytes"]) == (120, 150)
     assert gallery["unread data"].sockets()[0]["rx_bytes"] == 10
-    assert gallery["shared socket"].sockets()[0]["tx_bytes"] == 4 * 500 * 10
+    sent, most_missing = 4 * 500 * 10, gallery.report["losses"]["nested"] * 10
+    assert sent - most_missing <= gallery["shared socket"].sockets()[0]["tx_bytes"] <= sent
 
 
 def test_reset_with_descriptor_open(gallery: Gallery) -> None:
