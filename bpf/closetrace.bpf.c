@@ -45,7 +45,7 @@ static __always_inline u64 ct_word(u64 *ctx, u32 n)
 
 /* state */
 #ifdef CT_WAY_STATE_TP
-CT_ENTRY(tp_state) { return ct_state(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
+CT_ENTRY(tp_state) { return ct_move(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
 #endif
 #ifdef CT_STATE_ELSEWHERE
 CT_ENTRY(tp_state_rest) { return ct_state_rest(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
@@ -53,7 +53,7 @@ static __always_inline int ct_set_state(struct sock *sk, int new)
 {
 	u8 old = 0;
 	ct_read_kernel(&old, sizeof(old), (void *)&sk->__sk_common.skc_state);
-	return ct_state(sk, old, new);
+	return ct_move(sk, old, new);
 }
 #endif
 #ifdef CT_WAY_STATE_FENTRY

@@ -205,7 +205,7 @@ static __always_inline void ct_emit(struct ct_record *record, int old, int new, 
 #define ct_emit(record, old, new, flags, now)
 #endif
 
-static __always_inline int ct_state(struct sock *sk, int old, int new)
+static __always_inline int ct_move(struct sock *sk, int old, int new)
 {
 	u64 key = (u64)sk, now;
 	struct ct_record *record;
@@ -258,7 +258,7 @@ static __always_inline int ct_state(struct sock *sk, int old, int new)
 static __always_inline int ct_state_rest(struct sock *sk, int old, int new)
 {
 	if (new == CT_LISTEN || new == CT_SYN_RECV)
-		return ct_state(sk, old, new);
+		return ct_move(sk, old, new);
 	return 0;
 }
 #endif
