@@ -34,7 +34,7 @@ class Following:
         self._service = StackService(request.debuginfod)
         self._guard = Guard(opened.recorder, request.max_overhead)
         stacks = StackStore(opened.recorder, self._service)
-        self._watch = Watch(opened.recorder, stacks, older, namespaces, linger_ns)
+        self._watch = Watch(opened.recorder, stacks, older, namespaces, linger_ns, opened.plan.unseen_calls())
 
     def until(self, stop: Stop, started: float, offset_ns: int) -> Report:
         """Print sites as they appear and grow, until ``stop`` says so; the report.

@@ -13,6 +13,7 @@ from tracer.model.frame import Stack
 from tracer.model.states import Op, Origin
 
 _SECOND = 1_000_000_000
+_UNSEEN = "Whether the program has used it since cannot be seen here: this kernel has no hook for receive and send."
 _NAME = 80
 """Longest name of a function and its place within a sentence; the stack below has the whole."""
 
@@ -24,6 +25,7 @@ class _Site:
         self.members = members
         self.connections = [f.connection for f in members]
         self.count = len(members)
+        self.unseen = any(c.unseen for c in self.connections)
         self.library = client_of(stack, opened)
         index = application_frame(stack)
         where = words.located(stack.frames[index]) if stack is not None and index is not None else None
@@ -39,6 +41,8 @@ class _Site:
 
     def silences(self) -> list[int]:
         """Times in ns between the last call and FIN, of the sockets for which both are known, ascending."""
+        if self.unseen:
+            return []
         calls = [(last_call(c), c.fin_ns) for c in self.connections]
         return sorted(fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns)
 
@@ -100,6 +104,8 @@ def _idle_in_pool(site: _Site) -> Answer:
         "Nothing in this process has touched the socket since, so it does not know. It waits",
         "Nothing in this process has touched the sockets since, so it does not know. They wait",
     )
+    if site.unseen:
+        process = f"{_UNSEEN} Most likely {site.say('it waits', 'they wait')}"
     whose = f"{site.library.name}'s connection pool" if site.library else "a connection pool"
     why = (_hung_up(site), f"{process} in {whose}, or {site.say('was', 'were')} forgotten.")
     quiet = site.silences()
@@ -186,8 +192,9 @@ def _held_elsewhere(site: _Site) -> Answer:
     owners = sorted({(c.owner.pid, c.owner.comm) for c in site.connections if c.owner is not None})
     owner = words.listed(f"{comm} (pid {pid})" for pid, comm in owners[:1])
     it = site.say("it", "them")
+    used = "opened" if site.unseen else "used"
     why = (
-        f"{owner} used {it} last and has let go: it closed {it}, or exited.",
+        f"{owner} {used} {it}{'' if site.unseen else ' last'} and has let go: it closed {it}, or exited.",
         f"Still held by {site.holders()}: the kernel closes a socket only with its last descriptor.",
     )
     todo = (
@@ -268,6 +275,8 @@ def _not_read_since(site: _Site) -> Answer:
     when = f" ({_span(quiet)} after the last call)" if quiet else ""
     accepted = all(c.passive for c in site.connections)
     why = [f"The peer hung up{when}, and no thread has called on {site.say('the socket', 'the sockets')} since."]
+    if site.unseen:
+        why = ["The peer hung up.", _UNSEEN]
     if accepted:
         why.append(
             "The program accepted it, so the handler that served it is busy elsewhere, stuck, or gone without a close."
@@ -292,6 +301,8 @@ def _unknown(site: _Site) -> Answer:
         if older
         else "No call was seen on " + site.say("it.", "them.")
     ]
+    if site.unseen:
+        why = [_UNSEEN]
     if held:
         why.append(f"Held by {site.holders()}.")
     if any(c.rx_queue == 1 for c in site.connections):

@@ -124,8 +124,9 @@ def _held_elsewhere(c: Connection, now_ns: int) -> Decision:
     owner = c.owner
     if owner is None or not c.holders or owner.pid in {h.pid for h in c.holders}:
         return None
-    use = "opened" if c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT) else "used"
-    gone = f"{words.thread(owner)} {use} it last and has no descriptor for it any more: it closed it, or exited."
+    opened = c.unseen or c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT)
+    use = "opened it" if c.unseen else "opened it last" if opened else "used it last"
+    gone = f"{words.thread(owner)} {use} and has no descriptor for it any more: it closed it, or exited."
     held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd})" for h in c.holders)
     return Verdict.HELD_ELSEWHERE, (gone, f"Still held by {held}.", *_last_call(c, now_ns))
 
@@ -209,7 +210,9 @@ def _idle_in_pool(c: Connection, now_ns: int) -> Decision:
     if c.last is None and c.preexisting and c.fin_ns is None and c.rx_queue is None:
         return None
     facts = ["The program opened it with connect."]
-    if c.last is not None and c.fin_ns is not None:
+    if c.last is not None and c.unseen:
+        facts.append(f"Last call that could be seen: {_touched(c.last, now_ns)}.")
+    elif c.last is not None and c.fin_ns is not None:
         quiet = words.silence(c.fin_ns - c.last.ns)
         facts.append(f"No call on it since {quiet} before the peer hung up: {_touched(c.last, now_ns)}.")
     else:
@@ -226,7 +229,9 @@ def _idle_in_pool(c: Connection, now_ns: int) -> Decision:
 def _not_read_since(c: Connection, now_ns: int) -> Decision:
     if c.last is None or c.state is not TcpState.CLOSE_WAIT:
         return None
-    if after_fin(c, c.last.ns):
+    if c.unseen:
+        called = f"Last call that could be seen: {_touched(c.last, now_ns)}."
+    elif after_fin(c, c.last.ns):
         called = (
             f"The last call came after the peer hung up, but did not read on to the end: {_touched(c.last, now_ns)}."
         )
@@ -266,6 +271,8 @@ def _nothing_known(c: Connection) -> Evidence:
 
 def _caveats(c: Connection, trace_start_ns: int) -> Evidence:
     facts = []
+    if c.unseen:
+        facts.append(f"This kernel has no hook for {words.listed(c.unseen)}: such calls were made unseen.")
     if c.preexisting and c.fin_ns is None:
         facts.append("It was there before the trace began; who used it until then is not known.")
     elif c.preexisting:

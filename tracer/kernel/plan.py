@@ -179,6 +179,11 @@ class Plan:
         """For the report and for doctor."""
         return tuple(choice.probe() for choice in self.choices)
 
+    def unseen_calls(self) -> tuple[str, ...]:
+        """Of receive and send those that no hook shows here: that none was seen then says nothing."""
+        names = ("receive", "send")
+        return tuple(choice.family.name for choice in self.choices if choice.family.name in names and not choice.way)
+
     def attachments(self) -> tuple[Attachment, ...]:
         """In attaching order: the ends of sockets before their beginnings, so that no record can be orphaned."""
         ordered = sorted(self.choices, key=lambda choice: choice.family.name != "destroy")

@@ -93,6 +93,8 @@ class Connection:
     connected ones, None if unknown. ``opened_late`` says that ``opened`` is the first touch seen, not the
     accept or connect itself. ``missed_touches`` counts touches that were dropped because another thread was inside.
     ``listener`` is who holds the listening socket in whose accept queue this one waits, None if that is not known.
+    ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
+    then says nothing.
     """
 
     sk: int
@@ -133,6 +135,7 @@ class Connection:
     blocked: tuple[Blocked, ...] = ()
     missed_touches: int = 0
     listener: Optional[Holder] = None
+    unseen: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[int, int]:

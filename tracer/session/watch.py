@@ -73,7 +73,7 @@ def _without_collection() -> Iterator[None]:
 
 
 class Watch:
-    """State of one run. ``linger_ns`` is the threshold; times are CLOCK_MONOTONIC ns."""
+    """State of one run. ``linger_ns`` is the threshold, ``unseen`` the calls that no hook shows; CLOCK_MONOTONIC ns."""
 
     def __init__(
         self,
@@ -82,10 +82,11 @@ class Watch:
         preexisting: Preexisting,
         namespaces: Namespaces,
         linger_ns: int,
+        unseen: tuple[str, ...] = (),
     ) -> None:
         self._recorder, self._stacks = recorder, stacks
         self._preexisting, self._namespaces = preexisting, namespaces
-        self._linger_ns = linger_ns
+        self._linger_ns, self._unseen = linger_ns, unseen
         self._started_ns = time.monotonic_ns()
         self._findings: dict[Key, Finding] = {}
         self._exited: dict[Key, Finding] = {}
@@ -136,6 +137,8 @@ class Watch:
         return self._judge(connections)
 
     def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
+        if self._unseen:
+            connections = [replace(connection, unseen=self._unseen) for connection in connections]
         now = time.monotonic_ns()
         findings = [judge(c, now, self._started_ns) for c in join(connections, self._namespaces, self._stacks.unwind)]
         for finding in findings:
@@ -159,6 +162,7 @@ class Watch:
             self._end(connection, known)
 
     def _end(self, connection: Connection, known: Optional[Finding]) -> None:
+        connection = replace(connection, unseen=self._unseen) if self._unseen else connection
         now = time.monotonic_ns()
         finding = known if known is not None else judge(connection, now, self._started_ns)
         if exited_with_it(connection):

@@ -147,3 +147,14 @@ def test_unknown_points_to_the_holder() -> None:
     """For a socket of which nothing was seen the next step names the process that holds it."""
     _, todo = texts(site_of(connection(**{**OLD, "fin_before_ns": START - 60 * S})))
     assert "--pid 100" in todo
+
+
+@pytest.mark.parametrize(("fields", "expected"), [(fields, verdict) for fields, verdict, _ in ONE_OF_EACH])
+def test_nothing_is_concluded_from_calls_that_cannot_be_seen(fields: dict[str, Any], expected: Verdict) -> None:
+    """Without hooks for receive and send nobody may say that no call was made, or how long none was."""
+    site = site_of(connection(**fields, unseen=("receive", "send")))
+    assert site.verdict is expected
+    said = " ".join([*site.explanation, *site.findings[0].evidence])
+    for claim in ("of silence", "has touched", "No call on it since", "no call has touched", "no thread has called"):
+        assert claim not in said
+    assert "no hook for receive and send" in " ".join(site.findings[0].evidence)

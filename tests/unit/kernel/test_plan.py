@@ -206,3 +206,9 @@ def test_no_plan_asks_for_what_the_host_does_not_have(host: Features, requested:
             assert host.trampolines
             assert attachment.target in host.functions
     assert [probe.family for probe in plan.probes()] == [family.name for family in FAMILIES]
+
+
+def test_calls_that_no_hook_shows_are_named() -> None:
+    """The diagnosis must not take silence for rest where 5.10 has raw tracepoints only."""
+    assert make_plan(BULLSEYE, "tracepoint").unseen_calls() == ("receive", "send")
+    assert make_plan(MODERN).unseen_calls() == make_plan(HARDENED).unseen_calls() == ()
