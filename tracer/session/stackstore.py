@@ -15,7 +15,8 @@ from tracer.stacks.service import StackService
 IDLE_NS = 1_000_000_000
 _MAX_STACKS = 65_536
 _NAMES = {which: name for name, which in layout.WHICH.items()}
-_TORN = "the stack was overwritten while it was read"
+TORN = "the stack was overwritten while it was read"
+"""Of a touch that a newer one followed at that very moment: reading the record again gives the newer one."""
 
 
 class StackStore:
@@ -42,10 +43,10 @@ class StackStore:
     def _unwound(self, record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
         got = self._recorder.box(touch.box - 1)
         if got is None:
-            return None, _TORN
+            return None, TORN
         header, box = got
         if (header.sk, header.birth_ns, header.touch_seq) != (record.sk, record.birth_ns, touch.seq):
-            return None, _TORN
+            return None, TORN
         if not box.stack:
             return None, "the stack was not in memory"
         return self._service.unwind(box), None

@@ -22,11 +22,12 @@ from tracer.model.states import TcpState
 from tracer.session.join import join
 from tracer.session.namespaces import Namespaces
 from tracer.session.preexisting import Preexisting
-from tracer.session.stackstore import StackStore
+from tracer.session.stackstore import TORN, StackStore
 
 Key = tuple[int, int]
 _DRAIN_BUDGET_NS = 10_000_000
 """Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval."""
+_ATTEMPTS = 16
 _FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 50_000_000, 50_000_000
 """From half of the pool on, up to half a core goes into emptying it."""
 
@@ -123,14 +124,23 @@ class Watch:
             self._stacks.drain(_RELIEF_NS, idle_ns=_BARELY_IDLE_NS)
 
     def _connection(self, entry: SuspectEntry) -> Optional[Connection]:
-        record = self._recorder.record(entry.sk)
-        if record is None or record.birth_ns != entry.birth_ns:
-            return None
-        connection = decode(record, self._stacks.resolve, time.monotonic_ns())
-        if not connection.preexisting:
+        connection = self._decoded(entry)
+        if connection is None or not connection.preexisting:
             return connection
         older = self._preexisting.is_older(connection)
         return replace(connection, preexisting=older, fin_before_ns=self._preexisting.fin_before_ns(connection.cookie))
+
+    def _decoded(self, entry: SuspectEntry) -> Optional[Connection]:
+        """The record with its stacks; None if it is gone. A busy socket's is read again until nothing came between."""
+        connection = None
+        for _ in range(_ATTEMPTS):
+            record = self._recorder.record(entry.sk)
+            if record is None or record.birth_ns != entry.birth_ns:
+                return None
+            connection = decode(record, self._stacks.resolve, time.monotonic_ns())
+            if all(touch is None or touch.stack_note != TORN for touch in (connection.last, connection.eof)):
+                break
+        return connection
 
     def _examine(self, entries: Sequence[SuspectEntry]) -> list[Finding]:
         connections = [c for entry in entries if (c := self._connection(entry)) is not None]

@@ -252,3 +252,22 @@ def test_verdicts_follow_the_facts_at_the_end(bench: Bench) -> None:
     (site,) = bench.report().sites
     assert site.verdict is Verdict.EOF_IGNORED
     assert path(site.stack) == "reader"
+
+
+def test_a_busy_sockets_record_is_read_until_box_and_touch_agree(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that goes on sending overwrites the box between the reads: the newer touch is told, with its stack."""
+    record = bench.leak(1, ago=20, call="busy")
+    read, turns = bench.recorder.record, 0
+
+    def while_it_sends(sk: int) -> Optional[layout.Record]:
+        nonlocal turns
+        found, turns = read(sk), turns + 1
+        if turns <= 3:
+            bench.recorder.touch(record, "last", record.last.ns + 1, slot=1, path="busy", seq=record.last.seq + 1)
+        return found
+
+    monkeypatch.setattr(bench.recorder, "record", while_it_sends)
+    (site,) = bench.report().sites
+    assert site.stack is not None
+    assert site.findings[0].connection.last is not None
+    assert site.findings[0].connection.last.ns == record.last.ns
