@@ -21,7 +21,7 @@ from tracer.session.stopping import Stop
 from tracer.session.watch import Shown, Watch
 from tracer.stacks.service import StackService
 
-_RELIEF_S = 0.1
+_RELIEF_S, _PRESSED_S = 0.1, 0.01
 
 
 class Following:
@@ -59,8 +59,8 @@ class Following:
     def _rest(self, stop: Stop) -> None:
         until = time.monotonic() + self._request.interval_s
         while not stop.over() and (left := until - time.monotonic()) > 0:
-            self._watch.relieve()
-            stop.wait(min(left, _RELIEF_S))
+            pressed = self._watch.relieve()
+            stop.wait(min(left, _PRESSED_S if pressed else _RELIEF_S))
 
     def _show_site(self, shown: Shown) -> None:
         click.echo(

@@ -19,6 +19,9 @@ from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox
 
 _TOUCHES = layout.Record.last.offset
+_BIRTH = layout.Record.birth_ns.offset
+_OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset for name, which in layout.WHICH.items()}
+_OWNER = struct.Struct("<III")  # struct ct_touch from box on
 _HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
@@ -124,6 +127,15 @@ class Recorder:
                 break
         return layout.Record.of(data) if data is not None else None
 
+    def owns(self, slot: SlotHeader) -> bool:
+        """Whether the touch that wrote this slot is still its socket's newest of that kind, and has not left it."""
+        data = self._sockets.lookup(_U64.pack(slot.sk))
+        place = _OWNED.get(slot.which)
+        if data is None or place is None or _U64.unpack_from(data, _BIRTH)[0] != slot.birth_ns:
+            return False
+        box, _, touch_seq = _OWNER.unpack_from(data, place)
+        return bool(box == slot.slot + 1 and touch_seq == slot.touch_seq)
+
     def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
         """The content of a slot (0-based), None if it could not be read whole."""
         data = self._pool.read(slot, lambda head: _HEADER + int(_BOX.unpack_from(head)[1]))
@@ -160,13 +172,11 @@ class Recorder:
         version, _, sk, birth, ns, _, _, touch_seq, which, *_ = _BOX.unpack_from(data)
         return SlotHeader(slot, version, sk, birth, ns, touch_seq, which)
 
-    def replace_box(self, record: layout.Record, which: int, touch_seq: int, slot: int, stack: int) -> bool:
+    def replace_box(self, slot: SlotHeader, stack: int) -> bool:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
+        words = (slot.sk, slot.which, slot.touch_seq, slot.slot, stack, slot.birth_ns)
         try:
-            return (
-                syscalls.run_raw_tracepoint(self._drain, (record.sk, which, touch_seq, slot, stack, record.birth_ns))
-                == 1
-            )
+            return syscalls.run_raw_tracepoint(self._drain, words) == 1
         except OSError:
             return False
 

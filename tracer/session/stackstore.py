@@ -6,7 +6,6 @@ import time
 from operator import attrgetter
 from typing import Any, Optional
 
-from tracer.flight import layout
 from tracer.flight.decode import no_stack_reason
 from tracer.flight.recorder import Recorder, SlotHeader
 from tracer.model.frame import BlackBox, Stack
@@ -14,7 +13,6 @@ from tracer.stacks.service import StackService
 
 IDLE_NS = 1_000_000_000
 _MAX_STACKS = 65_536
-_NAMES = {which: name for name, which in layout.WHICH.items()}
 TORN = "the stack was overwritten while it was read"
 """Of a touch that a newer one followed at that very moment: reading the record again gives the newer one."""
 
@@ -40,34 +38,34 @@ class StackStore:
             self._stacks.append(stack)
         return number
 
-    def _unwound(self, record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
+    def _unwound(self, record: Any, touch: Any) -> tuple[Optional[SlotHeader], Optional[Stack], Optional[str]]:
+        """Of a touch with a box: the slot with its stack, or why there is none."""
         got = self._recorder.box(touch.box - 1)
         if got is None:
-            return None, TORN
-        header, box = got
-        if (header.sk, header.birth_ns, header.touch_seq) != (record.sk, record.birth_ns, touch.seq):
-            return None, TORN
+            return None, None, TORN
+        slot, box = got
+        if (slot.sk, slot.birth_ns, slot.touch_seq) != (record.sk, record.birth_ns, touch.seq):
+            return None, None, TORN
         if not box.stack:
-            return None, "the stack was not in memory"
-        return self._service.unwind(box), None
+            return None, None, "the stack was not in memory"
+        return slot, self._service.unwind(box), None
 
-    def resolve(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:
+    def resolve(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
         """The stack of a live record's touch; its box is given back to the kernel side once it is read."""
         if touch.stack:
             return self._stacks[touch.stack], None
         if not touch.box:
             return None, no_stack_reason(touch.flags)
-        stack, note = self._unwound(record, touch)
-        if stack is not None:
-            self._replace_box(record, touch, which, stack)
+        slot, stack, note = self._unwound(record, touch)
+        if slot is not None and stack is not None:
+            self._replace_box(slot, stack)
         return stack, note
 
-    def _replace_box(self, record: Any, touch: Any, which: str, stack: Stack) -> bool:
+    def _replace_box(self, slot: SlotHeader, stack: Stack) -> bool:
         """Give the box back; False if a thread was just touching the socket."""
         if len(self._stacks) >= _MAX_STACKS and stack not in self._numbers:
             return True  # code that is ever new: its stacks stay in their boxes
-        number = self._number(stack)
-        return self._recorder.replace_box(record, layout.WHICH[which], touch.seq, touch.box - 1, number)
+        return self._recorder.replace_box(slot, self._number(stack))
 
     def resolve_owned(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
         """The stack of a touch of a record that ended: its boxes came along, and are freed here."""
@@ -75,9 +73,9 @@ class StackStore:
             return self._stacks[touch.stack], None
         if not touch.box:
             return None, no_stack_reason(touch.flags)
-        answer = self._unwound(record, touch)
+        _, stack, note = self._unwound(record, touch)
         self._recorder.give_back(touch.box - 1)
-        return answer
+        return stack, note
 
     def resolve_event(self, slot: int) -> Optional[Stack]:
         """The stack of a transition, whose box is freed here."""
@@ -110,12 +108,7 @@ class StackStore:
 
     def _drain_one(self, slot: SlotHeader) -> bool:
         """Whether the slot is done with; not if a thread was just touching the socket."""
-        record = self._recorder.record(slot.sk)
-        name = _NAMES.get(slot.which)
-        if record is None or record.birth_ns != slot.birth_ns or name is None:
+        got = self._recorder.box(slot.slot) if self._recorder.owns(slot) else None
+        if got is None or got[0] != slot or not got[1].stack:
             return True
-        touch = getattr(record, name)
-        if touch.box != slot.slot + 1 or touch.seq != slot.touch_seq:
-            return True
-        stack, _ = self._unwound(record, touch)
-        return stack is None or self._replace_box(record, touch, name, stack)
+        return self._replace_box(slot, self._service.unwind(got[1]))

@@ -19,6 +19,7 @@ from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Host, Losses
 from tracer.model.finding import Ended, Finding, Report, Site
 from tracer.model.states import TcpState
+from tracer.session.allowance import Allowance
 from tracer.session.join import join
 from tracer.session.namespaces import Namespaces
 from tracer.session.preexisting import Preexisting
@@ -28,10 +29,12 @@ Key = tuple[int, int]
 _DRAIN_BUDGET_NS = 10_000_000
 """Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval."""
 _ATTEMPTS = 16
-_FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 50_000_000, 50_000_000
-"""From half of the pool on, up to half a core goes into emptying it."""
-
-
+_FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 100_000_000, 50_000_000
+"""From half of the pool on it is emptied as fast as it goes, but no longer than this at a time."""
+_RELIEF_SHARE, _RELIEF_SAVED_NS = 0.02, 2_000_000_000
+"""Sockets in use fill the pool as fast as it is emptied: on average a fiftieth of a core goes into it, a burst may take
+two seconds.
+"""
 _PATIENCE = 10
 """After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
 
@@ -94,6 +97,7 @@ class Watch:
         self._ended: list[Ended] = []
         self._shown: dict[object, tuple[int, int]] = {}
         self._next_look_ns = 0
+        self._relief = Allowance(_RELIEF_SHARE, _RELIEF_SAVED_NS, self._started_ns)
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
@@ -118,10 +122,15 @@ class Watch:
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
         return grown
 
-    def relieve(self) -> None:
-        """Make room for stacks where they come faster than once an interval: to be called some ten times a second."""
-        if self._recorder.boxes_used > _FULL:
-            self._stacks.drain(_RELIEF_NS, idle_ns=_BARELY_IDLE_NS)
+    def relieve(self) -> bool:
+        """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
+        begun = time.monotonic_ns()
+        left = min(self._relief.left_ns(begun), _RELIEF_NS)
+        if not left or self._recorder.boxes_used <= _FULL:
+            return False
+        waiting = self._stacks.drain(left, idle_ns=_BARELY_IDLE_NS)
+        self._relief.spend(time.monotonic_ns() - begun)
+        return waiting > 0
 
     def _connection(self, entry: SuspectEntry) -> Optional[Connection]:
         connection = self._decoded(entry)

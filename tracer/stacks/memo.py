@@ -6,7 +6,8 @@ where the walk then took a frame's place from them, and there relative to sp, fo
 All other words (locals, saved registers that hold data) may differ. So a match is as good as a walk.
 
 What is known is a tree, a level for each step of a walk: paths that differ in one caller share all that lies before it,
-and to recognise a stack costs one look-up a frame however many paths are known.
+and to recognise a stack costs one look-up a frame however many paths are known. Before that, the shapes met last (walks
+whose frames have the same sizes) are tried as a whole: one look-up for all their frames.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 
 _SP, _PC = 7, 16
 _SAVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12..r15: what a callee preserves (psABI, figure 3.4)
-_MAX_WAYS, _MAX_NODES = 16, 65_536
+_MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 4, 65_536
 _FIRST = -1  # as a register's origin: it is as it was at the touch
 GENERATED_CODE_S = 1.0
 """How long stacks with generated code are known: what lies at its addresses changes without a change of the maps."""
@@ -161,22 +162,28 @@ class _Node:
         self.until = 0.0
 
     def follow(self, box: BlackBox, stack: bytes, sp: int) -> Optional[_Node]:
-        """The next point of the walk of ``box``; None if it is not known. Raises struct.error if its copy is short."""
+        """The next point of the walk of ``box``; None if it is not known."""
         for way in self.ways.values():
-            found = way[3].get(_key(way, box, stack, sp))
+            try:
+                found = way[3].get(_key(way, box, stack, sp))
+            except struct.error:  # the copy is shorter than that walk
+                continue
             if found is not None:
                 return found
         return None
 
-    def grow(self, box: BlackBox, basis: Basis) -> tuple[_Node, bool]:
-        """The point after this one for a step that rests on ``basis``, and whether it is new. It is tried first."""
+    def grow(self, box: BlackBox, basis: Basis, most: int = _MAX_WAYS) -> tuple[_Node, bool]:
+        """The point after this one for a step that rests on ``basis``, and whether it is new. It is tried first.
+
+        No more than ``most`` ways are kept.
+        """
         sp, registers = box.sp, tuple(sorted(basis.registers))
         exact, relative = (tuple(sorted(a - sp for a in part)) for part in (basis.exact, basis.relative))
         place = (exact, relative, registers)
         way = self.ways.pop(place, None)
         if way is None:
             way = (_words(exact), _words(relative) if relative or registers else None, registers, {})
-            if len(self.ways) >= _MAX_WAYS:
+            if len(self.ways) >= most:
                 self.ways.popitem()
         self.ways = {place: way, **self.ways}
         key, following = _key(way, box, box.stack, sp), way[3]
@@ -199,22 +206,22 @@ class Memo:
 
     def __init__(self) -> None:
         self._roots: dict[int, _Node] = {}
+        self._shapes: dict[int, _Node] = {}
         self._count = 0
 
     def forget(self) -> None:
         """Know nothing."""
         self._roots.clear()
+        self._shapes.clear()
         self._count = 0
 
     def find(self, box: BlackBox) -> Optional[Stack]:
         """The stack of ``box`` if one like it was walked to its end before."""
-        node, stack, sp = self._roots.get(box.pc), box.stack, box.sp
-        try:
-            while node is not None and node.stack is None:
-                node = node.follow(box, stack, sp)
-        except struct.error:
-            return None
-        return node.stack if node is not None and time.monotonic() < node.until else None
+        for known in (self._shapes, self._roots):
+            node = _end_of_walk(known.get(box.pc), box)
+            if node is not None and time.monotonic() < node.until:
+                return node.stack
+        return None
 
     def keep(self, box: BlackBox, witness: Witness, stack: Stack) -> None:
         """Know ``stack``, which was walked under ``witness``; only whole ones, for others rest on what was missing."""
@@ -222,15 +229,37 @@ class Memo:
             return
         if self._count >= _MAX_NODES:
             self.forget()
+        until = time.monotonic() + GENERATED_CODE_S if witness.generated else float("inf")
+        whole = self._shapes.setdefault(box.pc, _Node())
         node = self._roots.setdefault(box.pc, _Node())
         try:
+            shape, new = whole.grow(box, _as_one(witness.steps), _MAX_SHAPES)
+            self._count += new
             for basis in witness.steps:
                 node, new = node.grow(box, basis)
                 self._count += new
         except struct.error:
             return
-        node.stack = stack
-        node.until = time.monotonic() + GENERATED_CODE_S if witness.generated else float("inf")
+        for end in (shape, node):
+            end.stack, end.until = stack, until
+
+
+def _as_one(steps: Sequence[Basis]) -> Basis:
+    """What a whole walk rests on."""
+    whole = Basis()
+    for basis in steps:
+        whole.exact.update(basis.exact)
+        whole.relative.update(basis.relative)
+        whole.registers.update(basis.registers)
+    return whole
+
+
+def _end_of_walk(node: Optional[_Node], box: BlackBox) -> Optional[_Node]:
+    """Where the walk of ``box`` ends that starts at ``node``; None if it is not known."""
+    stack, sp = box.stack, box.sp
+    while node is not None and node.stack is None:
+        node = node.follow(box, stack, sp)
+    return node
 
 
 @functools.lru_cache(maxsize=4096)

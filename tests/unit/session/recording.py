@@ -56,6 +56,7 @@ class FakeRecorder:
     seeds: list[int] = field(default_factory=list)
     listening: list[tuple[int, int]] = field(default_factory=list)
     lost: Losses = field(default_factory=Losses)
+    pool: int = 1000
 
     def add(self, sk: int, birth_ns: int, state: TcpState = TcpState.CLOSE_WAIT, **fields: Any) -> layout.Record:
         made = layout.Record(sk=sk, birth_ns=birth_ns, state=state, family=2, rport=80, lport=sk % 60000 + 1, **fields)
@@ -83,28 +84,42 @@ class FakeRecorder:
         found = self.records.get(sk)
         return copy.copy(found) if found is not None else None
 
-    def box(self, slot: int) -> Optional[tuple[layout.BoxHeader, BlackBox]]:
-        return self.boxes.get(slot)
+    def _header(self, slot: int) -> SlotHeader:
+        head = self.boxes[slot][0]
+        return SlotHeader(slot, self.versions[slot], head.sk, head.birth_ns, head.ns, head.touch_seq, head.which)
+
+    def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
+        return (self._header(slot), self.boxes[slot][1]) if slot in self.boxes else None
 
     def written(self) -> list[SlotHeader]:
         changed = [slot for slot in self.boxes if self.versions[slot] != self.known.get(slot)]
         self.known.update((slot, self.versions[slot]) for slot in changed)
-        found = ((slot, self.versions[slot], self.boxes[slot][0]) for slot in changed)
-        return [SlotHeader(slot, version, h.sk, h.birth_ns, h.ns, h.touch_seq, h.which) for slot, version, h in found]
+        return [self._header(slot) for slot in changed]
+
+    def _owner(self, slot: SlotHeader) -> Any:
+        name = next(name for name, number in layout.WHICH.items() if number == slot.which)
+        live = self.records.get(slot.sk)
+        touch = getattr(live, name) if live is not None and live.birth_ns == slot.birth_ns else None
+        return touch if touch is not None and (touch.box, touch.seq) == (slot.slot + 1, slot.touch_seq) else None
+
+    def owns(self, slot: SlotHeader) -> bool:
+        return self._owner(slot) is not None
 
     @property
     def boxes_out(self) -> int:
         return len(self.boxes)
 
-    def replace_box(self, record: Any, which: int, touch_seq: int, slot: int, stack: int) -> bool:
+    @property
+    def boxes_used(self) -> float:
+        return len(self.boxes) / self.pool
+
+    def replace_box(self, slot: SlotHeader, stack: int) -> bool:
         """As bpf/hooks/drain.h: only if the touch is still the one that was read."""
-        name = next(name for name, number in layout.WHICH.items() if number == which)
-        live = self.records.get(record.sk)
-        touch = getattr(live, name) if live is not None and live.birth_ns == record.birth_ns else None
-        if touch is None or touch.box != slot + 1 or touch.seq != touch_seq:
+        touch = self._owner(slot)
+        if touch is None:
             return False
         touch.box, touch.stack = 0, stack
-        self.freed.append(slot)
+        self.freed.append(slot.slot)
         return True
 
     def give_back(self, slot: int) -> None:

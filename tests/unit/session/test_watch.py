@@ -271,3 +271,38 @@ def test_a_busy_sockets_record_is_read_until_box_and_touch_agree(bench: Bench, m
     assert site.stack is not None
     assert site.findings[0].connection.last is not None
     assert site.findings[0].connection.last.ns == record.last.ns
+
+
+def busy_pool(bench: Bench, boxes: int, pool: int) -> None:
+    bench.recorder.pool = pool
+    for sk in range(1, boxes + 1):
+        bench.recorder.touch(bench.recorder.add(sk, 10), "last", bench.clock.now - S // 10, slot=sk)
+
+
+def test_a_pool_that_fills_up_is_emptied_before_its_boxes_are_a_second_old(bench: Bench) -> None:
+    """Below half of it nothing is done."""
+    busy_pool(bench, boxes=6, pool=13)
+    assert not bench.watch.relieve()
+    assert bench.recorder.freed == []
+    bench.recorder.pool = 8
+    assert not bench.watch.relieve()
+    assert sorted(bench.recorder.freed) == [1, 2, 3, 4, 5, 6]
+
+
+def test_emptying_the_pool_takes_two_seconds_at_most_then_a_fiftieth_of_the_time(bench: Bench) -> None:
+    """Sockets that are always in use would fill it again and again."""
+    busy_pool(bench, boxes=100_000, pool=100_000)
+    bench.clock.step = S // 1000
+    spent = 0
+    for _ in range(100):
+        before = bench.clock.now
+        if not bench.watch.relieve():
+            break
+        spent += bench.clock.now - before
+    assert 2 * S <= spent <= 2.3 * S
+    drained = len(bench.recorder.freed)
+    bench.clock.now += 10 * S
+    before = bench.clock.now
+    bench.watch.relieve()
+    assert 0 < bench.clock.now - before <= 0.3 * S
+    assert len(bench.recorder.freed) > drained
