@@ -58,38 +58,74 @@ static __always_inline u32 ct_copy_pages(struct ct_box *box, u64 sp, u64 want)
 	return ct_copy_tail(box, sp, done) ? (CT_STACK_PAGES - 1) * CT_PAGE : done;
 }
 
-/* Copies the stack from sp up to limit at most, if there is one above sp. Returns the bytes copied. */
-static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 limit)
+/* Copies want bytes of the stack from sp upwards; where want is 0 nobody knows how many there are. Returns how many. */
+static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 want)
 {
-	u64 want = limit - sp;
-
-	if (limit <= sp || want > CT_STACK_BYTES)
+	if (!want)
 		return ct_copy_pages(box, sp, CT_STACK_BYTES);
 	if (!ct_read_user(box->stack, CT_AT_MOST(want, CT_STACK_BYTES), (void *)sp))
 		return want;
 	return ct_copy_pages(box, sp, want);
 }
 
-/* The touch's own slot, or one from the pool; 0 if the stack memory is spent. */
-static __always_inline u32 ct_slot_of(struct ct_touch *touch)
+/* The same into a small box, which cuts what is larger; of what is not all in memory, up to the first page's end. */
+static __always_inline u32 ct_copy_small(struct ct_small_box *box, u64 sp, u64 want)
+{
+	u64 first = CT_PAGE - (sp & (CT_PAGE - 1)), size = want ? CT_AT_MOST(want, CT_SMALL_STACK) : CT_SMALL_STACK;
+
+	if (!ct_read_user(box->stack, size, (void *)sp))
+		return size;
+	if (first >= size || ct_read_user(box->stack, CT_BELOW_PAGE(first - 1) + 1, (void *)sp))
+		return 0;
+	return first;
+}
+
+/* A free slot as struct ct_touch names it; 0 if that pool is spent. */
+static __always_inline u32 ct_pop(int small)
 {
 	u32 slot = 0;
 
-	if (touch->box)
-		return touch->box;
-	if (free_boxes.pop(&slot)) {
-		ct_count(CT_LOST_BOXES);
-		return 0;
-	}
-	ct_count(CT_N_BOXES_TAKEN);
-	return slot + 1;
+	if (small)
+		return free_small_boxes.pop(&slot) ? 0 : (slot + 1) | CT_SMALL_BOX;
+	return free_boxes.pop(&slot) ? 0 : slot + 1;
 }
 
 static __always_inline void ct_free_slot(u32 box)
 {
-	u32 slot = box - 1;
-	if (box && !free_boxes.push(&slot, 0))
+	u32 slot = (box & ~CT_SMALL_BOX) - 1;
+
+	if (!box)
+		return;
+	if (!(box & CT_SMALL_BOX ? free_small_boxes.push(&slot, 0) : free_boxes.push(&slot, 0)))
 		ct_count(CT_N_BOXES_FREED);
+}
+
+/* One from the pool that suits, else from the other; 0 if all stack memory is spent. */
+static __always_inline u32 ct_take_slot(int small)
+{
+	u32 box = ct_pop(small);
+
+	if (!box)
+		box = ct_pop(!small);
+	ct_count(box ? CT_N_BOXES_TAKEN : CT_LOST_BOXES);
+	return box;
+}
+
+/* The touch's own slot if the stack has room in it, or another. A stack that is cut is better than none. */
+static __always_inline u32 ct_slot_of(struct ct_touch *touch, int small)
+{
+	u32 held = touch->box, larger;
+
+	if (!held)
+		return ct_take_slot(small);
+	if (small || !(held & CT_SMALL_BOX))
+		return held;
+	larger = ct_pop(0);
+	if (!larger)
+		return held;
+	ct_count(CT_N_BOXES_TAKEN);
+	ct_free_slot(held);
+	return larger;
 }
 
 /*
@@ -103,25 +139,51 @@ static __always_inline void ct_step(u32 *seq)
 	asm volatile("" ::: "memory");
 }
 
-static __always_inline u32 ct_fill_box(u32 slot, struct ct_user *user, struct ct_record *record, struct ct_touch *touch,
-				       u16 which)
+/* How many bytes the stack has above sp; 0 if that is not known, or more than a box holds. */
+static __always_inline u64 ct_stack_size(struct ct_user *user)
 {
-	u32 index = slot - 1;
-	struct ct_box *box = boxes.lookup(&index);
+	u64 end = ct_stack_end(user->task, user->sp), size = end - user->sp;
 
+	return end <= user->sp || size > CT_STACK_BYTES ? 0 : size;
+}
+
+static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_user *user, struct ct_record *record,
+					 struct ct_touch *touch, u16 which)
+{
+	head->sk = record->sk;
+	head->birth_ns = record->birth_ns;
+	head->ns = touch->ns;
+	head->pid = touch->pid;
+	head->tid = touch->tid;
+	head->touch_seq = touch->seq;
+	head->which = which;
+	ct_copy_registers(head->registers, user->regs);
+}
+
+static __always_inline u32 ct_fill_box(u32 slot, u64 size, struct ct_user *user, struct ct_record *record,
+				       struct ct_touch *touch, u16 which)
+{
+	u32 index = (slot & ~CT_SMALL_BOX) - 1;
+	struct ct_small_box *small;
+	struct ct_box *box;
+
+	if (slot & CT_SMALL_BOX) {
+		small = small_boxes.lookup(&index);
+		if (!small)
+			return 0;
+		ct_step(&small->head.seq);
+		ct_fill_head(&small->head, user, record, touch, which);
+		small->head.length = ct_copy_small(small, user->sp, size);
+		ct_step(&small->head.seq);
+		return 1;
+	}
+	box = boxes.lookup(&index);
 	if (!box)
 		return 0;
-	ct_step(&box->seq);
-	box->sk = record->sk;
-	box->birth_ns = record->birth_ns;
-	box->ns = touch->ns;
-	box->pid = touch->pid;
-	box->tid = touch->tid;
-	box->touch_seq = touch->seq;
-	box->which = which;
-	ct_copy_registers(box->registers, user->regs);
-	box->length = ct_copy_stack(box, user->sp, ct_stack_end(user->task, user->sp));
-	ct_step(&box->seq);
+	ct_step(&box->head.seq);
+	ct_fill_head(&box->head, user, record, touch, which);
+	box->head.length = ct_copy_stack(box, user->sp, size);
+	ct_step(&box->head.seq);
 	return 1;
 }
 
@@ -181,6 +243,7 @@ static __always_inline int ct_spared(u16 which)
 static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
 					 u16 which)
 {
+	u64 size;
 	u32 slot;
 
 	touch->syscall = -1;
@@ -206,9 +269,10 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		touch->flags |= CT_TOUCH_SPARED;
 		goto drop;
 	}
-	slot = ct_slot_of(touch);
+	size = ct_stack_size(user);
+	slot = ct_slot_of(touch, size && size <= CT_SMALL_STACK);
 	touch->box = slot;
-	if (!slot || !ct_fill_box(slot, user, record, touch, which))
+	if (!slot || !ct_fill_box(slot, size, user, record, touch, which))
 		touch->flags |= CT_TOUCH_NO_BOX;
 	return;
 drop:

@@ -38,10 +38,12 @@ BPF_ARRAY(blank, struct ct_record, 1);
  */
 BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_SIZED);
 
-/* The pool of black boxes, mapped into user space, and its free slots: last in, first out, so that the used ones lie
- * together. */
+/* The pools of black boxes, mapped into user space, and their free slots: last in, first out, so that the used ones
+ * lie together. */
 BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
 BPF_STACK(free_boxes, u32, CT_SIZED);
+BPF_F_TABLE("array", u32, struct ct_small_box, small_boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
+BPF_STACK(free_small_boxes, u32, CT_SIZED);
 
 /* Losses and totals, indexed by enum ct_counter. */
 BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);

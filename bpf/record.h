@@ -36,8 +36,8 @@ enum ct_op {
 #define CT_TOUCH_UNWANTED 32u /* no stack was asked for at this touch */
 #define CT_TOUCH_SPARED 64u   /* no stack, so that tracing costs no more than the user allows */
 
-/* One call on the socket. box is a slot of the box pool + 1; once drained it is 0 and stack names the interned stack.
- */
+/* One call on the socket. box is a slot of a box pool + 1, with CT_SMALL_BOX if it is that of the small ones; once
+ * drained it is 0 and stack names the interned stack. */
 struct ct_touch {
 	u64 ns;
 	s32 ret;
@@ -133,8 +133,12 @@ struct ct_suspect {
 	u32 closing; /* the program has closed it: only the peer's last ACK is missing */
 };
 
-/* User registers and stack (from the stack pointer upwards) at one touch. seq is odd while it is being written. */
-struct ct_box {
+/* Of a box in the pool of small ones; its slot there + 1 is in the other bits. */
+#define CT_SMALL_BOX 0x80000000u
+#define CT_SMALL_STACK 4096
+
+/* User registers at one touch, whose stack follows, from the stack pointer upwards. seq is odd while it is written. */
+struct ct_box_head {
 	u32 seq;
 	u32 length;
 	u64 sk;
@@ -146,7 +150,17 @@ struct ct_box {
 	u16 which;
 	u16 pad;
 	u64 registers[CT_REGISTERS];
+};
+
+struct ct_box {
+	struct ct_box_head head;
 	u8 stack[CT_STACK_BYTES];
+};
+
+/* Most stacks are a few KiB deep: there is room for more of them than there would be if all boxes were of one size. */
+struct ct_small_box {
+	struct ct_box_head head;
+	u8 stack[CT_SMALL_STACK];
 };
 
 /* which touch of the record a box belongs to */

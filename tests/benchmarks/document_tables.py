@@ -163,12 +163,15 @@ def _memory(results: Results) -> str:
             f"{row['memory_mb']} MB",
             f"{row['records']:,}",
             f"{row['boxes']:,}",
+            f"{row['small_boxes']:,}",
             f"{row['kernel_maps_mb']:.0f} MB",
             f"{row['rss_mb']:.0f} MB",
         ]
         for row in rows_of(results, "memory")
     ]
-    return markdown(["`--memory`", "records", "boxes of 16 KiB", "kernel memory", "closetrace itself"], lines)
+    return markdown(
+        ["`--memory`", "records", "boxes of 16 KiB", "of 4 KiB", "kernel memory", "closetrace itself"], lines
+    )
 
 
 def _stack_bytes(results: Results) -> str:

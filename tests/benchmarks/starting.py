@@ -37,6 +37,7 @@ def memory(effort: Effort) -> list[Row]:
                     "memory_mb": megabytes,
                     "records": sizes.records,
                     "boxes": sizes.boxes,
+                    "small_boxes": sizes.small_boxes,
                     "kernel_maps_mb": measure.map_bytes(running.pid) / 1e6,
                     "rss_mb": measure.rss_bytes(running.pid) / 1e6,
                 }

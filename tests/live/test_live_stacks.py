@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,30 @@ def test_box_as_large_as_the_stack() -> None:
     (site,) = report["sites"]
     assert_complete(site)
     assert_stack_is(site["stack"], program.touches("recv")[-1])
+
+
+def test_memory_for_deep_stacks_spent() -> None:
+    """With 64 boxes of full size and 80 deep stacks at once: 64 whole ones, and 16 that say why they are cut."""
+    options = ("--memory", "4", "--stack-bytes", "65536", "--linger", "1")
+    with start("deep_stack", "10", "1000", "80") as program, tracing(program.pid(), *options) as trace:
+        trace.attached()
+        trace.process.send_signal(signal.SIGSTOP)  # else it may make room in time
+        program.step()
+        trace.process.send_signal(signal.SIGCONT)
+        program.all_steps()
+        let_linger()
+        report = trace.stop().report()
+    whole = [site for site in report["sites"] if site["stack_complete"]]
+    cut = [site for site in report["sites"] if not site["stack_complete"]]
+    assert sum(site["count"] for site in whole) == 64
+    assert sum(site["count"] for site in cut) == 16
+    for site in whole:
+        assert_stack_is(site["stack"], program.touches("recv")[-1])
+    for site in cut:
+        assert site["stack_note"] == "cut at 4 KiB: the memory for deeper stacks was spent (--memory)"
+        names = functions(machine_frames(site["stack"]))
+        at = names.index("touch_it")
+        assert set(names[at + 1 :]) == {"descend"}
 
 
 def test_replaced_binary(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* deep_stack DEPTH BYTES: the touch happens DEPTH calls down, each call with BYTES of alloca on its frame. */
+/* deep_stack DEPTH BYTES [SOCKETS]: the touch happens DEPTH calls down, each call with BYTES of alloca on its frame. */
 #include "puppet.h"
 
 #include <alloca.h>
@@ -29,18 +29,21 @@ int main(int argc, char **argv)
 {
 	int depth = argc > 1 ? atoi(argv[1]) : 40;
 	size_t bytes = argc > 2 ? (size_t)atoi(argv[2]) : 1000;
+	int sockets = argc > 3 ? atoi(argv[3]) : 1;
 
 	workload_start();
 	say_process("program", getpid());
 	struct puppet peer = puppet_server("4");
 
 	await("open");
-	int fd = connect_to(&peer.address);
+	for (int i = 0; i < sockets; i++) {
+		int fd = connect_to(&peer.address);
+		int which = tell(&peer, ACCEPT_ONE, 0, 0);
 
-	tell(&peer, ACCEPT_ONE, 0, 0);
-	tell(&peer, SEND_BYTES, 0, 10);
-	descend(fd, depth, bytes);
-	say_socket("program", fd);
+		tell(&peer, SEND_BYTES, which, 10);
+		descend(fd, depth, bytes);
+		say_socket("program", fd);
+	}
 	await("peer hangs up");
 	tell(&peer, HANG_UP, EVERY_SOCKET, 0);
 	await("end");

@@ -6,6 +6,7 @@ import ctypes as ct
 
 TRANSITIONS = 8
 HINTS = 4096  # bpf/maps.h
+SMALL_BOX = 0x80000000
 
 TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWANTED = 1, 2, 4, 8, 16, 32
 TOUCH_SPARED = 64
@@ -129,8 +130,8 @@ class Suspect(ct.LittleEndianStructure):
     ]
 
 
-class BoxHeader(ct.LittleEndianStructure):
-    """struct ct_box up to its stack"""
+class BoxHead(ct.LittleEndianStructure):
+    """struct ct_box_head: the stack follows"""
 
     _fields_ = [
         ("seq", ct.c_uint32),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes as ct
 import struct
-from operator import itemgetter
 from typing import NamedTuple, Optional, cast
 
 from tracer.flight import layout, transitions
+from tracer.flight.boxes import Boxes, SlotHeader
 from tracer.kernel import syscalls
-from tracer.kernel.arch import PT_REGS_OF_DWARF
-from tracer.kernel.maps import BoxPool, possible_cpus
+from tracer.kernel.maps import possible_cpus
 from tracer.kernel.plan import Plan
 from tracer.kernel.program import Program
 from tracer.kernel.ring import Ring
@@ -22,13 +21,8 @@ _TOUCHES = layout.Record.last.offset
 _BIRTH = layout.Record.birth_ns.offset
 _OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset for name, which in layout.WHICH.items()}
 _OWNER = struct.Struct("<III")  # struct ct_touch from box on
-_HEADER = ct.sizeof(layout.BoxHeader)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
-_BOX = struct.Struct("<IIQQQIIIHH21Q")  # struct ct_box up to the stack
-_registers = itemgetter(*PT_REGS_OF_DWARF)
-_SLOTS = 256
-"""How many slots are looked at in one step."""
 
 
 class SuspectEntry(NamedTuple):
@@ -40,31 +34,16 @@ class SuspectEntry(NamedTuple):
     state: int
 
 
-class SlotHeader(NamedTuple):
-    """Whose touch lies in a slot of the box pool; ``version`` changes with every writing."""
-
-    slot: int
-    version: int
-    sk: int
-    birth_ns: int
-    ns: int
-    touch_seq: int
-    which: int
-
-
 class Recorder:
     """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
 
     def __init__(self, program: Program, sizes: Sizes, wanted: Wanted, *, by_task: bool, forks: bool) -> None:
-        self._program, self._sizes = program, sizes
+        self._program = program
         self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
         self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
         self._cpus = possible_cpus()
         self._counters = program.map("counters", 4, 8 * self._cpus)
-        free = program.map("free_boxes", 0, 4)
-        boxes = program.map("boxes", 4, _HEADER + sizes.stack_bytes)
-        self._pool = BoxPool(boxes.descriptor, free, sizes.boxes, _HEADER + sizes.stack_bytes)
-        self._versions = [0] * sizes.boxes
+        self._boxes = Boxes(program, sizes)
         self._listeners = program.map("listeners", 8, 4) if by_task else None
         self._seeds = program.map("seeds", 8, 4) if by_task else None
         self._hints = program.map("hints", 4, 4) if by_task else None
@@ -75,7 +54,6 @@ class Recorder:
         self._given_back = 0
         self._endings = Ring(program.map("endings", 0, 1).descriptor, PAGE * RING_PAGES)
         self._events = Ring(program.map("events", 0, 1).descriptor, PAGE * RING_PAGES) if wanted.events else None
-        self._pool.fill()
 
     def start(self, plan: Plan) -> None:
         """Attach. From here on sockets are recorded."""
@@ -137,40 +115,12 @@ class Recorder:
         return bool(box == slot.slot + 1 and touch_seq == slot.touch_seq)
 
     def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
-        """The content of a slot (0-based), None if it could not be read whole."""
-        data = self._pool.read(slot, lambda head: _HEADER + int(_BOX.unpack_from(head)[1]))
-        if data is None:
-            return None
-        version, length, sk, birth, ns, pid, tid, touch_seq, which, _, *saved = _BOX.unpack_from(data)
-        registers = _registers(saved)
-        stack = data[_HEADER : _HEADER + length]
-        cut = length == self._sizes.stack_bytes
-        return SlotHeader(slot, version, sk, birth, ns, touch_seq, which), BlackBox(pid, tid, registers, stack, cut)
+        """The content of a slot, None if it could not be read whole."""
+        return self._boxes.read(slot)
 
     def written(self) -> list[SlotHeader]:
         """The slots that have been written since the last call, in pool order."""
-        found: list[SlotHeader] = []
-        idle = 0
-        for first in range(0, self._sizes.boxes, _SLOTS):
-            known = self._versions[first : first + _SLOTS]
-            versions = self._pool.versions(first, first + len(known))
-            if versions != known:
-                changed = [at for at, version in enumerate(versions) if version != known[at]]
-                found += [header for at in changed if (header := self._header(first + at)) is not None]
-            # free slots are given out last in, first out: a long untouched run is the end of the used part
-            idle = 0 if any(versions) else idle + 1
-            if idle > 4:
-                break
-        for header in found:
-            self._versions[header.slot] = header.version
-        return found
-
-    def _header(self, slot: int) -> Optional[SlotHeader]:
-        data = self._pool.read(slot, lambda _: _HEADER)
-        if data is None:
-            return None
-        version, _, sk, birth, ns, _, _, touch_seq, which, *_ = _BOX.unpack_from(data)
-        return SlotHeader(slot, version, sk, birth, ns, touch_seq, which)
+        return self._boxes.written()
 
     def replace_box(self, slot: SlotHeader, stack: int) -> bool:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
@@ -187,13 +137,13 @@ class Recorder:
 
     def give_back(self, slot: int) -> None:
         """Free a slot that came with an ending or an event."""
-        self._pool.give_back(slot)
+        self._boxes.give_back(slot)
         self._given_back += 1
 
     @property
     def boxes_used(self) -> float:
-        """The part of the box pool that is in use, 0 to 1."""
-        return self.boxes_out / self._sizes.boxes
+        """The part of the box pools that is in use, 0 to 1."""
+        return self.boxes_out / self._boxes.count
 
     @property
     def boxes_out(self) -> int:
@@ -263,7 +213,7 @@ class Recorder:
     def close(self) -> None:
         """Detach, free. Harmless when repeated."""
         self._program.close()
-        self._pool.close()
+        self._boxes.close()
         self._endings.close()
         if self._events is not None:
             self._events.close()

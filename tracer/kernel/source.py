@@ -18,7 +18,9 @@ from tracer.model.states import TcpState
 
 PAGE = 4096
 RING_PAGES = 1024
+SMALL_STACK = 4096
 _RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
+_SMALL_SHARE = 4
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
 _STATES = tuple(state.name for state in TcpState)
 
@@ -36,9 +38,15 @@ class Sizes:
         return max(4096, self.memory // 8 // (_RECORD_BYTES + _SUSPECT_BYTES))
 
     @property
+    def small_boxes(self) -> int:
+        """Black boxes for stacks of up to SMALL_STACK bytes: a quarter of what the records leave."""
+        return max(64, (self.memory - self.memory // 8) // _SMALL_SHARE // (SMALL_STACK + _BOX_HEADER))
+
+    @property
     def boxes(self) -> int:
-        """Black boxes: what the records leave."""
-        return max(64, (self.memory - self.memory // 8) // (self.stack_bytes + _BOX_HEADER))
+        """Black boxes for any stack: the rest."""
+        left = self.memory - self.memory // 8 - self.small_boxes * (SMALL_STACK + _BOX_HEADER)
+        return max(64, left // (self.stack_bytes + _BOX_HEADER))
 
     def defines(self) -> dict[str, str]:
         """As macros."""
@@ -51,7 +59,9 @@ class Sizes:
         """Entries by name of those maps that CT_SIZED stands for in bpf/maps.h; bytes for a ring."""
         rings = dict.fromkeys(("endings", "events"), RING_PAGES * PAGE)
         records = dict.fromkeys(("sockets", "suspects", "seeds"), self.records)
-        return {**rings, **records, "boxes": self.boxes, "free_boxes": self.boxes}
+        boxes = dict.fromkeys(("boxes", "free_boxes"), self.boxes)
+        small = dict.fromkeys(("small_boxes", "free_small_boxes"), self.small_boxes)
+        return {**rings, **records, **boxes, **small}
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,9 @@ class BlackBox:
 
     ``registers`` has one value per DWARF register number of the psABI (x86-64: rax rdx rcx rbx rsi rdi rbp rsp
     r8..r15, then the return address column 16 = rip). ``stack`` holds the bytes from ``sp`` upward.
-    ``cut`` is true if the copy stopped because the box was full rather than because the stack ended. ``unknown`` has
-    the numbers of registers whose values could not be had.
+    ``cut`` is true if the copy stopped because the box was full rather than because the stack ended, ``cramped`` if
+    it was a small box because there was none of full size. ``unknown`` has the numbers of registers whose values could
+    not be had.
     """
 
     pid: int
@@ -60,6 +61,7 @@ class BlackBox:
     stack: bytes
     cut: bool
     unknown: frozenset[int] = frozenset()
+    cramped: bool = False
 
     @property
     def pc(self) -> int:

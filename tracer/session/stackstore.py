@@ -6,8 +6,9 @@ import time
 from operator import attrgetter
 from typing import Any, Optional
 
+from tracer.flight.boxes import SlotHeader
 from tracer.flight.decode import no_stack_reason
-from tracer.flight.recorder import Recorder, SlotHeader
+from tracer.flight.recorder import Recorder
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.service import StackService
 

@@ -44,6 +44,8 @@ class BoxMemory:
     def _why(self, address: int) -> str:
         if address < self._start or not self._on_same_stack(address):
             return f"the stack goes on at {address:#x}, on memory that was not copied"
+        if self._box.cramped:
+            return f"cut at {_kib(len(self._stack))} KiB: the memory for deeper stacks was spent (--memory)"
         if self._box.cut:
             return f"stack deeper than the {_kib(len(self._stack))} KiB that were copied (--stack-bytes)"
         return "the rest of the stack was not in memory when it was copied"

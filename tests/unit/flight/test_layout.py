@@ -8,8 +8,9 @@ import re
 import pytest
 from cc import output
 
-from tracer.flight import layout, recorder
+from tracer.flight import boxes, layout, recorder
 from tracer.kernel.headers import bpf_directory
+from tracer.kernel.source import SMALL_STACK
 from tracer.model.states import Op
 
 RECORD_H = bpf_directory() / "record.h"
@@ -29,10 +30,8 @@ MIRRORS = {
     "ct_record": layout.Record,
     "ct_suspect": layout.Suspect,
     "ct_event": layout.Event,
-    "ct_box": layout.BoxHeader,
+    "ct_box_head": layout.BoxHead,
 }
-# The stack has no mirror: its size is chosen at run time, and it follows the header.
-NOT_MIRRORED = {"ct_box": {"stack"}}
 
 
 def c_fields(struct: str) -> list[str]:
@@ -46,7 +45,7 @@ def c_fields(struct: str) -> list[str]:
 def c_layout() -> dict[str, tuple[int, int]]:
     """(offset, size) of "struct.field" and (0, size) of "struct", as the compiler has them."""
     lines = []
-    for struct in MIRRORS:
+    for struct in (*MIRRORS, "ct_box", "ct_small_box"):
         lines.append(f'printf("{struct} 0 %zu\\n", sizeof(struct {struct}));')
         lines += [
             f'printf("{struct}.{name} %zu %zu\\n", offsetof(struct {struct}, {name}), '
@@ -63,12 +62,12 @@ def test_every_field_lies_where_the_compiler_puts_it(struct: str, c_layout: dict
     """Names, order, offsets and sizes of the mirror are those of the C structure."""
     mirror = MIRRORS[struct]
     names = [name for name, *_ in mirror._fields_]
-    assert names == [name for name in c_fields(struct) if name not in NOT_MIRRORED.get(struct, set())]
+    assert names == c_fields(struct)
     ours = {name: (getattr(mirror, name).offset, getattr(mirror, name).size) for name in names}
     assert ours == {name: c_layout[f"{struct}.{name}"] for name in names}
 
 
-@pytest.mark.parametrize("struct", [name for name in MIRRORS if name != "ct_box"])
+@pytest.mark.parametrize("struct", MIRRORS)
 def test_whole_structures_have_the_compilers_size(struct: str, c_layout: dict[str, tuple[int, int]]) -> None:
     """The mirror has no padding that the C structure lacks, and the other way round."""
     assert (0, ct.sizeof(MIRRORS[struct])) == c_layout[struct]
@@ -76,13 +75,15 @@ def test_whole_structures_have_the_compilers_size(struct: str, c_layout: dict[st
 
 def test_the_stack_of_a_box_follows_its_header(c_layout: dict[str, tuple[int, int]]) -> None:
     """The reader takes the stack from right after the header."""
-    assert c_layout["ct_box.stack"] == (ct.sizeof(layout.BoxHeader), 16384)
-    assert c_layout["ct_box"][1] == ct.sizeof(layout.BoxHeader) + 16384
+    for box, stack_bytes in (("ct_box", 16384), ("ct_small_box", SMALL_STACK)):
+        assert c_layout[f"{box}.stack"] == (ct.sizeof(layout.BoxHead), stack_bytes)
+        assert c_layout[box][1] == ct.sizeof(layout.BoxHead) + stack_bytes
 
 
 def test_stacks_begin_on_word_boundaries(c_layout: dict[str, tuple[int, int]]) -> None:
     """Boxes lie one after another in the array map, whose elements the kernel rounds up to 8 bytes."""
     assert c_layout["ct_box"][1] % 8 == 0
+    assert c_layout["ct_small_box"][1] % 8 == 0
     assert c_layout["ct_record"][1] % 8 == 0
 
 
@@ -101,18 +102,19 @@ def test_constants_are_those_of_the_header() -> None:
     ours |= {f"CT_{name}": getattr(layout, name) for name in vars(layout) if re.match(r"(TOUCH|TR|R)_", name)}
     ours |= {f"CT_WHICH_{name.upper()}": number for name, number in layout.WHICH.items()}
     ours |= {"CT_TRANSITIONS": layout.TRANSITIONS, "CT_COUNTERS": len(layout.COUNTERS)}
+    ours |= {"CT_SMALL_BOX": layout.SMALL_BOX, "CT_SMALL_STACK": SMALL_STACK}
     for index, name in enumerate(layout.COUNTERS):
         ours[f"CT_{name.upper()}" if name.startswith("lost") else f"CT_N_{name.upper()}"] = index
     theirs = c_constants()
     # Of no concern here: the page, the pt_regs that user space maps by kernel/arch.py, boxes that events own.
     kernel_only = {"CT_PAGE", "CT_REGISTERS", "CT_WHICH_EVENT"}
     assert ours == {name: value for name, value in theirs.items() if name not in kernel_only}
-    assert theirs["CT_REGISTERS"] == len(layout.BoxHeader().registers)
+    assert theirs["CT_REGISTERS"] == len(layout.BoxHead().registers)
 
 
 def test_formats_that_are_unpacked_at_once_are_the_same_layout() -> None:
     """Headers of boxes and suspects are read by format strings: whatever the bytes, the fields are the mirror's."""
-    for format_, mirror in ((recorder._BOX, layout.BoxHeader), (recorder._SUSPECT, layout.Suspect)):
+    for format_, mirror in ((boxes._BOX, layout.BoxHead), (recorder._SUSPECT, layout.Suspect)):
         data = bytes(range(1, 252))[: ct.sizeof(mirror)].ljust(ct.sizeof(mirror), b"\x5a")
         fields = [getattr(mirror.from_buffer_copy(data), name) for name, *_ in mirror._fields_]
         flat = [part for field in fields for part in ([field] if isinstance(field, int) else list(field))]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.plan import make_plan
 from tracer.kernel.scope import Scope
-from tracer.kernel.source import PAGE, Sizes, Wanted, program_text
+from tracer.kernel.source import PAGE, SMALL_STACK, Sizes, Wanted, program_text
 
 SIZES = Sizes(16 << 20)
 
@@ -55,11 +55,13 @@ def test_every_macro_that_the_source_uses_is_defined_somewhere(host: object) -> 
 def test_sizes_keep_to_the_budget(megabytes: int, pages: int) -> None:
     """Records and boxes together stay within --memory, but for the floors that make a small budget work at all."""
     sizes = Sizes(megabytes << 20, pages * PAGE)
-    box = 256 + sizes.stack_bytes
+    box, small = 256 + sizes.stack_bytes, 256 + SMALL_STACK
     assert sizes.boxes >= 64
+    assert sizes.small_boxes >= 64
     assert sizes.records >= 4096
-    assert sizes.boxes * box <= max(sizes.memory, 64 * box)
-    assert sizes.boxes * box + sizes.records * 704 <= max(sizes.memory, 64 * box) + 4096 * 704
+    boxes, records = sizes.boxes * box + sizes.small_boxes * small, sizes.records * 704
+    assert boxes <= max(sizes.memory, 64 * (box + small))
+    assert boxes + records <= max(sizes.memory, 64 * (box + small)) + 4096 * 704
 
 
 @pytest.mark.parametrize(

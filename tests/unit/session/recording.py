@@ -10,7 +10,8 @@ from typing import Any, Optional
 import pytest
 
 from tracer.flight import layout
-from tracer.flight.recorder import SlotHeader, SuspectEntry
+from tracer.flight.boxes import SlotHeader
+from tracer.flight.recorder import SuspectEntry
 from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.model.states import Op, TcpState
@@ -47,7 +48,7 @@ class FakeRecorder:
     """What tracer.flight.recorder.Recorder offers to the session, held in plain dicts."""
 
     records: dict[int, layout.Record] = field(default_factory=dict)
-    boxes: dict[int, tuple[layout.BoxHeader, BlackBox]] = field(default_factory=dict)
+    boxes: dict[int, tuple[layout.BoxHead, BlackBox]] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
     known: dict[int, int] = field(default_factory=dict)
     since: dict[int, int] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class FakeRecorder:
         touch = getattr(record, which)
         touch.ns, touch.op, touch.pid, touch.tid, touch.comm = ns, Op.RECV, 7, 8, b"app"
         touch.box, touch.seq = slot + 1, seq
-        header = layout.BoxHeader(
+        header = layout.BoxHead(
             seq=2, sk=record.sk, birth_ns=record.birth_ns, ns=ns, touch_seq=seq, which=layout.WHICH[which]
         )
         self.boxes[slot] = header, BlackBox(7, 8, (0,) * 17, path.encode(), False)
