@@ -86,8 +86,14 @@ CONNECTIONS = 6000
 # RFC 9293, figure 5: the side that closes first passes SYN_SENT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE (TIME_WAIT
 # is no state of this socket); the other, from SYN_RECV, passes ESTABLISHED, CLOSE_WAIT, LAST_ACK and CLOSE.
 EACH = 5 + 4
+# The last ACKs may still be on their way when close returns: it is done when its sockets are gone or in TIME_WAIT.
 FLOOD = """
-import socket, sys
+import socket, sys, time
+def closing(port):
+    with open("/proc/self/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    ends = ((int(row[1].split(":")[1], 16), int(row[2].split(":")[1], 16), row[3]) for row in rows)
+    return any(port in (near, far) and state not in ("06", "0A") for near, far, state in ends)
 server = socket.create_server(("127.0.0.1", 0), backlog=16)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -97,6 +103,9 @@ for _ in range(int(sys.argv[1])):
     near.close()
     assert far.recv(1) == b""
     far.close()
+until = time.monotonic() + 5
+while closing(server.getsockname()[1]) and time.monotonic() < until:
+    time.sleep(0.01)
 print("done", flush=True)
 sys.stdin.readline()
 """
