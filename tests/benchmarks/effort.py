@@ -63,5 +63,5 @@ GUEST = Effort(
     java_calls=(),
     memories_mb=(),
     stack_bytes=(),
-    row_limit_s=200,
+    row_limit_s=800,
 )
