@@ -13,7 +13,9 @@ from tracer.errors import HostUnsupported
 from tracer.kernel.bcclib import quietly, require_bcc
 from tracer.kernel.objectcode import MapSpec, ObjectCode, unlinked
 
-_CFLAGS = ["-g0", "-w"]
+# clang hands its code over as it is: bcc's own passes (-O3) come after, and optimizing twice takes LLVM twice as long
+# for the same instructions.
+FLAGS = ["-g0", "-w", "-Xclang", "-disable-llvm-passes"]
 
 # Without BTF the types come from the installed headers.
 _HEADERS_INSTALLED = """
@@ -67,7 +69,7 @@ def compile_text(text: str, tree: Optional[Path]) -> ObjectCode:
 
     with quietly() as said, _environment(tree):
         try:
-            module = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=_CFLAGS)
+            module = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=FLAGS)
         except Exception:  # bcc raises nothing more exact
             raise HostUnsupported(_failure(said())) from None
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from tracer.kernel import objectcode
+from tracer.kernel.compiler import FLAGS
 from tracer.kernel.headers import trusted
 from tracer.kernel.objectcode import ObjectCode
 
@@ -25,7 +26,7 @@ def compiled(text: str, tree: Optional[Path], compile_text: Callable[[str, Optio
     """
     if tree is None:
         return compile_text(text, None)
-    place = tree / "programs" / hashlib.sha256(text.encode()).hexdigest()[:32]
+    place = tree / "programs" / hashlib.sha256(f"{FLAGS}\n{text}".encode()).hexdigest()[:32]
     kept = _load(place)
     if kept is not None:
         return kept
