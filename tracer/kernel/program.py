@@ -7,7 +7,9 @@ import ctypes as ct
 import errno
 import os
 import resource
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Optional
 
 from tracer.errors import HostUnsupported
 from tracer.kernel import syscalls
@@ -43,12 +45,41 @@ def _create(spec: MapSpec, entries: int) -> int:
         ) from None
 
 
+class _Loading:
+    """A program on its way into the kernel, in a thread of its own: verifying takes the kernel milliseconds."""
+
+    def __init__(self, load: Callable[[], int]) -> None:
+        self._load = load
+        self._program = -1
+        self._failure: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, name="load")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._program = self._load()
+        except BaseException as error:  # handed to the thread that asks for the descriptor
+            self._failure = error
+
+    def wait(self) -> None:
+        """Until the kernel has answered, whatever it is."""
+        self._thread.join()
+
+    def descriptor(self) -> int:
+        """The loaded program. Raises what loading raised."""
+        self.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._program
+
+
 class Program:
     """The kernel side. Closing it detaches everything."""
 
-    def __init__(self, code: ObjectCode, entries: Mapping[str, int], parameters: Sequence[int]) -> None:
-        """Make the maps: ``entries`` has how many entries (bytes for a ring) those get that have no size of their own.
+    def __init__(self, code: ObjectCode, plan: Plan, entries: Mapping[str, int], parameters: Sequence[int]) -> None:
+        """Make the maps, and begin to load what the plan chose; attach() waits for that.
 
+        ``entries`` has how many entries (bytes for a ring) those maps get that have no size of their own,
         ``parameters`` are the numbers that the programs take at load. Raises HostUnsupported.
         """
         _raise_memlock()
@@ -57,12 +88,20 @@ class Program:
         self._links: list[int] = []
         self._kprobes: list[Kprobe] = []
         self._programs: list[int] = []
+        self._loading: dict[Attachment, _Loading] = {}
         try:
             for spec in code.maps:
                 self._maps.append(_create(spec, entries.get(spec.name, spec.entries)))
+            for attachment in plan.attachments():
+                self._loading[attachment] = self._begin(attachment, plan.features.btf_ids)
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> _Loading:
+        kind = _KINDS[attachment.kind]
+        btf_id = btf_ids[attachment.target] if kind == syscalls.PROG_TRACING else 0
+        return _Loading(lambda: self._load(attachment.program, kind, btf_id, exits=attachment.kind == "fexit"))
 
     def _load(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> int:
         code = self._code.linked(name, self._maps, self._parameters)
@@ -82,15 +121,13 @@ class Program:
         """Attach all that the plan chose; all or nothing. Raises HostUnsupported."""
         try:
             for attachment in plan.attachments():
-                self._attach(attachment, plan.features.btf_ids)
+                self._attach(attachment)
         except BaseException:
             self.close()
             raise
 
-    def _attach(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> None:
-        kind = attachment.kind
-        btf_id = btf_ids[attachment.target] if _KINDS[kind] == syscalls.PROG_TRACING else 0
-        program = self._load(attachment.program, _KINDS[kind], btf_id, exits=kind == "fexit")
+    def _attach(self, attachment: Attachment) -> None:
+        kind, program = attachment.kind, self._loading[attachment].descriptor()
         try:
             if kind == "raw_tp":
                 self._links.append(syscalls.open_raw_tracepoint(program, attachment.target))
@@ -133,6 +170,8 @@ class Program:
     def close(self) -> None:
         """Detach and free everything; harmless when repeated."""
         self.detach()
+        for loading in self._loading.values():
+            loading.wait()  # its descriptor is among those to close
         for descriptors in (self._programs, self._maps):
             while descriptors:
                 os.close(descriptors.pop())

@@ -102,7 +102,7 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     finally:
         if remove is not None:
             shutil.rmtree(remove, ignore_errors=True)
-    program = Program(code, sizes.entries(), parameters(scope, wanted))
+    program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
     try:
         recorder = Recorder(program, sizes, wanted, by_task=scope.by_task, forks=scope.follow_forks)
         return Opened(recorder, plan)
