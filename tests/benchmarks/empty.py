@@ -11,6 +11,7 @@ import sys
 from tracer.kernel import syscalls
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import discover
+from tracer.kernel.hooks import hooks_in
 from tracer.kernel.kprobes import Kprobe
 from tracer.kernel.plan import Attachment, make_plan
 
@@ -33,7 +34,7 @@ def _attach(hook: Attachment, btf_ids: dict[str, int]) -> object:
 
 def main() -> None:
     btf = Btf()
-    plan = make_plan(discover(btf), sys.argv[1] if len(sys.argv) > 1 else "auto")
+    plan = make_plan(discover(hooks_in(btf)), sys.argv[1] if len(sys.argv) > 1 else "auto")
     btf.close()
     attached = [_attach(hook, plan.features.btf_ids) for hook in plan.attachments()]
     print(f"attached {len(attached)}", file=sys.stderr, flush=True)

@@ -103,9 +103,8 @@ def main() -> None:
     pid = next((a for a in sys.argv[1:] if a.isdigit()), None)
     import bcc
 
-    btf = Btf()
-    tree, _ = header_tree(btf)
-    btf.close()
+    Btf().close()  # it keeps nothing between its starts: the types are read at each of them
+    tree, _ = header_tree()
     os.environ["BCC_KERNEL_SOURCE"] = str(tree)
     os.chdir(tree)
     text = TEXT.replace("PID_FILTER", f"bpf_get_current_pid_tgid() >> 32 != {pid}" if pid else "0")

@@ -70,9 +70,7 @@ def _memlock() -> Check:
 
 def _plan() -> tuple[Optional[Plan], Optional[Features], str]:
     try:
-        features, btf = look()
-        if btf is not None:
-            btf.close()
+        features = look()
         return make_plan(features), features, ""
     except (ClosetraceError, OSError) as error:
         return None, None, str(error)

@@ -8,32 +8,9 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from tracer.kernel import syscalls
-from tracer.kernel.btf import KIND_FUNC, Btf
+from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS, Hooks
 
 BTF_PATH = "/sys/kernel/btf/vmlinux"
-
-FUNCTIONS = (
-    "tcp_set_state",
-    "tcp_close",
-    "tcp_shutdown",
-    "inet_recvmsg",
-    "inet6_recvmsg",
-    "inet_sendmsg",
-    "inet6_sendmsg",
-    "inet_csk_accept",
-    "tcp_v4_destroy_sock",
-)
-TRACEPOINTS = (
-    "inet_sock_set_state",
-    "sock_recv_length",
-    "sock_send_length",
-    "tcp_destroy_sock",
-    "tcp_receive_reset",
-    "tcp_send_reset",
-    "sched_process_fork",
-    "sched_process_exit",
-)
-HELPERS = ("task_pt_regs", "get_current_task_btf", "get_current_ancestor_cgroup_id")
 
 
 @dataclass(frozen=True)
@@ -57,9 +34,9 @@ class Features:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def _try_trampoline(btf: Btf) -> Optional[str]:
+def _try_trampoline(hooks: Hooks) -> Optional[str]:
     """None if an fentry program attaches to tcp_set_state, else why not."""
-    number = btf.find("tcp_set_state", KIND_FUNC)
+    number = hooks.btf_ids.get("tcp_set_state")
     if number is None:
         return "tcp_set_state is not in the kernel's BTF"
     try:
@@ -107,14 +84,17 @@ def _try_tracepoints() -> frozenset[str]:
     return frozenset(found)
 
 
-def discover(btf: Optional[Btf]) -> Features:
-    """Look at this host; ``btf`` is None where the kernel has none. Needs the rights to load BPF for a full answer."""
+def discover(hooks: Optional[Hooks]) -> Features:
+    """Look at this host; ``hooks`` is None where the kernel has no BTF.
+
+    Needs the rights to load BPF for a full answer.
+    """
     uname = os.uname()
     refused: dict[str, str] = {}
     kprobes, why = _try_kprobes(FUNCTIONS)
     if why is not None:
         refused["kprobe"] = why
-    if btf is None:
+    if hooks is None:
         refused["fentry"] = f"there is no {BTF_PATH}"
         return Features(
             release=uname.release,
@@ -124,18 +104,17 @@ def discover(btf: Optional[Btf]) -> Features:
             kprobes=kprobes,
             refused=refused,
         )
-    why = _try_trampoline(btf)
+    why = _try_trampoline(hooks)
     if why is not None:
         refused["fentry"] = why
-    functions = {name: count for name in FUNCTIONS if (count := btf.parameters(name)) is not None}
     return Features(
         release=uname.release,
         architecture=uname.machine,
         btf=True,
-        functions=functions,
-        btf_ids={name: btf.find(name, KIND_FUNC) or 0 for name in functions},
-        tracepoints=frozenset(name for name in TRACEPOINTS if btf.has_tracepoint(name)),
-        helpers=frozenset(name for name in HELPERS if btf.has_helper(name)),
+        functions=hooks.functions,
+        btf_ids=hooks.btf_ids,
+        tracepoints=frozenset(hooks.tracepoints),
+        helpers=frozenset(hooks.helpers),
         trampolines=why is None,
         kprobes=kprobes,
         refused=refused,

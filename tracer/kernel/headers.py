@@ -1,17 +1,20 @@
 """The small header tree that stands in for kernel headers: bcc compiles against it, its types come from BTF.
 
 bcc takes a tree for kernel headers if it has ``include/linux/kconfig.h``, which it includes before all else, so that
-one file holds everything and the others that bcc's helpers name are empty.
+one file holds everything and the others that bcc's helpers name are empty. What else is asked of BTF lies beside them,
+so that only the first start reads BTF, which is slow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Optional
 
@@ -19,9 +22,11 @@ from tracer import __version__
 from tracer.errors import HostUnsupported
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
+from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in
 from tracer.kernel.structures import FIELDS, declarations
 
 CACHE = Path("/var/cache/closetrace")
+_KCONFIG, _HOOKS = "include/linux/kconfig.h", "hooks.json"
 _EMPTY = (
     "uapi/linux/bpf.h",
     "uapi/linux/if_packet.h",
@@ -51,11 +56,32 @@ def _kconfig(btf: Btf) -> str:
     return (shim / "prelude.h").read_text() + version + (shim / "helper_ids.h").read_text() + declarations(btf)
 
 
+def _contents(read: Callable[[], Btf]) -> dict[str, str]:
+    """The files of the tree that are not empty."""
+    btf = read()
+    try:
+        return {_KCONFIG: _kconfig(btf), _HOOKS: hooks_in(btf).to_text()}
+    finally:
+        btf.close()
+
+
 def _fingerprint() -> str:
-    digest = hashlib.sha256(f"{__version__} {sorted(FIELDS.items())}".encode())
-    for path in (Path(BTF_PATH), *sorted((bpf_directory() / "shim").glob("*.h"))):
+    asked = f"{__version__} {sorted(FIELDS.items())} {FUNCTIONS} {TRACEPOINTS} {HELPERS}"
+    digest = hashlib.sha256(asked.encode())
+    _add_content(digest, Path(BTF_PATH))
+    for path in sorted((bpf_directory() / "shim").glob("*.h")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:24]
+
+
+def _add_content(digest: hashlib._Hash, path: Path) -> None:
+    """BTF's megabytes come out of sysfs by the page: newer kernels let them be mapped, which takes half the time."""
+    with open(path, "rb") as file:
+        try:
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE) as content:
+                digest.update(content)
+        except (OSError, ValueError):
+            digest.update(file.read())
 
 
 def trusted(path: Path) -> bool:
@@ -66,15 +92,13 @@ def trusted(path: Path) -> bool:
     return False
 
 
-def _write_tree(root: Path, kconfig: str) -> None:
-    include = root / "include"
-    for name in _EMPTY:
-        (include / name).parent.mkdir(parents=True, exist_ok=True)
-        (include / name).write_text("")
-    (include / "linux/kconfig.h").write_text(kconfig)
+def _write_tree(root: Path, contents: Mapping[str, str]) -> None:
+    for name, content in {**dict.fromkeys((f"include/{empty}" for empty in _EMPTY), ""), **contents}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
 
 
-def _build(parent: Path, name: str, btf: Btf) -> Optional[Path]:
+def _build(parent: Path, name: str, contents: Mapping[str, str]) -> Optional[Path]:
     """Make the tree under a temporary name and rename it, so that two runs at once cannot see half of one.
 
     None if something that is not to be trusted has the name. OSError leaves nothing behind.
@@ -82,7 +106,7 @@ def _build(parent: Path, name: str, btf: Btf) -> Optional[Path]:
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
     tree = parent / name
     try:
-        _write_tree(building, _kconfig(btf))
+        _write_tree(building, contents)
         with contextlib.suppress(OSError):  # another run was first
             building.rename(tree)
     finally:
@@ -90,35 +114,49 @@ def _build(parent: Path, name: str, btf: Btf) -> Optional[Path]:
     return tree if trusted(tree) else None
 
 
-def header_tree(btf: Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
+def header_tree(read: Callable[[], Btf] = Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
     """The tree for this kernel, from the cache or made now; the second value is a directory to remove after use.
 
-    Where the cache cannot be written (no space, read-only file system) or trusted the tree goes to a private temporary
-    directory. Raises HostUnsupported if that fails as well.
+    Only a tree that must be made has BTF opened, by ``read``. Where the cache cannot be written (no space, read-only
+    file system) or trusted the tree goes to a private temporary directory. Raises HostUnsupported if that fails as
+    well.
     """
     name = _fingerprint()
+    if trusted(cache) and trusted(cache / name):
+        return cache / name, None
+    contents = _contents(read)
     with contextlib.suppress(OSError):
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if trusted(cache):
-            tree = cache / name if trusted(cache / name) else _build(cache, name, btf)
-            if tree is not None:
-                return tree, None
+        tree = _build(cache, name, contents) if trusted(cache) else None
+        if tree is not None:
+            return tree, None
     try:
-        return _private_tree(name, btf)
+        return _private_tree(name, contents)
     except OSError as error:
         raise HostUnsupported(
             f"no room for the generated headers in {cache} or {tempfile.gettempdir()}: {error.strerror}"
         ) from None
 
 
-def _private_tree(name: str, btf: Btf) -> tuple[Path, Path]:
+def _private_tree(name: str, contents: Mapping[str, str]) -> tuple[Path, Path]:
     private = Path(tempfile.mkdtemp(prefix="closetrace-"))
     try:
-        _write_tree(private / name, _kconfig(btf))
+        _write_tree(private / name, contents)
     except BaseException:
         shutil.rmtree(private, ignore_errors=True)
         raise
     return private / name, private
+
+
+def kept_hooks(tree: Path, read: Callable[[], Btf] = Btf) -> Hooks:
+    """What the BTF says for which the tree was made; from BTF itself, opened by ``read``, if the file is damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return from_text((tree / _HOOKS).read_text(encoding="ascii"))
+    btf = read()
+    try:
+        return hooks_in(btf)
+    finally:
+        btf.close()
 
 
 def installed_headers() -> Optional[Path]:

@@ -1,4 +1,4 @@
-"""From options to an attached recorder: rights, features, plan, headers, compilation, in that order."""
+"""From options to an attached recorder: rights, headers, features, plan, compilation, in that order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tracer.kernel import arch, syscalls
 from tracer.kernel.btf import Btf
 from tracer.kernel.compiler import compile_text
 from tracer.kernel.features import BTF_PATH, Features, discover
-from tracer.kernel.headers import header_tree, installed_headers
+from tracer.kernel.headers import header_tree, installed_headers, kept_hooks
+from tracer.kernel.hooks import hooks_in
 from tracer.kernel.objectcache import compiled
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
@@ -68,22 +69,24 @@ def require_rights() -> None:
         ) from None
 
 
-def look() -> tuple[Features, Optional[Btf]]:
-    """The host's features, and its BTF if it has any."""
+def look() -> Features:
+    """The host's features, from its BTF if it has any."""
     arch.defines()
-    btf = Btf() if os.path.exists(BTF_PATH) else None
-    return discover(btf), btf
+    if not os.path.exists(BTF_PATH):
+        return discover(None)
+    btf = Btf()
+    try:
+        return discover(hooks_in(btf))
+    finally:
+        btf.close()
 
 
-def _tree(btf: Optional[Btf]) -> tuple[Optional[Path], Optional[Path]]:
-    if btf is not None:
-        return header_tree(btf)
+def _require_headers() -> None:
     if installed_headers() is None:
         raise HostUnsupported(
             f"this kernel has no {BTF_PATH} and its headers are not installed: "
             f"install linux-headers-{os.uname().release} (apt) or kernel-devel (dnf)"
         )
-    return None, None
 
 
 def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "auto") -> Opened:
@@ -92,12 +95,13 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     Raises HostUnsupported, with the one thing that is in the way.
     """
     require_rights()
-    features, btf = look()
-    plan = make_plan(features, probes, scope.follow_forks)
-    tree, remove = _tree(btf)
-    if btf is not None:
-        btf.close()
+    arch.defines()
+    tree, remove = header_tree() if os.path.exists(BTF_PATH) else (None, None)
     try:
+        features = discover(kept_hooks(tree) if tree is not None else None)
+        plan = make_plan(features, probes, scope.follow_forks)
+        if tree is None:
+            _require_headers()
         code = compiled(program_text(plan, scope, sizes, wanted), tree, compile_text)
     finally:
         if remove is not None:

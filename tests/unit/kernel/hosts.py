@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tracer.kernel.features import FUNCTIONS, HELPERS, TRACEPOINTS, Features
+from tracer.kernel.features import Features
+from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS
 
 ARGUMENTS = {
     name: {"inet_csk_accept": 2, "tcp_v4_destroy_sock": 1, "tcp_set_state": 2}.get(name, 4) for name in FUNCTIONS

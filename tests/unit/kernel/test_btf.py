@@ -14,7 +14,7 @@ from cc import output
 from tracer.errors import HostUnsupported
 from tracer.kernel import btf as module
 from tracer.kernel.btf import KIND_STRUCT, Btf
-from tracer.kernel.features import FUNCTIONS
+from tracer.kernel.hooks import FUNCTIONS
 from tracer.kernel.structures import FIELDS, declarations
 
 

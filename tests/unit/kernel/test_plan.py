@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer.errors import HostUnsupported, UsageError
-from tracer.kernel.features import FUNCTIONS, HELPERS, TRACEPOINTS, Features
+from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory
+from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS
 from tracer.kernel.plan import FAMILIES, WAYS, Plan, make_plan
 
 

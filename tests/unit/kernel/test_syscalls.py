@@ -12,7 +12,8 @@ import pytest
 
 from tracer.kernel import syscalls
 from tracer.kernel.btf import Btf
-from tracer.kernel.features import TRACEPOINTS, discover
+from tracer.kernel.features import discover
+from tracer.kernel.hooks import TRACEPOINTS, hooks_in
 
 
 def descriptors() -> set[str]:
@@ -63,7 +64,7 @@ def test_features_of_this_host_agree_with_the_kernel() -> None:
     """Tracepoints found in BTF are exactly those that attach; nothing stays attached or open."""
     before = descriptors()
     btf = Btf()
-    found = discover(btf)
+    found = discover(hooks_in(btf))
     btf.close()
     without_btf = discover(None)
     assert found.tracepoints == without_btf.tracepoints

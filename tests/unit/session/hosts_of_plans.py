@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tracer.kernel.features import FUNCTIONS, TRACEPOINTS, Features
+from tracer.kernel.features import Features
+from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS
 from tracer.kernel.plan import make_plan
 
 PLAN = make_plan(
