@@ -7,13 +7,12 @@ import ctypes as ct
 import errno
 import os
 import resource
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Optional
+from collections.abc import Mapping, Sequence
 
 from tracer.errors import HostUnsupported
 from tracer.kernel import syscalls
 from tracer.kernel.kprobes import Kprobe
+from tracer.kernel.loading import Load, Loading
 from tracer.kernel.maps import Map
 from tracer.kernel.objectcode import MapSpec, ObjectCode
 from tracer.kernel.plan import Attachment, Plan
@@ -45,34 +44,6 @@ def _create(spec: MapSpec, entries: int) -> int:
         ) from None
 
 
-class _Loading:
-    """A program on its way into the kernel, in a thread of its own: verifying takes the kernel milliseconds."""
-
-    def __init__(self, load: Callable[[], int]) -> None:
-        self._load = load
-        self._program = -1
-        self._failure: Optional[BaseException] = None
-        self._thread = threading.Thread(target=self._run, name="load")
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._program = self._load()
-        except BaseException as error:  # handed to the thread that asks for the descriptor
-            self._failure = error
-
-    def wait(self) -> None:
-        """Until the kernel has answered, whatever it is."""
-        self._thread.join()
-
-    def descriptor(self) -> int:
-        """The loaded program. Raises what loading raised."""
-        self.wait()
-        if self._failure is not None:
-            raise self._failure
-        return self._program
-
-
 class Program:
     """The kernel side. Closing it detaches everything."""
 
@@ -88,20 +59,19 @@ class Program:
         self._links: list[int] = []
         self._kprobes: list[Kprobe] = []
         self._programs: list[int] = []
-        self._loading: dict[Attachment, _Loading] = {}
+        self._loading = Loading({})
         try:
             for spec in code.maps:
                 self._maps.append(_create(spec, entries.get(spec.name, spec.entries)))
-            for attachment in plan.attachments():
-                self._loading[attachment] = self._begin(attachment, plan.features.btf_ids)
+            self._loading = Loading({a: self._load_of(a, plan.features.btf_ids) for a in plan.attachments()})
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> _Loading:
+    def _load_of(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> Load:
         kind = _KINDS[attachment.kind]
         btf_id = btf_ids[attachment.target] if kind == syscalls.PROG_TRACING else 0
-        return _Loading(lambda: self._load(attachment.program, kind, btf_id, exits=attachment.kind == "fexit"))
+        return lambda: self._load(attachment.program, kind, btf_id, exits=attachment.kind == "fexit")
 
     def _load(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> int:
         code = self._code.linked(name, self._maps, self._parameters)
@@ -120,6 +90,7 @@ class Program:
     def attach(self, plan: Plan) -> None:
         """Attach all that the plan chose; all or nothing. Raises HostUnsupported."""
         try:
+            self._loading.finish()
             for attachment in plan.attachments():
                 self._attach(attachment)
         except BaseException:
@@ -127,7 +98,7 @@ class Program:
             raise
 
     def _attach(self, attachment: Attachment) -> None:
-        kind, program = attachment.kind, self._loading[attachment].descriptor()
+        kind, program = attachment.kind, self._loading.descriptor(attachment)
         try:
             if kind == "raw_tp":
                 self._links.append(syscalls.open_raw_tracepoint(program, attachment.target))
@@ -170,8 +141,7 @@ class Program:
     def close(self) -> None:
         """Detach and free everything; harmless when repeated."""
         self.detach()
-        for loading in self._loading.values():
-            loading.wait()  # its descriptor is among those to close
+        self._loading.abandon()  # what is still on its way has a descriptor to close
         for descriptors in (self._programs, self._maps):
             while descriptors:
                 os.close(descriptors.pop())
