@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes as ct
-import ctypes.util
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from tracer.errors import HostUnsupported
@@ -28,10 +28,17 @@ class _BtfType(ct.Structure):
         return int(self.info) & 0xFFFF
 
 
+def _names() -> Iterator[str]:
+    yield from ("libbpf.so.1", "libbpf.so.0")
+    from ctypes.util import find_library  # brings much along, and runs ldconfig
+
+    name = find_library("bpf")
+    if name is not None:
+        yield name
+
+
 def _library() -> Any:
-    for name in ("libbpf.so.1", "libbpf.so.0", ctypes.util.find_library("bpf")):
-        if name is None:
-            continue
+    for name in _names():
         try:
             lib = ct.CDLL(name)
         except OSError:
