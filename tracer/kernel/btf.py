@@ -64,6 +64,7 @@ class Btf:
         self._btf = self._lib.btf__parse(path.encode(), None)
         if not self._btf or self._btf > 2**64 - 4096:  # libbpf 0.x returns an error pointer
             raise HostUnsupported(f"cannot read the kernel's type information {path}")
+        self._numbers: dict[tuple[str, int], int] = {}
 
     def close(self) -> None:
         """Free libbpf's copy (some 10 MB)."""
@@ -71,7 +72,10 @@ class Btf:
 
     def find(self, name: str, kind: int) -> Optional[int]:
         """The type number of ``name``, None if BTF does not have it."""
-        number = int(self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind))
+        number = self._numbers.get((name, kind))
+        if number is None:  # libbpf looks through all types, a struct's fields are asked for one by one
+            number = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)
+            self._numbers[name, kind] = number
         return number if number > 0 else None
 
     def _type(self, number: int) -> tuple[_BtfType, int]:
