@@ -27,7 +27,7 @@ from tracer.session.stackstore import TORN, StackStore
 
 Key = tuple[int, int]
 _DRAIN_BUDGET_NS = 10_000_000
-"""Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval."""
+"""Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval; more while more is saved."""
 _ATTEMPTS = 16
 _FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 100_000_000, 50_000_000
 """From half of the pool on it is emptied as fast as it goes, but no longer than this at a time."""
@@ -106,7 +106,7 @@ class Watch:
         over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
         fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
         sites = self._look(fresh) if fresh and now >= self._next_look_ns else ()
-        self._stacks.drain(_DRAIN_BUDGET_NS)
+        self._drain_idle()
         self._take_endings()
         waiting = [entry for entry in entries if entry.state == TcpState.CLOSE_WAIT]
         oldest = max((now - entry.since_ns for entry in waiting), default=None)
@@ -121,6 +121,13 @@ class Watch:
         ended = time.monotonic_ns()
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
         return grown
+
+    def _drain_idle(self) -> None:
+        """Half of what is saved up for bursts may go into old boxes: the sooner, the less of their code has moved."""
+        begun = time.monotonic_ns()
+        saved = self._relief.left_ns(begun) - _RELIEF_SAVED_NS // 2
+        self._stacks.drain(max(_DRAIN_BUDGET_NS, min(saved, _RELIEF_NS)))
+        self._relief.spend(max(0, time.monotonic_ns() - begun - _DRAIN_BUDGET_NS))
 
     def relieve(self) -> bool:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""

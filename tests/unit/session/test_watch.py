@@ -306,3 +306,16 @@ def test_emptying_the_pool_takes_two_seconds_at_most_then_a_fiftieth_of_the_time
     bench.watch.relieve()
     assert 0 < bench.clock.now - before <= 0.3 * S
     assert len(bench.recorder.freed) > drained
+
+
+def test_old_boxes_take_half_of_what_is_saved_then_a_hundredth_of_a_core(bench: Bench) -> None:
+    """The other half is left for a burst."""
+    busy_pool(bench, boxes=10_000, pool=100_000)
+    bench.clock.now += 2 * S
+    bench.clock.step = S // 1000
+    for _ in range(20):
+        bench.watch.tick()
+    assert 900 <= len(bench.recorder.freed) <= 1500
+    before = len(bench.recorder.freed)
+    bench.watch.tick()
+    assert 5 <= len(bench.recorder.freed) - before <= 15
