@@ -88,24 +88,26 @@ class StackStore:
         """The stack of a box that is no touch's: a thread that waits inside a call now."""
         return self._service.unwind(box)
 
-    def drain(self, budget_ns: int, idle_ns: int = IDLE_NS) -> int:
-        """Unwind boxes of sockets that have been idle for a while, for at most ``budget_ns``; how many were left.
+    def drain(self, budget_ns: int, idle_ns: int = IDLE_NS) -> bool:
+        """Unwind boxes of sockets that have been idle for a while; whether ``budget_ns`` was too little for all.
 
         The oldest first: they are the likeliest to stay, and the likeliest to have their code moved under them.
         """
         now = time.monotonic_ns()
         if not self._recorder.boxes_out:
             self._waiting.clear()
-            return 0
-        self._waiting.update((slot.slot, slot) for slot in self._recorder.written())
-        idle = [slot for slot in self._waiting.values() if now - slot.ns > idle_ns]
-        idle.sort(key=attrgetter("ns"))
-        for index, slot in enumerate(idle):
+            return False
+        for slot in sorted(self._recorder.written(), key=attrgetter("ns")):
+            self._waiting.pop(slot.slot, None)  # to the end: the order is that of the touches
+            self._waiting[slot.slot] = slot
+        for slot in list(self._waiting.values()):
+            if now - slot.ns <= idle_ns:
+                return False
             if time.monotonic_ns() - now > budget_ns:
-                return len(idle) - index
+                return True
             if self._drain_one(slot):
                 del self._waiting[slot.slot]
-        return 0
+        return False
 
     def _drain_one(self, slot: SlotHeader) -> bool:
         """Whether the slot is done with; not if a thread was just touching the socket."""

@@ -133,11 +133,11 @@ class Watch:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
         begun = time.monotonic_ns()
         left = min(self._relief.left_ns(begun), _RELIEF_NS)
-        if not left or self._recorder.boxes_used <= _FULL:
+        if left < _RELIEF_NS // 2 or self._recorder.boxes_used <= _FULL:  # to look for boxes takes its time, too
             return False
-        waiting = self._stacks.drain(left, idle_ns=_BARELY_IDLE_NS)
+        more = self._stacks.drain(left, idle_ns=_BARELY_IDLE_NS)
         self._relief.spend(time.monotonic_ns() - begun)
-        return waiting > 0
+        return more
 
     def _connection(self, entry: SuspectEntry) -> Optional[Connection]:
         connection = self._decoded(entry)

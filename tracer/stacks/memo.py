@@ -24,7 +24,7 @@ from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 
 _SP, _PC = 7, 16
 _SAVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12..r15: what a callee preserves (psABI, figure 3.4)
-_MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 4, 65_536
+_MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 8, 65_536
 _FIRST = -1  # as a register's origin: it is as it was at the touch
 GENERATED_CODE_S = 1.0
 """How long stacks with generated code are known: what lies at its addresses changes without a change of the maps."""
