@@ -99,7 +99,7 @@ def idle(effort: Effort) -> Iterator[Row]:
     yield row
 
 
-def _settled_cpu(running: Running, seconds: float, spans: int = 10) -> float:
+def _settled_cpu(running: Running, seconds: float, spans: int = 25) -> float:
     """CPU share over the last of some spans: boxes are drained first."""
     share = 1.0
     for _ in range(spans):
