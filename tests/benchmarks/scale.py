@@ -55,7 +55,7 @@ def _linger_once(sockets: int, paths: int, *options: str) -> Row:
         with tracers.start(tracer) as running:
             fleet.make()
             begun_cpu = running.cpu_s()
-            hung_up = fleet.hang_up()
+            hung_up, late = fleet.hang_up()
             time.sleep(max(0.0, hung_up + _LINGER_S + 0.1 - time.monotonic()))
             ended = running.stop()
             ready = time.monotonic()
@@ -71,6 +71,7 @@ def _linger_once(sockets: int, paths: int, *options: str) -> Row:
         "cpu_s": ended.cpu_s - begun_cpu,
         "rss_mb": ended.peak_rss / 1e6,
         "json_mb": len(ended.out) / 1e6,
+        "late_fins": late,
         "reported": sum(site["count"] for site in report["sites"]),
         "sites": len(report["sites"]),
         "with_stack": sum(site["count"] for site in report["sites"] if site["stack"]),

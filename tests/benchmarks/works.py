@@ -108,9 +108,10 @@ class Fleet:
         """Connect, and use each connection once."""
         self._step()
 
-    def hang_up(self) -> float:
-        """The peer closes all; when it had (CLOCK_MONOTONIC, s)."""
-        return float(max(said["at"] for said in self._step()))
+    def hang_up(self) -> tuple[float, int]:
+        """The peer closes all; when all FINs had come (CLOCK_MONOTONIC, s), and how many had not when it was done."""
+        said = self._step()
+        return float(max(one["at"] for one in said)), sum(one["late"] for one in said)
 
 
 @contextlib.contextmanager

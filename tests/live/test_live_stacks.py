@@ -184,9 +184,9 @@ def test_box_as_large_as_the_stack() -> None:
 
 
 def test_memory_for_deep_stacks_spent() -> None:
-    """With 64 boxes of full size and 80 deep stacks at once: 64 whole ones, and 16 that say why they are cut."""
-    options = ("--memory", "4", "--stack-bytes", "65536", "--linger", "1")
-    with start("deep_stack", "10", "1000", "80") as program, tracing(program.pid(), *options) as trace:
+    """120 deep stacks at once where there are less than 100 boxes of full size: the others say why they are cut."""
+    options = ("--memory", "8", "--stack-bytes", "65536", "--linger", "1")
+    with start("deep_stack", "10", "1000", "120") as program, tracing(program.pid(), *options) as trace:
         trace.attached()
         trace.process.send_signal(signal.SIGSTOP)  # else it may make room in time
         program.step()
@@ -196,8 +196,8 @@ def test_memory_for_deep_stacks_spent() -> None:
         report = trace.stop().report()
     whole = [site for site in report["sites"] if site["stack_complete"]]
     cut = [site for site in report["sites"] if not site["stack_complete"]]
-    assert sum(site["count"] for site in whole) == 64
-    assert sum(site["count"] for site in cut) == 16
+    assert 64 <= sum(site["count"] for site in whole) < 100
+    assert sum(site["count"] for site in report["sites"]) == 120
     for site in whole:
         assert_stack_is(site["stack"], program.touches("recv")[-1])
     for site in cut:

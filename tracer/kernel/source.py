@@ -20,7 +20,7 @@ PAGE = 4096
 RING_PAGES = 1024
 SMALL_STACK = 4096
 _RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
-_SMALL_SHARE = 4
+_SMALL_SHARE, _LEAST_BOXES = 4, 64
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
 _STATES = tuple(state.name for state in TcpState)
 
@@ -39,14 +39,19 @@ class Sizes:
 
     @property
     def small_boxes(self) -> int:
-        """Black boxes for stacks of up to SMALL_STACK bytes: a quarter of what the records leave."""
-        return max(64, (self.memory - self.memory // 8) // _SMALL_SHARE // (SMALL_STACK + _BOX_HEADER))
+        """Black boxes for stacks of up to SMALL_STACK bytes: a quarter of what the records leave, if there is room."""
+        left = self._for_boxes - _LEAST_BOXES * (self.stack_bytes + _BOX_HEADER)
+        return max(_LEAST_BOXES, min(self._for_boxes // _SMALL_SHARE, left) // (SMALL_STACK + _BOX_HEADER))
 
     @property
     def boxes(self) -> int:
         """Black boxes for any stack: the rest."""
-        left = self.memory - self.memory // 8 - self.small_boxes * (SMALL_STACK + _BOX_HEADER)
-        return max(64, left // (self.stack_bytes + _BOX_HEADER))
+        left = self._for_boxes - self.small_boxes * (SMALL_STACK + _BOX_HEADER)
+        return max(_LEAST_BOXES, left // (self.stack_bytes + _BOX_HEADER))
+
+    @property
+    def _for_boxes(self) -> int:
+        return self.memory - self.memory // 8
 
     def defines(self) -> dict[str, str]:
         """As macros."""
