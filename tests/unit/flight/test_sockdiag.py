@@ -210,20 +210,28 @@ def test_accept_queue() -> None:
         assert (queue.rx_queue, queue.tx_queue) == (2, 7)
 
 
+def ss(port: int) -> set[tuple[object, ...]]:
+    """What ss says of a port: state, queues, addresses, inode, cookie."""
+    rows = set()
+    command = ["ss", "-Htane", f"( sport = {port} or dport = {port} )"]
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        state, rx, tx, local, remote = line.split()[:5]
+        inode, cookie = re.search(r"ino:(\d+)", line), re.search(r"sk:([0-9a-f]+)", line)
+        assert cookie
+        rows.add((state, int(rx), int(tx), local, remote, int(inode[1]) if inode else 0, int(cookie[1], 16)))
+    return rows
+
+
 def test_agrees_with_ss() -> None:
     """The sockets of a port are those that ``ss -tane`` lists: state, queues, addresses, inode, cookie."""
     with connection() as (client, server):
         port = server.getsockname()[1]
         client.sendall(b"abc")
         server.shutdown(socket.SHUT_WR)
-        theirs = set()
-        for line in subprocess.run(
-            ["ss", "-Htane", f"( sport = {port} or dport = {port} )"], capture_output=True, text=True, check=True
-        ).stdout.splitlines():
-            state, rx, tx, local, remote = line.split()[:5]
-            inode, cookie = re.search(r"ino:(\d+)", line), re.search(r"sk:([0-9a-f]+)", line)
-            assert cookie
-            theirs.add((state, int(rx), int(tx), local, remote, int(inode[1]) if inode else 0, int(cookie[1], 16)))
+        until = time.monotonic() + 5
+        while any(row[0] == "FIN-WAIT-1" for row in ss(port)) and time.monotonic() < until:
+            time.sleep(0.01)  # the ACK of a FIN may be delayed (RFC 9293, 3.8.6.3)
+        theirs = ss(port)
         ours = {
             (SS_NAMES[one.state], one.rx_queue, one.tx_queue, str(one.local), str(one.remote), one.inode, one.cookie)
             for one in dump(tuple(TcpState))
