@@ -34,19 +34,22 @@ class SlotHeader(NamedTuple):
 
 
 class _Pool:
-    """One pool: its slots have the numbers from ``base`` on and hold ``stack_bytes`` each."""
+    """One pool: its slots have the numbers from ``base`` on and hold ``stack_bytes`` each.
 
-    def __init__(self, pool: BoxPool, base: int, stack_bytes: int) -> None:
-        self.pool, self._base, self._stack_bytes = pool, base, stack_bytes
+    ``cramped``: what is cut here would have had more room in another pool.
+    """
+
+    def __init__(self, pool: BoxPool, base: int, stack_bytes: int, cramped: bool) -> None:
+        self.pool, self._base, self._stack_bytes, self._cramped = pool, base, stack_bytes, cramped
         self._versions = [0] * pool.count
 
-    def read(self, slot: int, spare: bool) -> Optional[tuple[SlotHeader, BlackBox]]:
+    def read(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
         data = self.pool.read(slot - self._base, lambda head: _HEAD + int(_BOX.unpack_from(head)[1]))
         if data is None:
             return None
         version, length, sk, birth, ns, pid, tid, touch_seq, which, _, *saved = _BOX.unpack_from(data)
         cut = length == self._stack_bytes
-        box = BlackBox(pid, tid, _registers(saved), data[_HEAD : _HEAD + length], cut, cramped=cut and spare)
+        box = BlackBox(pid, tid, _registers(saved), data[_HEAD : _HEAD + length], cut, cramped=cut and self._cramped)
         return SlotHeader(slot, version, sk, birth, ns, touch_seq, which), box
 
     def written(self) -> list[SlotHeader]:
@@ -79,15 +82,13 @@ class Boxes:
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         self.count = sizes.boxes + sizes.small_boxes
-        self._cut_for_room = sizes.stack_bytes > SMALL_STACK
-        self._large = _pool(program, "boxes", sizes.boxes, 0, sizes.stack_bytes)
-        self._small = _pool(program, "small_boxes", sizes.small_boxes, layout.SMALL_BOX, SMALL_STACK)
+        cramped = sizes.stack_bytes > SMALL_STACK
+        self._large = _pool(program, "boxes", sizes.boxes, 0, sizes.stack_bytes, False)
+        self._small = _pool(program, "small_boxes", sizes.small_boxes, layout.SMALL_BOX, SMALL_STACK, cramped)
 
     def read(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
         """The content of a slot, None if it could not be read whole."""
-        if slot & layout.SMALL_BOX:
-            return self._small.read(slot, self._cut_for_room)
-        return self._large.read(slot, False)
+        return self._of(slot).read(slot)
 
     def written(self) -> list[SlotHeader]:
         """The slots that have been written since the last call, in pool order."""
@@ -95,8 +96,10 @@ class Boxes:
 
     def give_back(self, slot: int) -> None:
         """Free a slot that user space owns."""
-        pool = self._small if slot & layout.SMALL_BOX else self._large
-        pool.pool.give_back(slot & ~layout.SMALL_BOX)
+        self._of(slot).pool.give_back(slot & ~layout.SMALL_BOX)
+
+    def _of(self, slot: int) -> _Pool:
+        return self._small if slot & layout.SMALL_BOX else self._large
 
     def close(self) -> None:
         """Unmap."""
@@ -104,8 +107,8 @@ class Boxes:
         self._small.pool.close()
 
 
-def _pool(program: Program, name: str, count: int, base: int, stack_bytes: int) -> _Pool:
+def _pool(program: Program, name: str, count: int, base: int, stack_bytes: int, cramped: bool) -> _Pool:
     size = _HEAD + stack_bytes
     pool = BoxPool(program.map(name, 4, size).descriptor, program.map(f"free_{name}", 0, 4), count, size)
     pool.fill()
-    return _Pool(pool, base, stack_bytes)
+    return _Pool(pool, base, stack_bytes, cramped)

@@ -17,8 +17,8 @@ AF_INET = 2
 _STATES = {int(state): state for state in TcpState}
 _OPS = {int(op): op for op in Op if op is not Op.NONE}
 
-Resolver = Callable[[Any, Any, str], tuple[Optional[Stack], Optional[str]]]
-"""(record, touch, which) -> the touch's stack, or None and the reason."""
+Resolver = Callable[[Any, Any], tuple[Optional[Stack], Optional[str]]]
+"""(record, touch) -> the touch's stack, or None and the reason."""
 
 _NO_STACK = (
     (layout.TOUCH_KERNEL, "touched by a kernel worker: there is no user stack"),
@@ -84,7 +84,7 @@ def _touch(record: layout.Record, which: str, resolve: Resolver) -> Optional[Tou
     op = _OPS.get(raw.op)
     if op is None or raw.ns == 0:
         return None
-    stack, note = resolve(record, raw, which)
+    stack, note = resolve(record, raw)
     return Touch(
         op=op,
         ns=raw.ns,

@@ -22,7 +22,7 @@ from tracer import __version__
 from tracer.errors import HostUnsupported
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
-from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in
+from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
 from tracer.kernel.structures import FIELDS, declarations
 
 CACHE = Path("/var/cache/closetrace")
@@ -152,11 +152,7 @@ def kept_hooks(tree: Path, read: Callable[[], Btf] = Btf) -> Hooks:
     """What the BTF says for which the tree was made; from BTF itself, opened by ``read``, if the file is damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return from_text((tree / _HOOKS).read_text(encoding="ascii"))
-    btf = read()
-    try:
-        return hooks_in(btf)
-    finally:
-        btf.close()
+    return read_hooks(read)
 
 
 def installed_headers() -> Optional[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from tracer.kernel.btf import KIND_FUNC, Btf
@@ -62,3 +63,12 @@ def hooks_in(btf: Btf) -> Hooks:
         tracepoints=tuple(name for name in TRACEPOINTS if btf.has_tracepoint(name)),
         helpers=tuple(name for name in HELPERS if btf.has_helper(name)),
     )
+
+
+def read_hooks(read: Callable[[], Btf] = Btf) -> Hooks:
+    """The same from BTF itself, opened by ``read``."""
+    btf = read()
+    try:
+        return hooks_in(btf)
+    finally:
+        btf.close()

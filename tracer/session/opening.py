@@ -12,11 +12,10 @@ from typing import Optional
 from tracer.errors import HostUnsupported
 from tracer.flight.recorder import Recorder
 from tracer.kernel import arch, syscalls
-from tracer.kernel.btf import Btf
 from tracer.kernel.compiler import compile_text
 from tracer.kernel.features import BTF_PATH, Features, discover
 from tracer.kernel.headers import header_tree, installed_headers, kept_hooks
-from tracer.kernel.hooks import hooks_in
+from tracer.kernel.hooks import read_hooks
 from tracer.kernel.objectcache import compiled
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
@@ -72,13 +71,7 @@ def require_rights() -> None:
 def look() -> Features:
     """The host's features, from its BTF if it has any."""
     arch.defines()
-    if not os.path.exists(BTF_PATH):
-        return discover(None)
-    btf = Btf()
-    try:
-        return discover(hooks_in(btf))
-    finally:
-        btf.close()
+    return discover(read_hooks() if os.path.exists(BTF_PATH) else None)
 
 
 def _require_headers() -> None:

@@ -51,7 +51,7 @@ class StackStore:
             return None, None, "the stack was not in memory"
         return slot, self._service.unwind(box), None
 
-    def resolve(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
+    def resolve(self, record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
         """The stack of a live record's touch; its box is given back to the kernel side once it is read."""
         if touch.stack:
             return self._stacks[touch.stack], None
@@ -68,7 +68,7 @@ class StackStore:
             return True  # code that is ever new: its stacks stay in their boxes
         return self._recorder.replace_box(slot, self._number(stack))
 
-    def resolve_owned(self, record: Any, touch: Any, which: str) -> tuple[Optional[Stack], Optional[str]]:  # noqa: ARG002
+    def resolve_owned(self, record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
         """The stack of a touch of a record that ended: its boxes came along, and are freed here."""
         if touch.stack:
             return self._stacks[touch.stack], None

@@ -19,7 +19,7 @@ from tracer.model.states import Op, Origin, TcpState
 EMPTY = Stack((), True)
 
 
-def without_stack(_record: Any, touch: Any, _which: str) -> tuple[Optional[Stack], Optional[str]]:
+def without_stack(_record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
     return None, no_stack_reason(touch.flags)
 
 

@@ -36,11 +36,11 @@ def test_a_box_is_unwound_once_and_given_back(recorder: FakeRecorder, service: F
     record = recorder.add(1, 10)
     recorder.touch(record, "last", 20, slot=3, path="a<b<main")
     stacks = store(recorder, service)
-    first, note = stacks.resolve(record, record.last, "last")
+    first, note = stacks.resolve(record, record.last)
     assert (path(first), note) == ("a<b<main", None)
     assert recorder.freed == [3]
     assert record.last.box == 0
-    second, _ = stacks.resolve(record, record.last, "last")
+    second, _ = stacks.resolve(record, record.last)
     assert second is first
     assert len(service.asked) == 1
 
@@ -51,7 +51,7 @@ def test_identical_stacks_have_one_number(recorder: FakeRecorder, service: FakeS
     for sk in range(1, 1001):
         recorder.touch(recorder.add(sk, 10), "last", 20, slot=sk, path=("one", "two", "three")[sk % 3])
     for record in recorder.records.values():
-        stacks.resolve(record, record.last, "last")
+        stacks.resolve(record, record.last)
     assert {record.last.stack for record in recorder.records.values()} == {1, 2, 3}
 
 
@@ -63,7 +63,7 @@ def test_a_box_of_another_socket_is_never_attributed(recorder: FakeRecorder, ser
     setattr(recorder.boxes[0][0], field, 999)
     stacks = store(recorder, service)
     for resolve in (stacks.resolve, stacks.resolve_owned):
-        stack, note = resolve(record, record.last, "last")
+        stack, note = resolve(record, record.last)
         assert stack is None
         assert note is not None
         assert "overwritten" in note
@@ -75,7 +75,7 @@ def test_a_torn_box_is_no_stack(recorder: FakeRecorder, service: FakeService) ->
     record = recorder.add(1, 10)
     recorder.touch(record, "last", 20, slot=0)
     recorder.boxes.clear()
-    stack, note = store(recorder, service).resolve(record, record.last, "last")
+    stack, note = store(recorder, service).resolve(record, record.last)
     assert stack is None
     assert note
     assert recorder.freed == []
@@ -85,7 +85,7 @@ def test_an_empty_box_says_that_the_stack_was_not_in_memory(recorder: FakeRecord
     """Zero bytes copied: swapped out, or a stack pointer that points nowhere."""
     record = recorder.add(1, 10)
     recorder.touch(record, "last", 20, slot=0, path="")
-    assert store(recorder, service).resolve(record, record.last, "last") == (None, "the stack was not in memory")
+    assert store(recorder, service).resolve(record, record.last) == (None, "the stack was not in memory")
 
 
 def test_touched_again_while_it_was_unwound(recorder: FakeRecorder, service: FakeService) -> None:
@@ -95,7 +95,7 @@ def test_touched_again_while_it_was_unwound(recorder: FakeRecorder, service: Fak
     seen = recorder.record(1)
     assert seen is not None
     record.last.seq += 1
-    stack, _ = store(recorder, service).resolve(seen, seen.last, "last")
+    stack, _ = store(recorder, service).resolve(seen, seen.last)
     assert path(stack) == "old"
     assert record.last.box == 1
     assert recorder.freed == []
@@ -111,7 +111,7 @@ def test_boxes_of_an_ending_are_freed_whether_or_not_they_can_be_read(
     del recorder.boxes[5]
     stacks = store(recorder, service)
     for which in ("opened", "last", "eof", "ending"):
-        stacks.resolve_owned(record, getattr(record, which), which)
+        stacks.resolve_owned(record, getattr(record, which))
     assert sorted(recorder.freed) == [4, 5]
 
 
@@ -209,12 +209,12 @@ def test_no_order_of_events_mixes_sockets_up_or_frees_twice(clock: Clock, steps:
         elif action == "drain":
             stacks.drain(S)
         elif action == "resolve":
-            found, _ = stacks.resolve(record, touch, which)
+            found, _ = stacks.resolve(record, touch)
             assert path(found) in ("", f"{sk}<{record.birth_ns}<{which}<{touch.seq}")
         else:
             ended = recorder.records.pop(sk)
             for name in layout.WHICH:
-                found, _ = stacks.resolve_owned(ended, getattr(ended, name), name)
+                found, _ = stacks.resolve_owned(ended, getattr(ended, name))
                 expected = f"{sk}<{ended.birth_ns}<{name}<{getattr(ended, name).seq}"
                 assert path(found) == (expected if getattr(ended, name).ns else "")
         free += recorder.freed
