@@ -129,14 +129,14 @@ static __always_inline u32 ct_slot_of(struct ct_touch *touch, int small)
 }
 
 /*
- * A box has one writer, the holder of its record's lock, and x86 makes its stores visible in their order, so that no
- * locked instruction is needed, which would wait for all stores before it. The compiler must keep the order, too.
+ * A box has one writer, the holder of its record's lock. Its stores must become visible in their order; how that is
+ * done is the machine's affair (tracer/machine/macros.py). A locked instruction would wait for all stores before it.
  */
 static __always_inline void ct_step(u32 *seq)
 {
-	asm volatile("" ::: "memory");
+	CT_STORES_IN_ORDER();
 	*(volatile u32 *)seq = *seq + 1;
-	asm volatile("" ::: "memory");
+	CT_STORES_IN_ORDER();
 }
 
 /* How many bytes the stack has above sp; 0 if that is not known, or more than a box holds. */

@@ -8,7 +8,10 @@ from pathlib import Path
 DOCUMENT = Path(__file__).with_name("architecture.md")
 PACKAGE = Path(__file__).resolve().parent.parent / "tracer"
 BEGIN, END = "<!-- modules: make man -->\n", "<!-- end of modules -->\n"
-ORDER = ("cli", "commands", "session", "reports", "diagnose", "stacks", "flight", "kernel", "model", "errors", "demo")
+ORDER = (
+    *("cli", "commands", "session", "reports", "diagnose", "stacks", "flight", "host", "kernel", "model", "machine"),
+    *("errors", "demo"),
+)
 
 
 def _summary(path: Path) -> str:

@@ -26,7 +26,7 @@ from tracer.commands.options import (
 )
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError, UsageError
-from tracer.reports.text import clean
+from tracer.reports.text.cells import clean
 from tracer.session.stopping import Stop
 
 EPILOG = """\b

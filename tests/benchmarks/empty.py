@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import discover
 from tracer.kernel.hooks import hooks_in
@@ -23,12 +23,12 @@ def _attach(hook: Attachment, btf_ids: dict[str, int]) -> object:
     """What keeps it attached."""
     name = "empty"
     if hook.kind == "raw_tp":
-        program = syscalls.load_program(_CODE, syscalls.PROG_RAW_TRACEPOINT, name, exits=False)
-        return syscalls.open_raw_tracepoint(program, hook.target)
+        program = bpf.load_program(_CODE, bpf.PROG_RAW_TRACEPOINT, name, exits=False)
+        return bpf.open_raw_tracepoint(program, hook.target)
     if hook.kind in ("fentry", "fexit"):
         exits, number = hook.kind == "fexit", btf_ids[hook.target]
-        return syscalls.open_trampoline(syscalls.load_program(_CODE, syscalls.PROG_TRACING, name, number, exits=exits))
-    program = syscalls.load_program(_CODE, syscalls.PROG_KPROBE, name, exits=False)
+        return bpf.open_trampoline(bpf.load_program(_CODE, bpf.PROG_TRACING, name, number, exits=exits))
+    program = bpf.load_program(_CODE, bpf.PROG_KPROBE, name, exits=False)
     return Kprobe(program, hook.target, returns=hook.kind == "kretprobe")
 
 

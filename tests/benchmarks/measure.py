@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -35,7 +35,7 @@ def bpf_stats() -> Iterator[None]:
 
     By a descriptor, so that neither two of these at once nor a killed run leaves it on.
     """
-    descriptor = syscalls.enable_run_time_stats()
+    descriptor = bpf.enable_run_time_stats()
     try:
         yield
     finally:

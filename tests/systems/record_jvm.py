@@ -21,13 +21,13 @@ from jvm import Jvm, blocked, compile_workload, find_jdk
 
 from tracer.model.frame import BlackBox
 from tracer.stacks.chain import Cursor, Memory, Step
-from tracer.stacks.hotspot.jvm import open_jvm
-from tracer.stacks.hotspot.unwinder import HotSpotUnwinder
-from tracer.stacks.memory import BoxMemory
-from tracer.stacks.modules import ImageCache, Modules
-from tracer.stacks.native import NativeUnwinder
-from tracer.stacks.process import Process
-from tracer.stacks.unwind import walk
+from tracer.stacks.languages.java.jvm import open_jvm
+from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
+from tracer.stacks.links.native import NativeUnwinder
+from tracer.stacks.target.memory import BoxMemory
+from tracer.stacks.target.modules import ImageCache, Modules
+from tracer.stacks.target.process import Process
+from tracer.stacks.walk import walk
 
 SCENARIOS = ["socket", "lambda", "exception", "deopt", "reflection", "interface"]
 TARGET = Path(__file__).parents[1] / "unit" / "stacks" / "hotspot" / "recorded"

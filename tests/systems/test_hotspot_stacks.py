@@ -19,7 +19,7 @@ from jvm import JavaFrame, Jdk, Jvm, blocked, compile_workload, find_jdk, runnin
 from silent import bytes_then_silence, serving
 
 from tracer.model.frame import Frame, Stack
-from tracer.stacks.hotspot.nmethod import Nmethods
+from tracer.stacks.languages.java.nmethod import Nmethods
 from tracer.stacks.service import StackService
 
 MAJORS = [int(major) for major in os.environ.get("CLOSETRACE_JDKS", "17 25").split()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sys
 import time
 from typing import Any, Optional
@@ -13,16 +12,19 @@ import click
 
 from tracer.commands.options import filters, make_scope
 from tracer.commands.terminal import width
-from tracer.diagnose.census import Census, Namespace, Scope, take
+from tracer.diagnose.census.counts import Census, Namespace, Selection, take
 from tracer.errors import ClosetraceError, UsageError
-from tracer.flight import holders as processes
-from tracer.flight.netns import NetnsUnreachable, current
-from tracer.flight.sockdiag import DiagSocket, dump
-from tracer.flight.tcp_settings import TcpSettings, tcp_settings
-from tracer.kernel.scope import Scope as Filters
+from tracer.host import processes
+from tracer.host.descriptors import holders
+from tracer.host.matching import process_matches
+from tracer.host.netns import current, inode_of
+from tracer.host.netns import path_of as netns_path
+from tracer.host.sockdiag import DiagSocket, dump
+from tracer.host.tcp_settings import TcpSettings, tcp_settings
+from tracer.model.scope import Scope
 from tracer.model.states import TcpState
-from tracer.reports import census as text
-from tracer.reports import census_json
+from tracer.reports.json import census as census_json
+from tracer.reports.text import census as text
 
 _STATES = tuple(state for state in TcpState if state not in (TcpState.CLOSE, TcpState.NEW_SYN_RECV))
 _CLEAR = "\x1b[H\x1b[2J"
@@ -72,7 +74,7 @@ class _NoProcess(UsageError):
     """No process meets the filters: a mistake at first, the natural end of a watch."""
 
 
-def _count(asked: Filters, netns: Optional[str]) -> Census:
+def _count(asked: Scope, netns: Optional[str]) -> Census:
     taken = time.time()
     wanted = _wanted(asked) if asked.by_task else None
     sockets: list[DiagSocket] = []
@@ -80,33 +82,28 @@ def _count(asked: Filters, netns: Optional[str]) -> Census:
     for inode, (name, path) in _places(wanted, netns).items():
         sockets += dump(_STATES, path)
         spaces.append(Namespace(inode, name, _settings(path)))
-    held = processes.holders({one.inode for one in sockets}, wanted)
-    scope = Scope(None if wanted is None else frozenset(wanted), asked.local_ports, asked.remote_ports, asked.remotes)
-    return take(sockets, held, spaces, scope, taken)
+    held = holders({one.inode for one in sockets}, wanted)
+    chosen = Selection(
+        None if wanted is None else frozenset(wanted), asked.local_ports, asked.remote_ports, asked.remotes
+    )
+    return take(sockets, held, spaces, chosen, taken)
 
 
-def _wanted(asked: Filters) -> list[int]:
+def _wanted(asked: Scope) -> list[int]:
     """List the processes that run and meet the filters. Raises UsageError if there are none."""
     infos = map(processes.process_info, asked.pids or processes.pids())
-    found = [info.pid for info in infos if info is not None and _meets(info, asked)]
+    found = [info.pid for info in infos if info is not None and process_matches(asked, info)]
     if not found:
         raise _NoProcess("no process meets the filters")
     return found
-
-
-def _meets(info: processes.ProcessInfo, asked: Filters) -> bool:
-    """Compare as the kernel does: 15 bytes of the command name, and a cgroup with all below it."""
-    if asked.comm and info.comm != asked.comm_bytes.decode(errors="replace"):
-        return False
-    return not asked.cgroup_path or f"{info.cgroup or ''}/".startswith(f"{asked.cgroup_path.rstrip('/')}/")
 
 
 def _places(wanted: Optional[list[int]], netns: Optional[str]) -> dict[int, Place]:
     """Find the network namespaces to count in, by inode: the given one, those of the wanted processes, or this one."""
     here = current()
     if netns is not None:
-        path = _path(netns)
-        return {_inode(path): (f"network namespace {netns}", path)}
+        path = netns_path(netns)
+        return {inode_of(path): (f"network namespace {netns}", path)}
     if wanted is None:
         return {here: ("this network namespace", None)}
     found: dict[int, Place] = {}
@@ -115,19 +112,6 @@ def _places(wanted: Optional[list[int]], netns: Optional[str]) -> dict[int, Plac
         own = inode == here
         found.setdefault(inode, ("this network namespace", None) if own else (f"network namespace of {pid}", path))
     return found
-
-
-def _path(netns: str) -> str:
-    if netns.isdigit():
-        return processes.netns_of(int(netns))[1]
-    return netns if "/" in netns else f"/run/netns/{netns}"
-
-
-def _inode(path: str) -> int:
-    try:
-        return os.stat(path).st_ino
-    except (OSError, ValueError) as error:
-        raise NetnsUnreachable(f"cannot open the network namespace {path}: {error}") from None
 
 
 def _settings(path: Optional[str]) -> Optional[TcpSettings]:

@@ -18,7 +18,7 @@ from tracer.commands.options import (
 )
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError
-from tracer.kernel.scope import Scope
+from tracer.model.scope import Scope
 from tracer.session.stopping import Stop
 
 _SOURCE = Path(__file__).resolve().parent.parent / "demo" / "leak.c"

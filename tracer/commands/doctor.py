@@ -13,11 +13,11 @@ from tabulate import tabulate
 
 from tracer.commands import terminal
 from tracer.errors import ClosetraceError
+from tracer.host.identity import this_host
 from tracer.kernel.features import BTF_PATH, Features
 from tracer.kernel.headers import bpf_directory, installed_headers
 from tracer.kernel.plan import WAYS, Plan, make_plan
 from tracer.session.opening import look, require_rights
-from tracer.session.watch import host
 
 Check = tuple[str, bool, str]
 """What was looked at, whether it is in order, and what was found or how to mend it."""
@@ -94,7 +94,7 @@ def examine() -> dict[str, Any]:
         )
     return {
         "schema": "closetrace.doctor/1",
-        "host": vars(host()),
+        "host": vars(this_host()),
         "ready": plan is not None and all(fine for _, fine, _ in checks),
         "checks": [{"check": name, "ok": fine, "detail": detail} for name, fine, detail in checks],
         "families": families,

@@ -10,10 +10,11 @@ import click
 
 from tracer.commands import terminal
 from tracer.commands.trace import Request
+from tracer.host.namespaces import Namespaces
 from tracer.model.finding import Report
-from tracer.reports import json_report, table
+from tracer.reports.json import report as json_report
+from tracer.reports.text import table
 from tracer.session.guard import Guard
-from tracer.session.namespaces import Namespaces
 from tracer.session.opening import Opened
 from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import StackStore
@@ -53,7 +54,7 @@ class Following:
             line.show(tick)
             self._rest(stop)
         line.clear()
-        report = self._watch.report(self._plan, self._request.target, started, offset_ns, ())
+        report = self._watch.report(self._plan, self._request.target, started, offset_ns)
         return replace(report, cost=self._guard.cost())
 
     def _rest(self, stop: Stop) -> None:

@@ -11,9 +11,13 @@ from typing import Any, Optional, TypeVar
 import click
 
 from tracer.errors import UsageError
+from tracer.host import cgroups
+from tracer.host.netns import NetnsUnreachable, inode_of
+from tracer.host.netns import path_of as netns_path
+from tracer.host.processes import named, thread_group
 from tracer.kernel.plan import WAYS
-from tracer.kernel.scope import Network, Scope, network_of
 from tracer.kernel.source import PAGE, Sizes
+from tracer.model.scope import Network, Scope, network_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MEGABYTE = 1 << 20
@@ -166,49 +170,27 @@ def make_tuning(stack_bytes: int, memory_mb: Optional[int], probes: str) -> Tuni
 
 
 def _check_pid(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            group = next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
-    except (OSError, StopIteration):
-        raise UsageError(f"no process {pid}: it does not exist, or has ended") from None
+    group = thread_group(pid)
+    if group is None:
+        raise UsageError(f"no process {pid}: it does not exist, or has ended")
     if group != pid:
         raise UsageError(f"{pid} is a thread of process {group}: use --pid {group}")
     return pid
 
 
 def _netns_inode(netns: str) -> int:
-    path = f"/proc/{netns}/ns/net" if netns.isdigit() else netns if "/" in netns else f"/run/netns/{netns}"
+    path = netns_path(netns)
     try:
-        return os.stat(path).st_ino
-    except (OSError, ValueError):
+        return inode_of(path)
+    except NetnsUnreachable:
         raise UsageError(f"--netns {netns}: there is no network namespace at {path}") from None
 
 
-def _cgroup_root() -> str:
-    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            fields = line.split()
-            if fields[2] == "cgroup2":
-                return fields[1]
-    raise UsageError("--cgroup: no cgroup v2 hierarchy is mounted here")
-
-
 def _cgroup(path: str) -> tuple[tuple[int, int], str]:
-    """Id and level of a cgroup v2 directory, given by its path in the file system or from the hierarchy's root.
-
-    A cgroup's id is the inode of its directory (kernfs); its level counts from the root, which is 0.
-    """
-    root = _cgroup_root()
-    inside = os.path.normpath(path)
-    if inside == root or inside.startswith(root + "/"):
-        inside = inside[len(root) :]
-    inside = "/" + inside.strip("/")
     try:
-        inode = os.stat(root + inside).st_ino
-    except (OSError, ValueError):
-        raise UsageError(f"--cgroup {path}: there is no such cgroup under {root}") from None
-    level = len([part for part in inside.split("/") if part])
-    return (inode, level), inside
+        return cgroups.find(path)
+    except cgroups.NoCgroup as error:
+        raise UsageError(f"--cgroup {path}: {error}") from None
 
 
 def make_scope(
@@ -238,13 +220,7 @@ def make_scope(
 
 def describe(scope: Scope) -> str:
     """The target in words, for the first line of a trace."""
-    names = []
-    for pid in scope.pids:
-        try:
-            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                names.append(f"{file.read().strip()} (pid {pid})")
-        except OSError:
-            names.append(f"pid {pid}")
+    names = [named(pid) for pid in scope.pids]
     parts = [", ".join(names)] if names else []
     parts += [f"threads named {scope.comm}"] if scope.comm else []
     for word, ports in (("local", scope.local_ports), ("remote", scope.remote_ports)):

@@ -19,8 +19,8 @@ from tracer.commands.options import (
 )
 from tracer.commands.trace import Request, trace
 from tracer.errors import ClosetraceError
-from tracer.kernel.scope import Scope
-from tracer.reports.text import clean
+from tracer.model.scope import Scope
+from tracer.reports.text.cells import clean
 from tracer.session.child import Child
 from tracer.session.stopping import Stop
 

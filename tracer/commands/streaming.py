@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tracer.commands.options import Tuning
 from tracer.flight.recorder import Recorder
-from tracer.kernel.scope import Scope
+from tracer.host.namespaces import Namespaces
 from tracer.kernel.source import Wanted
-from tracer.session.namespaces import Namespaces
+from tracer.model.scope import Scope
 from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import StackStore

@@ -23,8 +23,8 @@ from tracer.flight.transitions import Raw
 from tracer.kernel.source import Wanted
 from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
-from tracer.reports import tail as text
-from tracer.reports import tail_json
+from tracer.reports.json import tail as tail_json
+from tracer.reports.text import tail as text
 from tracer.session.stopping import Stop
 
 _POLL_MS, _GATHER_S = 100, 0.025

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracer.reports import status as status_line
-from tracer.reports.text import clean
+from tracer.reports.text import status as status_line
+from tracer.reports.text.cells import clean
 
 if TYPE_CHECKING:
     from tracer.session.watch import Tick

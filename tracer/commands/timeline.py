@@ -24,8 +24,8 @@ from tracer.diagnose import words
 from tracer.flight.decode import decode
 from tracer.kernel.source import Wanted
 from tracer.model.connection import Connection
-from tracer.reports import json_report
-from tracer.reports import timeline as text
+from tracer.reports.json import report as json_report
+from tracer.reports.text import timeline as text
 from tracer.session.join import join
 from tracer.session.stopping import Stop
 

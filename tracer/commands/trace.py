@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Optional
 from tracer.commands import terminal
 from tracer.commands.options import Tuning
 from tracer.errors import LingerExceeded
-from tracer.kernel.scope import Scope
+from tracer.host.namespaces import Namespaces
 from tracer.kernel.source import Wanted
 from tracer.model.connection import Probe
-from tracer.session.namespaces import Namespaces
+from tracer.model.scope import Scope
 from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
 from tracer.session.stopping import Stop

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Optional
 
-from tracer.model import syscalls
+from tracer.machine import calls
 from tracer.model.connection import Actor, Touch
 from tracer.model.frame import Frame
 from tracer.model.states import Op
@@ -111,7 +111,7 @@ def result(touch: Touch) -> str:
 
 def let_go(touch: Touch) -> str:
     """How the last descriptor went, by the system call that dropped it."""
-    name = syscalls.name(touch.syscall)
+    name = calls.name(touch.syscall)
     by = thread(touch.actor)
     if touch.exiting or name in ("exit", "exit_group"):
         # which of its threads was the last to leave says nothing

@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import NamedTuple, Optional
 
 from tracer.flight import layout
-from tracer.kernel.arch import PT_REGS_OF_DWARF
 from tracer.kernel.maps import BoxPool
 from tracer.kernel.program import Program
 from tracer.kernel.source import SMALL_STACK, Sizes
+from tracer.machine.registers import PT_REGS_OF_DWARF
 from tracer.model.frame import BlackBox
 
 _HEAD = ct.sizeof(layout.BoxHead)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional, cast
 
 from tracer.flight import layout, transitions
 from tracer.flight.boxes import Boxes, SlotHeader
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 from tracer.kernel.maps import possible_cpus
 from tracer.kernel.plan import Plan
 from tracer.kernel.program import Program
@@ -126,7 +126,7 @@ class Recorder:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
         words = (slot.sk, slot.which, slot.touch_seq, slot.slot, stack, slot.birth_ns)
         try:
-            return syscalls.run_raw_tracepoint(self._drain, words) == 1
+            return bpf.run_raw_tracepoint(self._drain, words) == 1
         except OSError:
             return False
 

@@ -43,7 +43,7 @@ class Change(NamedTuple):
     origin: Origin
 
 
-class Owner(NamedTuple):
+class Task(NamedTuple):
     """The socket's recorded owner, not the task on the CPU; None and "" if nobody is known yet."""
 
     pid: Optional[int]
@@ -62,7 +62,7 @@ def change(raw: bytes) -> Change:
     return Change(state(old), state(new), transition_origin(state(old), state(new), flags))
 
 
-def owner(raw: bytes) -> Owner:
+def owner(raw: bytes) -> Task:
     """Read whose socket it is."""
     pid, comm = _OWNER.unpack(raw)
-    return Owner(pid or None, comm.partition(b"\0")[0].decode(errors="replace"))
+    return Task(pid or None, comm.partition(b"\0")[0].decode(errors="replace"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunTimeCounting:
     def __init__(self) -> None:
         self._descriptor = -1
         try:
-            self._descriptor = syscalls.enable_run_time_stats()
+            self._descriptor = bpf.enable_run_time_stats()
         except OSError:
             self._descriptor = -1
 

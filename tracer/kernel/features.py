@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Optional
 
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS, Hooks
 
 BTF_PATH = "/sys/kernel/btf/vmlinux"
@@ -40,8 +40,8 @@ def _try_trampoline(hooks: Hooks) -> Optional[str]:
     if number is None:
         return "tcp_set_state is not in the kernel's BTF"
     try:
-        with syscalls.closing(syscalls.load_empty(syscalls.PROG_TRACING, number)) as program:
-            os.close(syscalls.open_trampoline(program))
+        with bpf.closing(bpf.load_empty(bpf.PROG_TRACING, number)) as program:
+            os.close(bpf.open_trampoline(program))
             return None
     except OSError as error:
         return f"the kernel refuses them ({error.strerror})"
@@ -54,7 +54,7 @@ def _try_kprobes(functions: Iterable[str]) -> tuple[frozenset[str], Optional[str
     found, refused = set(), None
     for function in functions:
         try:
-            syscalls.try_kprobe(function)
+            bpf.try_kprobe(function)
             found.add(function)
         except FileNotFoundError:  # this kernel has no such function
             continue
@@ -71,13 +71,13 @@ def _try_tracepoints() -> frozenset[str]:
     """Without BTF: attach an empty program to each, and see."""
     found = set()
     try:
-        program = syscalls.load_empty(syscalls.PROG_RAW_TRACEPOINT)
+        program = bpf.load_empty(bpf.PROG_RAW_TRACEPOINT)
     except OSError:
         return frozenset()
-    with syscalls.closing(program):
+    with bpf.closing(program):
         for name in TRACEPOINTS:
             try:
-                os.close(syscalls.open_raw_tracepoint(program, name))
+                os.close(bpf.open_raw_tracepoint(program, name))
                 found.add(name)
             except OSError:
                 continue

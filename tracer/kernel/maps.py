@@ -10,7 +10,9 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Optional
 
-_BPF = 321  # x86-64 (asm/unistd_64.h)
+from tracer.machine import calls
+
+_BPF = calls.number("bpf")
 _LOOKUP, _UPDATE, _LOOKUP_BATCH = 1, 2, 24
 _libc = ct.CDLL(None, use_errno=True)
 

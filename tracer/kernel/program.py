@@ -10,7 +10,7 @@ import resource
 from collections.abc import Mapping, Sequence
 
 from tracer.errors import HostUnsupported
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 from tracer.kernel.kprobes import Kprobe
 from tracer.kernel.loading import Load, Loading
 from tracer.kernel.maps import Map
@@ -18,11 +18,11 @@ from tracer.kernel.objectcode import MapSpec, ObjectCode
 from tracer.kernel.plan import Attachment, Plan
 
 _KINDS = {
-    "raw_tp": syscalls.PROG_RAW_TRACEPOINT,
-    "fentry": syscalls.PROG_TRACING,
-    "fexit": syscalls.PROG_TRACING,
-    "kprobe": syscalls.PROG_KPROBE,
-    "kretprobe": syscalls.PROG_KPROBE,
+    "raw_tp": bpf.PROG_RAW_TRACEPOINT,
+    "fentry": bpf.PROG_TRACING,
+    "fexit": bpf.PROG_TRACING,
+    "kprobe": bpf.PROG_KPROBE,
+    "kretprobe": bpf.PROG_KPROBE,
 }
 
 
@@ -34,7 +34,7 @@ def _raise_memlock() -> None:
 
 def _create(spec: MapSpec, entries: int) -> int:
     try:
-        return syscalls.create_map(spec.kind, spec.key_size, spec.value_size, entries, spec.flags, spec.name)
+        return bpf.create_map(spec.kind, spec.key_size, spec.value_size, entries, spec.flags, spec.name)
     except OSError as error:
         if error.errno in (errno.ENOMEM, errno.E2BIG):
             raise HostUnsupported("no memory for the BPF maps: give a smaller --memory") from None
@@ -70,17 +70,17 @@ class Program:
 
     def _load_of(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> Load:
         kind = _KINDS[attachment.kind]
-        btf_id = btf_ids[attachment.target] if kind == syscalls.PROG_TRACING else 0
+        btf_id = btf_ids[attachment.target] if kind == bpf.PROG_TRACING else 0
         return lambda: self._load(attachment.program, kind, btf_id, exits=attachment.kind == "fexit")
 
     def _load(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> int:
         code = self._code.linked(name, self._maps, self._parameters)
         try:
-            program = syscalls.load_program(code, kind, name, btf_id, exits=exits)
+            program = bpf.load_program(code, kind, name, btf_id, exits=exits)
         except OSError as error:
             log = ct.create_string_buffer(1 << 20)
             with contextlib.suppress(OSError):
-                os.close(syscalls.load_program(code, kind, name, btf_id, exits=exits, log=log))
+                os.close(bpf.load_program(code, kind, name, btf_id, exits=exits, log=log))
             said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
             reason = said[-2] if len(said) > 1 else os.strerror(error.errno or 0)
             raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
@@ -101,9 +101,9 @@ class Program:
         kind, program = attachment.kind, self._loading.descriptor(attachment)
         try:
             if kind == "raw_tp":
-                self._links.append(syscalls.open_raw_tracepoint(program, attachment.target))
-            elif _KINDS[kind] == syscalls.PROG_TRACING:
-                self._links.append(syscalls.open_trampoline(program))
+                self._links.append(bpf.open_raw_tracepoint(program, attachment.target))
+            elif _KINDS[kind] == bpf.PROG_TRACING:
+                self._links.append(bpf.open_trampoline(program))
             else:
                 self._kprobes.append(Kprobe(program, attachment.target, returns=kind == "kretprobe"))
         except OSError as error:
@@ -111,7 +111,7 @@ class Program:
 
     def load_runnable(self, name: str) -> int:
         """Load a program that is only run on request (BPF_PROG_TEST_RUN); its descriptor."""
-        return self._load(name, syscalls.PROG_RAW_TRACEPOINT)
+        return self._load(name, bpf.PROG_RAW_TRACEPOINT)
 
     def missed_runs(self) -> int:
         """How often the kernel skipped one of the programs because it was running on that CPU already.

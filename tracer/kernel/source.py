@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracer.kernel import arch
+from tracer.kernel import filters
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.objectcode import parameter
 from tracer.kernel.plan import Plan
-from tracer.kernel.scope import Scope
+from tracer.machine.macros import machine_macros
+from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 
 PAGE = 4096
@@ -113,7 +114,7 @@ def _inlined(directory: Path, name: str, seen: set[str]) -> str:
 def program_text(plan: Plan, scope: Scope, sizes: Sizes, wanted: Wanted) -> str:
     """The whole translation unit."""
     macros = {f"CT_{name}": str(int(TcpState[name])) for name in _STATES}
-    for part in (arch.defines(), sizes.defines(), wanted.defines(), scope.defines(), plan.defines()):
+    for part in (machine_macros(), sizes.defines(), wanted.defines(), filters.defines(scope), plan.defines()):
         macros.update(part)
     head = "".join(f"#define {name} {value}\n" for name, value in macros.items())
     return head + _inlined(bpf_directory(), "closetrace.bpf.c", set())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.frame import Stack
@@ -192,4 +192,3 @@ class Host:
     hostname: str
     kernel: str
     architecture: str
-    extra: dict[str, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.connection import Connection, Host, Losses, Probe
@@ -134,7 +134,6 @@ class Report:
     losses: Losses
     ended_findings: tuple[Ended, ...] = ()
     watched: int = 0
-    notes: tuple[str, ...] = field(default_factory=tuple)
     cost: Optional[Cost] = None
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from tracer.machine.registers import RETURN_ADDRESS, RSP
+
 LANGUAGES = ("native", "java", "python", "node", "go", "kernel")
 
 
@@ -66,9 +68,9 @@ class BlackBox:
     @property
     def pc(self) -> int:
         """User instruction pointer (the return address of the ``syscall`` instruction)."""
-        return self.registers[16]
+        return self.registers[RETURN_ADDRESS]
 
     @property
     def sp(self) -> int:
         """User stack pointer, the address of ``stack[0]``."""
-        return self.registers[7]
+        return self.registers[RSP]

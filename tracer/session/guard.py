@@ -6,6 +6,7 @@ import time
 from typing import Optional
 
 from tracer.flight.recorder import Recorder
+from tracer.host.processes import own_memory
 from tracer.kernel.accounting import RunTimeCounting, kernel_cost
 from tracer.model.finding import BackOff, Cost
 
@@ -50,7 +51,7 @@ class Guard:
             wall_s=time.monotonic() - self._begun,
             cpu_s=time.process_time() - self._cpu0,
             kernel_s=None if kernel.run_ns is None else kernel.run_ns / 1e9,
-            rss_bytes=_resident(),
+            rss_bytes=own_memory(),
             kernel_bytes=kernel.memory,
             max_overhead_percent=self._percent,
             backed_off=tuple(self._backed_off),
@@ -60,10 +61,3 @@ class Guard:
         """Have the kernel count no longer."""
         if self._counting is not None:
             self._counting.close()
-
-
-def _resident() -> int:
-    """Anonymous memory of this process in bytes; the mapped stacks are the kernel side's."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        words = dict(line.split(":", 1) for line in file if ":" in line)
-    return int(words.get("RssAnon", words.get("VmRSS", "0 kB")).split()[0]) * 1024

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from tracer.errors import ClosetraceError
-from tracer.flight.blocked import blocked_calls
-from tracer.flight.holders import holders
-from tracer.flight.sockdiag import DiagSocket, dump
+from tracer.host.accept_queues import listeners_of
+from tracer.host.blocked import blocked_calls
+from tracer.host.descriptors import holders
+from tracer.host.namespaces import Namespaces
+from tracer.host.sockdiag import DiagSocket, dump
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
-from tracer.session.namespaces import Namespaces
-from tracer.session.queues import listeners_of
 
 _LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
 Unwind = Callable[[BlackBox], Stack]

@@ -6,12 +6,11 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Optional
 
 from tracer.errors import HostUnsupported
 from tracer.flight.recorder import Recorder
-from tracer.kernel import arch, syscalls
+from tracer.host.identity import in_first_pid_namespace, lockdown
+from tracer.kernel import bpf
 from tracer.kernel.compiler import compile_text
 from tracer.kernel.features import BTF_PATH, Features, discover
 from tracer.kernel.headers import header_tree, installed_headers, kept_hooks
@@ -19,12 +18,9 @@ from tracer.kernel.hooks import read_hooks
 from tracer.kernel.objectcache import compiled
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
-from tracer.kernel.scope import Scope
 from tracer.kernel.source import Sizes, Wanted, parameters, program_text
-
-_LOCKDOWN = Path("/sys/kernel/security/lockdown")
-_FIRST_PID_NAMESPACE = 0xEFFFFFFC
-"""PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first PID namespace, the one whose numbers BPF sees."""
+from tracer.machine.macros import machine_macros
+from tracer.model.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -35,30 +31,20 @@ class Opened:
     plan: Plan
 
 
-def _lockdown() -> Optional[str]:
-    """The kernel's lockdown mode, None if it is off or there is none."""
-    try:
-        modes = _LOCKDOWN.read_text(encoding="ascii").split()
-    except OSError:
-        return None
-    active = next((mode[1:-1] for mode in modes if mode.startswith("[")), "none")
-    return None if active == "none" else active
-
-
 def require_rights() -> None:
     """HostUnsupported with the reason and the cure if this process may not load tracing programs."""
-    if _lockdown() == "confidentiality":
+    if lockdown() == "confidentiality":
         raise HostUnsupported(
             "kernel lockdown is in confidentiality mode, which forbids BPF to read kernel memory: "
             "boot with lockdown=integrity or without"
         )
-    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+    if not in_first_pid_namespace():
         raise HostUnsupported(
             "this is a PID namespace of its own, whose process numbers the kernel side does not know: run it on the "
             "host, or in a container that shares the host's (docker run --pid=host, hostPID: true)"
         )
     try:
-        os.close(syscalls.load_empty(syscalls.PROG_RAW_TRACEPOINT))
+        os.close(bpf.load_empty(bpf.PROG_RAW_TRACEPOINT))
     except OSError as error:
         if os.geteuid() != 0:
             raise HostUnsupported("tracing needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE): run it by sudo") from None
@@ -70,7 +56,7 @@ def require_rights() -> None:
 
 def look() -> Features:
     """The host's features, from its BTF if it has any."""
-    arch.defines()
+    machine_macros()
     return discover(read_hooks() if os.path.exists(BTF_PATH) else None)
 
 
@@ -88,7 +74,7 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     Raises HostUnsupported, with the one thing that is in the way.
     """
     require_rights()
-    arch.defines()
+    machine_macros()
     tree, remove = header_tree() if os.path.exists(BTF_PATH) else (None, None)
     try:
         features = discover(kept_hooks(tree) if tree is not None else None)

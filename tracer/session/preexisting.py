@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from typing import Optional
 
 from tracer.errors import ClosetraceError
-from tracer.flight.holders import pids as all_pids
-from tracer.flight.holders import process_info, sockets_of
 from tracer.flight.recorder import Recorder
-from tracer.flight.sockdiag import DiagSocket, dump, listeners
-from tracer.kernel.scope import Scope
+from tracer.host.descriptors import sockets_of
+from tracer.host.matching import matches, process_matches
+from tracer.host.namespaces import Namespaces
+from tracer.host.processes import pids as all_pids
+from tracer.host.processes import process_info
+from tracer.host.sockdiag import DiagSocket, dump, listeners
 from tracer.model.connection import Connection
+from tracer.model.scope import Scope
 from tracer.model.states import TcpState
-from tracer.session.matching import matches
-from tracer.session.namespaces import Namespaces
 
 _CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpState.NEW_SYN_RECV, TcpState.CLOSE})
 
@@ -52,7 +53,8 @@ class Preexisting:
         return {inode for pid in self._pids() for inode in sockets_of(pid)}
 
     def _pids(self) -> Iterable[int]:
-        return [pid for pid in self._scope.pids or all_pids() if _task_matches(self._scope, pid)]
+        infos = map(process_info, self._scope.pids or all_pids())
+        return [info.pid for info in infos if info is not None and process_matches(self._scope, info)]
 
     def _seed_listeners(
         self, recorder: Recorder, netns: int, path: Optional[str], inodes: Optional[set[int]]
@@ -110,11 +112,3 @@ class Preexisting:
             fin_before_ns=self.fin_before_ns(one.cookie),
             rx_queue=one.rx_queue,
         )
-
-
-def _task_matches(scope: Scope, pid: int) -> bool:
-    info = process_info(pid)
-    if info is None or (scope.comm and info.comm != scope.comm_bytes.decode(errors="replace")):
-        return False
-    inside = f"{info.cgroup or ''}/".startswith(f"{scope.cgroup_path.rstrip('/')}/")
-    return inside or not scope.cgroup_path

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from types import FrameType
 from typing import Optional
 
-from tracer.flight.holders import process_info
+from tracer.host.processes import process_info
 
 
 class Stop:
@@ -58,14 +58,4 @@ def _runs(pid: int, start: Optional[int]) -> bool:
 def _start(pid: int) -> Optional[int]:
     """What tells this process from a later one with its pid; None if there is none (or only its zombie is left)."""
     info = process_info(pid)
-    if info is None or _is_zombie(pid):
-        return None
-    return info.start_ticks
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    except (OSError, IndexError):
-        return True
+    return None if info is None or info.ended else info.start_ticks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +14,14 @@ from tracer.diagnose.sites import group, identity
 from tracer.diagnose.verdict import judge
 from tracer.flight.decode import decode
 from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.host.identity import this_host
+from tracer.host.namespaces import Namespaces
 from tracer.kernel.plan import Plan
-from tracer.model.connection import Connection, Host, Losses
+from tracer.model.connection import Connection, Losses
 from tracer.model.finding import Ended, Finding, Report, Site
 from tracer.model.states import TcpState
 from tracer.session.allowance import Allowance
 from tracer.session.join import join
-from tracer.session.namespaces import Namespaces
 from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import TORN, StackStore
 
@@ -56,12 +56,6 @@ class Tick:
     watched: int
     close_wait: int
     oldest_ns: Optional[int]
-
-
-def host() -> Host:
-    """This machine."""
-    uname = os.uname()
-    return Host(uname.nodename, uname.release, uname.machine)
 
 
 @contextlib.contextmanager
@@ -211,7 +205,7 @@ class Watch:
         findings += [finding for finding in older if now - finding.since_ns >= self._linger_ns]
         return findings + list(self._exited.values())
 
-    def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int, notes: tuple[str, ...]) -> Report:
+    def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int) -> Report:
         """Everything, at this moment."""
         self._take_endings()
         with _without_collection():
@@ -219,7 +213,7 @@ class Watch:
         losses = self._recorder.losses()
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)
         return Report(
-            host=host(),
+            host=this_host(),
             target=target,
             started=started,
             ended=time.time(),
@@ -231,5 +225,4 @@ class Watch:
             losses=Losses(**{**vars(losses), "stacks_truncated": truncated}),
             ended_findings=tuple(self._ended),
             watched=self._recorder.watched,
-            notes=notes,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Protocol
 
+from tracer.machine.registers import RBP, RETURN_ADDRESS, RSP
 from tracer.model.frame import Frame
 
 
@@ -43,17 +44,17 @@ class Cursor:
     @property
     def pc(self) -> int:
         """Program counter; 0 if unknown (which ends every walk)."""
-        return self.registers[16] or 0
+        return self.registers[RETURN_ADDRESS] or 0
 
     @property
     def sp(self) -> int:
         """Stack pointer; 0 if unknown."""
-        return self.registers[7] or 0
+        return self.registers[RSP] or 0
 
     @property
     def bp(self) -> Optional[int]:
         """Frame pointer register, None if it was not preserved."""
-        return self.registers[6]
+        return self.registers[RBP]
 
     @property
     def lookup(self) -> int:

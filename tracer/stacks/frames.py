@@ -7,8 +7,8 @@ from typing import Optional
 
 from tracer.model.frame import Frame
 from tracer.stacks.chain import Cursor
-from tracer.stacks.image import Name
-from tracer.stacks.modules import Code
+from tracer.stacks.elf.image import Name
+from tracer.stacks.target.modules import Code
 
 _LIBRARIES = re.compile(
     r"(libc|libpthread|ld-linux-x86-64|ld|ld-musl-x86_64|libc\.musl-x86_64|libstdc\+\+|libgcc_s|libc\+\+|libc\+\+abi)"

@@ -39,7 +39,7 @@ class Read:
     value: int
 
 
-class Recorder:
+class ReadLog:
     """The target's memory, noting what is read of the copied stack. Implements :class:`Memory`."""
 
     def __init__(self, memory: Memory, box: BlackBox) -> None:
@@ -82,7 +82,7 @@ class Basis:
 class Witness:
     """A chain's links as one, gathering what the walk rests on. Implements :class:`Unwinder`."""
 
-    def __init__(self, chain: Sequence[Unwinder], stable: Unwinder, recorder: Recorder, box: BlackBox) -> None:
+    def __init__(self, chain: Sequence[Unwinder], stable: Unwinder, recorder: ReadLog, box: BlackBox) -> None:
         self._chain, self._stable, self._recorder, self._box = chain, stable, recorder, box
         self._origins: dict[int, set[int]] = {register: {_FIRST} for register in _SAVED}
         self.steps: list[Basis] = []

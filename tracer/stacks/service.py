@@ -9,18 +9,18 @@ from collections.abc import Hashable
 from typing import Optional, cast
 from weakref import WeakValueDictionary
 
+from tracer.machine import registers as arch
 from tracer.model.frame import BlackBox, Stack
-from tracer.stacks import arch_x86_64 as arch
-from tracer.stacks import elfutils
 from tracer.stacks.chain import Unwinder
-from tracer.stacks.elf import read_facts
-from tracer.stacks.memo import Memo, Recorder, Witness
-from tracer.stacks.memory import BoxMemory
-from tracer.stacks.modules import ImageCache, Modules
-from tracer.stacks.native import NativeUnwinder
-from tracer.stacks.nocfi import NoCfiUnwinder
-from tracer.stacks.process import Process, ProcessGone
-from tracer.stacks.unwind import walk
+from tracer.stacks.elf import libdw
+from tracer.stacks.elf.facts import read_facts
+from tracer.stacks.links.native import NativeUnwinder
+from tracer.stacks.links.nocfi import NoCfiUnwinder
+from tracer.stacks.memo import Memo, ReadLog, Witness
+from tracer.stacks.target.memory import BoxMemory
+from tracer.stacks.target.modules import ImageCache, Modules
+from tracer.stacks.target.process import Process, ProcessGone
+from tracer.stacks.walk import walk
 
 _MAX_PROCESSES = 128
 _GONE = "process exited before its stack could be read"
@@ -34,7 +34,7 @@ class StackService:
     """
 
     def __init__(self, debuginfod: bool = False) -> None:
-        elfutils.load()
+        libdw.load()
         self._images = ImageCache(debuginfod)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
         # Weak: a stack is one object as long as anyone holds it.
@@ -114,7 +114,7 @@ class _Target:
         chain: list[Unwinder] = [self._native, self._last]
         if self._hotspot is not None:
             chain.insert(0, self._hotspot)
-        recorder = Recorder(BoxMemory(box, self.process), box)
+        recorder = ReadLog(BoxMemory(box, self.process), box)
         witness = Witness(chain, self._native, recorder, box)
         stack = walk(box, recorder, [witness])
         self._memo.keep(box, witness, stack)
@@ -142,7 +142,8 @@ def _unsupported(process: Process) -> Optional[str]:
         os.close(descriptor)
     if facts is None or (facts.bits == 64 and facts.machine == arch.EM_MACHINE):
         return None
-    return f"stacks of {facts.bits}-bit programs for ELF machine {facts.machine} cannot be unwound, only of x86-64 ones"
+    kind = f"{facts.bits}-bit programs for ELF machine {facts.machine}"
+    return f"stacks of {kind} cannot be unwound, only of {arch.ELF_MACHINE_NAME} ones"
 
 
 def _could_be_of(box: BlackBox, process: Process) -> bool:

@@ -14,8 +14,8 @@ import pytest
 
 from tracer import __version__, cli
 from tracer.errors import ClosetraceError, HostUnsupported, LingerExceeded, UsageError
-from tracer.flight.inet_diag import SockDiagError
-from tracer.flight.netns import NetnsUnreachable
+from tracer.host.inet_diag import SockDiagError
+from tracer.host.netns import NetnsUnreachable
 
 Run = Callable[..., tuple[int, str, str]]
 COMMANDS = ("", "tail", "timeline", "run", "census", "doctor", "demo")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tracer.commands.options import NetworkType, default_memory, describe, filters, make_scope, make_tuning
 from tracer.errors import UsageError
-from tracer.kernel.scope import Scope
+from tracer.model.scope import Scope
 
 ME = os.getpid()
 

@@ -19,7 +19,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, device: bool, errors: dict[str, int
         if function in errors:
             raise OSError(errors[function], os.strerror(errors[function]))
 
-    monkeypatch.setattr(features.syscalls, "try_kprobe", try_kprobe)
+    monkeypatch.setattr(features.bpf, "try_kprobe", try_kprobe)
     monkeypatch.setattr(features, "_has_kprobe_device", lambda: device)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tracer.kernel import syscalls
+from tracer.kernel import bpf
 from tracer.kernel.ring import Ring
 
 RINGBUF, SIZE = 27, 4096
@@ -41,7 +41,7 @@ def writer(ring: int) -> int:
     )
     text, licence = ct.create_string_buffer(code, len(code)), ct.create_string_buffer(b"GPL")
     attributes = struct.pack(
-        "<IIQQ", syscalls.PROG_RAW_TRACEPOINT, len(code) // 8, ct.addressof(text), ct.addressof(licence)
+        "<IIQQ", bpf.PROG_RAW_TRACEPOINT, len(code) // 8, ct.addressof(text), ct.addressof(licence)
     )
     buffer = ct.create_string_buffer(attributes, 128)
     descriptor = int(_libc.syscall(321, PROG_LOAD, buffer, len(buffer)))
@@ -68,7 +68,7 @@ def test_all_that_was_taken_in_comes_out_in_order(ring: tuple[Ring, int]) -> Non
     accepted: list[int] = []
     found: list[bytes] = []
     for number in range(1, 2001):
-        if syscalls.run_raw_tracepoint(program, (number,)) == 0:
+        if bpf.run_raw_tracepoint(program, (number,)) == 0:
             accepted.append(number)
         if number % 300 == 0:
             reader.wait(1000)
@@ -85,7 +85,7 @@ def test_records_of_one_size_are_unpacked(ring: tuple[Ring, int]) -> None:
     layout = struct.Struct("<8x3Q")
     sent = 0
     for many in (1, 100, 127, 3, 60, 127):
-        assert [syscalls.run_raw_tracepoint(program, (sent + n,)) for n in range(many)] == [0] * many
+        assert [bpf.run_raw_tracepoint(program, (sent + n,)) for n in range(many)] == [0] * many
         assert reader.unpack(layout) == [(sent + n,) * 3 for n in range(many)]
         sent += many
         assert reader.produced == sent * layout.size
@@ -95,7 +95,7 @@ def test_records_of_one_size_are_unpacked(ring: tuple[Ring, int]) -> None:
 def test_a_record_of_another_size_is_told(ring: tuple[Ring, int]) -> None:
     """What does not fit the layout is an error, never a wrong value."""
     reader, program = ring
-    syscalls.run_raw_tracepoint(program, (1,))
-    syscalls.run_raw_tracepoint(program, (2,))
+    bpf.run_raw_tracepoint(program, (1,))
+    bpf.run_raw_tracepoint(program, (2,))
     with pytest.raises(ValueError, match="24"):
         reader.unpack(struct.Struct("<8x4Q"))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.plan import make_plan
-from tracer.kernel.scope import Scope
 from tracer.kernel.source import PAGE, SMALL_STACK, Sizes, Wanted, program_text
+from tracer.model.scope import Scope
 
 SIZES = Sizes(16 << 20)
 

@@ -10,13 +10,13 @@ import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.diagnose.census import Namespace, Scope, take
-from tracer.flight.inet_diag import DiagSocket
-from tracer.flight.tcp_settings import TcpSettings
+from tracer.diagnose.census.counts import Namespace, Selection, take
+from tracer.host.inet_diag import DiagSocket
+from tracer.host.tcp_settings import TcpSettings
 from tracer.model.connection import Endpoint, Holder
 from tracer.model.states import TcpState
-from tracer.reports import census as text
-from tracer.reports import census_json
+from tracer.reports.json import census as census_json
+from tracer.reports.text import census as text
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "docs/census.schema.json").read_text())
 SETTINGS = TcpSettings(32768, 60999, frozenset(), 2, True, 60)
@@ -28,7 +28,7 @@ def sock(port: int, state: TcpState, remote: str = "10.0.0.2", inode: int = 1) -
 
 
 def census(*sockets: DiagSocket, comm: str = "java", name: str = "here"):  # type: ignore[no-untyped-def]
-    return take(sockets, {1: (Holder(4121, 3, comm),)}, [Namespace(1, name, SETTINGS)], Scope(), 1_700_000_000.25)
+    return take(sockets, {1: (Holder(4121, 3, comm),)}, [Namespace(1, name, SETTINGS)], Selection(), 1_700_000_000.25)
 
 
 def test_change_since_the_last_round() -> None:

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracer.diagnose.sites import group
-from tracer.model.connection import Connection, Endpoint, Host, Losses
+from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import LANGUAGES, Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
-from tracer.reports import json_report
+from tracer.reports.json import report as json_report
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -136,24 +136,17 @@ ENDPOINTS = st.builds(Endpoint, st.ip_addresses().map(str), st.integers(0, 65535
 @given(
     st.lists(st.tuples(ANYTHING, STACKS, ENDPOINTS), max_size=5),
     st.builds(Losses, st.integers(0, 9), st.integers(0, 9)),
-    st.lists(st.text(), max_size=2),
 )
-def test_any_report_is_valid(sockets: list[Any], losses: Losses, notes: list[str]) -> None:
+def test_any_report_is_valid(sockets: list[Any], losses: Losses) -> None:
     """Whatever the recorder knows or lacks, the report meets the schema and survives JSON."""
     connections = []
     for serial, (facts, stack, end) in enumerate(sockets):
         told = {**facts, "last": touch(Op.RECV, 1.006, 150, stack=stack)} if facts["last"] is not None else facts
         connections.append(connection(serial, remote=end, **told))
     gone = tuple(Ended(f.connection, f.verdict, S, "closed") for f in judged(*connections))
-    found = valid(*connections, losses=losses, notes=tuple(notes), ended_findings=gone)
+    found = valid(*connections, losses=losses, ended_findings=gone)
     assert sum(site["count"] for site in found["sites"]) == len(connections)
     assert found["losses"]["records"] == losses.records
-
-
-def test_host_extras_cannot_hide_the_contract() -> None:
-    """Further facts on the host are there, and none replaces a listed key."""
-    host = Host("h", "6.1", "x86_64", {"kernel": "forged", "bcc": "0.26"})
-    assert valid(host=host)["host"] == {"hostname": "h", "kernel": "6.1", "architecture": "x86_64", "bcc": "0.26"}
 
 
 def test_timeline_value() -> None:

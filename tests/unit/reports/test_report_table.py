@@ -15,8 +15,8 @@ from tracer.model.connection import Actor, Blocked, Connection, Endpoint, Holder
 from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
-from tracer.reports import table
-from tracer.reports.text import width_of
+from tracer.reports.text import table
+from tracer.reports.text.cells import width_of
 
 LONG_V6 = Endpoint("2001:db8:85a3:8d3:1319:8a2e:370:7348", 65535)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -279,7 +279,7 @@ def test_nothing_raw_reaches_the_terminal(raw: str, width: int) -> None:
     """Hostile names in comm, symbols, modules, paths and notes come out escaped, in every part of the report."""
     c = hostile_socket(raw)
     gone = Ended(c, Verdict.UNKNOWN, S, raw)
-    whole = report(c, target=raw, notes=(raw,), ended_findings=(gone,), plan=(Probe(raw, None, raw, raw),), linger_ns=S)
+    whole = report(c, target=raw, ended_findings=(gone,), plan=(Probe(raw, None, raw, raw),), linger_ns=S)
     for all_frames in (False, True):
         text = table.render(whole, width=width, color=False, all_frames=all_frames)
         assert all(line.isprintable() for line in text.split("\n"))

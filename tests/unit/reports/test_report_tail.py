@@ -14,7 +14,7 @@ from cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, V6, transition
 from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
 from tracer.model.states import TcpState
-from tracer.reports import status, tail
+from tracer.reports.text import status, tail
 
 V6_BYTES = ipaddress.IPv6Address(V6.address).packed
 

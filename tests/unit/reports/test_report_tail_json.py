@@ -9,7 +9,7 @@ from builders import stack
 from cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, transition
 
 from tracer.model.finding import Streamed
-from tracer.reports import tail_json
+from tracer.reports.json import tail as tail_json
 
 
 def value(**changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from cases import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.reports import text
+from tracer.reports.text import cells as text
 
 
 def test_control_characters_become_visible() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tracer.model.connection import Actor, Connection, Endpoint
 from tracer.model.states import Op, Origin, TcpState
-from tracer.reports import timeline
 from tracer.reports.events import events
+from tracer.reports.text import timeline
 
 T = TcpState
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tracer.errors import HostUnsupported
+from tracer.host import identity
 from tracer.session import opening
 
 CLOSETRACE = str(Path(sys.executable).with_name("closetrace"))
@@ -51,8 +52,8 @@ def test_lockdown_is_read_as_the_kernel_writes_it(
     path = tmp_path / "lockdown"
     if text is not None:
         path.write_text(text)
-    monkeypatch.setattr(opening, "_LOCKDOWN", path)
-    assert opening._lockdown() == mode
+    monkeypatch.setattr(identity, "_LOCKDOWN", path)
+    assert identity.lockdown() == mode
     if mode == "confidentiality":
         with pytest.raises(HostUnsupported, match="lockdown=integrity"):
             opening.require_rights()

@@ -14,10 +14,12 @@ from builders import connection
 from recording import FakeRecorder
 
 from tracer.flight.recorder import Recorder
-from tracer.kernel.scope import Scope, network_of
+from tracer.host.matching import process_matches
+from tracer.host.namespaces import Namespaces
+from tracer.host.processes import process_info
+from tracer.model.scope import Scope, network_of
 from tracer.model.states import TcpState
-from tracer.session.namespaces import Namespaces
-from tracer.session.preexisting import Preexisting, _task_matches
+from tracer.session.preexisting import Preexisting
 
 ME = os.getpid()
 Pair = tuple[socket.socket, socket.socket, socket.socket]
@@ -122,11 +124,13 @@ def test_tasks_are_matched_as_the_kernel_side_does() -> None:
         comm = file.read().strip()
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         cgroup = next(line[3:].strip() for line in file if line.startswith("0::"))
-    assert _task_matches(Scope(comm=comm), ME)
-    assert not _task_matches(Scope(comm=comm + "x"), ME)
-    assert not _task_matches(Scope(comm="\udcff"), ME)
-    assert _task_matches(Scope(cgroup=(1, 1), cgroup_path=cgroup), ME)
-    assert _task_matches(Scope(cgroup=(1, 0), cgroup_path="/"), ME)
-    assert not _task_matches(Scope(cgroup=(1, 1), cgroup_path="/closetrace-not-there"), ME)
-    assert not _task_matches(Scope(cgroup=(1, 1), cgroup_path=cgroup.rstrip("/") + "x"), ME)
-    assert not _task_matches(Scope(), 2**22 + 1)
+    me = process_info(ME)
+    assert me is not None
+    assert process_matches(Scope(comm=comm), me)
+    assert not process_matches(Scope(comm=comm + "x"), me)
+    assert not process_matches(Scope(comm="\udcff"), me)
+    assert process_matches(Scope(cgroup=(1, 1), cgroup_path=cgroup), me)
+    assert process_matches(Scope(cgroup=(1, 0), cgroup_path="/"), me)
+    assert not process_matches(Scope(cgroup=(1, 1), cgroup_path="/closetrace-not-there"), me)
+    assert not process_matches(Scope(cgroup=(1, 1), cgroup_path=cgroup.rstrip("/") + "x"), me)
+    assert process_info(2**22 + 1) is None

@@ -12,11 +12,11 @@ from recording import Clock, FakeRecorder, FakeService, clock, path
 
 from tracer.flight import layout
 from tracer.flight.recorder import Recorder
+from tracer.host.namespaces import Namespaces
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Report, Verdict
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
-from tracer.session.namespaces import Namespaces
 from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
@@ -64,7 +64,7 @@ class Bench:
         self.recorder.end(sk)
 
     def report(self) -> Report:
-        return self.watch.report(PLAN, "app", 0.0, 0, ())
+        return self.watch.report(PLAN, "app", 0.0, 0)
 
 
 @pytest.fixture

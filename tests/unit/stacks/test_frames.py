@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tracer.stacks.chain import Cursor
-from tracer.stacks.elf import ElfFacts, Section
+from tracer.stacks.elf.facts import ElfFacts, Section
+from tracer.stacks.elf.image import Name
 from tracer.stacks.frames import elf_frames, is_library
-from tracer.stacks.image import Name
-from tracer.stacks.modules import Code
-from tracer.stacks.process import Mapping
+from tracer.stacks.target.modules import Code
+from tracer.stacks.target.process import Mapping
 
 
 class NamedImage:

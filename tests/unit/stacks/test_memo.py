@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tracer.model.frame import BlackBox, Frame
 from tracer.stacks.chain import Cursor, Memory, Step
-from tracer.stacks.memo import Memo, Recorder, Witness
-from tracer.stacks.memory import BoxMemory
-from tracer.stacks.unwind import walk
+from tracer.stacks.memo import Memo, ReadLog, Witness
+from tracer.stacks.target.memory import BoxMemory
+from tracer.stacks.walk import walk
 
 END, BY_SP, BY_BP, SAVES = 0x1000, 0x2000, 0x3000, 0x4000
 
@@ -70,7 +70,7 @@ def stack_of(kinds: list[int], base: int, noise: random.Random) -> BlackBox:
 
 def walked(box: BlackBox, memo: Optional[Memo] = None):
     code = Code()
-    recorder = Recorder(BoxMemory(box, NoProcess()), box)  # type: ignore[arg-type]
+    recorder = ReadLog(BoxMemory(box, NoProcess()), box)  # type: ignore[arg-type]
     witness = Witness([code], code, recorder, box)
     stack = walk(box, recorder, [witness])
     if memo is not None:

@@ -18,10 +18,10 @@ from test_native import HEAD, PLAIN, PLAIN_STACK
 from tracer.model.frame import Frame
 from tracer.stacks import service as service_module
 from tracer.stacks.chain import MemoryUnreadable, Step
-from tracer.stacks.memory import BoxMemory
-from tracer.stacks.process import Process
 from tracer.stacks.service import StackService
-from tracer.stacks.unwind import walk
+from tracer.stacks.target.memory import BoxMemory
+from tracer.stacks.target.process import Process
+from tracer.stacks.walk import walk
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_close_gives_all_descriptors_back(tmp_path):
 
 def test_one_image_for_all_processes(service, tmp_path, monkeypatch):
     """A file is opened once, however many processes map it."""
-    from tracer.stacks import modules
+    from tracer.stacks.target import modules
 
     opened = []
     original = modules.Image.open
@@ -159,8 +159,8 @@ class Runtime:
 
 def test_runtime_between_native_frames(tmp_path):
     """A runtime's link takes the frames that are its own; native code goes on with the registers it recovered."""
-    from tracer.stacks.modules import ImageCache, Modules
-    from tracer.stacks.native import NativeUnwinder
+    from tracer.stacks.links.native import NativeUnwinder
+    from tracer.stacks.target.modules import ImageCache, Modules
 
     program = compile_c(tmp_path, "plain", PLAIN)
     with running(program) as child:

@@ -13,14 +13,14 @@ from stackbox import capture, compile_c, names, running
 from test_native import HEAD, PLAIN
 
 from tracer.model.frame import BlackBox
-from tracer.stacks.image import Image
-from tracer.stacks.memory import BoxMemory
-from tracer.stacks.modules import ImageCache, Modules
-from tracer.stacks.native import NativeUnwinder
-from tracer.stacks.nocfi import NoCfiUnwinder
-from tracer.stacks.process import Process, parse_maps
+from tracer.stacks.elf.image import Image
+from tracer.stacks.links.native import NativeUnwinder
+from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.service import StackService
-from tracer.stacks.unwind import MAX_FRAMES, walk
+from tracer.stacks.target.memory import BoxMemory
+from tracer.stacks.target.modules import ImageCache, Modules
+from tracer.stacks.target.process import Process, parse_maps
+from tracer.stacks.walk import MAX_FRAMES, walk
 
 WORD = st.integers(0, (1 << 64) - 1)
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,0 +1,225 @@
+"""Perf maps: V8's and CPython's own, and how far a file in /tmp is believed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
+from test_native import HEAD
+
+from tracer.stacks.languages.perfmap.symbols import PerfMap, Symbol, frame, parse_line
+from tracer.stacks.links.nocfi import BY_FRAME_POINTER
+from tracer.stacks.service import StackService
+from tracer.stacks.target.process import Process
+
+NODE = """
+const fs = require('fs');
+function readReply() { console.log('ready'); const b = Buffer.alloc(8); return fs.readSync(0, b) + 1; }
+function doRequest(n) { return readReply() + n; }
+const poll = () => doRequest(1) + 2;
+poll();
+"""
+PYTHON = """
+import os
+class Client:
+    def fetch(self):
+        print('ready', flush=True)
+        return os.read(0, 10)
+def poll(client):
+    return client.fetch()
+poll(Client())
+"""
+# main -> generated code (with or without a frame) -> block
+JIT = (
+    HEAD
+    + """
+#include <sys/mman.h>
+int main(int argc, char **argv) {
+    static const unsigned char framed[] = {0x55, 0x48, 0x89, 0xe5, 0x41, 0x54, 0x50, 0xff, 0xd7, 0xff, 0xe0};
+    static const unsigned char bare[] = {0x48, 0x83, 0xec, 8, 0xff, 0xd7, 0x48, 0x83, 0xc4, 8, 0xc3};
+    unsigned char *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int has_frame = argc > 1 && *argv[1] == 'f';
+    memcpy(code, has_frame ? framed : bare, has_frame ? sizeof framed : sizeof bare);
+    char name[64]; snprintf(name, sizeof name, "/tmp/perf-%d.map", getpid());
+    FILE *f = fopen(name, "w"); fprintf(f, "%lx %x JS:*poll file:///srv/app.js:14:3\\n", (long)code, 13); fclose(f);
+    int r = ((int (*)(int (*)(void)))code)(block);
+    unlink(name); return r;
+}
+"""
+)
+
+
+@pytest.fixture
+def service():
+    service = StackService()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def _map_files():
+    """Remove the perf maps that a test's programs wrote."""
+    before = set(Path("/tmp").glob("perf-*.map"))
+    yield
+    for path in set(Path("/tmp").glob("perf-*.map")) - before:
+        path.unlink()
+
+
+@pytest.mark.usefixtures("_map_files")
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
+def test_node_with_perf_basic_prof(service, tmp_path):
+    """JavaScript functions have name, file and line; the stack reaches _start at eu-stack's depth."""
+    script = tmp_path / "app.js"
+    script.write_text(NODE)
+    flags = ("--perf-basic-prof", "--interpreted-frames-native-stack")
+    with running("node", *flags, script, cwd=tmp_path) as child:  # V8 writes a log into its directory
+        stack = service.unwind(capture(child.pid, size=65536))
+        oracle = eu_stack(child.pid)
+    own = [frame for frame in stack.frames if frame.file == str(script)]
+    assert [(frame.function.split(" ")[0], frame.line) for frame in own[:3]] == [
+        ("readReply", 3),
+        ("doRequest", 4),
+        ("poll", 5),
+    ]
+    assert {frame.language for frame in own} == {"node"}
+    assert stack.complete, stack.note
+    assert len([frame for frame in stack.frames if not frame.inlined]) == len(oracle)
+    assert any(frame.internal and frame.file.startswith("node:") for frame in stack.frames if frame.file)
+
+
+def pyenv_python():
+    """Find a CPython with perf trampolines (3.12 or newer)."""
+    candidates = [
+        sys.executable,
+        "/usr/bin/python3",
+        *sorted((Path.home() / ".pyenv/versions").glob("3.1[2-9]*/bin/python")),
+    ]
+    for path in candidates:
+        probe = "import sys; sys.exit(not hasattr(sys, 'activate_stack_trampoline'))"
+        if subprocess.run([path, "-c", probe], check=False).returncode == 0:
+            return path
+    return None
+
+
+@pytest.mark.usefixtures("_map_files")
+@pytest.mark.skipif(pyenv_python() is None, reason="no CPython with perf trampolines (3.12 or newer) on this machine")
+def test_cpython_with_perf_trampolines(service, tmp_path):
+    """Python functions stand between the frames of the interpreter, with their files."""
+    script = tmp_path / "app.py"
+    script.write_text(PYTHON)
+    with running(pyenv_python(), "-X", "perf", script) as child:
+        stack = service.unwind(capture(child.pid, size=65536))
+    python = [(frame.function, frame.file) for frame in stack.frames if frame.language == "python"]
+    assert python == [(name, str(script)) for name in ("Client.fetch", "poll", "<module>")]
+    assert stack.complete, stack.note
+
+
+@pytest.mark.usefixtures("_map_files")
+@pytest.mark.parametrize("kind", ["framed", "bare"])
+def test_generated_code(service, tmp_path, kind):
+    """A call through generated code: left by its own epilogue, or by frame pointer and then said so."""
+    with running(compile_c(tmp_path, "jit", JIT), kind) as child:
+        stack = service.unwind(capture(child.pid))
+    assert names(stack) == ["read", "block", "poll", "main", *GLIBC_START]
+    poll, main = stack.frames[2:4]
+    assert (poll.language, poll.file, poll.line) == ("node", "/srv/app.js", 14)
+    assert main.note == (BY_FRAME_POINTER if kind == "framed" else None)
+    assert stack.complete
+
+
+@pytest.mark.usefixtures("_map_files")
+def test_generated_code_that_nobody_names(service, tmp_path):
+    """Without a map the generated frame stays anonymous, yet its callers are found."""
+    with running(compile_c(tmp_path, "jit", JIT), "bare") as child:
+        Path(f"/tmp/perf-{child.pid}.map").unlink()
+        stack = service.unwind(capture(child.pid))
+    assert names(stack) == ["read", "block", None, "main", *GLIBC_START]
+    assert stack.frames[2].module == "[anon]"
+
+
+@pytest.fixture
+def own_map():
+    """Give the path of the map of the process that runs the tests."""
+    path = Path(f"/tmp/perf-{os.getpid()}.map")
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_a_growing_map(own_map):
+    """Lines that are appended are read, half a line only once it is whole; code that moved in replaces the old."""
+    symbols = PerfMap(Process.open(os.getpid()))
+    assert not symbols.refresh()
+    own_map.write_text("1000 20 first\n2000 1")
+    assert symbols.refresh()
+    assert symbols.find(0x101F) == Symbol(0x1000, 0x20, "first")
+    assert symbols.find(0x1020) is None
+    assert symbols.find(0x2000) is None
+    with own_map.open("a") as file:
+        file.write("0 second\n1010 20 third\n")
+    assert symbols.refresh()
+    assert not symbols.refresh()
+    assert symbols.find(0x200F).name == "second"
+    assert [symbols.find(address).name for address in (0x100F, 0x1010, 0x102F)] == ["first", "third", "third"]
+    own_map.write_text("3000 1 new\n")
+    assert symbols.refresh()
+    assert symbols.find(0x1000) is None
+    assert symbols.find(0x3000).name == "new"
+
+
+@pytest.mark.parametrize("trick", ["link", "fifo", "stranger"])
+def test_maps_that_are_not_believed(own_map, tmp_path, trick):
+    """A link, a FIFO, or a file of another user is no map."""
+    if trick == "link":
+        (tmp_path / "real").write_text("1000 20 first\n")
+        own_map.symlink_to(tmp_path / "real")
+    elif trick == "fifo":
+        os.mkfifo(own_map)
+    else:
+        own_map.write_text("1000 20 first\n")
+        os.chown(own_map, 65534, 65534)
+    symbols = PerfMap(Process.open(os.getpid()))
+    assert not symbols.refresh()
+    assert symbols.find(0x1000) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "file", "line", "language", "internal"),
+    [
+        ("LazyCompile:~fetch /srv/app.js:12:7", "fetch", "/srv/app.js", 12, "node", False),
+        ("LazyCompile:*processTicksAndRejections node:internal/process/task_queues:67:35",
+         "processTicksAndRejections", "node:internal/process/task_queues", 67, "node", True),
+        ("JS:+get fetch file:///srv/a b.mjs:1:2", "get", "fetch file:///srv/a b.mjs", 1, "node", False),
+        ("JS:^ /srv/app.js:3:1", "<anonymous> (app.js)", "/srv/app.js", 3, "node", False),
+        ("Builtin:ArrayMap", "Builtin:ArrayMap", None, None, "node", True),
+        ("py::Pool.get:/srv/pool.py", "Pool.get", "/srv/pool.py", None, "python", False),
+        ("py::_call:<frozen importlib._bootstrap>", "_call", "<frozen importlib._bootstrap>", None, "python", True),
+        ("wasm_entry", "wasm_entry", None, None, "native", False),
+    ],
+)  # fmt: skip
+def test_names_of_runtimes(name, function, file, line, language, internal):
+    """What V8 and CPython write becomes function, file and line."""
+    made = frame(Symbol(0x1000, 0x20, name), 0x1008, "[anon]")
+    assert (made.function, made.file, made.line, made.language, made.internal) == (
+        function,
+        file,
+        line,
+        language,
+        internal,
+    )
+    assert made.offset == 8
+
+
+@given(st.binary(max_size=80))
+def test_any_line(line):
+    """A line of garbage is no symbol, or a sane one."""
+    symbol = parse_line(line)
+    assert symbol is None or (symbol.size > 0 and symbol.name)
+    if symbol is not None:
+        assert frame(symbol, symbol.start, "[anon]").function

@@ -1,0 +1,198 @@
+"""Processes pinned through /proc, against what the kernel and the test itself know of them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.target.process import Process, ProcessGone, parse_maps
+
+WAITER = "import sys; print('up', flush=True); sys.stdin.read(1)"
+
+LEADERLESS = """
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static void *rest(void *first) {
+    char c;
+    pthread_join(*(pthread_t *)first, 0);
+    puts("up");
+    fflush(stdout);
+    read(0, &c, 1);
+    _exit(0);
+}
+int main(void) {
+    static pthread_t first;
+    pthread_t thread;
+    first = pthread_self();
+    pthread_create(&thread, 0, rest, &first);
+    pthread_exit(0);
+}
+"""
+
+
+@pytest.fixture
+def waiter(request):
+    """Start a child that waits for its standard input to end."""
+    command = getattr(request, "param", [sys.executable, "-c", WAITER])
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def test_reads_the_bytes_of_this_process():
+    """Live memory read by address equals the buffer that lives there."""
+    import ctypes
+
+    buffer = ctypes.create_string_buffer(b"closed by the peer", 64)
+    process = Process.open(os.getpid())
+    assert process.read(ctypes.addressof(buffer), 18) == b"closed by the peer"
+    with pytest.raises(MemoryUnreadable):
+        process.read(16, 8)
+    process.close()
+
+
+def test_open_of_a_missing_pid():
+    """A pid that nobody has is ProcessGone, and so is an absurd one."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    for pid in (child.pid, 1 << 40, -1):
+        with pytest.raises(ProcessGone):
+            Process.open(pid)
+
+
+def test_zombie_is_gone():
+    """A process that has exited but was not waited for has no memory to read."""
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(ProcessGone):
+        Process.open(child.pid)
+    child.wait()
+
+
+def test_exit_is_noticed_and_maps_stay(waiter):
+    """After the exit the process is not the same program, its maps still answer, its memory does not."""
+    process = Process.open(waiter.pid)
+    first = process.mappings[0]
+    assert process.same_program()
+    waiter.kill()
+    waiter.wait()
+    assert not process.same_program()
+    assert not process.refresh()
+    assert process.mapping(first.start) == first
+    descriptor = process.open_mapped(first)
+    assert os.path.samestat(os.fstat(descriptor), os.stat(os.path.realpath(sys.executable)))
+    os.close(descriptor)
+    with pytest.raises(MemoryUnreadable):
+        process.read(first.start, 4)
+    process.close()
+
+
+@pytest.mark.parametrize(
+    "waiter",
+    [[sys.executable, "-c", "import os; os.write(1, b'up\\n'); os.read(0, 1); os.execvp('cat', ['cat'])"]],
+    indirect=True,
+)
+def test_exec_is_noticed(waiter):
+    """The same pid and start time after exec is another program."""
+    process = Process.open(waiter.pid)
+    assert process.same_program()
+    for word in (b"\n", b"second\n"):
+        waiter.stdin.write(word)
+        waiter.stdin.flush()
+    assert waiter.stdout.readline() == b"second\n"
+    assert not process.same_program()
+    again = Process.open(waiter.pid)
+    assert again.identity == process.identity
+    assert again.same_program()
+    process.close()
+    again.close()
+
+
+def test_mapped_file_survives_deletion_and_replacement(tmp_path):
+    """The bytes behind a mapping are those mapped, whatever now bears the name."""
+    path = tmp_path / "mapped (deleted)"
+    path.write_bytes(b"A" * 4096)
+    with path.open("rb") as file:
+        view = mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ)
+    for change in (lambda: None, path.unlink, lambda: path.write_bytes(b"B" * 4096)):
+        change()
+        process = Process.open(os.getpid())
+        (mapping,) = (m for m in process.mappings if m.path.startswith(str(path.parent / "mapped")))
+        descriptor = process.open_mapped(mapping)
+        assert os.read(descriptor, 4) == b"AAAA"
+        os.close(descriptor)
+        process.close()
+    view.close()
+
+
+def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path):
+    """A name that is now a FIFO or a directory is no file."""
+    os.mkfifo(tmp_path / "fifo")
+    process = Process.open(os.getpid())
+    assert process.open_root(str(tmp_path / "fifo")) is None
+    assert process.open_root(str(tmp_path)) is None
+    process.close()
+
+
+def test_paths_are_taken_in_the_process_root(tmp_path):
+    """A process in a chroot has its own files under root_path."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "marker").write_text("inside")
+    busybox = shutil.which("busybox")
+    shutil.copy(busybox or "/bin/true", root / "busybox")
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"import os; os.chroot({str(root)!r}); os.chdir('/'); {WAITER}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    child.stdout.readline()
+    process = Process.open(child.pid)
+    with open(process.root_path("/marker")) as file:
+        assert file.read() == "inside"
+    process.close()
+    child.communicate()
+
+
+def test_a_process_whose_first_thread_has_exited(tmp_path):
+    """The maps and memory of the remaining threads are used."""
+    source = tmp_path / "leaderless.c"
+    source.write_text(LEADERLESS)
+    subprocess.run(["gcc", "-o", tmp_path / "leaderless", source, "-lpthread"], check=True)
+    child = subprocess.Popen([tmp_path / "leaderless"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    process = Process.open(child.pid)
+    assert process.read(process.mappings[0].start, 4) == b"\x7fELF"
+    assert process.same_program()
+    child.communicate()
+    assert not process.same_program()
+    process.close()
+
+
+def test_parse_maps_agrees_with_the_kernel():
+    """Every line of this process's maps is there, in order, with its path."""
+    with open("/proc/self/maps", "rb") as file:
+        text = file.read()
+    mappings = parse_maps(text)
+    lines = text.decode().splitlines()
+    assert len(mappings) == len(lines)
+    for mapping, line in zip(mappings, lines):
+        assert line.startswith(f"{mapping.start:08x}-{mapping.end:08x} {mapping.perms} ")
+        assert line.endswith(mapping.path)
+
+
+@given(st.binary(max_size=400))
+def test_parse_maps_takes_any_bytes(text):
+    """Garbage gives mappings or none, never an exception."""
+    assert isinstance(parse_maps(text), list)

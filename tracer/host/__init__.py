@@ -1,0 +1,1 @@
+"""What this host says without BPF: /proc, sock_diag, namespaces, cgroups, settings. No other package reads them."""

@@ -1,0 +1,40 @@
+"""The cgroup v2 hierarchy of this host (cgroups(7))."""
+
+from __future__ import annotations
+
+import os
+
+from tracer.errors import ClosetraceError
+
+
+class NoCgroup(ClosetraceError):
+    """There is no such cgroup, or no cgroup v2 hierarchy."""
+
+
+def _root() -> str:
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            fields = line.split()
+            if fields[2] == "cgroup2":
+                return fields[1]
+    raise NoCgroup("no cgroup v2 hierarchy is mounted here")
+
+
+def find(path: str) -> tuple[tuple[int, int], str]:
+    """Id and level of a cgroup v2 directory, and its path from the root of the hierarchy.
+
+    ``path`` is in the file system or from the root of the hierarchy.
+    A cgroup's id is the inode of its directory (kernfs); its level counts from the root, which is 0.
+    Raises NoCgroup.
+    """
+    root = _root()
+    inside = os.path.normpath(path)
+    if inside == root or inside.startswith(root + "/"):
+        inside = inside[len(root) :]
+    inside = "/" + inside.strip("/")
+    try:
+        inode = os.stat(root + inside).st_ino
+    except (OSError, ValueError):
+        raise NoCgroup(f"there is no such cgroup under {root}") from None
+    level = len([part for part in inside.split("/") if part])
+    return (inode, level), inside

@@ -1,0 +1,30 @@
+"""The filters of a scope once more, as the kernel side applies them: for what sock_diag and /proc list."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from tracer.host.processes import ProcessInfo
+from tracer.model.connection import Endpoint
+from tracer.model.scope import Scope
+
+
+def matches(scope: Scope, netns: int, local: Endpoint, remote: Endpoint) -> bool:
+    """Whether ports, remote address and network namespace are in scope (v4-mapped addresses are given as IPv4)."""
+    if scope.local_ports and local.port not in scope.local_ports:
+        return False
+    if scope.remote_ports and remote.port not in scope.remote_ports:
+        return False
+    if scope.netns and netns not in scope.netns:
+        return False
+    if not scope.remotes:
+        return True
+    address = ipaddress.ip_address(remote.address.split("%")[0])
+    return any(address.version == network.version and address in network for network in scope.remotes)
+
+
+def process_matches(scope: Scope, info: ProcessInfo) -> bool:
+    """Whether the process meets ``comm`` (its first 15 bytes count) and lies in ``cgroup`` or below it."""
+    if scope.comm and info.comm != scope.comm_bytes.decode(errors="replace"):
+        return False
+    return not scope.cgroup_path or f"{info.cgroup or ''}/".startswith(f"{scope.cgroup_path.rstrip('/')}/")

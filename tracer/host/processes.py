@@ -1,0 +1,99 @@
+"""The processes that run now, read from ``/proc``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.host.netns import NetnsUnreachable
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """A process now. ``start_ticks`` (clock ticks after boot) with ``pid`` is its identity: pids are used again.
+
+    ``netns`` is the inode of its network namespace, 0 if it may not be read; ``cgroup`` is its cgroup v2 path.
+    ``ended``: it is a zombie, only its entry is left for the parent to read.
+    """
+
+    pid: int
+    comm: str
+    start_ticks: int
+    netns: int
+    cgroup: Optional[str]
+    ended: bool = False
+
+
+def pids() -> list[int]:
+    """All processes (thread groups) that this one can see."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def process_info(pid: int) -> Optional[ProcessInfo]:
+    """Tell what ``pid`` is now, None if it is no more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    # The comm stands in brackets and may itself hold brackets and blanks: count from the last one (proc(5)).
+    name, _, rest = stat.partition(b"(")[2].rpartition(b")")
+    fields = rest.split()
+    if len(fields) < 20:
+        return None
+    netns = 0
+    with contextlib.suppress(NetnsUnreachable):
+        netns, _path = netns_of(pid)
+    ended = fields[0] in (b"Z", b"X")
+    return ProcessInfo(pid, name.decode(errors="replace"), int(fields[19]), netns, _cgroup(pid), ended)
+
+
+def netns_of(pid: int) -> tuple[int, str]:
+    """Return the inode of the network namespace of ``pid``, and a path to enter it by. Raises NetnsUnreachable."""
+    path = f"/proc/{pid}/ns/net"
+    try:
+        return os.stat(path).st_ino, path
+    except OSError as error:
+        raise NetnsUnreachable(f"the network namespace of process {pid} cannot be read: {error.strerror}") from None
+
+
+def comm_of(pid: int) -> str:
+    """Name of ``pid`` (the comm of its first thread); "?" if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return "?"
+
+
+def _cgroup(pid: int) -> Optional[str]:
+    """Return the v2 path: the line of hierarchy 0 (cgroups(7))."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return next((line.rstrip("\n")[3:] for line in file if line.startswith("0::")), None)
+    except OSError:
+        return None
+
+
+def named(pid: int) -> str:
+    """Name ``pid`` for people: ``nginx (pid 17)``, or ``pid 17`` if its name cannot be read."""
+    comm = comm_of(pid).strip()
+    return f"pid {pid}" if comm == "?" else f"{comm} (pid {pid})"
+
+
+def thread_group(pid: int) -> Optional[int]:
+    """Give the process that the thread or process ``pid`` belongs to; None if there is no such thread."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("Tgid:")), None)
+    except OSError:
+        return None
+
+
+def own_memory() -> int:
+    """Give the anonymous memory of this process in bytes; the mapped stacks are the kernel side's."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        words = dict(line.split(":", 1) for line in file if ":" in line)
+    return int(words.get("RssAnon", words.get("VmRSS", "0 kB")).split()[0]) * 1024

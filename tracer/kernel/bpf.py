@@ -1,0 +1,149 @@
+"""bpf(2) and, for trial probes, perf_event_open(2)."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes as ct
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from typing import Optional
+
+from tracer.machine import calls
+
+_BPF, _PERF_EVENT_OPEN = calls.number("bpf"), calls.number("perf_event_open")
+_MAP_CREATE, _PROG_LOAD, _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 0, 5, 10, 17, 32
+PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
+_TRACE_FENTRY, _TRACE_FEXIT = 24, 25
+
+# r0 = 0; exit
+_EMPTY = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+
+_libc = ct.CDLL(None, use_errno=True)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    """One bpf(2) call; the result, or OSError."""
+    buffer = ct.create_string_buffer(attributes, max(len(attributes), 128))
+    result = int(_libc.syscall(_BPF, command, buffer, len(buffer)))
+    if result < 0:
+        number = ct.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def load_empty(kind: int, btf_id: int = 0) -> int:
+    """Load a program that does nothing, to learn whether the kernel takes its type. Returns its descriptor.
+
+    Raises OSError, EPERM where a capability or the kernel's policy forbids the type.
+    """
+    return load_program(_EMPTY, kind, "ct_trial", btf_id, exits=False)
+
+
+def load_program(
+    instructions: bytes,
+    kind: int,
+    name: str,
+    btf_id: int = 0,
+    *,
+    exits: bool,
+    log: Optional[ct.Array[ct.c_char]] = None,
+) -> int:
+    """Load a BPF program; its descriptor.
+
+    ``btf_id`` is the traced function's type number (PROG_TRACING only), ``exits`` chooses fexit over fentry. ``log``
+    gets the verifier's words. Raises OSError.
+    """
+    code = ct.create_string_buffer(instructions, len(instructions))
+    licence = ct.create_string_buffer(b"GPL")
+    attributes = struct.pack(
+        "<IIQQIIQII16sIIIIQIIQII",
+        kind,
+        len(instructions) // 8,
+        ct.addressof(code),
+        ct.addressof(licence),
+        0 if log is None else 1,
+        0 if log is None else len(log),
+        0 if log is None else ct.addressof(log),
+        0,  # kernel version
+        0,  # flags
+        name.encode()[:15],
+        0,  # ifindex
+        (_TRACE_FEXIT if exits else _TRACE_FENTRY) if kind == PROG_TRACING else 0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        btf_id,
+    )
+    return _bpf(_PROG_LOAD, attributes)
+
+
+def create_map(kind: int, key_size: int, value_size: int, entries: int, flags: int, name: str) -> int:
+    """Make a map of an enum bpf_map_type, sizes in bytes; its descriptor. OSError."""
+    numbers = (kind, key_size, value_size, entries, flags, 0, 0)
+    return _bpf(_MAP_CREATE, struct.pack("<7I16s", *numbers, name.encode()[:15]))
+
+
+def open_raw_tracepoint(program: int, name: str) -> int:
+    """Attach a loaded raw tracepoint program; OSError ENOENT if there is no such tracepoint."""
+    text = ct.create_string_buffer(name.encode())
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ct.addressof(text), program))
+
+
+def open_trampoline(program: int) -> int:
+    """Attach a loaded fentry or fexit program (the kernel knows its target from the load)."""
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program))
+
+
+def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
+    """Run a raw tracepoint program once with these arguments (BPF_PROG_TEST_RUN, since Linux 5.10, 1b4d60ec162f).
+
+    Returns the program's result; OSError if the kernel does not offer it.
+    """
+    context = ct.create_string_buffer(struct.pack(f"<{len(arguments)}Q", *arguments), 8 * len(arguments))
+    attributes = ct.create_string_buffer(
+        struct.pack("<IIIIQQIIIIQQ", program, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ct.addressof(context), 0), 128
+    )
+    if _libc.syscall(_BPF, _PROG_TEST_RUN, attributes, len(attributes)) < 0:
+        number = ct.get_errno()
+        raise OSError(number, os.strerror(number))
+    return int(struct.unpack_from("<I", attributes, 4)[0])
+
+
+def enable_run_time_stats() -> int:
+    """Have the kernel count the run time of BPF programs as long as the returned descriptor is open.
+
+    BPF_ENABLE_STATS, since Linux 5.8 (d46edd671a14); OSError if the kernel does not offer it.
+    """
+    return _bpf(_ENABLE_STATS, struct.pack("<I", 0))
+
+
+def _kprobe_type() -> int:
+    with open("/sys/bus/event_source/devices/kprobe/type", encoding="ascii") as file:
+        return int(file.read())
+
+
+def try_kprobe(function: str) -> None:
+    """Place a kprobe through the perf event interface and take it away again; OSError if it cannot be placed."""
+    name = ct.create_string_buffer(function.encode())
+    attributes = struct.pack("<IIQQQQQIIQQ", _kprobe_type(), 112, 0, 0, 0, 0, 0, 0, 0, ct.addressof(name), 0)
+    buffer = ct.create_string_buffer(attributes, 112)
+    event = int(_libc.syscall(_PERF_EVENT_OPEN, buffer, -1, 0, -1, 8))
+    if event < 0:
+        number = ct.get_errno() or errno.EIO
+        raise OSError(number, os.strerror(number))
+    os.close(event)
+
+
+@contextlib.contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Close a descriptor on the way out."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,62 @@
+"""System call numbers of x86-64 (asm/unistd_64.h): the calls on sockets, and those that closetrace itself makes."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+_NAMES = {
+    0: "read",
+    1: "write",
+    3: "close",
+    7: "poll",
+    19: "readv",
+    20: "writev",
+    23: "select",
+    32: "dup",
+    33: "dup2",
+    40: "sendfile",
+    42: "connect",
+    43: "accept",
+    44: "sendto",
+    45: "recvfrom",
+    46: "sendmsg",
+    47: "recvmsg",
+    48: "shutdown",
+    59: "execve",
+    60: "exit",
+    202: "futex",
+    231: "exit_group",
+    232: "epoll_wait",
+    270: "pselect6",
+    271: "ppoll",
+    275: "splice",
+    276: "tee",
+    281: "epoll_pwait",
+    288: "accept4",
+    292: "dup3",
+    295: "preadv",
+    296: "pwritev",
+    298: "perf_event_open",
+    299: "recvmmsg",
+    307: "sendmmsg",
+    321: "bpf",
+    322: "execveat",
+    327: "preadv2",
+    328: "pwritev2",
+    426: "io_uring_enter",
+    436: "close_range",
+    441: "epoll_pwait2",
+}
+
+
+_NUMBERS = {name: number for number, name in _NAMES.items()}
+
+
+def name(number: int) -> Optional[str]:
+    """Name of system call ``number``; None if it is unknown (-1) or has nothing to do with sockets."""
+    return _NAMES.get(number)
+
+
+def number(name: str) -> int:
+    """Number of the system call ``name``. Raises KeyError if this table does not have it."""
+    return _NUMBERS[name]

@@ -1,0 +1,27 @@
+"""Registers and pages of x86-64 as DWARF, ELF and the kernel number them (System V psABI, AMD64 supplement 1.0)."""
+
+from __future__ import annotations
+
+EM_MACHINE = 62
+"""e_machine of the ELF files that can be unwound: EM_X86_64."""
+
+ELF_MACHINE_NAME = "x86-64"
+
+REGISTER_NAMES = tuple("rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip".split())
+"""By DWARF number (psABI, figure 3.36). The last one is the return address column."""
+
+REGISTER_COUNT = len(REGISTER_NAMES)
+
+RBP = REGISTER_NAMES.index("rbp")
+RSP = REGISTER_NAMES.index("rsp")
+RETURN_ADDRESS = REGISTER_NAMES.index("rip")
+
+_PT_REGS = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs flags rsp ss".split()
+"""The words of struct pt_regs (arch/x86/include/asm/ptrace.h)."""
+
+PT_REGS_COUNT = len(_PT_REGS)
+
+PT_REGS_OF_DWARF = tuple(_PT_REGS.index(name) for name in REGISTER_NAMES)
+"""For each DWARF register the index of its word in struct pt_regs."""
+
+PAGE_SIZE = 4096

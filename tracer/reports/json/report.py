@@ -1,0 +1,286 @@
+"""The report and a timeline as JSON values. docs/json.md and docs/report.schema.json are the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import GeneratorType
+from typing import Any, Optional
+
+from tracer.diagnose import words
+from tracer.diagnose.facts import end_seen
+from tracer.model.connection import Actor, Connection, Holder, Touch
+from tracer.model.finding import Cost, Ended, Finding, Report, Site
+from tracer.model.frame import Frame, Stack
+from tracer.model.states import Origin
+from tracer.reports import events as timeline
+from tracer.reports.text.cells import rfc3339
+
+REPORT_SCHEMA = "closetrace.report/1"
+TIMELINE_SCHEMA = "closetrace.timeline/1"
+TAIL_SCHEMA = "closetrace.tail/1"
+
+Value = dict[str, Any]
+_json = json.JSONEncoder().encode
+
+
+def to_dict(report: Report) -> Value:
+    """The whole report. Wall-clock times are RFC 3339 in UTC, ages and lengths of time seconds as floats."""
+    return dict(_whole(_document(report)))
+
+
+def to_text(report: Report) -> Iterator[str]:
+    """The same as JSON text, piece by piece with one socket a line: a large report is never in memory as a whole."""
+    yield from _encoded(_document(report), "")
+    yield "\n"
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(part) for key, part in value.items()}
+    return [_whole(part) for part in value] if _is_lazy(value) else value
+
+
+def _is_lazy(value: Any) -> bool:
+    return type(value) is GeneratorType
+
+
+def _encoded(value: Any, margin: str) -> Iterator[str]:
+    """Objects with something lazy in them, and lazy lists, over several lines; all else on one, by json's C encoder."""
+    inner = margin + "  "
+    if _is_lazy(value):
+        separator = f"[\n{inner}"
+        for part in value:
+            if _holds_lazy(part):
+                yield separator
+                yield from _encoded(part, inner)
+            else:
+                yield separator + _json(part)
+            separator = f",\n{inner}"
+        yield "[]" if separator[0] == "[" else f"\n{margin}]"
+    elif _holds_lazy(value):
+        separator = "{"
+        for key, part in value.items():
+            yield f"{separator}\n{inner}{_json(key)}: "
+            yield from _encoded(part, inner)
+            separator = ","
+        yield f"\n{margin}}}"
+    else:
+        yield _json(value)
+
+
+def _holds_lazy(value: Any) -> bool:
+    return isinstance(value, dict) and GeneratorType in map(type, value.values())
+
+
+def _document(report: Report) -> Value:
+    """The report with its long lists as iterators."""
+    return {
+        "schema": REPORT_SCHEMA,
+        "host": {
+            "hostname": report.host.hostname,
+            "kernel": report.host.kernel,
+            "architecture": report.host.architecture,
+        },
+        "target": report.target,
+        "started": rfc3339(round(report.started * 1e6) * 1000),
+        "ended": rfc3339(round(report.ended * 1e6) * 1000),
+        "linger_s": _seconds(report.linger_ns),
+        "watched": report.watched,
+        "lingering": report.lingering,
+        "plan": {probe.family: probe.way for probe in report.plan},
+        "plan_details": [{"family": p.family, "way": p.way, "reason": p.reason, "cost": p.cost} for p in report.plan],
+        "sites": (_site(site, report) for site in report.sites),
+        "ended_findings": (_ended(gone, report) for gone in report.ended_findings),
+        "cost": None if report.cost is None else _cost(report.cost),
+        "losses": {
+            "events": report.losses.events,
+            "records": report.losses.records,
+            "boxes": report.losses.boxes,
+            "contended": report.losses.contended,
+            "returns": report.losses.returns,
+            "nested": report.losses.nested,
+            "stacks_truncated": report.losses.stacks_truncated,
+        },
+    }
+
+
+def timeline_to_dict(connection: Connection, clock_offset_ns: int) -> Value:
+    """One connection with its timeline, as ``closetrace timeline --json`` prints it."""
+    owner = connection.owner
+    return {
+        "schema": TIMELINE_SCHEMA,
+        "pid": owner.pid if owner is not None else None,
+        "comm": owner.comm if owner is not None else "",
+        **_socket(connection, clock_offset_ns),
+        "ended": _stamp(connection.ended_ns, clock_offset_ns),
+        "closed_by": words.let_go(connection.closed) if connection.closed is not None else None,
+    }
+
+
+def _cost(cost: Cost) -> Value:
+    return {
+        "wall_s": cost.wall_s,
+        "cpu_s": cost.cpu_s,
+        "kernel_s": cost.kernel_s,
+        "rss_bytes": cost.rss_bytes,
+        "kernel_bytes": cost.kernel_bytes,
+        "max_overhead_percent": cost.max_overhead_percent,
+        "backed_off": [
+            {"time": rfc3339(round(b.at * 1e6) * 1000), "stacks": b.stacks, "percent": b.percent}
+            for b in cost.backed_off
+        ],
+    }
+
+
+def _seconds(ns: int) -> float:
+    return ns / 1e9
+
+
+def _stamp(ns: Optional[int], offset_ns: int) -> Optional[str]:
+    return None if ns is None else rfc3339(ns + offset_ns)
+
+
+def frames(stack: Optional[Stack]) -> list[Value]:
+    """The frames of a stack, innermost first; none without one."""
+    return [_frame(frame) for frame in stack.frames] if stack is not None else []
+
+
+def _frame(frame: Frame) -> Value:
+    return {
+        "function": frame.function,
+        "module": None if frame.module is None else frame.module.rsplit("/", 1)[-1],
+        "module_path": frame.module,
+        "offset": frame.offset,
+        "file": frame.file,
+        "line": frame.line,
+        "language": frame.language,
+        "inlined": frame.inlined,
+        "internal": frame.internal,
+        "note": frame.note,
+        "pc": f"{frame.pc:#x}",
+    }
+
+
+def _site(site: Site, report: Report) -> Value:
+    opened = site.opened_stack
+    return {
+        "count": site.count,
+        "oldest_s": _seconds(report.now_ns - min((f.since_ns for f in site.findings), default=report.now_ns)),
+        "pid": site.pid,
+        "comm": site.comm,
+        "verdict": site.verdict.value,
+        "remote": site.remote,
+        "last_op": site.last_op,
+        "explanation": list(site.explanation),
+        "advice": " ".join(site.advice),
+        "stack": frames(site.stack),
+        "stack_complete": site.stack is not None and site.stack.complete,
+        "stack_note": site.stack_note,
+        "opened_stack": frames(opened),
+        "opened_stack_complete": opened is not None and opened.complete,
+        "opened_stack_note": opened.note if opened is not None else None,
+        "sockets": (_finding(finding, report) for finding in site.findings),
+    }
+
+
+def _finding(finding: Finding, report: Report) -> Value:
+    return {
+        **_socket(finding.connection, report.clock_offset_ns),
+        "close_wait_s": _seconds(report.now_ns - finding.since_ns),
+        "verdict": finding.verdict.value,
+        "evidence": list(finding.evidence),
+    }
+
+
+def _ended(gone: Ended, report: Report) -> Value:
+    closed = gone.connection.closed
+    stack = closed.stack if closed is not None else None
+    return {
+        **_socket(gone.connection, report.clock_offset_ns),
+        "verdict": gone.verdict.value,
+        "lingered_s": _seconds(gone.lingered_ns),
+        "how": gone.how,
+        "closed_stack": frames(stack),
+        "closed_stack_complete": stack is not None and stack.complete,
+        "closed_stack_note": (closed.stack_note or (stack.note if stack is not None else None)) if closed else None,
+        "ended": _stamp(gone.connection.ended_ns, report.clock_offset_ns),
+    }
+
+
+def _socket(c: Connection, offset_ns: int) -> Value:
+    pid = c.owner.pid if c.owner is not None else None
+    fds = [h.fd for h in c.holders if h.pid == pid] or [h.fd for h in c.holders]
+    return {
+        "local": str(c.local),
+        "remote": str(c.remote),
+        "fd": fds[0] if fds else None,
+        "inode": c.inode,
+        "cookie": c.cookie,
+        "netns": c.netns,
+        "state": c.state.name,
+        "opened": _stamp(_opened_ns(c), offset_ns),
+        "fin": _stamp(c.fin_ns, offset_ns),
+        "eof_read": end_seen(c),
+        "rx_queue": c.rx_queue,
+        "rx_queue_at_fin": c.rx_queue_at_fin,
+        "rx_bytes": c.rx_bytes,
+        "tx_bytes": c.tx_bytes,
+        "holders": [_holder(h) for h in c.holders],
+        "blocked": [
+            {"pid": b.actor.pid, "tid": b.actor.tid, "comm": b.actor.comm, "fd": b.fd, "syscall": b.syscall}
+            for b in c.blocked
+        ],
+        "listener": None if c.listener is None else _holder(c.listener),
+        "preexisting": c.preexisting,
+        "passive": c.passive,
+        "accepted": c.accepted,
+        "last_touch": _touch(c.last, offset_ns),
+        "reset_by": c.reset_by.value if c.reset_by is not None else None,
+        "timeline": _timeline(c),
+    }
+
+
+def _holder(holder: Holder) -> Value:
+    return {"pid": holder.pid, "fd": holder.fd, "comm": holder.comm}
+
+
+def _opened_ns(c: Connection) -> Optional[int]:
+    """When the socket was opened: its connect or accept; failing that its birth, unless that was before the trace."""
+    if c.opened is not None and not c.opened_late:
+        return c.opened.ns
+    return None if c.preexisting else c.birth_ns
+
+
+def _touch(touch: Optional[Touch], offset_ns: int) -> Optional[Value]:
+    if touch is None:
+        return None
+    return {
+        "op": touch.op.label,
+        "time": _stamp(touch.ns, offset_ns),
+        "result": touch.ret,
+        "peek": touch.peek,
+        **_actor(touch.actor),
+    }
+
+
+def _actor(actor: Optional[Actor]) -> Value:
+    if actor is None:
+        return {"pid": None, "tid": None, "comm": None}
+    return {"pid": actor.pid, "tid": actor.tid, "comm": actor.comm}
+
+
+def _timeline(c: Connection) -> list[Value]:
+    """Events with ``t`` in seconds from the first; ``origin`` is ``unknown`` where nobody in particular caused it."""
+    found = timeline.events(c)
+    start = min(e.ns for e in found)
+    return [
+        {
+            "t": _seconds(e.ns - start),
+            "event": e.name,
+            "origin": (e.origin or Origin.UNKNOWN).value,
+            "text": e.text,
+            **_actor(e.actor),
+        }
+        for e in found
+    ]

@@ -1,0 +1,143 @@
+"""A stack as lines: the program's own code marked, runs of library frames folded, the end explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from tracer.diagnose import words
+from tracer.diagnose.libraries import application_frame, owner_of
+from tracer.model.frame import Frame, Stack
+from tracer.reports.text.cells import clean, fit, fit_left, pad, style, width_of
+
+_INDENT = 6
+_OWN_SHOWN = 10
+"""Frames of the program's own code in one run that are worth a line each."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Frames that are counted rather than shown."""
+
+    frames: tuple[Frame, ...]
+
+
+Row = Union[int, Fold]
+
+
+def render(
+    stack: Optional[Stack], note: Optional[str], *, width: int, color: bool, all_frames: bool = False
+) -> list[str]:
+    """Lines of at most ``width`` columns, indented. ``note`` says why there is no stack."""
+    if stack is None or not stack.frames:
+        why = note or (stack.note if stack is not None else None) or "none was kept"
+        return [" " * _INDENT + clean(f"no stack: {why}")]
+    mark = application_frame(stack)
+    rows: list[Row] = list(range(len(stack.frames))) if all_frames else _folded(stack.frames, mark)
+    lines = _lines(stack.frames, rows, mark, width, color)
+    if not stack.complete:
+        ends = clean(f"the stack ends here: {stack.note or note or 'the unwinder knows no more'}")
+        lines.append(style(fit(" " * _INDENT + ends, width), color, fg="yellow"))
+    return lines
+
+
+def same_way(opened: Stack, last: Stack) -> bool:
+    """Whether both stacks came through the same function of the program's own code, by the same callers."""
+    ours, theirs = application_frame(opened), application_frame(last)
+    if ours is None or theirs is None:
+        return False
+    return _names(opened.frames[ours:]) == _names(last.frames[theirs:])
+
+
+def common_callers(opened: Stack, last: Stack) -> int:
+    """How many outermost frames both stacks share."""
+    shared = 0
+    for one, other in zip(reversed(_names(opened.frames)), reversed(_names(last.frames))):
+        if one != other:
+            break
+        shared += 1
+    return shared
+
+
+def _names(frames: Iterable[Frame]) -> list[tuple[Optional[str], Optional[str], int]]:
+    return [(f.function, f.module, 0 if f.function else f.offset) for f in frames]
+
+
+def _group(frame: Frame) -> str:
+    """What a frame belongs to, for folding; "" for the program's own code."""
+    library = owner_of(frame)
+    if library is not None:
+        return library.name
+    if not frame.internal:
+        return ""
+    runtimes = {"java": "the JDK", "python": "Python", "node": "Node.js", "go": "Go's runtime", "kernel": "the kernel"}
+    return runtimes.get(frame.language) or (frame.module or "?").rsplit("/", 1)[-1]
+
+
+def _runs(frames: Sequence[Frame]) -> list[tuple[str, list[int]]]:
+    runs: list[tuple[str, list[int]]] = []
+    for index, frame in enumerate(frames):
+        group = _group(frame)
+        if not runs or runs[-1][0] != group:
+            runs.append((group, []))
+        runs[-1][1].append(index)
+    return runs
+
+
+def _folded(frames: Sequence[Frame], mark: Optional[int]) -> list[Row]:
+    """Below the marked frame the first of each library's run is shown, above it none; runs of one are never folded."""
+    rows: list[Row] = []
+    above: list[int] = []
+    for group, run in _runs(frames):
+        if mark is not None and run[0] > mark and group:
+            above += run
+            continue
+        rows += _fold(frames, above)
+        above = []
+        shown = _OWN_SHOWN if not group else 1
+        rows += run[:shown]
+        rows += _fold(frames, run[shown:])
+    return rows + _fold(frames, above)
+
+
+def _fold(frames: Sequence[Frame], indices: Sequence[int]) -> list[Row]:
+    if len(indices) < 2:
+        return list(indices)
+    return [Fold(tuple(frames[i] for i in indices))]
+
+
+def _where(frame: Frame) -> str:
+    where = words.place(frame) if frame.function else ""
+    extra = [e for e in ("inlined" if frame.inlined else "", frame.note or "") if e]
+    return clean(where + (f" ({', '.join(extra)})" if extra else ""))
+
+
+def _name(frame: Frame) -> str:
+    return clean(frame.function if frame.function else words.short_name(frame))
+
+
+def _lines(frames: Sequence[Frame], rows: Sequence[Row], mark: Optional[int], width: int, color: bool) -> list[str]:
+    shown = [frames[row] for row in rows if isinstance(row, int)]
+    room = max(width - _INDENT, 20)
+    places = max((width_of(_where(f)) for f in shown), default=0)
+    names = min(max((width_of(_name(f)) for f in shown), default=0), max(room - places - 2, room // 2))
+    lines, hinted = [], False
+    for row in rows:
+        if isinstance(row, Fold):
+            lines.append(style(fit(" " * _INDENT + _counted(row, hinted), width), color, dim=True))
+            hinted = True
+            continue
+        frame = frames[row]
+        cut = fit_left if frame.language in ("java", "go") else fit
+        line = fit(f"{pad(cut(_name(frame), names), names)}  {_where(frame)}".rstrip(), room)
+        own = row == mark
+        lines.append(style(f"    {'>' if own else ' '} {line}", color, **({"bold": True} if own else {})))
+    return lines
+
+
+def _counted(fold: Fold, hinted: bool) -> str:
+    groups = list(dict.fromkeys(_group(f) or "the program" for f in fold.frames))
+    of = f" of {words.listed(groups, most=3)}"
+    hint = "" if hinted else " (--all-frames shows them)"
+    return clean(f"... {len(fold.frames)} frames{of}{hint}")

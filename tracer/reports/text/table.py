@@ -1,0 +1,183 @@
+"""The whole report as text: how many, from where, why, what to do, and what was not seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Optional
+
+from tabulate import tabulate
+
+from tracer.diagnose import words
+from tracer.diagnose.libraries import application_frame
+from tracer.model.connection import Losses, Probe
+from tracer.model.finding import Cost, Report, Site
+from tracer.model.states import TcpState
+from tracer.reports.text import ended
+from tracer.reports.text import site as site_report
+from tracer.reports.text.cells import clean, fit, fit_left, lines, rfc3339, style, width_of, wrap
+
+_PROSE = 110
+"""Sentences wider than this are hard to read, however wide the terminal."""
+_SECTIONS = 20
+"""Sites, the largest first, that are told at length."""
+
+
+def render(report: Report, *, width: int, color: bool, all_frames: bool = False) -> str:
+    """Everything the run found, for a terminal of ``width`` columns. No line but one with an address is wider."""
+    parts = _headline(report, width, color)
+    if report.sites:
+        parts += ["", *sites_table(report.sites, report.now_ns, width=width, color=color)]
+    told = report.sites if all_frames else report.sites[:_SECTIONS]
+    for number, site in enumerate(told, 1):
+        whole = site_report.render(site, number, report.now_ns, width=width, color=color, all_frames=all_frames)
+        parts += ["", *whole]
+    if len(told) < len(report.sites):
+        parts += ["", f"{len(report.sites) - len(told)} more sites are in the table alone (--all-frames tells of all)"]
+    gone = report.ended_findings
+    parts += ended.render(gone, width=width, prose=_prose(width), color=color, all_frames=all_frames)
+    parts += ["", *_hooks(report.plan, width), *_lost(report.losses, width, color), *_cost(report.cost, width)]
+    return lines(parts) + "\n"
+
+
+def render_site(
+    site: Site, number: int, now_ns: int, *, width: int, color: bool, all_frames: bool = False, grown_from: int = 0
+) -> str:
+    """One site as it appears while the trace runs; one line if it only grew, from ``grown_from`` sockets."""
+    if not grown_from:
+        whole = site_report.render(site, number, now_ns, width=width, color=color, all_frames=all_frames)
+        return lines(whole) + "\n"
+    oldest = words.duration(now_ns - site.findings[0].since_ns)
+    grew = f"site {number} grew from {grown_from} to {site.count} sockets, oldest {oldest}: "
+    index = application_frame(site.stack)
+    at = f", {words.short_name(site.stack.frames[index])}" if site.stack is not None and index is not None else ""
+    return style(grew, color, bold=True) + clean(f"{site.remote}, {site.verdict.value}{at}") + "\n"
+
+
+def _prose(width: int) -> int:
+    return min(width, _PROSE)
+
+
+def _headline(report: Report, width: int, color: bool) -> list[str]:
+    over = f"for more than {words.duration(report.linger_ns)}"
+    if not report.sites:
+        seen = words.duration(int((report.ended - report.started) * 1e9))
+        head = f"no socket stayed in CLOSE_WAIT {over}"
+        tail = f" ({words.plural(report.watched, 'socket')} of {clean(report.target)} watched, {seen})"
+        return [style(line, color, fg="green") for line in wrap(head + tail, _prose(width))]
+    states = Counter(f.connection.state for site in report.sites for f in site.findings)
+    gone = states.pop(TcpState.CLOSE, 0)
+    left = sum(states.values())
+    what = [f"{words.plural(left, 'socket')} in CLOSE_WAIT"] if left else []
+    what += [f"{words.plural(gone, 'socket')} gone (CLOSE) but not closed"] if gone else []
+    head = f"{' and '.join(what)} {over}, from {words.plural(len(report.sites), 'leak site')}"
+    return [style(line, color, bold=True) for line in wrap(head, _prose(width))]
+
+
+def sites_table(sites: Sequence[Site], now_ns: int, *, width: int, color: bool) -> list[str]:
+    """One row per site. Columns that do not fit are shortened or left out, those that are told below first."""
+    columns = _columns(sites, now_ns)
+    if len({site.pid for site in sites}) == 1:
+        del columns["process"]
+    for optional in ("", "last call", "process", _FRAME, "oldest", "verdict"):
+        columns.pop(optional, None)
+        room = width - 2 - sum(_width(t, c) + 2 for t, c in columns.items() if t != _FRAME)
+        if (_FRAME in columns and room >= _ENOUGH) or (_FRAME not in columns and room >= -2):
+            break
+    titles = list(columns)
+    if _FRAME in columns:
+        columns[_FRAME] = [clean(_frame(site, room)) for site in sites]
+        titles[-1] = fit(_FRAME, room)
+    right = ("site", "sockets")
+    table = tabulate(
+        [titles, *zip(*columns.values())],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=["right" if title in right else "left" for title in columns],
+    ).splitlines()
+    return [style(f"  {row}", color, **({"bold": True} if i == 0 else {})) for i, row in enumerate(table)]
+
+
+_FRAME = "first application frame"
+_ENOUGH = 20
+"""Columns in which a function's name can mostly be recognised."""
+
+
+def _width(title: str, cells: Sequence[str]) -> int:
+    """Columns that a column of the table takes."""
+    return max(width_of(text) for text in (title, *cells))
+
+
+def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
+    return {
+        "site": [str(number) for number, _ in enumerate(sites, 1)],
+        "sockets": [str(site.count) for site in sites],
+        "oldest": [words.duration(now_ns - site.findings[0].since_ns) for site in sites],
+        "process": [clean(f"{site.comm} {site.pid}" if site.pid else "-") for site in sites],
+        "remote": [clean(site.remote) for site in sites],
+        "verdict": [site.verdict.value for site in sites],
+        "last call": [clean(site_report.last_call(site)) for site in sites],
+        _FRAME: [],
+    }
+
+
+def _frame(site: Site, room: int) -> str:
+    """Name and place of the first frame of the program's own, or as much of it as fits into ``room`` columns."""
+    index = application_frame(site.stack)
+    if site.stack is None or index is None:
+        return "-"
+    frame = site.stack.frames[index]
+    whole = clean(words.located(frame))
+    cut = fit_left if frame.language in ("java", "go") else fit
+    return whole if width_of(whole) <= room else cut(clean(words.short_name(frame)), room)
+
+
+def _hooks(plan: Sequence[Probe], width: int) -> list[str]:
+    """Which hook families work, and what each missing one costs."""
+    if not plan:
+        return []
+    missing = [probe for probe in plan if probe.way is None]
+    reasons = {probe.reason for probe in missing}
+    shared = reasons.pop() if len(reasons) == 1 else ""
+    head = f"hooks: {len(plan) - len(missing)} of {len(plan)}" + (f" ({shared})" if shared else "")
+    out = wrap(clean(head), _prose(width), rest="  ")
+    for probe in missing:
+        why = f" ({probe.reason})" if probe.reason and not shared else ""
+        cost = f": {probe.cost}" if probe.cost else ""
+        out += wrap(clean(f"without {probe.family}{why}{cost}"), _prose(width), first="  ", rest="    ")
+    return out
+
+
+def _cost(cost: Optional[Cost], width: int) -> list[str]:
+    """What the trace itself took, and when it spared the host."""
+    if cost is None:
+        return []
+    kernel = "" if cost.kernel_s is None else f", {cost.kernel_s:.2f} s in the kernel's hooks"
+    share = 100 * (cost.cpu_s + (cost.kernel_s or 0)) / max(cost.wall_s, 0.001)
+    memory = f"{cost.rss_bytes / 1e6:.0f} MB and {cost.kernel_bytes / 1e6:.0f} MB of kernel memory"
+    out = wrap(
+        f"cost: {cost.cpu_s:.2f} s of CPU{kernel} ({share:.1f} % of one CPU), {memory}", _prose(width), rest="  "
+    )
+    for step in cost.backed_off:
+        kept = "one in 16 receives and sends kept its stack" if step.stacks == "sampled" else "none of them did"
+        at = rfc3339(round(step.at * 1e6) * 1000)
+        why = f"backed off at {at}, at {step.percent:.1f} % of one CPU: from then on {kept} (--max-overhead)"
+        out += wrap(why, _prose(width), first="  ", rest="    ")
+    return out
+
+
+def _lost(losses: Losses, width: int, color: bool) -> list[str]:
+    """Each loss in words; that nothing was lost is said too."""
+    if not losses.any():
+        return ["lost: nothing"]
+    told = (
+        (losses.events, "transition", "came faster than they were read"),
+        (losses.records, "socket", "found no room in the flight-record map (raise --memory)"),
+        (losses.boxes, "call", "kept without a stack: the stack memory was spent (raise --memory)"),
+        (losses.contended, "call", "dropped: another thread was in a call on the same socket"),
+        (losses.nested, "event", "not seen: they interrupted the same hook on that CPU"),
+        (losses.returns, "call result", "missed by the kernel's return probes"),
+        (losses.stacks_truncated, "stack", "in this report incomplete"),
+    )
+    parts = [f"{words.plural(count, noun)} {what}" for count, noun, what in told if count]
+    return [style(line, color, fg="yellow") for line in wrap(f"lost: {'; '.join(parts)}", _prose(width), rest="  ")]

@@ -1,0 +1,1 @@
+"""ELF files: segments, unwind rules, names and source lines, through elfutils."""

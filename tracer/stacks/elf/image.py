@@ -1,0 +1,158 @@
+"""One ELF file as elfutils sees it: unwind rules and names for the addresses of that file. Shared by all processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.machine import registers as arch
+from tracer.stacks.elf import libdw
+from tracer.stacks.elf.cfi import CfiTable, Rule
+from tracer.stacks.elf.debugfiles import DebugFileFinder, OpenInRoot
+from tracer.stacks.elf.facts import ElfFacts, read_facts
+from tracer.stacks.elf.file import ElfFile
+from tracer.stacks.elf.sources import SourceTables
+from tracer.stacks.languages.cxx.demangle import demangle
+from tracer.stacks.languages.go import pclntab
+
+_MAX_RULES = 200_000
+_MAX_NAMES = 50_000
+
+
+@dataclass(frozen=True)
+class Name:
+    """One line for an address: the machine frame's function, or one inlined into it (then ``inlined``)."""
+
+    function: Optional[str]
+    offset: int
+    file: Optional[str]
+    line: Optional[int]
+    inlined: bool
+
+
+class Image:
+    """An open ELF file. Addresses are those of the file (what ``nm`` and ``addr2line`` use)."""
+
+    def __init__(self, descriptor: int, facts: ElfFacts, path: str, open_in_root: OpenInRoot, debuginfod: bool) -> None:
+        """Take over ``descriptor``. Raises ValueError if libdw refuses the file."""
+        self.facts = facts
+        self._libdw = libdw.load()
+        self._file = ElfFile(descriptor, facts, path, DebugFileFinder(path, facts.build_id, open_in_root, debuginfod))
+        self._module = self._file.module
+        self._go = pclntab.open_table(descriptor, facts)
+        self._tables: list[Optional[CfiTable]] = []
+        self._sources = SourceTables(self._module)
+        self._rules: dict[int, Optional[Rule]] = {}
+        self._row_starts: list[int] = []
+        self._rows: list[Rule] = []
+        self._names: dict[int, tuple[Name, ...]] = {}
+
+    @classmethod
+    def open(cls, descriptor: int, path: str, open_in_root: OpenInRoot, debuginfod: bool = False) -> Optional[Image]:
+        """Open the file ``descriptor`` (which is taken over); None if it is no ELF file that can be unwound."""
+        facts = read_facts(descriptor)
+        if facts is None or facts.bits != 64 or facts.machine != arch.EM_MACHINE:
+            os.close(descriptor)
+            return None
+        try:
+            return cls(descriptor, facts, path, open_in_root, debuginfod)
+        except ValueError:
+            return None
+
+    def rule(self, address: int) -> Optional[Rule]:
+        """Find the unwind rule for code at ``address``; None where the file has no CFI for it."""
+        try:
+            return self._rules[address]
+        except KeyError:
+            pass
+        if len(self._rules) > _MAX_RULES:
+            self._forget_rules()
+        rule = self._known_row(address) or self._compile(address)
+        if rule is None and self._go is not None:
+            rule = self._go.rule(address)
+        self._rules[address] = rule
+        return rule
+
+    def names(self, address: int) -> tuple[Name, ...]:
+        """Name ``address``: inlined functions innermost first, then the function that the symbol table gives.
+
+        ``offset`` counts from that function's symbol to ``address``. Without symbol the function is None.
+        """
+        known = self._names.get(address)
+        if known is None:
+            if len(self._names) > _MAX_NAMES:
+                self._names.clear()
+            known = self._names[address] = self._look_up_names(address)
+        return known
+
+    def _look_up_names(self, address: int) -> tuple[Name, ...]:
+        function, offset = self._symbol(address)
+        inlines = self._sources.inlines(address)
+        file, line = self._sources.line(address)
+        if self._go is not None and (function is None or file is None):
+            found = self._go.function(address)
+            if found is not None and function is None:
+                function, offset = found.name, address - found.entry
+            if file is None:
+                file, line = self._go.line(address)
+        names = []
+        for inline in inlines:
+            names.append(Name(demangle(inline.function), 0, file, line, inlined=True))
+            file, line = inline.call_file, inline.call_line
+        names.append(Name(demangle(function) if function else None, offset, file, line, inlined=False))
+        return tuple(names)
+
+    def _symbol(self, address: int) -> tuple[Optional[str], int]:
+        """Find the symbol as eu-addr2line does: within its size, or the nearest label where no sized symbol ends."""
+        offset, symbol, bias = ctypes.c_uint64(), libdw.GElfSym(), ctypes.c_uint64()
+        name = self._libdw.dwfl_module_addrinfo(
+            self._module, address, ctypes.byref(offset), ctypes.byref(symbol), None, None, ctypes.byref(bias)
+        )
+        if not name or (symbol.st_size == 0 and not self._has_all_symbols()):
+            return None, 0
+        # A version such as "@@GLIBC_2.34" belongs to the linker's name, not to the function's.
+        text = name.decode("utf-8", "replace")
+        return text[: text.find("@", 1)] if "@" in text[1:] else text, offset.value
+
+    def _has_all_symbols(self) -> bool:
+        """Tell whether .symtab is there: a label without size reaches up to the next symbol only if all are known."""
+        debug_file = ctypes.c_char_p()
+        self._libdw.dwfl_module_info(self._module, None, None, None, None, None, None, ctypes.byref(debug_file))
+        return self.facts.has_symtab or bool(debug_file.value)
+
+    def _known_row(self, address: int) -> Optional[Rule]:
+        index = bisect_right(self._row_starts, address) - 1
+        if index >= 0 and address < self._rows[index].end:
+            return self._rows[index]
+        return None
+
+    def _compile(self, address: int) -> Optional[Rule]:
+        for table in self._cfi_tables():
+            rule = table.rule(address)
+            if rule is not None:
+                index = bisect_right(self._row_starts, rule.start)
+                self._row_starts.insert(index, rule.start)
+                self._rows.insert(index, rule)
+                return rule
+        return None
+
+    def _cfi_tables(self) -> Iterator[CfiTable]:
+        """Give .eh_frame's table first; only where it has no row is the debug file looked for and .debug_frame read."""
+        asks = (self._libdw.dwfl_module_eh_cfi, self._libdw.dwfl_module_dwarf_cfi)
+        for index, ask in enumerate(asks):
+            if index == len(self._tables):
+                bias = ctypes.c_uint64()
+                handle = ask(self._module, ctypes.byref(bias))
+                self._tables.append(CfiTable(handle, bias.value) if handle else None)
+            table = self._tables[index]
+            if table is not None:
+                yield table
+
+    def _forget_rules(self) -> None:
+        self._rules.clear()
+        self._row_starts.clear()
+        self._rows.clear()

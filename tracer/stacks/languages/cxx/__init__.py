@@ -1,0 +1,1 @@
+"""C++: names and the standard library."""

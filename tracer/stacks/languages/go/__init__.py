@@ -1,0 +1,1 @@
+"""Go: its own function table, names and the standard library."""

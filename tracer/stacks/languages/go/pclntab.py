@@ -1,0 +1,186 @@
+"""Go's own function table, which the runtime needs and ``-ldflags "-s -w"`` therefore leaves in the program.
+
+It names functions, tells how far the stack pointer is from the return address at every instruction, and gives source
+lines (Go source: src/internal/abi/symtab.go, src/runtime/symtab.go, src/debug/gosym/pclntab.go). Go 1.16 and newer.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Optional
+
+from tracer.machine import registers as arch
+from tracer.stacks.elf.cfi import RegisterPlus, Rule
+from tracer.stacks.elf.facts import ElfFacts
+
+_MAX_TABLE_BYTES = 512 << 20
+_GO_1_16, _GO_1_18, _GO_1_20 = 0xFFFFFFFA, 0xFFFFFFF0, 0xFFFFFFF1
+_PCDATA_INLINED = 2
+_DAMAGED = (struct.error, ValueError, IndexError, OverflowError)
+"""What reading at places that a damaged table names may raise."""
+_STARTS = frozenset({"runtime.goexit", "runtime.rt0_go", "runtime.mstart", "_rt0_amd64_linux"})
+
+
+@dataclass(frozen=True)
+class GoFunction:
+    """One function: its name, first address, and where its ``_func`` record lies in the table."""
+
+    name: str
+    entry: int
+    record: int
+
+
+def starts_stack(function: Optional[str]) -> bool:
+    """Tell the functions that a goroutine or a thread of the Go runtime begins in."""
+    return function is not None and function.partition(".abi0")[0] in _STARTS
+
+
+def open_table(descriptor: int, facts: ElfFacts) -> Optional[GoTable]:
+    """Read the table of the ELF file open as ``descriptor``; None if there is none that can be understood."""
+    section = facts.go_table
+    if section is None or section.size > _MAX_TABLE_BYTES:
+        return None
+    try:
+        return GoTable(os.pread(descriptor, section.size, section.offset), facts.text.address if facts.text else 0)
+    except (OSError, *_DAMAGED):
+        return None
+
+
+class GoTable:
+    """The table. Addresses are those of the file."""
+
+    def __init__(self, data: bytes, text: int) -> None:
+        """Parse the header. Raises ValueError or struct.error for a table of another kind."""
+        magic, _, quantum, pointer = struct.unpack_from("<IHBB", data)
+        if magic not in (_GO_1_16, _GO_1_18, _GO_1_20) or pointer != 8:
+            raise ValueError("not a function table that is known")
+        self._data = data
+        self._quantum = quantum
+        self._wide = magic == _GO_1_16
+        # 1.18 put the address of the text after the two counts; position-independent files have it in a relocation.
+        words = struct.unpack_from("<8Q", data, 8)
+        if self._wide:
+            self._text = 0
+        else:
+            self._text = words[2] or text
+            words = (*words[:2], *words[3:])
+        self._count, _, self._names, self._units, self._files, self._values, self._functions = words[:7]
+        # _func: entry (4 or 8), nameOff, args, deferreturn, pcsp, pcfile, pcln, npcdata, cuOffset, [startLine,] 4 bytes
+        self._fixed = (8 if self._wide else 4) + 32 + (4 if magic == _GO_1_20 else 0) + 4
+        self._find_cached = lru_cache(maxsize=4096)(self._find)
+
+    def function(self, address: int) -> Optional[GoFunction]:
+        """Find the function that holds ``address``."""
+        try:
+            return self._find_cached(address)
+        except _DAMAGED:
+            return None
+
+    def rule(self, address: int) -> Optional[Rule]:
+        """Make the rule that holds at ``address`` alone: Go keeps no registers over calls but the frame pointer."""
+        function = self.function(address)
+        if function is None or starts_stack(function.name):
+            return None
+        try:
+            size = self._value(function, self._field(function, 3), address)
+        except _DAMAGED:
+            return None
+        if size is None or size < 0:
+            return None
+        # The frame pointer is saved right below the return address, in every function that has a frame.
+        frame_pointer = ((arch.RBP, -16),) if size >= 8 else ()
+        return Rule(
+            start=address,
+            end=address + 1,
+            cfa=RegisterPlus(arch.RSP, size + 8),
+            saved=((arch.RETURN_ADDRESS, -8), *frame_pointer),
+            values=((arch.RSP, 0),),
+            copies=() if frame_pointer else ((arch.RBP, arch.RBP),),
+            expressions=(),
+            return_register=arch.RETURN_ADDRESS,
+            signal=False,
+        )
+
+    def line(self, address: int) -> tuple[Optional[str], Optional[int]]:
+        """Find file and line of ``address``; nothing within an inlined call, whose line is another function's."""
+        function = self.function(address)
+        if function is None:
+            return None, None
+        try:
+            tables = self._field(function, 6)
+            if tables > _PCDATA_INLINED:
+                (inlined,) = struct.unpack_from("<I", self._data, function.record + self._fixed + 4 * _PCDATA_INLINED)
+                if inlined and (self._value(function, inlined, address) or 0) >= 0:
+                    return None, None
+            number = self._value(function, self._field(function, 4), address)
+            line = self._value(function, self._field(function, 5), address)
+            unit = self._field(function, 7)
+            if number is None or number < 0 or unit == 0xFFFFFFFF:
+                return None, None
+            (offset,) = struct.unpack_from("<I", self._data, self._units + 4 * (unit + number))
+            return self._string(self._files + offset), line
+        except _DAMAGED:
+            return None, None
+
+    def _find(self, address: int) -> Optional[GoFunction]:
+        entry_format, size = ("<QQ", 16) if self._wide else ("<II", 8)
+        target = address - self._text
+        low, high = 0, self._count
+        while low < high:
+            middle = (low + high) // 2
+            if struct.unpack_from(entry_format, self._data, self._functions + middle * size)[0] <= target:
+                low = middle + 1
+            else:
+                high = middle
+        if low == 0:
+            return None
+        entry, record = struct.unpack_from(entry_format, self._data, self._functions + (low - 1) * size)
+        # The entry after the last function is the end of the text alone.
+        (end,) = struct.unpack_from(entry_format[:2], self._data, self._functions + low * size)
+        if target >= end:
+            return None
+        record += self._functions
+        (name,) = struct.unpack_from("<i", self._data, record + (8 if self._wide else 4))
+        return GoFunction(self._string(self._names + name), entry + self._text, record)
+
+    def _field(self, function: GoFunction, index: int) -> int:
+        """Read a 32-bit field of ``_func``, counted from nameOff."""
+        base = function.record + (8 if self._wide else 4)
+        return int(struct.unpack_from("<I", self._data, base + 4 * index)[0])
+
+    def _value(self, function: GoFunction, offset: int, address: int) -> Optional[int]:
+        """Run a pc-value table: pairs of a zigzag change of value and the number of instructions it holds for."""
+        if offset == 0:
+            return None
+        position = self._values + offset
+        value, pc, first = -1, function.entry, True
+        while True:
+            change, position = self._varint(position)
+            if change == 0 and not first:
+                return None
+            first = False
+            value += -(change >> 1) - 1 if change & 1 else change >> 1
+            step, position = self._varint(position)
+            pc += step * self._quantum
+            if address < pc:
+                return value
+
+    def _varint(self, position: int) -> tuple[int, int]:
+        result = shift = 0
+        while shift < 35:
+            byte = self._data[position]
+            position += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result, position
+            shift += 7
+        raise ValueError("a number of the table does not end")
+
+    def _string(self, offset: int) -> str:
+        end = self._data.find(b"\0", offset, offset + 4096)
+        if offset < 0 or end < 0:
+            raise ValueError("a name of the table does not end")
+        return self._data[offset:end].decode("utf-8", "replace")

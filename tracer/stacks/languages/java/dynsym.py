@@ -1,0 +1,126 @@
+"""Exported symbols of a loaded shared object, read from the process's memory alone.
+
+The dynamic section and the symbol, string and hash tables belong to the loaded segments (System V gABI, "Dynamic
+Section"), so neither the file nor its mount namespace is needed: a libjvm.so that was upgraded on disk under a running
+JVM is read as well.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.machine.registers import PAGE_SIZE
+from tracer.stacks.languages.java.reader import Nonsense, Reader
+
+_EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
+_PHDR = struct.Struct("<IIQQQQQQ")
+_SYM = struct.Struct("<IBBHQQ")
+_PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
+_DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_GNU_HASH = 5, 6, 10, 0x6FFFFEF5
+_NT_GNU_BUILD_ID = 3
+_MAX_SEGMENTS, _MAX_DYNAMIC, _MAX_CHAIN, _MAX_NOTES = 128, 512, 1024, 4096
+
+
+@dataclass(frozen=True)
+class _GnuHash:
+    buckets: int
+    count: int
+    chains: int
+    first: int
+
+
+class LoadedObject:
+    """The ELF object whose first loaded byte is at ``base``. Raises MemoryUnreadable or Nonsense."""
+
+    def __init__(self, reader: Reader, base: int) -> None:
+        self._reader = reader
+        self._segments = self._program_headers(base)
+        loads = [virtual for kind, virtual, _ in self._segments if kind == _PT_LOAD]
+        if not loads:
+            raise Nonsense(f"no loaded segment in the ELF header at {base:#x}")
+        self.bias = base - min(loads) // PAGE_SIZE * PAGE_SIZE
+        self._dynamic = self._dynamic_section()
+        self._hash = self._gnu_hash()
+
+    def symbol(self, name: str) -> Optional[int]:
+        """The run-time address of the defined symbol ``name``, None if the object does not define it."""
+        hashed = _gnu_hash(name)
+        index = self._reader.unsigned(self._hash.buckets + 4 * (hashed % self._hash.count), 4)
+        if index < self._hash.first:
+            return None
+        for candidate in range(index, index + _MAX_CHAIN):
+            link = self._reader.unsigned(self._hash.chains + 4 * (candidate - self._hash.first), 4)
+            if link | 1 == hashed | 1:
+                address = self._symbol_at(candidate, name)
+                if address is not None:
+                    return address
+            if link & 1:
+                break
+        return None
+
+    def build_id(self) -> bytes:
+        """The linker's build id, empty if there is none."""
+        for kind, virtual, size in self._segments:
+            if kind == _PT_NOTE:
+                found = _build_id(self._reader.read(self.bias + virtual, min(size, _MAX_NOTES)))
+                if found:
+                    return found
+        return b""
+
+    def _program_headers(self, base: int) -> list[tuple[int, int, int]]:
+        header = _EHDR.unpack(self._reader.read(base, _EHDR.size))
+        magic, offset, entry, count = header[0], header[5], header[9], header[10]
+        if magic[:6] != b"\x7fELF\x02\x01" or entry != _PHDR.size or count > _MAX_SEGMENTS:
+            raise Nonsense(f"no little-endian ELF64 header at {base:#x}")
+        raw = self._reader.read(base + offset, entry * count)
+        return [(fields[0], fields[3], fields[6]) for fields in _PHDR.iter_unpack(raw)]
+
+    def _dynamic_section(self) -> dict[int, int]:
+        for kind, virtual, size in self._segments:
+            if kind == _PT_DYNAMIC:
+                raw = self._reader.read(self.bias + virtual, min(size // 16, _MAX_DYNAMIC) * 16)
+                return dict(struct.iter_unpack("<QQ", raw))
+        raise Nonsense("no dynamic section")
+
+    def _table(self, tag: int) -> int:
+        value = self._dynamic.get(tag, 0)
+        if not value:
+            raise Nonsense(f"no entry {tag:#x} in the dynamic section")
+        # glibc relocates these entries in place, musl leaves them as linked.
+        return value if value >= self.bias else value + self.bias
+
+    def _gnu_hash(self) -> _GnuHash:
+        table = self._table(_DT_GNU_HASH)
+        count, first, bloom, _ = struct.unpack("<IIII", self._reader.read(table, 16))
+        if not count:
+            raise Nonsense("empty symbol hash table")
+        buckets = table + 16 + 8 * bloom
+        return _GnuHash(buckets, count, buckets + 4 * count, first)
+
+    def _symbol_at(self, index: int, name: str) -> Optional[int]:
+        raw = self._reader.read(self._table(_DT_SYMTAB) + _SYM.size * index, _SYM.size)
+        string, _, _, section, value, _ = _SYM.unpack(raw)
+        if not section or string >= self._dynamic.get(_DT_STRSZ, 0):
+            return None
+        text = self._reader.cstring(self._table(_DT_STRTAB) + string, len(name) + 1)
+        return int(self.bias + value) if text == name else None
+
+
+def _gnu_hash(name: str) -> int:
+    value = 5381
+    for byte in name.encode():
+        value = (value * 33 + byte) & 0xFFFFFFFF
+    return value
+
+
+def _build_id(notes: bytes) -> bytes:
+    at = 0
+    while at + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from("<III", notes, at)
+        name_end = at + 12 + (name_size + 3) // 4 * 4
+        if kind == _NT_GNU_BUILD_ID and notes[at + 12 : at + 16] == b"GNU\0":
+            return notes[name_end : name_end + size]
+        at = name_end + (size + 3) // 4 * 4
+    return b""

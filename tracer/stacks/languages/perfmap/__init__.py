@@ -1,0 +1,1 @@
+"""Generated code that a runtime names in /tmp/perf-PID.map."""

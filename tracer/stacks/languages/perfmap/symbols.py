@@ -1,0 +1,142 @@
+"""Names of generated code from ``/tmp/perf-PID.map`` (Linux tools/perf/Documentation/jit-interface.txt)."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.model.frame import Frame
+from tracer.stacks.target.process import Process
+
+_MAX_BYTES = 64 << 20
+_MAX_NAME = 1024
+_OVERLAP_LOOK_BACK = 16
+
+# V8's --perf-basic-prof: kind, tier mark (~ interpreted, ^ baseline, + maglev, * optimised), name, position.
+_V8 = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*']?(\S*) (.*?):(\d+)(?::\d+)?$")
+_V8_RUNTIME = re.compile(r"(Builtin|BytecodeHandler|Stub|RegExp|Handler|WasmFunction|Wasm)\b[:\s]")
+# CPython's perf trampoline (Doc/howto/perf_profiling.rst).
+_CPYTHON = re.compile(r"py::(.*?):(.*)$")
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """One line of a map: code in [start, start + size)."""
+
+    start: int
+    size: int
+    name: str
+
+
+class PerfMap:
+    """The map of one process, read as far as it has grown at each refresh; where entries overlap the last counts."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._begin((0, 0))
+
+    def _begin(self, identity: tuple[int, int]) -> None:
+        """Start on a file that was not read before."""
+        self._identity = identity
+        self._offset = 0
+        self._tail = b""
+        self._count = 0
+        self._starts: list[int] = []
+        # By start address: a serial number, and the line, which is only parsed when it is asked for.
+        self._lines: dict[int, tuple[int, bytes]] = {}
+
+    def find(self, address: int) -> Optional[Symbol]:
+        """Find the latest symbol that covers ``address`` in what has been read."""
+        index = bisect_right(self._starts, address)
+        latest, best = 0, None
+        for start in self._starts[max(0, index - _OVERLAP_LOOK_BACK) : index]:
+            serial, line = self._lines[start]
+            symbol = parse_line(line)
+            if symbol is not None and address < start + symbol.size and serial > latest:
+                latest, best = serial, symbol
+        return best
+
+    def refresh(self) -> bool:
+        """Read what was appended since the last time. True if anything was.
+
+        Only a regular file that belongs to the process's user or to root is believed: /tmp is anyone's.
+        """
+        descriptor = self._open()
+        if descriptor is None:
+            return False
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if found.st_uid != 0 and str(found.st_uid) not in self._process.status_field("Uid"):
+                return False
+            if (found.st_dev, found.st_ino) != self._identity or found.st_size < self._offset:
+                self._begin((found.st_dev, found.st_ino))
+            if found.st_size <= self._offset or self._offset >= _MAX_BYTES:
+                return False
+            file.seek(self._offset)
+            data = file.read(_MAX_BYTES - self._offset)
+        self._offset += len(data)
+        self._add(data)
+        return True
+
+    def _open(self) -> Optional[int]:
+        numbers = self._process.status_field("NSpid")
+        if not numbers:
+            return None
+        return self._process.open_root(f"tmp/perf-{numbers[-1]}.map", follow_links=False)
+
+    def _add(self, data: bytes) -> None:
+        lines = (self._tail + data).split(b"\n")
+        self._tail = lines.pop()[:_MAX_NAME]
+        fresh = []
+        for line in lines:
+            try:
+                start = int(line.split(None, 1)[0], 16)
+            except (ValueError, IndexError):
+                continue
+            self._count += 1
+            if start not in self._lines:
+                fresh.append(start)
+            self._lines[start] = (self._count, line[:_MAX_NAME])
+        if len(fresh) > 64:
+            self._starts = sorted(self._starts + fresh)
+        else:
+            for start in fresh:
+                insort(self._starts, start)
+
+
+def parse_line(line: bytes) -> Optional[Symbol]:
+    """Parse ``START SIZE name``, both hexadecimal; None if it is not such a line."""
+    fields = line.split(None, 2)
+    if len(fields) != 3:
+        return None
+    try:
+        start, size = int(fields[0], 16), int(fields[1], 16)
+    except ValueError:
+        return None
+    if not 0 < start < 1 << 64 or not 0 < size < 1 << 40:
+        return None
+    return Symbol(start, size, fields[2][:_MAX_NAME].decode("utf-8", "replace"))
+
+
+def frame(symbol: Symbol, pc: int, module: str) -> Frame:
+    """Turn a symbol of a map into a frame, as the runtime that wrote the name meant it."""
+    offset = pc - symbol.start
+    match = _CPYTHON.match(symbol.name)
+    if match:
+        function, file = match.groups()
+        internal = file.startswith("<frozen")
+        return Frame(function, module, offset, file=file, language="python", internal=internal, pc=pc)
+    match = _V8.match(symbol.name)
+    if match:
+        function, file, line = match.groups()
+        file = file[len("file://") :] if file.startswith("file://") else file
+        internal = file.startswith("node:")
+        function = function or f"<anonymous> ({posixpath.basename(file)})"
+        return Frame(function, module, offset, file=file, line=int(line), language="node", internal=internal, pc=pc)
+    if _V8_RUNTIME.match(symbol.name):
+        return Frame(symbol.name, module, offset, language="node", internal=True, pc=pc)
+    return Frame(symbol.name, module, offset, pc=pc)

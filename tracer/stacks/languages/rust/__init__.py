@@ -1,0 +1,1 @@
+"""Rust: names and the standard library."""

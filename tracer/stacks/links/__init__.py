@@ -1,0 +1,1 @@
+"""The links of the chain for compiled code: by unwind tables, and without them."""

@@ -1,0 +1,61 @@
+"""The chain's link for compiled code with call frame information, in the file or in its separate debug file."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from tracer.machine import registers as arch
+from tracer.model.frame import Frame
+from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
+from tracer.stacks.elf import cfi
+from tracer.stacks.elf.expression import ExpressionError
+from tracer.stacks.frames import elf_frames
+from tracer.stacks.languages.go.pclntab import starts_stack
+from tracer.stacks.target.modules import Modules
+
+_MAX_FRAMES_KEPT = 20_000
+
+
+class NativeUnwinder:
+    """Steps by CFI. Code without any is not its own: step() gives None there."""
+
+    def __init__(self, modules: Modules) -> None:
+        self._modules = modules
+        self._frames: dict[tuple[int, bool], tuple[Frame, ...]] = {}
+
+    def forget(self) -> None:
+        """Drop what was derived from older maps."""
+        self._frames.clear()
+
+    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
+        """Step out of ``cursor`` by the CFI row of its code."""
+        code = self._modules.at(cursor.lookup)
+        if code is None or code.image is None:
+            return None
+        rule = code.image.rule(cursor.lookup + code.delta)
+        if rule is None:
+            return None
+        key = (cursor.pc, cursor.is_return)
+        frames = self._frames.get(key)
+        if frames is None:
+            if len(self._frames) > _MAX_FRAMES_KEPT:
+                self._frames.clear()
+            frames = self._frames[key] = elf_frames(code, cursor)
+        if rule.outermost:
+            return Step(frames, None, complete=True)
+        try:
+            _, registers = cfi.apply(rule, cursor.registers, memory.stack_word)
+        except MemoryUnreadable as reason:
+            return Step(frames, None, stop=str(reason))
+        except ExpressionError as reason:
+            return Step(frames, None, stop=f"the unwind data of {code.module} cannot be applied: {reason}")
+        return _to_caller(frames, registers, rule.signal)
+
+
+def _to_caller(frames: tuple[Frame, ...], registers: list[Optional[int]], signal: bool) -> Step:
+    if not registers[arch.RETURN_ADDRESS]:
+        # psABI 3.4.1: code that starts a stack marks it by a frame pointer of zero.
+        if registers[arch.RETURN_ADDRESS] == 0 and (not registers[arch.RBP] or starts_stack(frames[-1].function)):
+            return Step(frames, None, complete=True)
+        return Step(frames, None, stop="the return address is not known")
+    return Step(frames, Cursor(tuple(registers), is_return=not signal))

@@ -1,0 +1,159 @@
+"""The chain's last link: code without call frame information (generated code, hand-written assembly).
+
+Three ways, the surest first: the known starts of a stack; the way out that the code itself shows (see wayout); the
+frame pointer, checked as far as can be and marked on the frame that it led to.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from tracer.machine import decoder
+from tracer.machine import registers as arch
+from tracer.model.frame import Frame
+from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
+from tracer.stacks.elf import cfi
+from tracer.stacks.elf.expression import ExpressionError
+from tracer.stacks.frames import elf_frames, is_library
+from tracer.stacks.languages.go.pclntab import starts_stack
+from tracer.stacks.languages.perfmap import symbols as perfmap
+from tracer.stacks.links import wayout
+from tracer.stacks.target.modules import Code, Modules
+from tracer.stacks.target.process import Process
+
+BY_FRAME_POINTER = "found by frame pointer, callers may be missing"
+
+BY_WAY_OUT = "found by reading its callee's code ahead"
+
+_MAX_WAYS_OUT = 10_000
+_MAX_NAMED = 20_000
+_ENTRY_BYTES = 64
+_STACK_STARTS = frozenset({"_start", "__clone", "clone"})
+_EXITS = frozenset({"exit", "pthread_exit", "__pthread_exit"})
+
+
+class NoCfiUnwinder:
+    """Answers for every address: what it cannot step out of ends the stack, with the reason."""
+
+    def __init__(self, process: Process, modules: Modules) -> None:
+        self._process = process
+        self._modules = modules
+        self._perf_map = perfmap.PerfMap(process)
+        self._perf_map_checked = False
+        self._named: dict[tuple[int, bool], tuple[Frame, ...]] = {}
+        self._ways_out: dict[int, Optional[wayout.WayOut]] = {}
+
+    def begin(self) -> None:
+        """Start another stack: the perf map may have grown."""
+        self._perf_map_checked = False
+
+    def forget(self) -> None:
+        """Drop what was derived from older maps."""
+        self._named.clear()
+        self._ways_out.clear()
+
+    def step(self, cursor: Cursor, memory: Memory) -> Step:
+        """Step out of ``cursor``, or tell why that is not possible."""
+        code = self._modules.at(cursor.lookup)
+        if code is None:
+            return Step((), None, stop=f"{cursor.pc:#x}, where the next frame should be, is not code")
+        frames = self._frames(code, cursor)
+        if self._is_stack_start(code, cursor, frames[-1]):
+            return Step(frames, None, complete=True)
+        caller = self._by_way_out(code, cursor, memory) or self._by_frame_pointer(cursor, memory)
+        if caller is None:
+            frame = frames[-1]
+            place = frame.function or f"{code.module}+{cursor.pc + code.delta:#x}"
+            where = f"{frame.function} in {code.module}" if frame.function else place
+            return Step(frames, None, stop=f"no unwind data for {where}")
+        return Step(frames, caller)
+
+    def _frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
+        if code.image is None and not self._perf_map_checked:
+            self._perf_map_checked = True
+            if self._perf_map.refresh():
+                self._named.clear()
+        key = (cursor.pc, cursor.is_return)
+        frames = self._named.get(key)
+        if frames is None:
+            if len(self._named) > _MAX_NAMED:
+                self._named.clear()
+            frames = self._named[key] = self._name(code, cursor)
+        return frames
+
+    def _name(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
+        symbol = self._perf_map.find(cursor.lookup) if code.image is None else None
+        if symbol is None:
+            return elf_frames(code, cursor)
+        return (perfmap.frame(symbol, cursor.pc, code.module),)
+
+    def _is_stack_start(self, code: Code, cursor: Cursor, frame: Frame) -> bool:
+        """Tell the first code of a process or thread, which some C libraries (musl) give no CFI."""
+        if code.image is None:
+            return False
+        entry = code.image.facts.entry
+        if entry and entry < cursor.pc + code.delta <= entry + _ENTRY_BYTES:
+            return True
+        if frame.function in _STACK_STARTS and not cursor.bp:
+            return True
+        if code.image.facts.go_table is not None and starts_stack(frame.function):
+            return True
+        return (is_library(code.module) or code.image.facts.is_static) and self._exits_with_result(code, cursor)
+
+    def _exits_with_result(self, code: Code, cursor: Cursor) -> bool:
+        """Tell ``exit(main(...))`` and ``pthread_exit(start(...))``, by which musl starts programs and threads."""
+        target = wayout.call_ahead(cursor.pc, self._process.read)
+        if target is None or code.image is None or self._modules.at(target) is not code:
+            return False
+        name = code.image.names(target + code.delta)[-1]
+        return name.offset == 0 and name.function in _EXITS
+
+    def _by_way_out(self, code: Code, cursor: Cursor, memory: Memory) -> Optional[Cursor]:
+        way_out = self._way_out(code, cursor.pc)
+        if way_out is None:
+            return None
+        try:
+            _, registers = cfi.apply(way_out.rule, cursor.registers, memory.stack_word)
+        except (MemoryUnreadable, ExpressionError):
+            return None
+        return self._checked(registers, BY_WAY_OUT if way_out.calls else None)
+
+    def _way_out(self, code: Code, pc: int) -> Optional[wayout.WayOut]:
+        """Read the way out of ``pc``. Generated code keeps frame pointers, so there only a path without calls counts.
+
+        Kept for code of files only: generated code changes.
+        """
+        if code.image is None:
+            found = wayout.find(pc, self._process.read)
+            return found if found is not None and not found.calls else None
+        if pc not in self._ways_out:
+            if len(self._ways_out) > _MAX_WAYS_OUT:
+                self._ways_out.clear()
+            self._ways_out[pc] = wayout.find(pc, self._process.read)
+        return self._ways_out[pc]
+
+    def _by_frame_pointer(self, cursor: Cursor, memory: Memory) -> Optional[Cursor]:
+        bp = cursor.bp
+        if bp is None or bp % 8 or bp < cursor.sp:
+            return None
+        registers: list[Optional[int]] = [None] * arch.REGISTER_COUNT
+        try:
+            registers[arch.RBP] = memory.stack_word(bp, 8)
+            registers[arch.RETURN_ADDRESS] = memory.stack_word(bp + 8, 8)
+        except MemoryUnreadable:
+            return None
+        registers[arch.RSP] = bp + 16
+        return self._checked(registers, BY_FRAME_POINTER)
+
+    def _checked(self, registers: list[Optional[int]], note: Optional[str]) -> Optional[Cursor]:
+        """Accept a return address only in code and, where the text can be read, after a call instruction."""
+        pc = registers[arch.RETURN_ADDRESS] or 0
+        if self._modules.at(pc - 1) is None:
+            return None
+        try:
+            text = self._process.read(pc - decoder.LONGEST_CALL, decoder.LONGEST_CALL)
+        except MemoryUnreadable:
+            text = b""
+        if text and not decoder.follows_call(text):
+            return None
+        return Cursor(tuple(registers), is_return=True, note=note)

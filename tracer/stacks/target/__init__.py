@@ -1,0 +1,1 @@
+"""The traced process: its identity, maps, files and memory."""

@@ -1,0 +1,127 @@
+"""Which file's code an address of a process belongs to, with the files opened once for all processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.elf.image import Image
+from tracer.stacks.target.process import Mapping, Process
+
+_MAX_IMAGES = 192
+_MAX_VDSO_BYTES = 1 << 20
+
+
+class ImageCache:
+    """Open images by file identity (device, inode, change of contents); the least recently used goes first."""
+
+    def __init__(self, debuginfod: bool = False) -> None:
+        self._debuginfod = debuginfod
+        self._images: OrderedDict[Hashable, Optional[Image]] = OrderedDict()
+
+    def of_mapping(self, process: Process, mapping: Mapping) -> Optional[Image]:
+        """Open the image mapped there; None if its file cannot be had or is no ELF file for this machine."""
+        descriptor = _vdso(process, mapping) if mapping.path == "[vdso]" else process.open_mapped(mapping)
+        if descriptor is None:
+            return None
+        key = _key(descriptor, mapping)
+        if key in self._images:
+            os.close(descriptor)
+            self._images.move_to_end(key)
+            return self._images[key]
+        image = Image.open(descriptor, mapping.path, process.open_root, self._debuginfod)
+        self._images[key] = image
+        if len(self._images) > _MAX_IMAGES:
+            self._images.popitem(last=False)
+        return image
+
+
+@dataclass(frozen=True)
+class Code:
+    """Mapped code. ``delta`` added to an address of the process gives that of the file (without image: the offset)."""
+
+    mapping: Mapping
+    image: Optional[Image]
+    delta: int
+
+    @property
+    def module(self) -> str:
+        """The file's base name, ``[vdso]``, or ``[anon]``."""
+        return posixpath.basename(self.mapping.path) or "[anon]"
+
+
+class Modules:
+    """The code of one process."""
+
+    def __init__(self, process: Process, images: ImageCache) -> None:
+        self._process = process
+        self._images = images
+        self._generation = process.maps_generation
+        self._by_start: dict[int, Code] = {}
+        self._by_file: dict[tuple[int, int, str], Optional[Image]] = {}
+        self._may_refresh = True
+
+    def begin(self) -> bool:
+        """Start another stack: old maps are read again. True if they changed since the last call."""
+        self._may_refresh = not self._process.refresh_if_old()
+        return self._changed()
+
+    def at(self, address: int) -> Optional[Code]:
+        """Find the code mapped at ``address``; None if nothing executable is. Unknown addresses re-read the maps."""
+        mapping = self._process.mapping(address)
+        if (mapping is None or not mapping.executable) and self._may_refresh:
+            self._may_refresh = False
+            self._process.refresh()
+            self._changed()
+            mapping = self._process.mapping(address)
+        if mapping is None or not mapping.executable:
+            return None
+        code = self._by_start.get(mapping.start)
+        if code is None:
+            code = self._by_start[mapping.start] = self._open(mapping)
+        return code
+
+    def _changed(self) -> bool:
+        if self._generation == self._process.maps_generation:
+            return False
+        self._generation = self._process.maps_generation
+        self._by_start.clear()
+        return True
+
+    def _open(self, mapping: Mapping) -> Code:
+        key = (mapping.dev, mapping.inode, mapping.path)
+        if key not in self._by_file:
+            if mapping.is_file or mapping.path == "[vdso]":
+                self._by_file[key] = self._images.of_mapping(self._process, mapping)
+            else:
+                self._by_file[key] = None
+        image = self._by_file[key]
+        bias = image.facts.bias(mapping.offset) if image is not None else None
+        if image is None or bias is None:
+            return Code(mapping, None, mapping.offset - mapping.start)
+        return Code(mapping, image, bias + mapping.offset - mapping.start)
+
+
+def _key(descriptor: int, mapping: Mapping) -> Hashable:
+    if mapping.path == "[vdso]":
+        size = os.fstat(descriptor).st_size
+        return hashlib.sha256(os.pread(descriptor, size, 0)).digest()
+    found = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _vdso(process: Process, mapping: Mapping) -> Optional[int]:
+    """Copy the vDSO, an ELF image without a file, out of the process's memory."""
+    try:
+        contents = process.read(mapping.start, min(mapping.end - mapping.start, _MAX_VDSO_BYTES))
+        descriptor = os.memfd_create("vdso", os.MFD_CLOEXEC)
+    except (MemoryUnreadable, OSError):
+        return None
+    os.write(descriptor, contents)
+    return descriptor
