@@ -20,13 +20,15 @@ from tracer.commands.options import (
     interval_option,
     linger_option,
     make_scope,
-    make_tuning,
+    make_sizes,
     max_overhead_option,
     tuning,
 )
-from tracer.commands.trace import Request, trace
+from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError, UsageError
+from tracer.kernel.source import Wanted
 from tracer.reports.text.cells import clean
+from tracer.session.request import Request
 from tracer.session.stopping import Stop
 
 EPILOG = """\b
@@ -110,16 +112,14 @@ def main_group(
     request = Request(
         scope=scope,
         target=clean(describe(scope)),
-        tuning=make_tuning(stack_bytes, memory_mb, probes),
-        linger_s=linger,
+        sizes=make_sizes(stack_bytes, memory_mb),
+        wanted=Wanted(int(linger * 1e9), guarded=max_overhead is not None),
+        probes=probes,
         interval_s=interval,
-        as_json=as_json,
-        all_frames=all_frames,
-        fail_over=fail_over,
         max_overhead=max_overhead,
         debuginfod=debuginfod,
     )
-    trace(request, Stop(duration, scope.pids))
+    trace(request, Output(as_json, all_frames, fail_over), Stop(duration, scope.pids))
 
 
 def _fail(message: str, code: int) -> int:

@@ -11,7 +11,6 @@ from typing import Any, Optional
 import click
 
 from tracer.commands.options import filters, make_scope
-from tracer.commands.terminal import width
 from tracer.diagnose.census.counts import Census, Namespace, Selection, take
 from tracer.errors import ClosetraceError, UsageError
 from tracer.host import processes
@@ -25,6 +24,7 @@ from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 from tracer.reports.json import census as census_json
 from tracer.reports.text import census as text
+from tracer.reports.text.terminal import width
 
 _STATES = tuple(state for state in TcpState if state not in (TcpState.CLOSE, TcpState.NEW_SYN_RECV))
 _CLEAR = "\x1b[H\x1b[2J"

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import click
 
-from tracer.commands import terminal
-from tracer.commands.options import (
-    all_frames_option,
-    make_tuning,
-)
-from tracer.commands.trace import Request, trace
+from tracer.commands.options import all_frames_option, make_sizes
+from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError
+from tracer.kernel.source import Wanted
 from tracer.model.scope import Scope
+from tracer.reports.text import terminal
+from tracer.session.request import Request
 from tracer.session.stopping import Stop
 
 _SOURCE = Path(__file__).resolve().parent.parent / "demo" / "leak.c"
 _LINGER_S, _DURATION_S = 2.0, 6.0
+_STACK_BYTES, _MEMORY_MB = 16384, 16
 
 
 def _build(directory: Path) -> Path:
@@ -69,12 +69,8 @@ def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
     request = Request(
         scope=scope,
         target=f"price-client (pid {leak.pid})",
-        tuning=make_tuning(16384, 16, "auto"),
-        linger_s=_LINGER_S,
-        interval_s=1.0,
-        as_json=False,
-        all_frames=all_frames,
-        fail_over=None,
+        sizes=make_sizes(_STACK_BYTES, _MEMORY_MB),
+        wanted=Wanted(int(_LINGER_S * 1e9)),
     )
 
     def go() -> None:
@@ -83,4 +79,4 @@ def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
         leak.stdin.flush()
 
     terminal.say("a client with two leaks runs; the peer hangs up on its idle connections after 1.5 s")
-    trace(request, Stop(_DURATION_S, scope.pids), attached=go)
+    trace(request, Output(all_frames=all_frames), Stop(_DURATION_S, scope.pids), attached=go)

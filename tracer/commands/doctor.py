@@ -11,12 +11,12 @@ from typing import Any, Optional
 import click
 from tabulate import tabulate
 
-from tracer.commands import terminal
 from tracer.errors import ClosetraceError
 from tracer.host.identity import this_host
 from tracer.kernel.features import BTF_PATH, Features
 from tracer.kernel.headers import bpf_directory, installed_headers
 from tracer.kernel.plan import WAYS, Plan, make_plan
+from tracer.reports.text import terminal
 from tracer.session.opening import look, require_rights
 
 Check = tuple[str, bool, str]

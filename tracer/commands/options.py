@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Optional, TypeVar
 
 import click
@@ -143,16 +142,8 @@ def filters(command: F) -> F:
 
 
 def tuning(command: F) -> F:
-    """Add the options of the recorder; see :func:`make_tuning`."""
+    """Add the options of the recorder; see :func:`make_sizes`."""
     return _add(_TUNING, command)
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Sizes of the kernel side, and the way in."""
-
-    sizes: Sizes
-    probes: str
 
 
 def default_memory() -> int:
@@ -161,12 +152,12 @@ def default_memory() -> int:
     return min(128 * _MEGABYTE, max(16 * _MEGABYTE, ram // 64))
 
 
-def make_tuning(stack_bytes: int, memory_mb: Optional[int], probes: str) -> Tuning:
-    """Raises UsageError if the stack size is not whole pages."""
+def make_sizes(stack_bytes: int, memory_mb: Optional[int]) -> Sizes:
+    """Sizes of the kernel side. Raises UsageError if the stack size is not whole pages."""
     if stack_bytes % PAGE:
         raise UsageError(f"--stack-bytes {stack_bytes}: give a multiple of {PAGE}")
     memory = memory_mb * _MEGABYTE if memory_mb is not None else default_memory()
-    return Tuning(Sizes(memory, stack_bytes), probes)
+    return Sizes(memory, stack_bytes)
 
 
 def _check_pid(pid: int) -> int:

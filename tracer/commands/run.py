@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Optional
 
 import click
@@ -13,34 +12,17 @@ from tracer.commands.options import (
     fail_over_option,
     interval_option,
     linger_option,
-    make_tuning,
+    make_sizes,
     max_overhead_option,
     tuning,
 )
-from tracer.commands.trace import Request, trace
+from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError
+from tracer.kernel.source import Wanted
 from tracer.model.scope import Scope
 from tracer.reports.text.cells import clean
-from tracer.session.child import Child
-from tracer.session.stopping import Stop
-
-
-class _StopWithChild(Stop):
-    """Ends with the command as well; its last sockets get a moment to be told."""
-
-    def __init__(self, duration: Optional[float], child: Child) -> None:
-        super().__init__(duration)
-        self._child = child
-
-    def wait(self, seconds: float) -> None:
-        """Sleep in short steps, so that a short command ends a short run."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self.over():
-            super().wait(min(0.1, until - time.monotonic()))
-
-    def over(self) -> bool:
-        """Whether the run is over, or the command is."""
-        return super().over() or self._child.ended()
+from tracer.session.child import Child, StopWithChild
+from tracer.session.request import Request
 
 
 @click.command("run", context_settings={"ignore_unknown_options": False})
@@ -71,21 +53,20 @@ def run(
     Under sudo the command runs as the user who called sudo. With --fail-over it is a load test's gate: a socket counts
     if it lingered, also if only the end of the process closed it. If the command itself fails the exit code is 1.
     """
-    tuned = make_tuning(stack_bytes, memory_mb, probes)
+    sizes = make_sizes(stack_bytes, memory_mb)
     child = Child(command, stdout_to_stderr=as_json)
     try:
         request = Request(
             scope=Scope(pids=(child.pid,), follow_forks=True),
             target=clean(" ".join(command)),
-            tuning=tuned,
-            linger_s=linger,
+            sizes=sizes,
+            wanted=Wanted(int(linger * 1e9), guarded=max_overhead is not None),
+            probes=probes,
             interval_s=min(interval, linger / 2),
-            as_json=as_json,
-            all_frames=all_frames,
-            fail_over=fail_over,
             max_overhead=max_overhead,
         )
-        trace(request, _StopWithChild(duration, child), attached=child.release)
+        output = Output(as_json, all_frames, fail_over)
+        trace(request, output, StopWithChild(duration, child), attached=child.release)
     finally:
         child.finish()
     if child.status and duration is None:

@@ -1,97 +1,63 @@
-"""The default command: attach, then follow until the end."""
+"""Attach, follow, report: what the default command, `run` and `demo` do with their options."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import Callable, Optional
 
-from tracer.commands import terminal
-from tracer.commands.options import Tuning
+from tracer.commands.output import report_writer
 from tracer.errors import LingerExceeded
-from tracer.host.namespaces import Namespaces
-from tracer.kernel.source import Wanted
-from tracer.model.connection import Probe
-from tracer.model.scope import Scope
-from tracer.session.opening import clock_offset_ns, open_recorder
-from tracer.session.preexisting import Preexisting
+from tracer.model.finding import Report
+from tracer.reports.text import terminal
+from tracer.reports.writers import ReportWriter
+from tracer.session.request import Request
+from tracer.session.session import Session
 from tracer.session.stopping import Stop
-
-if TYPE_CHECKING:
-    from tracer.commands.following import Following
-    from tracer.model.finding import Report
 
 
 @dataclass(frozen=True)
-class Request:
-    """One trace as it was asked for."""
+class Output:
+    """How the report is written, and how many lingering sockets ``--fail-over`` allows (None: any number)."""
 
-    scope: Scope
-    target: str
-    tuning: Tuning
-    linger_s: float
-    interval_s: float
-    as_json: bool
-    all_frames: bool
-    fail_over: Optional[int]
-    debuginfod: bool = False
-    max_overhead: Optional[float] = None
+    as_json: bool = False
+    all_frames: bool = False
+    fail_over: Optional[int] = None
 
 
-def trace(request: Request, stop: Stop, attached: Optional[Callable[[], None]] = None) -> Report:
-    """Run until ``stop`` says so; prints as it goes and returns the report that it printed.
+def trace(request: Request, output: Output, stop: Stop, attached: Optional[Callable[[], None]] = None) -> None:
+    """Run until ``stop`` says so; prints as it goes, and the report at the end.
 
     ``attached`` is called once everything is recorded from then on. Raises HostUnsupported, LingerExceeded.
     """
-    started, offset = time.time(), clock_offset_ns()
-    linger_ns = int(request.linger_s * 1e9)
-    wanted = Wanted(linger_ns, guarded=request.max_overhead is not None)
-    opened = open_recorder(request.scope, request.tuning.sizes, wanted, request.tuning.probes)
-    try:
-        namespaces = Namespaces()
-        older = Preexisting(request.scope, namespaces)
-        for pid in request.scope.pids:
-            opened.recorder.add_pid(pid)
-        opened.recorder.start(opened.plan)
-        older.take(opened.recorder)
-        _announce(request, opened.plan.probes())
+    with Session(request) as session:
+        _announce(request, session)
         if attached is not None:
             attached()
-        # Half of all modules are for what comes after; the kernel side records while they are read.
-        from tracer.commands.following import Following
-
-        following = Following(request, opened, older, namespaces, linger_ns)
-        try:
-            report = following.until(stop, started, offset)
-            closed = _print_unless_closed(following, report)
-        finally:
-            following.close()
-    finally:
-        opened.recorder.close()
-    if request.fail_over is not None and report.lingering > request.fail_over:
+        writer = report_writer(output.as_json, output.all_frames)
+        session.follow(stop, writer.tick)
+        report = session.report()
+        closed = _write_unless_closed(writer, report)
+    if output.fail_over is not None and report.lingering > output.fail_over:
         raise LingerExceeded(
-            f"{report.lingering} sockets lingered in CLOSE_WAIT; --fail-over allows {request.fail_over}"
+            f"{report.lingering} sockets lingered in CLOSE_WAIT; --fail-over allows {output.fail_over}"
         )
     if closed is not None:
         raise closed
-    return report
 
 
-def _print_unless_closed(following: Following, report: Report) -> Optional[BrokenPipeError]:
-    """Print; a reader who has gone is told later, because the gate's verdict does not depend on one."""
+def _write_unless_closed(writer: ReportWriter, report: Report) -> Optional[BrokenPipeError]:
+    """Write; a reader who has gone is told later, because the gate's verdict does not depend on one."""
     try:
-        following.show(report)
-        sys.stdout.flush()
+        writer.report(report)
     except BrokenPipeError as gone:
         return gone
     return None
 
 
-def _announce(request: Request, probes: tuple[Probe, ...]) -> None:
+def _announce(request: Request, session: Session) -> None:
+    probes, linger_s = session.probes(), request.wanted.linger_ns / 1e9
     hooked = sum(1 for probe in probes if probe.way is not None)
     terminal.say(
-        f"tracing {request.target}: {hooked} of {len(probes)} hook families, threshold {request.linger_s:g} s. "
+        f"tracing {request.target}: {hooked} of {len(probes)} hook families, threshold {linger_s:g} s. "
         "Ctrl-C ends with the report."
     )

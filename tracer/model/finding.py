@@ -63,6 +63,25 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A site to print now, by its number in order of appearance; ``grown_from`` is 0 the first time."""
+
+    site: Site
+    number: int
+    grown_from: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one interval brought: sites that are new or grew, and figures for the status line."""
+
+    sites: tuple[Shown, ...]
+    watched: int
+    close_wait: int
+    oldest_ns: Optional[int]
+
+
+@dataclass(frozen=True)
 class Ended:
     """A socket that had lingered and then left: closed by the program, reset, or gone with its process."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from tracer.errors import ClosetraceError
+from tracer.session.stopping import Stop
 
 
 def _invoking_user() -> Optional[tuple[int, int]]:
@@ -111,3 +112,21 @@ class Child:
                 return False
             time.sleep(0.02)
         return True
+
+
+class StopWithChild(Stop):
+    """Ends with the command as well; its last sockets get a moment to be told."""
+
+    def __init__(self, duration: Optional[float], child: Child) -> None:
+        super().__init__(duration)
+        self._child = child
+
+    def wait(self, seconds: float) -> None:
+        """Sleep in short steps, so that a short command ends a short run."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.over():
+            super().wait(min(0.1, until - time.monotonic()))
+
+    def over(self) -> bool:
+        """Whether the run is over, or the command is."""
+        return super().over() or self._child.ended()

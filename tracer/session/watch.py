@@ -6,7 +6,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
@@ -18,7 +18,7 @@ from tracer.host.identity import this_host
 from tracer.host.namespaces import Namespaces
 from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Losses
-from tracer.model.finding import Ended, Finding, Report, Site
+from tracer.model.finding import Ended, Finding, Report, Shown, Tick
 from tracer.model.states import TcpState
 from tracer.session.allowance import Allowance
 from tracer.session.join import join
@@ -37,25 +37,6 @@ two seconds.
 """
 _PATIENCE = 10
 """After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A site to print now, by its number in order of appearance; ``grown_from`` is 0 the first time."""
-
-    site: Site
-    number: int
-    grown_from: int
-
-
-@dataclass(frozen=True)
-class Tick:
-    """What one interval brought: sites that are new or grew, and figures for the status line."""
-
-    sites: tuple[Shown, ...]
-    watched: int
-    close_wait: int
-    oldest_ns: Optional[int]
 
 
 @contextlib.contextmanager

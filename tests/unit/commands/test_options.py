@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.commands.options import NetworkType, default_memory, describe, filters, make_scope, make_tuning
+from tracer.commands.options import NetworkType, default_memory, describe, filters, make_scope, make_sizes
 from tracer.errors import UsageError
 from tracer.model.scope import Scope
 
@@ -151,17 +151,17 @@ def test_mapped_networks_are_ipv4() -> None:
 @pytest.mark.parametrize("size", [4096, 8192, 65536])
 def test_whole_pages_of_stack(size: int) -> None:
     """The kernel side copies page by page."""
-    assert make_tuning(size, 64, "auto").sizes.stack_bytes == size
+    assert make_sizes(size, 64).stack_bytes == size
     with pytest.raises(UsageError, match="multiple of 4096"):
-        make_tuning(size + 1, 64, "auto")
+        make_sizes(size + 1, 64)
 
 
 def test_memory_is_a_64th_of_ram_within_bounds() -> None:
     """At least 16 MB, at most 128 MB (free(1) is the witness)."""
     total = int(subprocess.run(["free", "-b"], capture_output=True, text=True, check=True).stdout.split()[7])
     assert default_memory() == pytest.approx(min(128 << 20, max(16 << 20, total / 64)), rel=0.05)
-    assert make_tuning(4096, None, "auto").sizes.memory == default_memory()
-    assert make_tuning(4096, 32, "auto").sizes.memory == 32 << 20
+    assert make_sizes(4096, None).memory == default_memory()
+    assert make_sizes(4096, 32).memory == 32 << 20
 
 
 def test_a_process_without_a_name_is_told_by_its_number() -> None:

@@ -20,6 +20,7 @@ from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import LANGUAGES, Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
 from tracer.reports.json import report as json_report
+from tracer.reports.times import rfc3339
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -154,7 +155,7 @@ def test_timeline_value() -> None:
     closed = connection(closed=touch(Op.CLOSE, 150, 0, syscall=3), ended_ns=START + 150 * S)
     found = json_report.timeline_to_dict(closed, OFFSET)
     assert (found["pid"], found["closed_by"]) == (100, "closed by worker (pid 100)")
-    assert found["ended"] == json_report.rfc3339(START + 150 * S + OFFSET)
+    assert found["ended"] == rfc3339(START + 150 * S + OFFSET)
     assert found["timeline"][-1]["event"] == "gone"
     VALIDATOR.evolve(schema={**SCHEMA["$defs"]["socket"], "$defs": SCHEMA["$defs"]}).validate(found)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer.reports.text import cells as text
+from tracer.reports.times import rfc3339
 
 
 def test_control_characters_become_visible() -> None:
@@ -59,7 +60,7 @@ def test_wrap_tears_no_address() -> None:
 @given(st.integers(0, 4_000_000_000_000_000_000))
 def test_rfc3339_is_read_back(epoch_ns: int) -> None:
     """Python's own parser reads the same microsecond back."""
-    stamp = datetime.fromisoformat(text.rfc3339(epoch_ns).replace("Z", "+00:00"))
+    stamp = datetime.fromisoformat(rfc3339(epoch_ns).replace("Z", "+00:00"))
     seconds = epoch_ns // 1_000_000_000
     assert int(stamp.timestamp() // 1) == seconds
     assert stamp.microsecond == epoch_ns % 1_000_000_000 // 1000

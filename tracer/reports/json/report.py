@@ -14,7 +14,7 @@ from tracer.model.finding import Cost, Ended, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
 from tracer.reports import events as timeline
-from tracer.reports.text.cells import rfc3339
+from tracer.reports.times import rfc3339
 
 REPORT_SCHEMA = "closetrace.report/1"
 TIMELINE_SCHEMA = "closetrace.timeline/1"

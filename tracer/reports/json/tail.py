@@ -16,7 +16,7 @@ from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
 from tracer.model.states import Origin
 from tracer.reports.json.report import TAIL_SCHEMA, frames
-from tracer.reports.text.cells import rfc3339_second
+from tracer.reports.times import rfc3339_second
 
 StackOf = Callable[[int], Optional[Stack]]
 

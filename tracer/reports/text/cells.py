@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import textwrap
 import unicodedata
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from typing import Any
 
 import click
-
-from tracer.diagnose.words import byte_count, duration, silence
-
-__all__ = [
-    "byte_count",
-    "clean",
-    "duration",
-    "fit",
-    "fit_left",
-    "pad",
-    "rfc3339",
-    "rfc3339_second",
-    "silence",
-    "style",
-    "width_of",
-    "wrap",
-]
 
 
 def clean(text: str) -> str:
@@ -91,15 +72,3 @@ def style(text: str, color: bool, **how: Any) -> str:
 def lines(parts: Iterable[str]) -> str:
     """One text of lines, none with blanks at its end."""
     return "\n".join(part.rstrip() for part in parts)
-
-
-def rfc3339(epoch_ns: int) -> str:
-    """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds: ``2026-11-21T01:02:03.000004Z``."""
-    seconds, ns = divmod(epoch_ns, 1_000_000_000)
-    return f"{rfc3339_second(seconds)}.{ns // 1000:06}Z"
-
-
-@functools.lru_cache(maxsize=1024)
-def rfc3339_second(epoch: int) -> str:
-    """Whole seconds since the epoch in the same form, up to its fraction."""
-    return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Optional
 
 from tracer.diagnose import words
+from tracer.model.finding import Tick
+from tracer.reports.text import terminal
 from tracer.reports.text.cells import fit
 
 
@@ -14,3 +17,26 @@ def line(watched: int, close_wait: int, oldest_ns: Optional[int], *, width: int)
     if close_wait and oldest_ns is not None:
         parts.append(f"oldest {words.duration(oldest_ns)}")
     return fit(", ".join(parts), width - 1)
+
+
+class StatusLine:
+    """One line that is rewritten in place while the trace runs; nothing where stdout or stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty() and sys.stdout.isatty()
+        self._drawn = False
+
+    def show(self, tick: Tick) -> None:
+        """Draw the figures of this interval."""
+        if self._live:
+            text = line(tick.watched, tick.close_wait, tick.oldest_ns, width=terminal.width())
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False

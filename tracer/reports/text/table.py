@@ -15,7 +15,8 @@ from tracer.model.finding import Cost, Report, Site
 from tracer.model.states import TcpState
 from tracer.reports.text import ended
 from tracer.reports.text import site as site_report
-from tracer.reports.text.cells import clean, fit, fit_left, lines, rfc3339, style, width_of, wrap
+from tracer.reports.text.cells import clean, fit, fit_left, lines, style, width_of, wrap
+from tracer.reports.times import rfc3339
 
 _PROSE = 110
 """Sentences wider than this are hard to read, however wide the terminal."""

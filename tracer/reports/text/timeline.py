@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.model.connection import Connection
+from tracer.model.connection import Connection, Losses
 from tracer.model.states import Origin
 from tracer.reports import events as timeline
 from tracer.reports.events import Event
@@ -25,6 +25,12 @@ def render(connection: Connection, clock_offset_ns: int, *, width: int, color: b
     who = _process(connection)
     header = f"{began:%H:%M:%S}  {clean(who) + '  ' if who else ''}{route(connection)}"
     return lines([style(header, color, bold=True), *body(connection, width=width, color=color)])
+
+
+def losses(lost: Losses) -> Optional[str]:
+    """The last word of a timeline; None if nothing was lost."""
+    told = [f"{count} {name}" for name, count in vars(lost).items() if count]
+    return f"lost: {words.listed(told)}" if told else None
 
 
 def route(c: Connection) -> str:

@@ -1,0 +1,63 @@
+"""The JSON format as writers: one document for a report, one object a line for transitions and connections."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from tracer.flight.transitions import Raw
+from tracer.model.connection import Connection
+from tracer.model.finding import Report, Streamed, Tick
+from tracer.reports.json import report as document
+from tracer.reports.json import tail
+from tracer.reports.writers import StackOf
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class JsonReport:
+    """One document at the end."""
+
+    def tick(self, tick: Tick) -> None:
+        """Write nothing: the document comes at the end."""
+
+    def report(self, report: Report) -> None:
+        """Write the document, piece by piece."""
+        for text in document.to_text(report):
+            sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+class JsonTransitions:
+    """One object a transition; ``clock_offset_ns`` added to CLOCK_MONOTONIC gives ns since the epoch."""
+
+    def __init__(self, clock_offset_ns: int) -> None:
+        self._offset = clock_offset_ns
+
+    def header(self) -> None:
+        """Write nothing: each line says by its schema what it is."""
+
+    def transitions(self, events: Sequence[Raw], lost: int, stack_of: StackOf) -> None:
+        """Write them at once, and what is missing after them."""
+        said = tail.lines(events, self._offset, stack_of) + ([tail.loss(lost)] if lost else [])
+        if said:
+            _line("\n".join(said))
+
+    def total(self, streamed: Streamed) -> None:
+        """Write the last line."""
+        _line(tail.total(streamed))
+
+
+class JsonLives:
+    """One object a connection."""
+
+    def __init__(self, clock_offset_ns: int) -> None:
+        self._offset = clock_offset_ns
+
+    def connection(self, connection: Connection) -> None:
+        """Write one object."""
+        _line(json.dumps(document.timeline_to_dict(connection, self._offset)))

@@ -1,0 +1,26 @@
+"""The terminal, pipe or file that text goes to: its width and colour, and remarks beside the report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import click
+
+from tracer.reports.text.cells import clean
+
+
+def width() -> int:
+    """Columns to fit output into: those of the terminal; 100 for a file or a pipe unless COLUMNS says otherwise."""
+    return shutil.get_terminal_size((80 if sys.stdout.isatty() else 100, 24)).columns
+
+
+def color() -> bool:
+    """Colour only on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(text: str) -> None:
+    """A remark beside the report: stderr, so that stdout is the report alone."""
+    click.echo(clean(text), err=True)

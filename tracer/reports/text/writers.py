@@ -1,0 +1,82 @@
+"""The text format as writers: reports, transitions and connections to stdout, remarks to stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from tracer.flight.transitions import Raw
+from tracer.model.connection import Connection
+from tracer.model.finding import Report, Streamed, Tick
+from tracer.reports.text import table, tail, terminal, timeline
+from tracer.reports.text.status import StatusLine
+from tracer.reports.writers import StackOf
+
+
+class TextReport:
+    """Sites as they appear and grow, then the whole report."""
+
+    def __init__(self, all_frames: bool) -> None:
+        self._all_frames = all_frames
+        self._status = StatusLine()
+
+    def tick(self, tick: Tick) -> None:
+        """Print the sites that are new or grew, and draw the status line."""
+        if tick.sites:
+            self._status.clear()
+        for shown in tick.sites:
+            text = table.render_site(
+                shown.site,
+                shown.number,
+                time.monotonic_ns(),
+                width=terminal.width(),
+                color=terminal.color(),
+                all_frames=self._all_frames,
+                grown_from=shown.grown_from,
+            )
+            click.echo(text)
+        self._status.show(tick)
+
+    def report(self, report: Report) -> None:
+        """Print the whole report."""
+        self._status.clear()
+        text = table.render(report, width=terminal.width(), color=terminal.color(), all_frames=self._all_frames)
+        click.echo(text, nl=False)
+        sys.stdout.flush()
+
+
+class TextTransitions:
+    """One aligned line a transition; ``clock_offset_ns`` added to CLOCK_MONOTONIC gives ns since the epoch."""
+
+    def __init__(self, clock_offset_ns: int, all_frames: bool) -> None:
+        self._offset, self._all_frames = clock_offset_ns, all_frames
+
+    def header(self) -> None:
+        """Print the titles."""
+        click.echo(tail.header(color=terminal.color(), width=terminal.width()))
+
+    def transitions(self, events: Sequence[Raw], lost: int, stack_of: StackOf) -> None:
+        """Print them at once, and what is missing after them."""
+        color, width = terminal.color(), terminal.width()
+        said = tail.lines(events, self._offset, stack_of, color=color, width=width, all_frames=self._all_frames)
+        said += [tail.loss(lost, color=color)] if lost else []
+        if said:
+            click.echo("\n".join(said))
+
+    def total(self, streamed: Streamed) -> None:
+        """Print the last line."""
+        click.echo(tail.total(streamed, color=terminal.color()))
+
+
+class TextLives:
+    """One block a connection."""
+
+    def __init__(self, clock_offset_ns: int) -> None:
+        self._offset = clock_offset_ns
+
+    def connection(self, connection: Connection) -> None:
+        """Print one block."""
+        click.echo(timeline.render(connection, self._offset, width=terminal.width(), color=terminal.color()))

@@ -1,0 +1,27 @@
+"""What the parts of a session share: the attached recorder, and what it was attached for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracer.flight.recorder import Recorder
+from tracer.host.namespaces import Namespaces
+from tracer.kernel.plan import Plan
+from tracer.session.preexisting import Preexisting
+from tracer.session.request import Request
+
+
+@dataclass(frozen=True)
+class Attached:
+    """One run from its attachment on. ``started`` is in seconds since the epoch.
+
+    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch.
+    """
+
+    request: Request
+    recorder: Recorder
+    plan: Plan
+    older: Preexisting
+    namespaces: Namespaces
+    started: float
+    clock_offset_ns: int

@@ -1,0 +1,61 @@
+"""From the attachment to the report: the loop of looks, with its guard against costing too much."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Callable
+
+from tracer.model.finding import Report, Tick
+from tracer.session.attached import Attached
+from tracer.session.guard import Guard
+from tracer.session.stackstore import StackStore
+from tracer.session.stopping import Stop
+from tracer.session.watch import Watch
+from tracer.stacks.service import StackService
+
+_RELIEF_S, _PRESSED_S = 0.1, 0.01
+
+
+class Following:
+    """The looks of one session. Raises HostUnsupported if stacks cannot be read on this host."""
+
+    def __init__(self, run: Attached) -> None:
+        request, recorder = run.request, run.recorder
+        self._run = run
+        self._service = StackService(request.debuginfod)
+        self._guard = Guard(recorder, request.max_overhead)
+        self._watch = Watch(
+            recorder,
+            StackStore(recorder, self._service),
+            run.older,
+            run.namespaces,
+            request.wanted.linger_ns,
+            run.plan.unseen_calls(),
+        )
+
+    def until(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
+        """Look once an interval until ``stop`` says so."""
+        stop.begin()
+        while not stop.over():
+            brought = self._watch.tick()
+            self._guard.check()
+            tick(brought)
+            self._rest(stop)
+
+    def _rest(self, stop: Stop) -> None:
+        until = time.monotonic() + self._run.request.interval_s
+        while not stop.over() and (left := until - time.monotonic()) > 0:
+            pressed = self._watch.relieve()
+            stop.wait(min(left, _PRESSED_S if pressed else _RELIEF_S))
+
+    def report(self) -> Report:
+        """Everything found so far."""
+        run = self._run
+        report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns)
+        return replace(report, cost=self._guard.cost())
+
+    def close(self) -> None:
+        """Let go of the traced processes' files, and stop counting run times."""
+        self._service.close()
+        self._guard.close()

@@ -1,0 +1,27 @@
+"""What one traced run was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.kernel.source import Sizes, Wanted
+from tracer.model.scope import Scope
+
+
+@dataclass(frozen=True)
+class Request:
+    """The scope (``target`` is the same in words), what the kernel side shall keep, and the limits of the run.
+
+    ``probes`` is one of kernel.plan.WAYS. ``interval_s`` is the time between two looks in seconds. ``max_overhead`` is
+    in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded.
+    """
+
+    scope: Scope
+    target: str
+    sizes: Sizes
+    wanted: Wanted
+    probes: str = "auto"
+    interval_s: float = 1.0
+    max_overhead: Optional[float] = None
+    debuginfod: bool = False

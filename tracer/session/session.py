@@ -1,0 +1,101 @@
+"""One traced run: open, seed, follow, report, close. Every command that traces is made of one."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Callable, Optional
+
+from tracer.host.namespaces import Namespaces
+from tracer.model.connection import Probe
+from tracer.model.finding import Report, Tick
+from tracer.session.attached import Attached
+from tracer.session.opening import clock_offset_ns, open_recorder
+from tracer.session.preexisting import Preexisting
+from tracer.session.request import Request
+from tracer.session.stopping import Stop
+
+if TYPE_CHECKING:
+    from tracer.session.following import Following
+    from tracer.session.lives import Lives
+    from tracer.session.transitions import Transitions
+
+
+class Session:
+    """An attached recorder whose scope is seeded. Use it in a ``with`` statement: its end detaches and frees all.
+
+    What reads stacks and judges sockets is imported after attaching: the kernel side records meanwhile.
+    """
+
+    def __init__(self, request: Request) -> None:
+        """Compile, load, attach, seed. Raises HostUnsupported with the one thing that is in the way."""
+        started, offset_ns = time.time(), clock_offset_ns()
+        namespaces = Namespaces()
+        older = Preexisting(request.scope, namespaces)
+        opened = open_recorder(request.scope, request.sizes, request.wanted, request.probes)
+        self._run = Attached(request, opened.recorder, opened.plan, older, namespaces, started, offset_ns)
+        self._following: Optional[Following] = None
+        try:
+            self._attach()
+        except BaseException:
+            opened.recorder.close()
+            raise
+
+    def _attach(self) -> None:
+        """Attach first and list older sockets then, so that none falls between the two."""
+        run = self._run
+        for pid in run.request.scope.pids:
+            run.recorder.add_pid(pid)
+        run.recorder.start(run.plan)
+        run.older.take(run.recorder)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    @property
+    def clock_offset_ns(self) -> int:
+        """What to add to CLOCK_MONOTONIC to get nanoseconds since the epoch."""
+        return self._run.clock_offset_ns
+
+    def probes(self) -> tuple[Probe, ...]:
+        """How each hook family was attached."""
+        return self._run.plan.probes()
+
+    def follow(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
+        """Look at the suspects once an interval, and call ``tick`` with what that brought, until ``stop`` says so."""
+        self._follower().until(stop, tick)
+
+    def report(self) -> Report:
+        """Everything that was found, at this moment."""
+        return self._follower().report()
+
+    def _follower(self) -> Following:
+        if self._following is None:
+            from tracer.session.following import Following
+
+            self._following = Following(self._run)
+        return self._following
+
+    def transitions(self) -> Transitions:
+        """The state transitions as they happen (``Wanted.events``)."""
+        from tracer.session.transitions import Transitions
+
+        return Transitions(self._run)
+
+    def lives(self) -> Lives:
+        """Each connection when it ends or lingers (``Wanted.all_endings``)."""
+        from tracer.session.lives import Lives
+
+        return Lives(self._run)
+
+    def close(self) -> None:
+        """Detach and free everything; harmless when repeated."""
+        if self._following is not None:
+            self._following.close()
+            self._following = None
+        self._run.recorder.close()

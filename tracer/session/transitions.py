@@ -1,0 +1,67 @@
+"""State transitions as they happen, in batches: what `tail` prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.flight.transitions import Raw
+from tracer.model.finding import Streamed
+from tracer.model.frame import Stack
+from tracer.session.attached import Attached
+from tracer.session.stackstore import StackStore
+from tracer.session.stopping import Stop
+from tracer.stacks.service import StackService
+
+_POLL_MS, _GATHER_S = 100, 0.025
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some transitions, oldest first, and how many were ``lost`` before the next ones."""
+
+    events: Sequence[Raw]
+    lost: int
+
+
+class Transitions:
+    """Reads the transitions of one session."""
+
+    def __init__(self, run: Attached) -> None:
+        self._recorder = run.recorder
+        self._service = StackService()
+        self._stacks = StackStore(self._recorder, self._service)
+        self._shown = self._lost = 0
+
+    def until(self, stop: Stop) -> Iterator[Batch]:
+        """Give batches until ``stop`` says so, then detach and give the rest."""
+        stop.begin()
+        try:
+            while not stop.over():
+                self._recorder.wait_for_events(_POLL_MS)
+                # Those that come next are taken along: to wake up for each would cost more than to print it.
+                time.sleep(_GATHER_S)
+                yield self._batch()
+            self._recorder.stop()
+            while (rest := self._batch()).events:
+                yield rest
+        finally:
+            self._service.close()
+
+    def _batch(self) -> Batch:
+        events = self._recorder.events()
+        before, self._lost = self._lost, self._recorder.events_lost
+        self._shown += len(events)
+        return Batch(events, self._lost - before)
+
+    def stack(self, box: int) -> Optional[Stack]:
+        """The stack of a transition's box, which is freed by this; None if it could not be read."""
+        return self._stacks.resolve_event(box - 1)
+
+    def total(self) -> Streamed:
+        """How many there were, once no more can come."""
+        losses = self._recorder.losses()
+        produced = self._recorder.events_produced
+        return Streamed(produced, self._shown, losses.events, losses.records, losses.nested)
