@@ -81,6 +81,37 @@ class Blocked:
 
 
 @dataclass(frozen=True)
+class KernelCounters:
+    """What the kernel itself counts of a socket, by sock_diag (struct tcp_info, linux/tcp.h); None if it does not say.
+
+    ``bytes_received`` and ``bytes_acked`` are over the socket's whole life and in sequence numbers: a FIN that came
+    counts as one byte received, a SYN that was acknowledged as one byte acked. ``last_data_in_ns`` and
+    ``last_data_out_ns`` are CLOCK_MONOTONIC ns. ``unsent`` is bytes in the send queue that were never sent, ``unacked``
+    segments that the peer has not acknowledged, ``peer_window`` the bytes that the peer is ready to take.
+    ``window_full_ns`` is how long, in all, sending had to wait because the peer took nothing (tcpi_rwnd_limited).
+    """
+
+    bytes_received: Optional[int] = None
+    bytes_acked: Optional[int] = None
+    last_data_in_ns: Optional[int] = None
+    last_data_out_ns: Optional[int] = None
+    unsent: Optional[int] = None
+    unacked: Optional[int] = None
+    peer_window: Optional[int] = None
+    window_full_ns: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Interest:
+    """An epoll set that a socket is in: ``fd`` of process ``pid``, in the set ``epoll_fd``, for ``events`` (EPOLL*)."""
+
+    pid: int
+    epoll_fd: int
+    fd: int
+    events: int
+
+
+@dataclass(frozen=True)
 class Connection:
     """Everything known of one TCP socket, at the time ``seen_ns``.
 
@@ -93,6 +124,10 @@ class Connection:
     connected ones, None if unknown. ``opened_late`` says that ``opened`` is the first touch seen, not the
     accept or connect itself. ``missed_touches`` counts touches that were dropped because another thread was inside.
     ``listener`` is who holds the listening socket in whose accept queue this one waits, None if that is not known.
+    ``tx_queue`` is the send queue now in bytes: sent and not acknowledged, or not sent yet. ``kernel`` has the kernel's
+    own counters. ``interests`` are the epoll sets that it is in, () if it is in none though its holders have some, None
+    if that is not known or no holder uses epoll. ``never_reused`` is True if an older connection of the same opener to
+    the same remote lay idle and alive when this one was opened.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
     """
@@ -136,6 +171,10 @@ class Connection:
     missed_touches: int = 0
     listener: Optional[Holder] = None
     unseen: tuple[str, ...] = ()
+    tx_queue: Optional[int] = None
+    kernel: Optional[KernelCounters] = None
+    interests: Optional[tuple[Interest, ...]] = None
+    never_reused: Optional[bool] = None
 
     @property
     def key(self) -> tuple[int, int]:
