@@ -21,13 +21,11 @@ import tomllib
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
-sys.path.insert(0, str(PROJECT / "tests/vm"))
-
-from cells import Matrix  # noqa: E402
-from debian import Suite  # noqa: E402
-from kernels import KernelFiles, kernel_files  # noqa: E402
-from matrix import cache_directory  # noqa: E402
-from userlands import Hook, userland_image, wheels  # noqa: E402
+from tests.vm.cells import Matrix  # noqa: E402
+from tests.vm.debian import Suite  # noqa: E402
+from tests.vm.kernels import KernelFiles, kernel_files  # noqa: E402
+from tests.vm.matrix import cache_directory  # noqa: E402
+from tests.vm.userlands import Hook, userland_image, wheels  # noqa: E402
 
 #: What makes a bootable machine that Vagrant can reach, beside the packages of the kernel tests.
 GUEST_PACKAGES = ("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync")

@@ -31,7 +31,7 @@ virsh pool-start default >/dev/null
 # What a kernel's cell in CI runs (tests/vm/kernels.json); its programs are built first, as they live two minutes only.
 tests=$(python3 -c 'import json, shlex, sys; print(shlex.join(json.load(open(sys.argv[1]))["ci_tests"]))' \
     "$here/../tests/vm/kernels.json")
-build="sudo env PYTHONPATH=tests/live .venv/bin/python tests/vm/build_workloads.py"
+build="sudo .venv/bin/python -m tests.vm.build_workloads"
 tests="sudo env CLOSETRACE_TEST_SLOW=2 .venv/bin/python -m pytest --color=no -q -o timeout=300 $tests"
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }

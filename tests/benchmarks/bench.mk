@@ -2,7 +2,7 @@
 
 BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux iproute2 default-jdk-headless
 BENCH_ROWS = $(addprefix --only ,$(ROWS))
-BENCH := $(VENV)/bin/python tests/benchmarks/bench.py
+BENCH := $(VENV)/bin/python -m tests.benchmarks.bench
 
 .PHONY: bench bench-smoke bench-vm bench-tables
 
@@ -15,7 +15,7 @@ bench-smoke: install ## The benchmark in short, to see that it works
 	$(SUDO) $(BENCH) --smoke --output build/bench-smoke.json $(BENCH_ROWS)
 
 bench-vm: vm-setup ## Beside the peers that need kprobes or headers, in a guest under emulation (root)
-	$(SUDO) /usr/bin/python3 tests/benchmarks/guest_bench.py
+	$(SUDO) /usr/bin/python3 -m tests.benchmarks.guest_bench
 
 bench-tables: install ## Write the tables of docs/overhead.md from build/bench.json and build/bench-vm.json
 	$(BENCH) --markdown

@@ -17,18 +17,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Optional
 
-import calls
-import document
-import effort
-import figures
-import guest_peers
-import measure
-import scale
-import starting
-import tables
-import tracers
-import traffic
-from figures import Row
+from tests.benchmarks import (
+    calls,
+    document,
+    effort,
+    figures,
+    guest_peers,
+    measure,
+    scale,
+    starting,
+    tables,
+    tracers,
+    traffic,
+)
+from tests.benchmarks.figures import Row
 
 BUILD = tracers.REPOSITORY / "build"
 Rows = dict[str, Callable[[], Iterable[Row]]]

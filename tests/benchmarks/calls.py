@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import tracers
-import works
-from effort import Effort
-from figures import Figures, Row, by_turns, hook_ns, say, uncounted, untraced_twice
-from tracers import Tracer
+from tests.benchmarks import tracers, works
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.figures import Figures, Row, by_turns, hook_ns, say, uncounted, untraced_twice
+from tests.benchmarks.tracers import Tracer
 
 
 def touch(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:

@@ -9,9 +9,8 @@ import json
 import re
 from pathlib import Path
 
-import document_tables
-import goals
-from readout import Results, rows_of
+from tests.benchmarks import document_tables, goals
+from tests.benchmarks.readout import Results, rows_of
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/overhead.md"
 _PLACE = "<!-- made by make bench-tables: {0} -->\n{1}<!-- end of {0} -->"

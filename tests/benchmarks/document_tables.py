@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Optional
 
-import guest_peers
-from readout import NONE, Results, Row, find, markdown, number, percent, ratio, rows_of, share, value
+from tests.benchmarks import guest_peers
+from tests.benchmarks.readout import NONE, Results, Row, find, markdown, number, percent, ratio, rows_of, share, value
 
 _EMPTY, _NAIVE, _BPFTRACE, _OURS = "empty program", "naive bcc", "bpftrace ustack", "closetrace"
 _UNTRACED, _AGAIN = "nothing", "nothing, again"

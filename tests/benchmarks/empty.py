@@ -1,6 +1,6 @@
 """The least that a tracer can cost: a program that does nothing on every hook that closetrace uses here.
 
-``empty.py [WAY]``: WAY as for closetrace's ``--probes``.
+``python -m tests.benchmarks.empty [WAY]``: WAY as for closetrace's ``--probes``.
 """
 
 from __future__ import annotations

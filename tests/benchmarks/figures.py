@@ -10,10 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
-import measure
-import tracers
-from effort import Effort
-from tracers import Running, Tracer
+from tests.benchmarks import measure, tracers
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.tracers import Running, Tracer
 
 Row = dict[str, Any]
 Columns = dict[str, list[float]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-from readout import NONE, Results, find, markdown, number, percent, ratio, rows_of, value
+from tests.benchmarks.readout import NONE, Results, find, markdown, number, percent, ratio, rows_of, value
 
 NEEDS = ("touch", "churn", "rates", "scope", "lingering", "budget", "idle", "starting", "tail")
 

@@ -12,14 +12,12 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests/vm"))
-
-from cells import Matrix  # noqa: E402
-from debian import Suite  # noqa: E402
-from guest import Machine, run_in_guest  # noqa: E402
-from kernels import kernel_files  # noqa: E402
-from matrix import cache_directory  # noqa: E402
-from userlands import userland_image  # noqa: E402
+from tests.vm.cells import Matrix  # noqa: E402
+from tests.vm.debian import Suite  # noqa: E402
+from tests.vm.guest import Machine, run_in_guest  # noqa: E402
+from tests.vm.kernels import kernel_files  # noqa: E402
+from tests.vm.matrix import cache_directory  # noqa: E402
+from tests.vm.userlands import userland_image  # noqa: E402
 
 _KERNEL, _USERLAND = "6.1", "bookworm"
 _PEERS = ("bpftrace", "bpfcc-tools", "libbpf-tools", "nginx-light")
@@ -29,7 +27,7 @@ _COMMAND = """
 [ ! -d /keep/compiled ] || cp -a /keep/compiled /var/cache/closetrace
 mount --bind /lib/modules/$(uname -r)/headers /usr/src
 export CLOSETRACE_TEST_COMMAND="python3 -m tracer" PYTHONPATH=/closetrace
-timeout {seconds} python3 tests/benchmarks/bench.py --guest --output /out/bench-vm.json
+timeout {seconds} python3 -m tests.benchmarks.bench --guest --output /out/bench-vm.json
 status=$?
 cp -a /var/cache/closetrace /out/compiled
 exit $status

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import tracers
-from tracers import Tracer
+from tests.benchmarks import tracers
+from tests.benchmarks.tracers import Tracer
 
 WAYS = ("kprobe", "fentry")
 _COMPILE_S = 300.0

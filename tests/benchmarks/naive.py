@@ -2,7 +2,8 @@
 
 The baseline of the benchmark. It prints transitions as ``tail`` does, and keeps the stack id of each socket's last
 touch. It compiles against closetrace's own headers, because the machine may have none of the kernel's.
-``naive.py [PID] [--transitions] [--kprobes]``: of one process, without touches, touches by kprobes.
+``python -m tests.benchmarks.naive [PID] [--transitions] [--kprobes]``: of one process, without touches, touches by
+kprobes.
 """
 
 from __future__ import annotations

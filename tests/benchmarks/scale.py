@@ -6,13 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 
-import measure
-import tracers
-import works
-from effort import Effort
-from figures import Row, say
-from tracers import Running
-from works import Fleet
+from tests.benchmarks import measure, tracers, works
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.figures import Row, say
+from tests.benchmarks.tracers import Running
+from tests.benchmarks.works import Fleet
 
 _LINGER_S = 2.0
 # Of each socket in the records' eighth of --memory; more than bpf/record.h asks for.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import measure
-import tracers
-from effort import Effort
-from figures import Figures, Row, by_turns, say
-
+from tests.benchmarks import measure, tracers
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.figures import Figures, Row, by_turns, say
 from tracer.kernel.source import Sizes
 
 _MEBI = 1 << 20

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Optional
 
-import measure
+from tests.benchmarks import measure
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 # The kernel's classic tracepoints lie in tracefs, which need not be mounted: mount it where only the peer sees it.
 TRACEFS = "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null"
 # What closetrace keeps between runs, for a run that finds nothing kept.
@@ -156,8 +155,8 @@ def _content(file: IO[bytes]) -> bytes:
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
-def _python(script: str, *words: str) -> tuple[str, ...]:
-    return (sys.executable, str(HERE / script), *words)
+def _python(module: str, *words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"{__package__}.{module}", *words)
 
 
 def closetrace(*options: str, name: str = "closetrace") -> Tracer:
@@ -173,9 +172,9 @@ def first_start() -> Tracer:
 
 NOTHING = Tracer("nothing")
 AGAIN = Tracer("nothing, again")
-EMPTY = Tracer("empty program", _python("empty.py"))
-NAIVE = Tracer("naive bcc", _python("naive.py"))
-NAIVE_TAIL = Tracer("naive bcc, transitions only", _python("naive.py", "--transitions"))
+EMPTY = Tracer("empty program", _python("empty"))
+NAIVE = Tracer("naive bcc", _python("naive"))
+NAIVE_TAIL = Tracer("naive bcc, transitions only", _python("naive", "--transitions"))
 
 
 def bpftrace(*probes: str, name: str = "bpftrace ustack") -> Tracer:

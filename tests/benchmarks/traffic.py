@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Optional
 
-import tracers
-import works
-from effort import Effort
-from figures import Columns, Figures, Row, by_turns, hook_ns, uncounted, untraced_twice
-from tracers import Ended, Running, Tracer
+from tests.benchmarks import tracers, works
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.figures import Columns, Figures, Row, by_turns, hook_ns, uncounted, untraced_twice
+from tests.benchmarks.tracers import Ended, Running, Tracer
 
 TRANSITIONS = 9
 """Of each connection whose client hangs up first (RFC 9293, figure 5): to SYN_SENT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2

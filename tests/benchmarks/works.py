@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import measure
+from tests.benchmarks import measure
 
 SOURCES = Path(__file__).resolve().parent / "programs"
 # With frame pointers, so that the peers that walk by them get as far as they can.

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from gallery import Gallery
-from namespaces import network_namespace_named
+
+from tests.live.gallery import Gallery
+from tests.live.namespaces import network_namespace_named
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

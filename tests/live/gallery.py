@@ -6,9 +6,9 @@ import time
 from contextlib import ExitStack
 from typing import Any, Callable
 
-from closetrace_command import LINGER, SLOW, Ran, Trace, let_linger
-from oracles import SsLine, comm_of, holders_of, netns_of, output, ss
-from workload import Workload, build, start, start_python
+from tests.live.closetrace_command import LINGER, SLOW, Ran, Trace, let_linger
+from tests.live.oracles import SsLine, comm_of, holders_of, netns_of, output, ss
+from tests.live.workload import Workload, build, start, start_python
 
 # Silence between the last touch and the peer's FIN.
 IDLE_S = 0.7

@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from bpf_ids import loaded_by, still_there
-from closetrace_command import (
+
+from tests.live.bpf_ids import loaded_by, still_there
+from tests.live.closetrace_command import (
     END_LIMIT_S,
     LINGER,
     SLOW,
@@ -24,7 +25,7 @@ from closetrace_command import (
     tracing,
     with_probes,
 )
-from workload import start
+from tests.live.workload import start
 
 ESC = "\x1b"
 

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 
-from closetrace_command import Trace
+from tests.live.closetrace_command import Trace
 
 PING_PONG = """
 import socket, time

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from closetrace_command import LINGER, Trace, let_linger, run_closetrace, tracing
-from oracles import assert_nested, functions, netns_of, seconds, ss_close_wait
-from workload import Workload, build, start
+from tests.live.closetrace_command import LINGER, Trace, let_linger, run_closetrace, tracing
+from tests.live.oracles import assert_nested, functions, netns_of, seconds, ss_close_wait
+from tests.live.workload import Workload, build, start
 
 
 def test_thousand_sockets_from_three_paths() -> None:

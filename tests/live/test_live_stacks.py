@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from closetrace_command import let_linger, tracing
-from gallery import Gallery
-from oracles import assert_nested, assert_stack_is, functions, machine_frames
-from workload import Workload, build, start
+
+from tests.live.closetrace_command import let_linger, tracing
+from tests.live.gallery import Gallery
+from tests.live.oracles import assert_nested, assert_stack_is, functions, machine_frames
+from tests.live.workload import Workload, build, start
 
 BY_RECV = (
     "idle pool",

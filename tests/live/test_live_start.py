@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from closetrace_command import let_linger, tracing
-from workload import start
+from tests.live.closetrace_command import let_linger, tracing
+from tests.live.workload import start
 
 
 def test_second_start_needs_no_compiler() -> None:

@@ -12,8 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from closetrace_command import Trace, let_linger, run_closetrace
-from workload import Workload, build, start
+
+from tests.live.closetrace_command import Trace, let_linger, run_closetrace
+from tests.live.workload import Workload, build, start
 
 
 def _tail_json(program: Workload) -> list[dict[str, object]]:

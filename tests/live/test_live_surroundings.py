@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from closetrace_command import END_LIMIT_S, LINGER, Ran, Trace, command, let_linger, run_closetrace, tracing
-from namespaces import container, inside, only_child
-from oracles import assert_nested, netns_of
-from workload import Workload, build, start
+
+from tests.live.closetrace_command import END_LIMIT_S, LINGER, Ran, Trace, command, let_linger, run_closetrace, tracing
+from tests.live.namespaces import container, inside, only_child
+from tests.live.oracles import assert_nested, netns_of
+from tests.live.workload import Workload, build, start
 
 
 def with_mount(script: str) -> tuple[str, ...]:

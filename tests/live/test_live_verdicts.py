@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from gallery import IDLE_S, Gallery
-from oracles import seconds
+
+from tests.live.gallery import IDLE_S, Gallery
+from tests.live.oracles import seconds
 
 # What each program is, by its source; and the call that touched the socket last.
 EXPECTED = {

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from closetrace_command import SLOW
+from tests.live.closetrace_command import SLOW
 
 SOURCES = Path(__file__).resolve().parents[1] / "workloads"
 CFLAGS = ("-O2", "-fomit-frame-pointer", "-Wall", "-Wextra", "-Werror", "-pthread")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from software import nginx, tomcat
+from tests.systems.software import nginx, tomcat
 
 # nginx hangs up on connections that were silent for so long.
 KEEPALIVE_S = 2

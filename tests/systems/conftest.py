@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.live.namespaces import inside, network_namespace_named
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "live"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,8 +33,6 @@ def _software() -> None:
 @pytest.fixture(scope="session")
 def netns() -> Iterator[str]:
     """A network namespace where an orphaned FIN_WAIT2 is forgotten after 2 s instead of 60."""
-    from namespaces import inside, network_namespace_named
-
     with network_namespace_named("systems") as name:
         subprocess.run([*inside(name), "sysctl", "-qw", "net.ipv4.tcp_fin_timeout=2"], check=True)
         yield name
@@ -43,7 +41,5 @@ def netns() -> Iterator[str]:
 @pytest.fixture
 def own_netns() -> Iterator[str]:
     """A network namespace for one test, with the kernel's ordinary settings."""
-    from namespaces import network_namespace_named
-
     with network_namespace_named("alone") as name:
         yield name

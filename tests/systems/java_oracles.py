@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workload import Workload
+from tests.live.workload import Workload
 
 Place = tuple[str, str, int]
 

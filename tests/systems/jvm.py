@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from silent import bytes_then_silence, replies_then_silence, self_signed, serving
+from tests.systems.silent import bytes_then_silence, replies_then_silence, self_signed, serving
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "workloads" / "java"

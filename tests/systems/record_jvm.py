@@ -1,6 +1,6 @@
 """Record what the unwinder reads of a live JVM, for unit tests that replay it where there is no Java.
 
-Usage: python tests/systems/record_jvm.py MAJOR   (writes tests/unit/stacks/hotspot/recorded/MAJOR.json.xz)
+Usage: python -m tests.systems.record_jvm MAJOR   (writes tests/unit/stacks/languages/java/recorded/MAJOR.json.xz)
 
 A recording holds all memory that was read, and for some threads the registers at the first Java frame, the copied
 stack and the Java frames as the JVM's own thread dump told them.
@@ -16,9 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Optional
 
-from capture import black_box
-from jvm import Jvm, blocked, compile_workload, find_jdk
-
+from tests.systems.capture import black_box
+from tests.systems.jvm import Jvm, blocked, compile_workload, find_jdk
 from tracer.model.frame import BlackBox
 from tracer.stacks.chain import Cursor, Memory, Step
 from tracer.stacks.languages.java.jvm import open_jvm
@@ -30,7 +29,7 @@ from tracer.stacks.target.process import Process
 from tracer.stacks.walk import walk
 
 SCENARIOS = ["socket", "lambda", "exception", "deopt", "reflection", "interface"]
-TARGET = Path(__file__).parents[1] / "unit" / "stacks" / "hotspot" / "recorded"
+TARGET = Path(__file__).parents[1] / "unit" / "stacks" / "languages" / "java" / "recorded"
 
 
 class Recorder:

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from namespaces import inside
-from oracles import ss
-from workload import Workload
+from tests.live.namespaces import inside
+from tests.live.oracles import ss
+from tests.live.workload import Workload
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 JAVA_HOME = Path(os.environ.get("CLOSETRACE_TEST_JAVA_HOME", "/usr/lib/jvm/java-17-openjdk-amd64"))

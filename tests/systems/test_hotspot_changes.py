@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from capture import black_box
-from jvm import Jvm, compile_workload, find_jdk, running
-from silent import Tap, serving
-from test_hotspot_stacks import MAJORS, application, java_frames
 
+from tests.systems.capture import black_box
+from tests.systems.jvm import Jvm, compile_workload, find_jdk, running
+from tests.systems.silent import Tap, serving
+from tests.systems.test_hotspot_stacks import MAJORS, application, java_frames
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.service import StackService
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from capture import black_box
-from jvm import JavaFrame, Jdk, Jvm, blocked, compile_workload, find_jdk, running
-from silent import bytes_then_silence, serving
 
+from tests.systems.capture import black_box
+from tests.systems.jvm import JavaFrame, Jdk, Jvm, blocked, compile_workload, find_jdk, running
+from tests.systems.silent import bytes_then_silence, serving
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.languages.java.nmethod import Nmethods
 from tracer.stacks.service import StackService

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chain import AFTER_FIN_S, KEEPALIVE_S, ORDER_URL, PROXY
-from closetrace_command import Ran, let_linger, tracing
-from java_oracles import application_frames, assert_in_order, recorded_frames
-from oracles import SsLine, seconds, ss_close_wait
-from software import Capture, Packet, nginx, program
-from workload import Workload
+
+from tests.live.closetrace_command import Ran, let_linger, tracing
+from tests.live.oracles import SsLine, seconds, ss_close_wait
+from tests.live.workload import Workload
+from tests.systems.chain import AFTER_FIN_S, KEEPALIVE_S, ORDER_URL, PROXY
+from tests.systems.java_oracles import application_frames, assert_in_order, recorded_frames
+from tests.systems.software import Capture, Packet, nginx, program
 
 COUNT = 10
 WITHIN_S = 0.005

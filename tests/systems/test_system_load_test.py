@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from chain import AFTER_FIN_S, KEEPALIVE_S, ORDER_URL, PROXY
-from closetrace_command import LINGER, SLOW, run_closetrace
-from namespaces import inside
-from software import HTTPCLIENT_3, java, nginx
+
+from tests.live.closetrace_command import LINGER, SLOW, run_closetrace
+from tests.live.namespaces import inside
+from tests.systems.chain import AFTER_FIN_S, KEEPALIVE_S, ORDER_URL, PROXY
+from tests.systems.software import HTTPCLIENT_3, java, nginx
 
 # The program does its requests, then stays for so long, as a load test does that goes on.
 STEP = {"WORKLOAD_STEP_MS": str(int((AFTER_FIN_S + 2) * 1000 * SLOW))}

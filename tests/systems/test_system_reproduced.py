@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from chain import AFTER_FIN_S, CURED, KEEPALIVE_S, ORDER_URL, PROXY, SHOP_URL, chain
-from oracles import ss_close_wait
-from software import HTTPCLIENT_3, fetch, nginx, program
+
+from tests.live.oracles import ss_close_wait
+from tests.systems.chain import AFTER_FIN_S, CURED, KEEPALIVE_S, ORDER_URL, PROXY, SHOP_URL, chain
+from tests.systems.software import HTTPCLIENT_3, fetch, nginx, program
 
 
 @pytest.mark.parametrize(("cure", "left"), [("none", 10), ("evictor", 0)])

@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from chain import PROXY
-from closetrace_command import LINGER, Trace, let_linger, run_closetrace
-from oracles import ss
-from software import nginx, program
+
+from tests.live.closetrace_command import LINGER, Trace, let_linger, run_closetrace
+from tests.live.oracles import ss
+from tests.systems.chain import PROXY
+from tests.systems.software import nginx, program
 
 SERVER = f"127.0.0.1:{PROXY}"
 HTTP_URL_CONNECTION_IDLE_S = 5  # sun.net.www.http.KeepAliveCache.LIFETIME

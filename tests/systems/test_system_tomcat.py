@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from chain import AFTER_FIN_S, CURED, PROXY, SHOP_URL, chain
-from closetrace_command import LINGER, Trace, let_linger, tracing
-from java_oracles import assert_in_order
-from oracles import ss_close_wait
-from software import fetch
+from tests.live.closetrace_command import LINGER, Trace, let_linger, tracing
+from tests.live.oracles import ss_close_wait
+from tests.systems.chain import AFTER_FIN_S, CURED, PROXY, SHOP_URL, chain
+from tests.systems.java_oracles import assert_in_order
+from tests.systems.software import fetch
 
 REQUESTS, AT_ONCE = 400, 8
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from builders import NOW, START, S, actor, touch
 from hypothesis import strategies as st
 
+from tests.unit.builders import NOW, START, S, actor, touch
 from tracer.flight import layout, transitions
 from tracer.model.connection import Blocked, Endpoint, Holder
 from tracer.model.finding import Verdict

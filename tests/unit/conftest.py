@@ -1,4 +1,4 @@
-"""Its being here puts this directory on the import path, for ``builders`` and ``cases``."""
+"""Settings that all unit tests share."""
 
 from __future__ import annotations
 

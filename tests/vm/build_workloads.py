@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gallery
-from workload import build
+from tests.live import gallery
+from tests.live.workload import build
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from kernels import KernelFiles
+from tests.vm.kernels import KernelFiles
 
 #: Directories of the working tree that no test reads.
 NOT_SHIPPED = {".git", ".venv", "build", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__"}

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian import Suite
+from tests.vm.debian import Suite
 
 HERE = Path(__file__).resolve().parent
 #: Reaching the root disk; their dependencies come with them.

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Runs the live tests in guests: every kernel and way in of kernels.json, or the part of it that is asked for.
 
 Writes build/vm-results.json and one directory per cell under build/vm/ (console.log, junit.xml), prints a table,
@@ -21,13 +20,14 @@ from threading import Lock
 from typing import Callable, Optional
 
 import tomllib
-from cells import Cell, Matrix
-from debian import Suite
-from guest import Machine, kill_guests, run_in_guest
-from kernels import kernel_files
-from results import CellResult, judge, merge, table
-from userlands import chroot_archive, userland_image, wheels
-from workloads import build_workloads
+
+from tests.vm.cells import Cell, Matrix
+from tests.vm.debian import Suite
+from tests.vm.guest import Machine, kill_guests, run_in_guest
+from tests.vm.kernels import kernel_files
+from tests.vm.results import CellResult, judge, merge, table
+from tests.vm.userlands import chroot_archive, userland_image, wheels
+from tests.vm.workloads import build_workloads
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
@@ -130,7 +130,7 @@ def _bring_wheels(matrix: Matrix, cell: Cell, target: Path) -> None:
 def _tests(matrix: Matrix, cell: Cell) -> str:
     python = ".venv/bin/python" if cell.install else "python3"
     words = f"{python} -m pytest --color=no -p no:cacheprovider --durations=25 --junitxml=/out/junit.xml"
-    words += " -o timeout=300 -o pythonpath=tests/live"
+    words += " -o timeout=300"
     chosen = [*cell.tests, *cell.lost]
     install = f"""
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cells import Cell
-from guest import Outcome
+from tests.vm.cells import Cell
+from tests.vm.guest import Outcome
 
 
 @dataclass(frozen=True)

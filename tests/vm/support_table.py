@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Writes the tables of docs/kernel-support.md from kernels.json and the last run's results.
 
-`support_table.py` takes build/vm-results.json into tests/vm/last-run.json first; `--check` only compares, and fails
+It takes build/vm-results.json into tests/vm/last-run.json first; `--check` only compares, and fails
 where the document is not what the two files make.
 """
 
@@ -13,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cells import Matrix
-from results import CellResult, load, merge
+from tests.vm.cells import Matrix
+from tests.vm.results import CellResult, load, merge
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]

@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
-from closetrace_command import LINGER, let_linger, run_closetrace, tracing
-from oracles import assert_nested
-from workload import start
+
+from tests.live.closetrace_command import LINGER, let_linger, run_closetrace, tracing
+from tests.live.oracles import assert_nested
+from tests.live.workload import start
 
 MODULES = Path("/lib/modules") / os.uname().release
 SHORT = (*LINGER, "--duration", "1")

@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from closetrace_command import let_linger, tracing
-from namespaces import container, only_child
-from oracles import assert_stack_is, netns_of
-from workload import Workload, build
+
+from tests.live.closetrace_command import let_linger, tracing
+from tests.live.namespaces import container, only_child
+from tests.live.oracles import assert_stack_is, netns_of
+from tests.live.workload import Workload, build
 
 ARCHIVE = Path(__file__).resolve().parents[2] / ".vm/chroot.tar"
 LIBC = "usr/lib/x86_64-linux-gnu/libc.so.6"

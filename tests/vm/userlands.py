@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian import Suite, freshness
-from kernels import make_ext4
+from tests.vm.debian import Suite, freshness
+from tests.vm.kernels import make_ext4
 
 #: Documentation is a tenth of the files and no test reads it.
 LEAN = [f"path-exclude=/usr/share/{d}/*" for d in ("man", "doc", "locale", "info")]

@@ -9,19 +9,19 @@ vm-setup:
 	tests/vm/setup.sh
 
 test-vm: vm-setup ## Live tests on Debian's kernels under emulation (KERNEL=, WAY=, USERLAND=)
-	/usr/bin/python3 tests/vm/matrix.py $(VM_CHOICE)
+	/usr/bin/python3 -m tests.vm.matrix $(VM_CHOICE)
 
 test-vm-ci: vm-setup ## One cell per kernel
-	/usr/bin/python3 tests/vm/matrix.py --ci
+	/usr/bin/python3 -m tests.vm.matrix --ci
 
 vagrant-setup:
 	vagrant/setup.sh
 
 vagrant-box: vagrant-setup ## A Vagrant box made on this machine (BOX=bookworm)
-	/usr/bin/python3 vagrant/box.py $(or $(BOX),bookworm)
+	/usr/bin/python3 -m vagrant.box $(or $(BOX),bookworm)
 
 test-vagrant: vagrant-box ## Box add, up, provision, live tests, a leak found, destroy
 	vagrant/test.sh $(or $(BOX),bookworm)
 
 support-table: ## Write the tables of docs/kernel-support.md from the last runs
-	/usr/bin/python3 tests/vm/support_table.py
+	/usr/bin/python3 -m tests.vm.support_table

@@ -16,8 +16,8 @@ mount -o loop,ro "$image" "$root"
 mount --bind "$project" "$root/mnt"
 mount -t tmpfs none "$root/tmp"
 [ ! -d "$kept" ] || cp -r "$kept" "$root/tmp/"
-chroot "$root" env -i PATH=/usr/bin:/bin PYTHONPATH=/mnt/tests/live PYTHONDONTWRITEBYTECODE=1 \
-    python3 /mnt/tests/vm/build_workloads.py
+chroot "$root" env -i PATH=/usr/bin:/bin PYTHONPATH=/mnt PYTHONDONTWRITEBYTECODE=1 \
+    python3 -m tests.vm.build_workloads
 mkdir -p "$kept"
 cp -r "$root/tmp/${kept##*/}/." "$kept"
 """

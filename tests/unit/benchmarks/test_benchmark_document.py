@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import document  # noqa: E402
-import document_tables  # noqa: E402
-import effort  # noqa: E402
-import figures  # noqa: E402
-import tracers  # noqa: E402
-import traffic  # noqa: E402
-from figures import Figures  # noqa: E402
+from tests.benchmarks import (
+    document,
+    document_tables,
+    effort,
+    figures,
+    tracers,
+    traffic,
+)
+from tests.benchmarks.figures import Figures
 
 
 def spread(median: float) -> dict[str, float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import START, S, accepted, actor, connection, judged, touch
-from cases import EOF_READ, OLD, ONE_OF_EACH
 
+from tests.unit.builders import START, S, accepted, actor, connection, judged, touch
+from tests.unit.cases import EOF_READ, OLD, ONE_OF_EACH
 from tracer.diagnose.sites import group
 from tracer.model.connection import Connection, Holder
 from tracer.model.finding import Site, Verdict

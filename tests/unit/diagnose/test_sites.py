@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import random
 
-from builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
 from tracer.diagnose.sites import group, identity, stack_key
 from tracer.diagnose.verdict import judge
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder

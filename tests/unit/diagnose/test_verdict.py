@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from builders import NOW, START, S, accepted, connection, frame, life, touch
-from cases import ANYTHING, EOF_READ, INSIDE, OLD, OTHER, SENDING, UNREAD
 from hypothesis import given
 
+from tests.unit.builders import NOW, START, S, accepted, connection, frame, life, touch
+from tests.unit.cases import ANYTHING, EOF_READ, INSIDE, OLD, OTHER, SENDING, UNREAD
 from tracer.diagnose.verdict import judge
 from tracer.model.connection import Connection, Endpoint, Holder
 from tracer.model.finding import Verdict

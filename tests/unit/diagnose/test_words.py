@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from builders import S, actor, touch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.builders import S, actor, touch
 from tracer.diagnose import words
 from tracer.model.frame import Frame
 from tracer.model.states import Op

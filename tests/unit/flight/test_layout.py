@@ -6,8 +6,8 @@ import ctypes as ct
 import re
 
 import pytest
-from cc import output
 
+from tests.unit.cc import output
 from tracer.flight import boxes, layout, recorder
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.source import SMALL_STACK

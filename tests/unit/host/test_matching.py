@@ -6,10 +6,10 @@ import ipaddress
 import struct
 
 import pytest
-from cc import output
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.cc import output
 from tracer.host.matching import matches
 from tracer.kernel.filters import defines
 from tracer.model.connection import Endpoint

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cc import output
 
+from tests.unit.cc import output
 from tracer.errors import HostUnsupported
 from tracer.kernel import btf as module
 from tracer.kernel.btf import KIND_STRUCT, Btf

@@ -7,10 +7,10 @@ import struct
 from typing import Any
 
 import pytest
-from cc import output
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.cc import output
 from tracer.kernel.filters import defines
 from tracer.model.scope import Network, Scope
 

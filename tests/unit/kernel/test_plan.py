@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Optional
 
 import pytest
-from hosts import BULLSEYE, HARDENED, MODERN, NOTHING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.kernel.hosts import BULLSEYE, HARDENED, MODERN, NOTHING
 from tracer.errors import HostUnsupported, UsageError
 from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from hosts import BULLSEYE, HARDENED, MODERN
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.kernel.hosts import BULLSEYE, HARDENED, MODERN
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.plan import make_plan
 from tracer.kernel.source import PAGE, SMALL_STACK, Sizes, Wanted, program_text

@@ -9,11 +9,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from builders import FAMILIES, NOW, OFFSET, START, S, accepted, connection, frame, judged, report, touch
-from cases import ANYTHING, HOSTILE, ONE_OF_EACH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.builders import FAMILIES, NOW, OFFSET, START, S, accepted, connection, frame, judged, report, touch
+from tests.unit.cases import ANYTHING, HOSTILE, ONE_OF_EACH
 from tracer.diagnose.sites import group
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Ended, Verdict

@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
-from builders import FAMILIES, NOW, START, S, accepted, actor, connection, frame, report, touch
-from cases import ANYTHING, HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.builders import FAMILIES, NOW, START, S, accepted, actor, connection, frame, report, touch
+from tests.unit.cases import ANYTHING, HOSTILE
 from tracer.model.connection import Actor, Blocked, Connection, Endpoint, Holder, Losses, Probe
 from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import Frame, Stack

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Optional
 
 import pytest
-from builders import stack
-from cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, V6, transition
 
+from tests.unit.builders import stack
+from tests.unit.cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, V6, transition
 from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
 from tracer.model.states import TcpState

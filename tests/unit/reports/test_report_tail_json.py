@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from builders import stack
-from cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, transition
-
+from tests.unit.builders import stack
+from tests.unit.cases import HOSTILE, LOCAL_CLOSE, OFFSET_NS, transition
 from tracer.model.finding import Streamed
 from tracer.reports.json import tail as tail_json
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from cases import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.cases import HOSTILE
 from tracer.reports.text import cells as text
 from tracer.reports.times import rfc3339
 

@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from builders import CONNECTED, NOW, OFFSET, START, S, accepted, actor, connection, life, touch
-from cases import ANYTHING, HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.builders import CONNECTED, NOW, OFFSET, START, S, accepted, actor, connection, life, touch
+from tests.unit.cases import ANYTHING, HOSTILE
 from tracer.model.connection import Actor, Connection, Endpoint
 from tracer.model.states import Op, Origin, TcpState
 from tracer.reports.events import events

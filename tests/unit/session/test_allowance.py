@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from recording import S
-
+from tests.unit.session.recording import S
 from tracer.session.allowance import Allowance
 
 

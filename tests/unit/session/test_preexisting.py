@@ -10,9 +10,9 @@ from contextlib import ExitStack, closing
 from typing import cast
 
 import pytest
-from builders import connection
-from recording import FakeRecorder
 
+from tests.unit.builders import connection
+from tests.unit.session.recording import FakeRecorder
 from tracer.flight.recorder import Recorder
 from tracer.host.matching import process_matches
 from tracer.host.namespaces import Namespaces

@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recording import Clock, FakeRecorder, FakeService, S, clock, path
 
+from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock, path
 from tracer.flight import layout
 from tracer.flight.recorder import Recorder
 from tracer.session.stackstore import IDLE_NS, StackStore

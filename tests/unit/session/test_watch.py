@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Optional, cast
 
 import pytest
-from builders import S
-from hosts_of_plans import PLAN
-from recording import Clock, FakeRecorder, FakeService, clock, path
 
+from tests.unit.builders import S
+from tests.unit.session.hosts_of_plans import PLAN
+from tests.unit.session.recording import Clock, FakeRecorder, FakeService, clock, path
 from tracer.flight import layout
 from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces

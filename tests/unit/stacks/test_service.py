@@ -12,9 +12,9 @@ import weakref
 from dataclasses import replace
 
 import pytest
-from stackbox import GLIBC_START, capture, compile_c, names, running
-from test_native import HEAD, PLAIN, PLAIN_STACK
 
+from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
 from tracer.model.frame import Frame
 from tracer.stacks import service as service_module
 from tracer.stacks.chain import MemoryUnreadable, Step

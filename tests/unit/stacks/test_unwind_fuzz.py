@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stackbox import capture, compile_c, names, running
-from test_native import HEAD, PLAIN
 
+from tests.unit.stacks.links.test_native import HEAD, PLAIN
+from tests.unit.stacks.stackbox import capture, compile_c, names, running
 from tracer.model.frame import BlackBox
 from tracer.stacks.elf.image import Image
 from tracer.stacks.links.native import NativeUnwinder

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-VM = Path(__file__).resolve().parents[2] / "vm"
-sys.path.insert(0, str(VM))
+from tests.vm.cells import Matrix
+from tests.vm.guest import Outcome
+from tests.vm.results import judge, load, merge, table
 
-from cells import Matrix  # noqa: E402
-from guest import Outcome  # noqa: E402
-from results import judge, load, merge, table  # noqa: E402
-
+PROJECT = Path(__file__).resolve().parents[3]
 PASSED = '<testcase classname="tests.live.test_a" name="test_one"/>'
 FAILED = '<testcase classname="tests.live.test_a" name="test_two"><failure/></testcase>'
 SKIPPED = '<testcase classname="tests.live.test_a" name="test_three[x]"><skipped/></testcase>'
@@ -92,7 +89,7 @@ def named_tests(data: Any) -> Iterator[str]:
 def test_named_tests_exist(name: str) -> None:
     """What the data file selects or leaves out is there: a test that was renamed would be left out of nothing."""
     file, _, rest = name.partition("::")
-    text = (VM.parents[1] / file).read_text()
+    text = (PROJECT / file).read_text()
     function, _, parameter = rest.partition("[")
     assert not function or re.search(rf"(def|class) {function}\b", text)
     assert f'"{parameter.rstrip("]")}' in text if parameter else True

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stackbox import compile_c
 
+from tests.unit.stacks.stackbox import compile_c
 from tracer.stacks.elf.facts import read_facts
 
 SOURCE = "int main(void) { return 0; }"

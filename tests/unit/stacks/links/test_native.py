@@ -9,8 +9,18 @@ import subprocess
 import sys
 
 import pytest
-from stackbox import GLIBC_START, LocalName, capture, compile_c, eu_stack, names, running, threads, wait_blocked
 
+from tests.unit.stacks.stackbox import (
+    GLIBC_START,
+    LocalName,
+    capture,
+    compile_c,
+    eu_stack,
+    names,
+    running,
+    threads,
+    wait_blocked,
+)
 from tracer.stacks.service import StackService
 
 HEAD = """

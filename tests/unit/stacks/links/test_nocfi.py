@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from stackbox import GLIBC_START, capture, compile_c, names, running, threads, wait_blocked
-from test_native import HEAD, PLAIN, PLAIN_STACK
 
+from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, threads, wait_blocked
 from tracer.stacks.links.nocfi import BY_WAY_OUT
 from tracer.stacks.service import StackService
 

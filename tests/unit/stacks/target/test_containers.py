@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
-from test_native import PLAIN, PLAIN_STACK
-from test_perfmap import JIT
 
+from tests.unit.stacks.languages.perfmap.test_perfmap import JIT
+from tests.unit.stacks.links.test_native import PLAIN, PLAIN_STACK
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
 from tracer.stacks.service import StackService
 
 

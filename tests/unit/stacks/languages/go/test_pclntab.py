@@ -11,8 +11,8 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stackbox import capture, threads
 
+from tests.unit.stacks.stackbox import capture, threads
 from tracer.stacks.elf.facts import Section, read_facts
 from tracer.stacks.languages.go.pclntab import GoTable, open_table
 from tracer.stacks.service import StackService

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 import pytest
-from replay import recorded
 
+from tests.unit.stacks.languages.java.replay import recorded
 from tracer.stacks.chain import Cursor, MemoryUnreadable
 from tracer.stacks.languages import java
 from tracer.stacks.languages.java import jvm as hotspot_jvm

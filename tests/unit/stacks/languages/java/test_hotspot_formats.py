@@ -10,8 +10,8 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replay import MAJORS, recorded
 
+from tests.unit.stacks.languages.java.replay import MAJORS, recorded
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.java.codecache import CodeCache, CodeHeap
 from tracer.stacks.languages.java.dynsym import LoadedObject

@@ -7,8 +7,15 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from replay import MAJORS, LyingSource, RecordedStack, RecordedThread, java_frames, recorded
 
+from tests.unit.stacks.languages.java.replay import (
+    MAJORS,
+    LyingSource,
+    RecordedStack,
+    RecordedThread,
+    java_frames,
+    recorded,
+)
 from tracer.stacks.chain import Cursor, MemoryUnreadable
 from tracer.stacks.languages.java import jvm as hotspot_jvm
 from tracer.stacks.languages.java.dynsym import LoadedObject

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
-from test_native import HEAD
 
+from tests.unit.stacks.links.test_native import HEAD
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
 from tracer.stacks.languages.perfmap.symbols import PerfMap, Symbol, frame, parse_line
 from tracer.stacks.links.nocfi import BY_FRAME_POINTER
 from tracer.stacks.service import StackService

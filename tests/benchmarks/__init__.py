@@ -1,0 +1,1 @@
+"""What closetrace costs, beside its peers."""

@@ -1,0 +1,1 @@
+"""The incidents with real software, and Java stacks on Debian's JDKs."""

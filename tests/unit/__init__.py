@@ -1,0 +1,1 @@
+"""Pure logic, with fakes or recordings in the place of the kernel and of processes."""

@@ -1,0 +1,1 @@
+"""The live tests in guests that run Debian's kernels."""
