@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tracer.reports.writers import LifeWriter, ReportWriter, TransitionWriter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracer.reports.writers import CensusWriter, LifeWriter, ReportWriter, TransitionWriter
 
 # A writer is made after attaching, and brings its format's modules along then.
 
@@ -38,3 +41,14 @@ def life_writer(as_json: bool, clock_offset_ns: int) -> LifeWriter:
     from tracer.reports.text.writers import TextLives
 
     return TextLives(clock_offset_ns)
+
+
+def census_writer(as_json: bool, rows: int, *, watching: bool) -> CensusWriter:
+    """Write a census of at most ``rows`` groups (0: all); ``watching``: it will be written again and again."""
+    if as_json:
+        from tracer.reports.json.writers import JsonCensus
+
+        return JsonCensus(watching)
+    from tracer.reports.text.writers import TextCensus
+
+    return TextCensus(rows, watching)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from tracer.commands.output import report_writer
 from tracer.errors import LingerExceeded
-from tracer.model.finding import Report
 from tracer.reports.text import terminal
-from tracer.reports.writers import ReportWriter
 from tracer.session.request import Request
 from tracer.session.session import Session
 from tracer.session.stopping import Stop
+
+if TYPE_CHECKING:
+    from tracer.model.finding import Report
+    from tracer.reports.writers import ReportWriter
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Callable, Optional, Protocol
+from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
-from tracer.flight.transitions import Raw
-from tracer.model.connection import Connection
-from tracer.model.finding import Report, Streamed, Tick
-from tracer.model.frame import Stack
+if TYPE_CHECKING:  # only for annotations: a command is attached before what these bring along is imported
+    from collections.abc import Sequence
 
-StackOf = Callable[[int], Optional[Stack]]
+    from tracer.diagnose.census.counts import Census
+    from tracer.flight.transitions import Raw
+    from tracer.model.connection import Connection
+    from tracer.model.finding import Report, Streamed, Tick
+    from tracer.model.frame import Stack
+
+StackOf = Callable[[int], "Optional[Stack]"]
 """Reads the stack of a transition's box, and frees the box."""
 
 
@@ -42,3 +45,10 @@ class LifeWriter(Protocol):
 
     def connection(self, connection: Connection) -> None:
         """Write one connection's life."""
+
+
+class CensusWriter(Protocol):
+    """Writes a census, again and again if it is watched. Raises BrokenPipeError if nobody reads any more."""
+
+    def census(self, now: Census, before: Optional[Census]) -> None:
+        """Write ``now``; ``before`` is the one before it, None for the first."""

@@ -7,8 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Optional
 
 from tracer.host.namespaces import Namespaces
-from tracer.model.connection import Probe
-from tracer.model.finding import Report, Tick
 from tracer.session.attached import Attached
 from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
@@ -16,6 +14,8 @@ from tracer.session.request import Request
 from tracer.session.stopping import Stop
 
 if TYPE_CHECKING:
+    from tracer.model.connection import Probe
+    from tracer.model.finding import Report, Tick
     from tracer.session.following import Following
     from tracer.session.lives import Lives
     from tracer.session.transitions import Transitions

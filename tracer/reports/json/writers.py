@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import Optional
 
+from tracer.diagnose.census.counts import Census
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
 from tracer.model.finding import Report, Streamed, Tick
+from tracer.reports.json import census, tail
 from tracer.reports.json import report as document
-from tracer.reports.json import tail
 from tracer.reports.writers import StackOf
 
 
@@ -61,3 +63,14 @@ class JsonLives:
     def connection(self, connection: Connection) -> None:
         """Write one object."""
         _line(json.dumps(document.timeline_to_dict(connection, self._offset)))
+
+
+class JsonCensus:
+    """One document; one a line if the census is watched."""
+
+    def __init__(self, watching: bool) -> None:
+        self._indent = None if watching else 2
+
+    def census(self, now: Census, before: Optional[Census]) -> None:  # noqa: ARG002
+        """Write ``now``; the reader has the one before."""
+        _line(census.render(now, indent=self._indent))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import Optional
 
 import click
 
+from tracer.diagnose.census.counts import Census
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
 from tracer.model.finding import Report, Streamed, Tick
-from tracer.reports.text import table, tail, terminal, timeline
+from tracer.reports.text import census, table, tail, terminal, timeline
 from tracer.reports.text.status import StatusLine
 from tracer.reports.writers import StackOf
+
+_CLEAR = "\x1b[H\x1b[2J"
 
 
 class TextReport:
@@ -80,3 +84,16 @@ class TextLives:
     def connection(self, connection: Connection) -> None:
         """Print one block."""
         click.echo(timeline.render(connection, self._offset, width=terminal.width(), color=terminal.color()))
+
+
+class TextCensus:
+    """Tables and what they mean; at most ``rows`` groups (0: all). A terminal that watches is cleared first."""
+
+    def __init__(self, rows: int, watching: bool) -> None:
+        self._rows = rows
+        self._clears = watching and sys.stdout.isatty()
+
+    def census(self, now: Census, before: Optional[Census]) -> None:
+        """Print ``now``, with the changes since ``before``."""
+        text = census.render(now, terminal.width(), self._rows, before)
+        click.echo((_CLEAR if self._clears else "") + text, nl=False)

@@ -1,0 +1,79 @@
+"""One census: which processes and namespaces are meant, and what sock_diag and /proc say of them. It needs no BPF."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from tracer.diagnose.census.counts import Census, Namespace, Selection, take
+from tracer.errors import ClosetraceError, UsageError
+from tracer.host import processes
+from tracer.host.descriptors import holders
+from tracer.host.matching import process_matches
+from tracer.host.netns import current, inode_of
+from tracer.host.netns import path_of as netns_path
+from tracer.host.sockdiag import DiagSocket, dump
+from tracer.host.tcp_settings import TcpSettings, tcp_settings
+from tracer.model.scope import Scope
+from tracer.model.states import TcpState
+
+_STATES = tuple(state for state in TcpState if state not in (TcpState.CLOSE, TcpState.NEW_SYN_RECV))
+
+Place = tuple[str, Optional[str]]
+"""A network namespace: its name for people, and the path to enter it by (None: this process is in it)."""
+
+
+class NoProcess(UsageError):
+    """No process meets the filters: a mistake at first, the natural end of a watch."""
+
+
+def count(asked: Scope, netns: Optional[str]) -> Census:
+    """Count the connections in scope now; ``netns`` names a network namespace, None stands for those of the scope.
+
+    Raises NoProcess, NetnsUnreachable, SockDiagError.
+    """
+    taken = time.time()
+    wanted = _wanted(asked) if asked.by_task else None
+    sockets: list[DiagSocket] = []
+    spaces: list[Namespace] = []
+    for inode, (name, path) in _places(wanted, netns).items():
+        sockets += dump(_STATES, path)
+        spaces.append(Namespace(inode, name, _settings(path)))
+    held = holders({one.inode for one in sockets}, wanted)
+    chosen = Selection(
+        None if wanted is None else frozenset(wanted), asked.local_ports, asked.remote_ports, asked.remotes
+    )
+    return take(sockets, held, spaces, chosen, taken)
+
+
+def _wanted(asked: Scope) -> list[int]:
+    """List the processes that run and meet the filters. Raises UsageError if there are none."""
+    infos = map(processes.process_info, asked.pids or processes.pids())
+    found = [info.pid for info in infos if info is not None and process_matches(asked, info)]
+    if not found:
+        raise NoProcess("no process meets the filters")
+    return found
+
+
+def _places(wanted: Optional[list[int]], netns: Optional[str]) -> dict[int, Place]:
+    """Find the network namespaces to count in, by inode: the given one, those of the wanted processes, or this one."""
+    here = current()
+    if netns is not None:
+        path = netns_path(netns)
+        return {inode_of(path): (f"network namespace {netns}", path)}
+    if wanted is None:
+        return {here: ("this network namespace", None)}
+    found: dict[int, Place] = {}
+    for pid in wanted:
+        inode, path = processes.netns_of(pid)
+        own = inode == here
+        found.setdefault(inode, ("this network namespace", None) if own else (f"network namespace of {pid}", path))
+    return found
+
+
+def _settings(path: Optional[str]) -> Optional[TcpSettings]:
+    """Read the settings, None where /proc/sys is hidden or masked: then ports are not worked out."""
+    try:
+        return tcp_settings(path)
+    except (OSError, ValueError, ClosetraceError):
+        return None
