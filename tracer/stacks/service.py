@@ -126,7 +126,7 @@ class _Target:
         if not any(os.path.basename(mapping.path) == "libjvm.so" for mapping in self.process.mappings):
             return
         try:
-            module = importlib.import_module("tracer.stacks.hotspot")
+            module = importlib.import_module("tracer.stacks.languages.java")
         except ImportError:
             return
         self._hotspot = cast(Optional[Unwinder], module.for_process(self.process))
