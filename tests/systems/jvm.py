@@ -56,7 +56,7 @@ class JavaFrame:
 def compile_workload(target: Path) -> None:
     """Compile the workload for Java 8 (and its newer parts for 11) into ``target``."""
     javac = os.environ.get("JAVAC", "javac")
-    oldest = [str(SOURCES / "witness" / "Oracle.java"), str(SOURCES / "Blocked.java")]
+    oldest = [str(SOURCES / "witness" / "Oracle.java"), str(SOURCES / "Blocked.java"), str(SOURCES / "Waits.java")]
     modern = sorted(str(path) for path in (SOURCES / "modern").glob("*.java"))
     for release, sources in (("8", oldest), ("11", modern)):
         command = [javac, "-nowarn", "-Xlint:-options", "--release", release, "-d", str(target), "-cp", str(target)]
@@ -158,9 +158,11 @@ def parse_dump(lines: list[str]) -> dict[str, tuple[int, list[JavaFrame]]]:
 
 
 @contextlib.contextmanager
-def running(jdk: Jdk, classes: Path, options: Sequence[str], arguments: Sequence[str]) -> Iterator[Jvm]:
+def running(
+    jdk: Jdk, classes: Path, options: Sequence[str], arguments: Sequence[str], main: str = "Blocked"
+) -> Iterator[Jvm]:
     """The workload in ``classes`` under ``jdk``; killed at the end."""
-    command = [jdk.java, *options, "-cp", "/test" if jdk.root else str(classes), "Blocked", *arguments]
+    command = [jdk.java, *options, "-cp", "/test" if jdk.root else str(classes), main, *arguments]
     if jdk.root is not None:
         script = (
             'mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --bind "$2" "$1/test" '

@@ -23,7 +23,7 @@ from tracer.errors import HostUnsupported
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
 from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
-from tracer.kernel.structures import FIELDS, declarations
+from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
 
 CACHE = Path("/var/cache/closetrace")
 _KCONFIG, _HOOKS = "include/linux/kconfig.h", "hooks.json"
@@ -66,7 +66,7 @@ def _contents(read: Callable[[], Btf]) -> dict[str, str]:
 
 
 def _fingerprint() -> str:
-    asked = f"{__version__} {sorted(FIELDS.items())} {FUNCTIONS} {TRACEPOINTS} {HELPERS}"
+    asked = f"{__version__} {sorted(FIELDS.items())} {sorted(OPTIONAL.items())} {FUNCTIONS} {TRACEPOINTS} {HELPERS}"
     digest = hashlib.sha256(asked.encode())
     _add_content(digest, Path(BTF_PATH))
     for path in sorted((bpf_directory() / "shim").glob("*.h")):

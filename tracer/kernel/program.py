@@ -32,7 +32,21 @@ def _raise_memlock() -> None:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def _create(spec: MapSpec, entries: int) -> int:
+def load(code: bytes, kind: int, name: str, btf_id: int = 0, *, exits: bool = False) -> int:
+    """Load linked instructions; the descriptor. Raises HostUnsupported with the verifier's last word."""
+    try:
+        return bpf.load_program(code, kind, name, btf_id, exits=exits)
+    except OSError as error:
+        log = ct.create_string_buffer(1 << 20)
+        with contextlib.suppress(OSError):
+            os.close(bpf.load_program(code, kind, name, btf_id, exits=exits, log=log))
+        said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
+        reason = said[-2] if len(said) > 1 else os.strerror(error.errno or 0)
+        raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
+
+
+def create(spec: MapSpec, entries: int) -> int:
+    """Make a map with that many entries (bytes for a ring); the descriptor. Raises HostUnsupported."""
     try:
         return bpf.create_map(spec.kind, spec.key_size, spec.value_size, entries, spec.flags, spec.name)
     except OSError as error:
@@ -62,7 +76,7 @@ class Program:
         self._loading = Loading({})
         try:
             for spec in code.maps:
-                self._maps.append(_create(spec, entries.get(spec.name, spec.entries)))
+                self._maps.append(create(spec, entries.get(spec.name, spec.entries)))
             self._loading = Loading({a: self._load_of(a, plan.features.btf_ids) for a in plan.attachments()})
         except BaseException:
             self.close()
@@ -75,15 +89,7 @@ class Program:
 
     def _load(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> int:
         code = self._code.linked(name, self._maps, self._parameters)
-        try:
-            program = bpf.load_program(code, kind, name, btf_id, exits=exits)
-        except OSError as error:
-            log = ct.create_string_buffer(1 << 20)
-            with contextlib.suppress(OSError):
-                os.close(bpf.load_program(code, kind, name, btf_id, exits=exits, log=log))
-            said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
-            reason = said[-2] if len(said) > 1 else os.strerror(error.errno or 0)
-            raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
+        program = load(code, kind, name, btf_id, exits=exits)
         self._programs.append(program)
         return program
 

@@ -6,6 +6,7 @@ bcc compiles a text, not a file, and rewrites map operations only in the main fi
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,10 +112,18 @@ def _inlined(directory: Path, name: str, seen: set[str]) -> str:
     return _INCLUDE.sub(lambda match: _inlined(directory, match["name"], seen), text)
 
 
+def standalone_text(name: str, macros: Mapping[str, str]) -> str:
+    """A translation unit of bpf/ beside the recorder's."""
+    return _defined({**machine_macros(), **macros}) + _inlined(bpf_directory(), name, set())
+
+
+def _defined(macros: Mapping[str, str]) -> str:
+    return "".join(f"#define {name} {value}\n" for name, value in macros.items())
+
+
 def program_text(plan: Plan, scope: Scope, sizes: Sizes, wanted: Wanted) -> str:
     """The whole translation unit."""
     macros = {f"CT_{name}": str(int(TcpState[name])) for name in _STATES}
     for part in (machine_macros(), sizes.defines(), wanted.defines(), filters.defines(scope), plan.defines()):
         macros.update(part)
-    head = "".join(f"#define {name} {value}\n" for name, value in macros.items())
-    return head + _inlined(bpf_directory(), "closetrace.bpf.c", set())
+    return _defined(macros) + _inlined(bpf_directory(), "closetrace.bpf.c", set())

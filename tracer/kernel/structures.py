@@ -8,8 +8,9 @@ own, so no field's place can depend on another's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 from tracer.errors import HostUnsupported
 from tracer.kernel.btf import Btf
@@ -21,6 +22,13 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "possible_net_t": ("net",),
     "struct inode": ("i_ino",),
     "struct file": ("f_inode",),
+    "struct fdtable": (),
+    "struct files_struct": (),
+    "struct proc_inode": (),
+    "struct pid": (),
+    "struct rq": (),
+    "struct cfs_rq": (),
+    "struct sched_entity": (),
     "struct sock_common": (
         "skc_family",
         "skc_state",
@@ -44,7 +52,21 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "struct task_struct": ("flags", "stack", "mm", "thread", "pid", "tgid", "comm", "signal"),
     "struct pt_regs": (),
 }
-"""By type, what is contained before what contains it. A type without fields is given whole: its layout is ABI."""
+"""By type, what is contained before what contains it: the fields that closetrace cannot do without. A type that _WHOLE
+has is given whole: its layout is ABI.
+"""
+
+OPTIONAL: Mapping[str, tuple[str, ...]] = {
+    "struct fdtable": ("fd",),
+    "struct files_struct": ("fdt",),
+    "struct proc_inode": ("pid", "vfs_inode"),
+    "struct pid": ("tasks",),
+    "struct rq": ("clock", "clock_task"),
+    "struct cfs_rq": ("rq",),
+    "struct sched_entity": ("exec_start", "cfs_rq"),
+    "struct task_struct": ("files", "pid_links", "nvcsw", "nivcsw", "on_cpu", "__state", "state", "se"),
+}
+"""More fields of the same types. Each one that this kernel has is told to bpf/ by a macro: CT_HAVE_PROC_INODE_PID."""
 
 _WHOLE = {
     "struct bpf_raw_tracepoint_args": "struct bpf_raw_tracepoint_args { u64 args[0]; };\n",
@@ -66,19 +88,40 @@ class Member:
 
 
 def declarations(btf: Btf) -> str:
-    """All of FIELDS as C. Raises HostUnsupported naming the first field that this kernel does not have."""
+    """All of FIELDS as C, with those of OPTIONAL that there are.
+
+    Raises HostUnsupported naming the first field of FIELDS that this kernel does not have.
+    """
     names = [name.split()[-1] for name in FIELDS if name.startswith("struct ")]
-    forward = "".join(f"struct {name};\n" for name in names)
-    return forward + "".join(_WHOLE.get(name) or _declare(btf, name) for name in FIELDS)
+    text = "".join(f"struct {name};\n" for name in names)
+    declared: set[str] = set()
+    for name in FIELDS:
+        whole = _WHOLE.get(name)
+        members = () if whole else _members(btf, name, declared)
+        if whole or members:
+            text += whole or _declaration(name, members)
+            declared.add(name)
+    return text
 
 
-def _declare(btf: Btf, name: str) -> str:
-    members = [_member(btf, name, field) for field in FIELDS[name]]
+def _members(btf: Btf, name: str, declared: Collection[str]) -> tuple[Member, ...]:
+    needed = [_member(btf, name, field, declared) for field in FIELDS[name]]
+    for field, member in zip(FIELDS[name], needed):
+        if member is None:
+            raise HostUnsupported(f"this kernel's {name} has no field {field}: closetrace does not know this kernel")
+    others = [_member(btf, name, field, declared) for field in OPTIONAL.get(name, ())]
+    return tuple(member for member in (*needed, *others) if member is not None)
+
+
+def _declaration(name: str, members: Sequence[Member]) -> str:
     lines = "".join(f"\t\t{_placed(index, member)}\n" for index, member in enumerate(members))
     body = f"{{\n\tunion {{\n{lines}\t}};\n}}"
     declared = f"{name} {body};\n" if name.startswith("struct ") else f"typedef struct {body} {name};\n"
+    optional = OPTIONAL.get(name, ())
     return declared + "".join(
-        f'_Static_assert(__builtin_offsetof({name}, {m.name}) == {m.offset}, "{m.name}");\n' for m in members
+        f'_Static_assert(__builtin_offsetof({name}, {m.name}) == {m.offset}, "{m.name}");\n'
+        + (f"#define CT_HAVE_{name.split()[-1].upper()}_{m.name.upper()} 1\n" if m.name in optional else "")
+        for m in members
     )
 
 
@@ -88,10 +131,10 @@ def _placed(index: int, member: Member) -> str:
     return f"struct {{ {padding}{kind}; }};"
 
 
-def _member(btf: Btf, name: str, field: str) -> Member:
+def _member(btf: Btf, name: str, field: str, declared: Collection[str]) -> Optional[Member]:
     found = btf.member(name.split()[-1], field, typedef=not name.startswith("struct "))
     if found is None:
-        raise HostUnsupported(f"this kernel's {name} has no field {field}: closetrace does not know this kernel")
+        return None
     offset, size, kind = found
-    known = kind in FIELDS or kind.endswith("*") or kind in ("u8", "u16", "u32", "u64")
+    known = kind in declared or kind.endswith("*") or kind in ("u8", "u16", "u32", "u64")
     return Member(field, offset, size, kind if known else "")

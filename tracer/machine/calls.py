@@ -1,4 +1,6 @@
-"""System call numbers of x86-64 (asm/unistd_64.h): the calls on sockets, and those that closetrace itself makes."""
+"""System call numbers of x86-64 (asm/unistd_64.h): the calls on sockets, those in which threads wait, and those that
+closetrace itself makes.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,20 @@ from typing import Optional
 _NAMES = {
     0: "read",
     1: "write",
+    2: "open",
     3: "close",
     7: "poll",
+    16: "ioctl",
+    17: "pread64",
+    18: "pwrite64",
     19: "readv",
     20: "writev",
     23: "select",
+    24: "sched_yield",
     32: "dup",
     33: "dup2",
+    34: "pause",
+    35: "nanosleep",
     40: "sendfile",
     42: "connect",
     43: "accept",
@@ -24,9 +33,25 @@ _NAMES = {
     48: "shutdown",
     59: "execve",
     60: "exit",
+    61: "wait4",
+    65: "semop",
+    69: "msgsnd",
+    70: "msgrcv",
+    72: "fcntl",
+    73: "flock",
+    74: "fsync",
+    75: "fdatasync",
+    128: "rt_sigtimedwait",
+    130: "rt_sigsuspend",
     202: "futex",
+    208: "io_getevents",
+    219: "restart_syscall",
+    220: "semtimedop",
+    230: "clock_nanosleep",
     231: "exit_group",
     232: "epoll_wait",
+    247: "waitid",
+    257: "openat",
     270: "pselect6",
     271: "ppoll",
     275: "splice",
@@ -43,9 +68,12 @@ _NAMES = {
     322: "execveat",
     327: "preadv2",
     328: "pwritev2",
+    333: "io_pgetevents",
     426: "io_uring_enter",
     436: "close_range",
     441: "epoll_pwait2",
+    449: "futex_waitv",
+    455: "futex_wait",
 }
 
 
@@ -53,7 +81,7 @@ _NUMBERS = {name: number for number, name in _NAMES.items()}
 
 
 def name(number: int) -> Optional[str]:
-    """Name of system call ``number``; None if it is unknown (-1) or has nothing to do with sockets."""
+    """Name of system call ``number``; None if it is unknown (-1) or this table does not have it."""
     return _NAMES.get(number)
 
 

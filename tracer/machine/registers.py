@@ -24,4 +24,10 @@ PT_REGS_COUNT = len(_PT_REGS)
 PT_REGS_OF_DWARF = tuple(_PT_REGS.index(name) for name in REGISTER_NAMES)
 """For each DWARF register the index of its word in struct pt_regs."""
 
+PT_REGS_SYSCALL = _PT_REGS.index("orig_rax")
+"""The word with the number of the system call that a thread is in; negative outside of one."""
+
+PT_REGS_ARGUMENTS = tuple(_PT_REGS.index(name) for name in "rdi rsi rdx r10 r8 r9".split())
+"""The words with the arguments of a system call (psABI, A.2.1)."""
+
 PAGE_SIZE = 4096

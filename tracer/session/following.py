@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from typing import Callable
 
+from tracer.host.threads import ThreadsNow
+from tracer.kernel.tasks import TaskReader
 from tracer.model.finding import Report, Tick
 from tracer.session.attached import Attached
 from tracer.session.guard import Guard
@@ -25,11 +27,13 @@ class Following:
         self._run = run
         self._service = StackService(request.debuginfod)
         self._guard = Guard(recorder, request.max_overhead)
+        self._tasks = TaskReader()
         self._watch = Watch(
             recorder,
             StackStore(recorder, self._service),
             run.older,
             run.namespaces,
+            ThreadsNow(self._tasks),
             request.wanted.linger_ns,
             run.plan.unseen_calls(),
         )
@@ -58,4 +62,5 @@ class Following:
     def close(self) -> None:
         """Let go of the traced processes' files, and stop counting run times."""
         self._service.close()
+        self._tasks.close()
         self._guard.close()

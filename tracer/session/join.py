@@ -8,10 +8,10 @@ from typing import Any, Optional
 
 from tracer.errors import ClosetraceError
 from tracer.host.accept_queues import listeners_of
-from tracer.host.blocked import blocked_calls
 from tracer.host.descriptors import holders
 from tracer.host.namespaces import Namespaces
 from tracer.host.sockdiag import DiagSocket, dump
+from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
@@ -59,28 +59,32 @@ def _of_diag(connection: Connection, found: Optional[DiagSocket]) -> dict[str, A
     }
 
 
-def _blocked_by_fd(held: dict[int, tuple[Holder, ...]], unwind: Unwind) -> dict[tuple[int, int], list[Blocked]]:
+def _blocked_by_fd(
+    held: dict[int, tuple[Holder, ...]], threads: ThreadsNow, unwind: Unwind
+) -> dict[tuple[int, int], list[Blocked]]:
     """All threads inside a call, by (pid, fd): one pass over the threads of each process."""
-    fds: dict[int, list[int]] = {}
+    fds: dict[int, set[int]] = {}
     for several in held.values():
         for holder in several:
-            fds.setdefault(holder.pid, []).append(holder.fd)
+            fds.setdefault(holder.pid, set()).add(holder.fd)
     calls: dict[tuple[int, int], list[Blocked]] = {}
     for pid, numbers in fds.items():
-        for call in blocked_calls(pid, numbers):
-            box = call.snapshot()
-            stack = unwind(box) if box is not None else None
-            calls.setdefault((pid, call.fd), []).append(call.as_blocked(stack))
+        for thread in threads.at_work_on(pid, numbers):
+            stack = unwind(thread.box) if thread.box is not None else None
+            for fd in numbers.intersection(thread.fds):
+                calls.setdefault((pid, fd), []).append(Blocked(thread.actor, fd, thread.syscall or "", stack))
     return calls
 
 
-def join(connections: Iterable[Connection], namespaces: Namespaces, unwind: Unwind) -> list[Connection]:
+def join(
+    connections: Iterable[Connection], namespaces: Namespaces, threads: ThreadsNow, unwind: Unwind
+) -> list[Connection]:
     """The same connections with receive queue, inode, accept state, holders, listener and blocked threads of now."""
     known = list(connections)
     listing = Diagnosed((c.netns for c in known), namespaces)
     told = [_of_diag(c, listing.find(c)) for c in known]
     held = holders([fields["inode"] for fields in told if fields["inode"]])
-    calls = _blocked_by_fd(held, unwind)
+    calls = _blocked_by_fd(held, threads, unwind)
     queues = listeners_of((c for c, fields in zip(known, told) if fields["accepted"] is False), namespaces)
     joined = []
     for c, fields in zip(known, told):

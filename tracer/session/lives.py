@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 
 from tracer.flight.decode import decode
+from tracer.host.threads import ThreadsNow
+from tracer.kernel.tasks import TaskReader
 from tracer.model.connection import Connection, Losses
 from tracer.session.attached import Attached
 from tracer.session.join import join
@@ -24,6 +26,7 @@ class Lives:
         self._run, self._recorder = run, run.recorder
         self._service = StackService()
         self._stacks = StackStore(self._recorder, self._service)
+        self._tasks = TaskReader()
         self._lingering: set[tuple[int, int]] = set()
 
     def until(self, stop: Stop) -> Iterator[Connection]:
@@ -37,6 +40,7 @@ class Lives:
             yield from self._look()
         finally:
             self._service.close()
+            self._tasks.close()
 
     def _look(self) -> Iterator[Connection]:
         for record in self._recorder.endings():
@@ -52,7 +56,8 @@ class Lives:
         fresh = [entry for entry in late if (entry.sk, entry.birth_ns) not in self._lingering]
         records = [self._recorder.record(entry.sk) for entry in fresh]
         found = [decode(record, self._stacks.resolve, now) for record in records if record is not None]
-        for connection in join(found, self._run.namespaces, self._stacks.unwind) if found else ():
+        joined = join(found, self._run.namespaces, ThreadsNow(self._tasks), self._stacks.unwind) if found else ()
+        for connection in joined:
             self._lingering.add(connection.key)
             yield connection
 

@@ -16,6 +16,7 @@ from tracer.flight.decode import decode
 from tracer.flight.recorder import Recorder, SuspectEntry
 from tracer.host.identity import this_host
 from tracer.host.namespaces import Namespaces
+from tracer.host.threads import ThreadsNow
 from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Losses
 from tracer.model.finding import Ended, Finding, Report, Shown, Tick
@@ -60,11 +61,13 @@ class Watch:
         stacks: StackStore,
         preexisting: Preexisting,
         namespaces: Namespaces,
+        threads: ThreadsNow,
         linger_ns: int,
         unseen: tuple[str, ...] = (),
     ) -> None:
         self._recorder, self._stacks = recorder, stacks
         self._preexisting, self._namespaces = preexisting, namespaces
+        self._threads = threads
         self._linger_ns, self._unseen = linger_ns, unseen
         self._started_ns = time.monotonic_ns()
         self._findings: dict[Key, Finding] = {}
@@ -141,7 +144,8 @@ class Watch:
         if self._unseen:
             connections = [replace(connection, unseen=self._unseen) for connection in connections]
         now = time.monotonic_ns()
-        findings = [judge(c, now, self._started_ns) for c in join(connections, self._namespaces, self._stacks.unwind)]
+        joined = join(connections, self._namespaces, self._threads, self._stacks.unwind)
+        findings = [judge(c, now, self._started_ns) for c in joined]
         for finding in findings:
             self._findings[finding.connection.key] = finding
         return findings

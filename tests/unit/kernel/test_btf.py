@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional, cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from tracer.errors import HostUnsupported
 from tracer.kernel import btf as module
 from tracer.kernel.btf import KIND_STRUCT, Btf
 from tracer.kernel.hooks import FUNCTIONS
-from tracer.kernel.structures import FIELDS, declarations
+from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +39,51 @@ def own_numbers(btf: Btf, struct: str) -> tuple[int, dict[str, int]]:
     return kind.size_or_type, offsets
 
 
-STRUCTS = [name.split()[1] for name, fields in FIELDS.items() if name.startswith("struct ") and fields]
+def fields_of(struct: str) -> tuple[str, ...]:
+    return FIELDS[f"struct {struct}"] + OPTIONAL.get(f"struct {struct}", ())
+
+
+STRUCTS = [name.split()[1] for name in FIELDS if name.startswith("struct ") and fields_of(name.split()[1])]
 
 
 @pytest.mark.parametrize("struct", STRUCTS)
 def test_generated_c_has_the_kernels_offsets(btf: Btf, struct: str) -> None:
     """gcc lays the generated fields out where the kernel has them, as its BTF lists them plainly."""
     _, offsets = own_numbers(btf, struct)
-    fields = [field for field in FIELDS[f"struct {struct}"] if field in offsets]
+    fields = [field for field in fields_of(struct) if field in offsets]
     prints = "".join(f'printf("{name} %zu\\n", __builtin_offsetof(struct {struct}, {name}));' for name in fields)
     types = "typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef unsigned long u64;\n"
     main = f"int printf(const char *, ...);\nint main(void) {{ {prints} return 0; }}"
     lines = output(f"{types}{declarations(btf)}{main}", "-fno-builtin").splitlines()
     assert {name: int(offset) for name, offset in (line.split() for line in lines)} == {n: offsets[n] for n in fields}
+
+
+class Lacking:
+    """A kernel's BTF without some of its fields."""
+
+    def __init__(self, btf: Btf, *fields: str) -> None:
+        self._btf, self._fields = btf, fields
+
+    def member(self, type_name: str, field: str, *, typedef: bool = False) -> Optional[tuple[int, int, str]]:
+        return None if field in self._fields else self._btf.member(type_name, field, typedef=typedef)
+
+
+def test_optional_fields_are_told_by_macros(btf: Btf) -> None:
+    """bpf/ sees which there are; without all of a type's fields the rest still compiles."""
+    assert "#define CT_HAVE_PROC_INODE_PID 1\n" in declarations(btf)
+    assert ("#define CT_HAVE_TASK_STRUCT___STATE 1\n" in declarations(btf)) == bool(
+        btf.member("task_struct", "__state")
+    )
+    text = declarations(cast(Btf, Lacking(btf, "on_cpu", "exec_start", "cfs_rq")))
+    assert "ON_CPU" not in text
+    assert "CT_HAVE_SCHED_ENTITY" not in text
+    types = "typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef unsigned long u64;\n"
+    assert output(f"{types}{text}int main(void) {{ return 0; }}", "-fno-builtin") == ""
+
+
+def test_a_field_that_is_needed_is_named(btf: Btf) -> None:
+    with pytest.raises(HostUnsupported, match="struct task_struct has no field tgid"):
+        declarations(cast(Btf, Lacking(btf, "tgid")))
 
 
 def test_fields_inside_members_without_a_name(btf: Btf) -> None:

@@ -13,6 +13,7 @@ from tests.unit.session.recording import Clock, FakeRecorder, FakeService, clock
 from tracer.flight import layout
 from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces
+from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Report, Verdict
 from tracer.model.states import Op, TcpState
@@ -49,7 +50,7 @@ class Bench:
         self.clock, self.recorder, self.older, self.service = clock, FakeRecorder(), FakePreexisting(), FakeService()
         recorder = cast(Recorder, self.recorder)
         stacks = StackStore(recorder, cast(StackService, self.service))
-        self.watch = Watch(recorder, stacks, cast(Preexisting, self.older), Namespaces(), LINGER)
+        self.watch = Watch(recorder, stacks, cast(Preexisting, self.older), Namespaces(), ThreadsNow(), LINGER)
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
         fin = self.clock.now - int(ago * S)

@@ -1,0 +1,292 @@
+"""Where threads are now, without stopping them: running, or waiting in which system call, with a copy of the stack.
+
+The registers come from a source of task samples (tracer/kernel/tasks.py). Where it has none,
+``/proc/PID/task/TID/syscall`` (proc(5)) tells the call, the stack pointer and the program counter; the other registers
+are unknown then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Optional, Protocol
+
+from tracer.host import syscalls
+from tracer.machine import calls
+from tracer.machine.registers import (
+    PT_REGS_ARGUMENTS,
+    PT_REGS_OF_DWARF,
+    PT_REGS_SYSCALL,
+    REGISTER_COUNT,
+    RETURN_ADDRESS,
+    RSP,
+)
+from tracer.model.connection import Actor
+from tracer.model.frame import BlackBox
+from tracer.model.thread import TaskSample, ThreadNow, ThreadState
+
+_STACK_BYTES, _DEEP_STACK_BYTES = 1 << 16, 1 << 18
+"""How much of a stack is copied: up to the second where its end is known, since that tells that it is one stack."""
+_ATTEMPTS = 3
+
+_RUNNING = "it runs"
+_WENT_ON = "it went on while its stack was copied"
+_UNREADABLE = "its memory may not be read"
+_OF_KERNEL = "it is a worker of the kernel"
+_OTHER_BITS = "it runs 32-bit code"
+
+
+class TaskSource(Protocol):
+    """Where samples of threads come from."""
+
+    def read(self, directory: int) -> Optional[TaskSample]:
+        """The thread whose ``/proc/PID/task/TID`` is open as this descriptor; None if that cannot be had."""
+
+
+class _Glance(NamedTuple):
+    """A thread at one moment. Two glances with the same ``mark`` (not None): it did not run in between."""
+
+    comm: str
+    state: ThreadState
+    mark: object = None
+    number: int = -1
+    arguments: tuple[int, ...] = (0,) * len(PT_REGS_ARGUMENTS)
+    registers: tuple[int, ...] = ()
+    unknown: frozenset[int] = frozenset()
+    ends: tuple[int, ...] = ()
+    since_ns: Optional[int] = None
+    note: Optional[str] = None
+
+
+class ThreadsNow:
+    """Looks at threads. Not for several threads of this program at a time."""
+
+    def __init__(self, source: Optional[TaskSource] = None) -> None:
+        self._source = source
+
+    def look(self, pid: int, tid: int) -> Optional[ThreadNow]:
+        """This thread now, with its stack if it waits; None if it has ended or may not be looked at."""
+        with _opened_process(pid) as process:
+            return self._look(process, tid, lambda _: True)
+
+    def look_all(self, pid: int, tids: Optional[Iterable[int]] = None) -> tuple[ThreadNow, ...]:
+        """The threads ``tids`` of ``pid`` (None: all), in that order, without those that ended meanwhile."""
+        return self._select(pid, tids, lambda _: True)
+
+    def at_work_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
+        """Those threads of ``pid`` that are inside a call (read, send, accept, ...) on one of its descriptors ``fds``.
+
+        Threads that wait for events (poll, epoll_wait) are not among them; see ``waiting_on``.
+        """
+        return self._on(pid, fds, at_work=True)
+
+    def waiting_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
+        """All threads of ``pid`` that wait for one of ``fds``: in a call on it, in poll or select for it, or, if it is
+        an epoll or io_uring descriptor, in a wait for its events.
+        """
+        return self._on(pid, fds, at_work=False)
+
+    def _on(self, pid: int, fds: Collection[int], *, at_work: bool) -> tuple[ThreadNow, ...]:
+        if not fds:
+            return ()
+        wanted = frozenset(fds)
+
+        def chosen(thread: ThreadNow) -> bool:
+            fits = not at_work or syscalls.works_on_socket(thread.syscall)
+            return fits and not wanted.isdisjoint(thread.fds)
+
+        return self._select(pid, None, chosen)
+
+    def _select(
+        self, pid: int, tids: Optional[Iterable[int]], chosen: Callable[[ThreadNow], bool]
+    ) -> tuple[ThreadNow, ...]:
+        with _opened_process(pid) as process:
+            looks = (self._look(process, tid, chosen) for tid in (_tids(pid) if tids is None else tids))
+            return tuple(look for look in looks if look is not None)
+
+    def _look(self, process: _Process, tid: int, chosen: Callable[[ThreadNow], bool]) -> Optional[ThreadNow]:
+        """The thread with its stack; None if it is gone, or not one of those that are wanted."""
+        with _opened(f"/proc/{process.pid}/task/{tid}") as directory:
+            before = self._glance(process, directory)
+            for _ in range(_ATTEMPTS):
+                if before is None:
+                    return None
+                thread = _described(process, tid, before)
+                if not chosen(thread):
+                    return None
+                if before.mark is None:
+                    return thread
+                box = _box(process, tid, before)
+                after = self._glance(process, directory)
+                if after is not None and after.mark == before.mark:
+                    return _with_box(thread, box)
+                before = after
+            return None if before is None else _described(process, tid, before._replace(note=_WENT_ON))
+
+    def _glance(self, process: _Process, directory: int) -> Optional[_Glance]:
+        if directory < 0:
+            return None
+        sample = self._source.read(directory) if self._source is not None else None
+        if sample is not None:
+            return _of_sample(sample)
+        return _of_proc(directory) if process.is_64_bit else None
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A process while its threads are looked at. ``memory`` is -1 if it may not be read."""
+
+    pid: int
+    memory: int
+
+    @cached_property
+    def is_64_bit(self) -> bool:
+        """Whether its program is ELFCLASS64: 32-bit ones number their calls differently."""
+        try:
+            with open(f"/proc/{self.pid}/exe", "rb") as file:
+                return file.read(5) == b"\x7fELF\x02"
+        except OSError:
+            return False
+
+    def read(self, address: int, size: int) -> Optional[bytes]:
+        """All of these bytes, or None."""
+        data = self.read_up_to(address, size)
+        return data if len(data) == size else None
+
+    def read_up_to(self, address: int, size: int) -> bytes:
+        """As many of these bytes as are there."""
+        try:
+            return os.pread(self.memory, size, address) if self.memory >= 0 else b""
+        except (OSError, OverflowError):
+            return b""
+
+
+def _of_sample(sample: TaskSample) -> _Glance:
+    if sample.kernel:
+        return _Glance(sample.comm, _state(sample), note=_OF_KERNEL)
+    if not sample.is_64_bit:
+        return _Glance(sample.comm, _state(sample), note=_OTHER_BITS)
+    if sample.runnable or not sample.steady:
+        return _Glance(sample.comm, ThreadState.RUNS, note=_RUNNING)
+    number = sample.words[PT_REGS_SYSCALL]
+    return _Glance(
+        sample.comm,
+        _state(sample),
+        mark=sample.switches,
+        number=number if number < 1 << 31 else -1,
+        arguments=tuple(sample.words[at] for at in PT_REGS_ARGUMENTS),
+        registers=tuple(sample.words[at] for at in PT_REGS_OF_DWARF),
+        ends=(sample.thread_pointer, sample.stack_start),
+        since_ns=sample.not_run_since_ns,
+    )
+
+
+def _state(sample: TaskSample) -> ThreadState:
+    if sample.runnable:
+        return ThreadState.RUNS
+    return ThreadState.STOPPED if sample.stopped else ThreadState.WAITS
+
+
+def _of_proc(directory: int) -> Optional[_Glance]:
+    line, comm = _text("syscall", directory), _text("comm", directory)
+    if line is None or comm is None:
+        return None
+    return parse_syscall(line, comm.rstrip("\n"))
+
+
+def parse_syscall(line: str, comm: str) -> Optional[_Glance]:
+    """Of the text of ``/proc/PID/task/TID/syscall``: "running", "NUMBER ARG*6 SP PC", or "-1 SP PC" outside a call.
+
+    None for anything else.
+    """
+    words = line.split()
+    if words == ["running"]:
+        return _Glance(comm, ThreadState.RUNS, note=_RUNNING)
+    try:
+        number, *values = [int(words[0]), *(int(word, 16) for word in words[1:])]
+    except (ValueError, IndexError):
+        return None
+    if len(values) not in (2, 8) or (number < 0) != (len(values) == 2):
+        return None
+    known = {RSP: values[-2], RETURN_ADDRESS: values[-1]}
+    if not known[RSP]:  # a worker of the kernel
+        return _Glance(comm, ThreadState.WAITS, note=_OF_KERNEL)
+    return _Glance(
+        comm,
+        ThreadState.WAITS,
+        mark=line,
+        number=number,
+        arguments=tuple(values[:-2]) or (0,) * len(PT_REGS_ARGUMENTS),
+        registers=tuple(known.get(number, 0) for number in range(REGISTER_COUNT)),
+        unknown=frozenset(range(REGISTER_COUNT)) - known.keys(),
+    )
+
+
+def _described(process: _Process, tid: int, glance: _Glance) -> ThreadNow:
+    meant = syscalls.purpose(glance.number, glance.arguments, process.read)
+    return ThreadNow(
+        Actor(process.pid, tid, glance.comm),
+        glance.state,
+        glance.number,
+        calls.name(glance.number),
+        meant.fds,
+        meant.to_read,
+        meant.to_write,
+        glance.since_ns,
+        None,
+        glance.note,
+    )
+
+
+def _with_box(thread: ThreadNow, box: Optional[BlackBox]) -> ThreadNow:
+    values = {**vars(thread), "box": box, "note": _UNREADABLE if box is None else thread.note}
+    return ThreadNow(**values)
+
+
+def _box(process: _Process, tid: int, glance: _Glance) -> Optional[BlackBox]:
+    sp = glance.registers[RSP]
+    end = next((end for end in glance.ends if sp < end <= sp + _DEEP_STACK_BYTES), None)
+    limit = _STACK_BYTES if end is None else max(_STACK_BYTES, end - sp)
+    stack = process.read_up_to(sp, limit)
+    if not stack:
+        return None
+    cut = end is None and len(stack) == limit
+    return BlackBox(process.pid, tid, glance.registers, stack, cut, glance.unknown)
+
+
+@contextlib.contextmanager
+def _opened_process(pid: int) -> Iterator[_Process]:
+    with _opened(f"/proc/{pid}/mem", os.O_RDONLY) as memory:
+        yield _Process(pid, memory)
+
+
+@contextlib.contextmanager
+def _opened(path: str, flags: int = os.O_RDONLY | os.O_DIRECTORY) -> Iterator[int]:
+    """A descriptor, -1 if it cannot be had."""
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC)
+    except OSError:
+        descriptor = -1
+    try:
+        yield descriptor
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _text(name: str, directory: int) -> Optional[str]:
+    try:
+        with open(name, opener=lambda path, flags: os.open(path, flags, dir_fd=directory), errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _tids(pid: int) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return []
