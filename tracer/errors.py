@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+WHOLE_LOG = "`closetrace doctor --dump DIR` writes the whole log"
+"""Where to read on after an error of the compiler or the verifier, of which one line is shown."""
+
 
 class ClosetraceError(Exception):
     """One clear sentence for the user. ``exit_code``: 1 anything not listed in docs, see the subclasses."""
@@ -25,3 +28,11 @@ class HostUnsupported(ClosetraceError):
     """This host cannot be traced; the sentence says why and what would mend it (exit 4)."""
 
     exit_code = 4
+
+
+class CompileFailed(HostUnsupported):
+    """The kernel-side program does not compile here; ``said`` is all that the compiler wrote."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said

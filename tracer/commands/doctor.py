@@ -6,18 +6,23 @@ import json
 import os
 import shutil
 import textwrap
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Optional
 
 import click
 from tabulate import tabulate
 
-from tracer.errors import ClosetraceError
+from tracer.commands.options import describe, filters, make_scope, make_sizes, tuning
+from tracer.errors import ClosetraceError, UsageError
 from tracer.host.identity import this_host
 from tracer.kernel.features import BTF_PATH, Features
 from tracer.kernel.headers import bpf_directory, installed_headers
 from tracer.kernel.plan import WAYS, Plan, make_plan
 from tracer.reports.text import terminal
+from tracer.session.dump import FOLLOWS_FORKS, VARIANTS, Folder, dump
 from tracer.session.opening import look, require_rights
+from tracer.session.request import Request
 
 Check = tuple[str, bool, str]
 """What was looked at, whether it is in order, and what was found or how to mend it."""
@@ -68,18 +73,18 @@ def _memlock() -> Check:
     return "memlock", enough, shown if enough else "ulimit -l unlimited (kernels before 5.11 count BPF maps)"
 
 
-def _plan() -> tuple[Optional[Plan], Optional[Features], str]:
+def _plan(probes: str) -> tuple[Optional[Plan], Optional[Features], str]:
     try:
         features = look()
-        return make_plan(features), features, ""
+        return make_plan(features, probes), features, ""
     except (ClosetraceError, OSError) as error:
         return None, None, str(error)
 
 
-def examine() -> dict[str, Any]:
-    """All findings, as ``--json`` prints them."""
+def examine(probes: str = "auto") -> dict[str, Any]:
+    """All findings, as ``--json`` prints them; ``probes`` is one of WAYS."""
     checks = [_rights(), _bcc(), _libdw(), _types(), _memlock()]
-    plan, features, obstacle = _plan()
+    plan, features, obstacle = _plan(probes)
     families = []
     for choice in plan.choices if plan is not None else ():
         probe = choice.probe()
@@ -106,18 +111,72 @@ def examine() -> dict[str, Any]:
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
-def doctor(as_json: bool) -> None:
+@click.option(
+    "--dump",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write the C text, the headers, the object code and the verifier's whole log of each program to DIR.",
+)
+@click.option(
+    "--for",
+    "variant",
+    type=click.Choice(tuple(VARIANTS)),
+    default="trace",
+    help="With --dump: the command, or the option of a command, whose programs are meant.  [default: trace]",
+)
+@filters
+@tuning
+@click.pass_context
+def doctor(
+    ctx: click.Context,
+    /,
+    as_json: bool,
+    directory: Optional[Path],
+    variant: str,
+    stack_bytes: int,
+    memory_mb: Optional[int],
+    probes: str,
+    **chosen: Any,
+) -> None:
     """Tell what this host offers and what it lacks.
 
     For each family of hooks: the way in that was picked, why not a better one, and what a report misses without. Works
     without root as far as it can. The preferred way is fentry, then kprobe, then tracepoints; --probes restricts the
     choice for trying.
+
+    With --dump it also writes to DIR what closetrace would load into the kernel and what the verifier says of it, for
+    whoever looks for the cause of an error. Give the filters and --for as for the trace that failed. DIR must not exist
+    or be empty. Nothing is attached.
     """
-    found = examine()
+    if directory is None:
+        _refuse_without_dump(ctx)
+        _tell(examine(probes), as_json)
+        return
+    scope = replace(make_scope(**chosen), follow_forks=variant == FOLLOWS_FORKS)
+    request = Request(scope, describe(scope), make_sizes(stack_bytes, memory_mb), VARIANTS[variant], probes)
+    folder = Folder(directory)
+    found = examine(probes)
+    missing = dump(folder, request, json.dumps(found, indent=2))
+    _tell(found, as_json)
+    terminal.say(f"{directory}: {len(folder.names)} files; contents.txt tells what they are")
+    for line in missing:
+        terminal.say(line)
+
+
+def _refuse_without_dump(ctx: click.Context) -> None:
+    """Filters and sizes change what is compiled and nothing that doctor finds."""
+    for param in ctx.command.params:
+        given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and param.name not in ("as_json", "probes"):
+            raise UsageError(f"{param.opts[0]} goes with --dump DIR")
+
+
+def _tell(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
-        return
-    _print(found)
+    else:
+        _print(found)
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -49,11 +49,12 @@ def load_program(
     *,
     exits: bool,
     log: Optional[ct.Array[ct.c_char]] = None,
+    log_level: int = 1,
 ) -> int:
     """Load a BPF program; its descriptor.
 
     ``btf_id`` is the traced function's type number (PROG_TRACING only), ``exits`` chooses fexit over fentry. ``log``
-    gets the verifier's words. Raises OSError.
+    gets the verifier's words, as many as ``log_level`` asks for (include/linux/bpf_verifier.h). Raises OSError.
     """
     code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
@@ -63,7 +64,7 @@ def load_program(
         len(instructions) // 8,
         ct.addressof(code),
         ct.addressof(licence),
-        0 if log is None else 1,
+        0 if log is None else log_level,
         0 if log is None else len(log),
         0 if log is None else ct.addressof(log),
         0,  # kernel version

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from tracer.errors import HostUnsupported
+from tracer.errors import WHOLE_LOG, CompileFailed, HostUnsupported
 from tracer.kernel.bcclib import quietly, require_bcc
 from tracer.kernel.objectcode import MapSpec, ObjectCode, unlinked
 
@@ -58,7 +58,10 @@ def first_error(text: str) -> str:
 
 
 def compile_text(text: str, tree: Optional[Path]) -> ObjectCode:
-    """Compile. ``tree`` is the header tree, None to use the installed kernel headers. Raises HostUnsupported."""
+    """Compile. ``tree`` is the header tree, None to use the installed kernel headers. Raises HostUnsupported.
+
+    CompileFailed, a HostUnsupported, has all that the compiler wrote.
+    """
     bcc = require_bcc()
 
     class Unattached(bcc.BPF):  # type: ignore[misc, name-defined]
@@ -71,20 +74,20 @@ def compile_text(text: str, tree: Optional[Path]) -> ObjectCode:
         try:
             module = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=FLAGS)
         except Exception:  # bcc raises nothing more exact
-            raise HostUnsupported(_failure(said())) from None
+            raise _failure(said()) from None
     try:
         return _object_code(bcc.lib, module.module)
     finally:
         module.cleanup()
 
 
-def _failure(said: str) -> str:
+def _failure(said: str) -> HostUnsupported:
     if "could not open bpf map" in said and "Operation not permitted" in said:
-        return (
+        return HostUnsupported(
             "the kernel refuses BPF maps: root (or CAP_BPF with CAP_PERFMON), an unlocked kernel and a "
             "sufficient memlock limit (ulimit -l unlimited) are needed"
         )
-    return f"the kernel-side program could not be compiled: {first_error(said)}"
+    return CompileFailed(f"the kernel-side program could not be compiled: {first_error(said)}. {WHOLE_LOG}", said)
 
 
 def _object_code(lib: Any, module: int) -> ObjectCode:

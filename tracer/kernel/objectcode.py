@@ -54,6 +54,12 @@ class ObjectCode:
                 _INSTRUCTION.pack_into(code, at + 8, 0, 0, 0, value >> 32)
         return bytes(code)
 
+    def map_loads(self, name: str) -> list[tuple[int, int]]:
+        """Where one program loads a map: offset in bytes, and index in ``maps``. KeyError if there is no program."""
+        code = self.programs[name]
+        loads = ((at, *_INSTRUCTION.unpack_from(code, at)) for at in _wide_loads(code))
+        return [(at, low) for at, _, registers, _, low in loads if registers >> 4 == _FROM_MAP]
+
     def to_text(self) -> str:
         """As JSON."""
         programs = {name: code.hex() for name, code in self.programs.items()}

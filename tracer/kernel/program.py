@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes as ct
 import errno
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Optional
 
-from tracer.errors import HostUnsupported
-from tracer.kernel import bpf
+from tracer.errors import WHOLE_LOG, HostUnsupported
+from tracer.kernel import bpf, verifier
 from tracer.kernel.kprobes import Kprobe
-from tracer.kernel.loading import Load, Loading
+from tracer.kernel.loading import Loading
 from tracer.kernel.maps import Map
 from tracer.kernel.objectcode import MapSpec, ObjectCode
 from tracer.kernel.plan import Attachment, Plan
+from tracer.kernel.verifier import Load, Log, Verified
 
 _KINDS = {
     "raw_tp": bpf.PROG_RAW_TRACEPOINT,
@@ -32,17 +33,13 @@ def _raise_memlock() -> None:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def load(code: bytes, kind: int, name: str, btf_id: int = 0, *, exits: bool = False) -> int:
-    """Load linked instructions; the descriptor. Raises HostUnsupported with the verifier's last word."""
+def load(name: str, attempt: Load) -> int:
+    """Load the program ``name`` by ``attempt``; the descriptor. Raises HostUnsupported with the verifier's last word."""
     try:
-        return bpf.load_program(code, kind, name, btf_id, exits=exits)
-    except OSError as error:
-        log = ct.create_string_buffer(1 << 20)
-        with contextlib.suppress(OSError):
-            os.close(bpf.load_program(code, kind, name, btf_id, exits=exits, log=log))
-        said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
-        reason = said[-2] if len(said) > 1 else os.strerror(error.errno or 0)
-        raise HostUnsupported(f"the kernel refused the program {name}: {reason}") from None
+        return attempt(None, 0)
+    except OSError:
+        reason = verifier.verify(attempt, verifier.REFUSALS).reason
+        raise HostUnsupported(f"the kernel refused the program {name}: {reason}. {WHOLE_LOG}") from None
 
 
 def create(spec: MapSpec, entries: int) -> int:
@@ -82,16 +79,33 @@ class Program:
             self.close()
             raise
 
-    def _load_of(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> Load:
+    def _load_of(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> Callable[[], int]:
+        loader = self._loader(attachment, btf_ids)
+        return lambda: self._load(attachment.program, loader)
+
+    def _loader(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> Load:
         kind = _KINDS[attachment.kind]
         btf_id = btf_ids[attachment.target] if kind == bpf.PROG_TRACING else 0
-        return lambda: self._load(attachment.program, kind, btf_id, exits=attachment.kind == "fexit")
+        return self._loader_as(attachment.program, kind, btf_id, exits=attachment.kind == "fexit")
 
-    def _load(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> int:
-        code = self._code.linked(name, self._maps, self._parameters)
-        program = load(code, kind, name, btf_id, exits=exits)
+    def _loader_as(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> Load:
+        def attempt(log: Optional[Log], level: int) -> int:
+            code = self._code.linked(name, self._maps, self._parameters)
+            return bpf.load_program(code, kind, name, btf_id, exits=exits, log=log, log_level=level)
+
+        return attempt
+
+    def _load(self, name: str, attempt: Load) -> int:
+        program = load(name, attempt)
         self._programs.append(program)
         return program
+
+    def verified(self, plan: Plan, runnable: Sequence[str] = ()) -> Iterator[tuple[str, Verified]]:
+        """What the verifier says of each program that ``plan`` chose, and of those that are only run on request."""
+        chosen = {one.program: self._loader(one, plan.features.btf_ids) for one in plan.attachments()}
+        chosen.update((name, self._loader_as(name, bpf.PROG_RAW_TRACEPOINT)) for name in runnable)
+        for name, attempt in chosen.items():
+            yield name, verifier.verify(attempt, verifier.EVERYTHING)
 
     def attach(self, plan: Plan) -> None:
         """Attach all that the plan chose; all or nothing. Raises HostUnsupported."""
@@ -117,7 +131,7 @@ class Program:
 
     def load_runnable(self, name: str) -> int:
         """Load a program that is only run on request (BPF_PROG_TEST_RUN); its descriptor."""
-        return self._load(name, bpf.PROG_RAW_TRACEPOINT)
+        return self._load(name, self._loader_as(name, bpf.PROG_RAW_TRACEPOINT))
 
     def missed_runs(self) -> int:
         """How often the kernel skipped one of the programs because it was running on that CPU already.

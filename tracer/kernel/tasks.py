@@ -81,7 +81,12 @@ class TaskReader:
             raise HostUnsupported("bpf/threads.bpf.c and tracer/kernel/tasks.py do not belong together")
         self._descriptors.append(create(spec, spec.entries))
         linked = code.linked("run_thread", self._descriptors, ())
-        self._program = load(linked, bpf.PROG_RAW_TRACEPOINT, "run_thread")
+        self._program = load(
+            "run_thread",
+            lambda log, level: bpf.load_program(
+                linked, bpf.PROG_RAW_TRACEPOINT, "run_thread", exits=False, log=log, log_level=level
+            ),
+        )
         self._descriptors.append(self._program)
         self._answer = Map(self._descriptors[0], spec.key_size, spec.value_size)
         self._check()

@@ -10,7 +10,7 @@ from typing import Optional
 
 import pytest
 
-from tracer.errors import HostUnsupported
+from tracer.errors import CompileFailed, HostUnsupported
 from tracer.kernel import bcclib, compiler
 
 
@@ -74,4 +74,14 @@ def test_the_compilers_words_are_caught(capfd: pytest.CaptureFixture[str]) -> No
 )
 def test_failures_to_compile_name_the_cure(said: str, expected: str) -> None:
     """One sentence, from what the compiler wrote."""
-    assert expected in compiler._failure(said)
+    assert expected in str(compiler._failure(said))
+
+
+def test_an_error_of_the_compiler_points_to_the_whole_log() -> None:
+    """One line is shown; the exception keeps all lines, and the line says how to have them."""
+    said = "a.c:3:1: error: unknown type name 'x'\n  3 | x y;\n1 error generated.\n"
+    failed = compiler._failure(said)
+    assert isinstance(failed, CompileFailed)
+    assert failed.said == said
+    assert str(failed).endswith("`closetrace doctor --dump DIR` writes the whole log")
+    assert "\n" not in str(failed)

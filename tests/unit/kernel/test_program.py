@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 
@@ -55,6 +56,29 @@ def test_a_refused_program_is_named_and_nothing_stays() -> None:
         program.attach(plan)
     assert descriptors() == before
     assert not [thread for thread in threading.enumerate() if thread.name == "load"]
+
+
+def test_a_refusal_points_to_the_whole_log() -> None:
+    """One line of the log is shown; `doctor --dump` has the rest."""
+    program, plan = made((STATE,), tp_state=RETURNS_NOTHING)
+    with pytest.raises(HostUnsupported, match=r"`closetrace doctor --dump DIR` writes the whole log$"):
+        program.attach(plan)
+
+
+def test_the_verifiers_log_of_each_program() -> None:
+    """Of one that is accepted all instructions and the effort, of one that is refused the reason; none stays loaded."""
+    before = descriptors()
+    program, plan = made((STATE, DESTROY), tp_state=RETURNS_0, tp_destroy=RETURNS_NOTHING, run_drain=RETURNS_0)
+    found = dict(program.verified(plan, ("run_drain",)))
+    program.close()
+    assert descriptors() == before
+    assert set(found) == {"tp_state", "tp_destroy", "run_drain"}
+    for name in ("tp_state", "run_drain"):
+        assert (found[name].refused, found[name].whole) == (None, True)
+        assert "r0 = 0" in found[name].log
+        assert found[name].log.splitlines()[-1].startswith("processed 2 insns")
+    assert found["tp_destroy"].refused == errno.EACCES
+    assert "R0 !read_ok\n" in found["tp_destroy"].log
 
 
 def test_closing_before_attaching_frees_what_is_still_loading() -> None:
