@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "tracer"
 BEGIN, END = "<!-- modules: make man -->\n", "<!-- end of modules -->\n"
 ORDER = (
     *("cli", "commands", "session", "reports", "diagnose", "stacks", "flight", "host", "kernel", "model", "machine"),
-    *("errors", "demo"),
+    *("errors", "trail", "demo"),
 )
 
 

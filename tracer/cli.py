@@ -23,6 +23,7 @@ from tracer.commands.options import (
     make_sizes,
     max_overhead_option,
     tuning,
+    verbose_option,
 )
 from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError, UsageError
@@ -80,6 +81,7 @@ class _Subcommands(click.Group):
 @max_overhead_option
 @click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
 @tuning
+@verbose_option
 @click.version_option(__version__, prog_name="closetrace")
 @click.pass_context
 def main_group(

@@ -1,4 +1,4 @@
-"""The door for debugging: doctor --dump, compared with the running kernel."""
+"""The door for debugging: doctor --dump and --verbose, compared with the running kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.closetrace_command import run_closetrace
+from tests.live.bpf_ids import loaded_by
+from tests.live.closetrace_command import LINGER, Trace, let_linger, run_closetrace
+from tests.live.workload import start
 from tracer.kernel.compiler import compile_text
 from tracer.kernel.objectcode import from_text
 
@@ -54,3 +56,30 @@ def test_a_dump_without_rights_says_what_is_missing() -> None:
         assert (there / "headers/include/linux/kconfig.h").stat().st_size > 1000
         assert json.loads((there / "findings.json").read_text())["ready"] is False
         assert re.search(r"^missing: .*verifier/ ", (there / "contents.txt").read_text(), re.MULTILINE)
+
+
+def test_verbose_tells_each_step() -> None:
+    """Every program that this kernel has loaded for it, each attachment, each look, and what the look read."""
+    with start("idle_pool", "3") as program, Trace("--pid", str(program.pid()), *LINGER, "--verbose") as trace:
+        trace.attached()
+        loaded = loaded_by(trace.process.pid)
+        program.all_steps()
+        let_linger()
+        ran = trace.stop()
+    assert ran.code == 0, ran.err
+    assert "[" not in ran.out.splitlines()[0]
+    lines = [line for line in ran.err.splitlines() if re.match(r"\[ *[\d.]+ ms\] \S", line)]
+    times = [float(line[1:].split()[0]) for line in lines]
+    assert times == sorted(times)
+    text = "\n".join(lines)
+    for step in ("header tree ", "kernel probed for ", "object code ", "maps made in ", "report: printed in "):
+        assert step in text
+    told = re.findall(r"program \w+ loaded: \d+ instructions in [\d.]+ ms", text)
+    assert len(told) == sum(1 for kind, _ in loaded if kind == "prog")
+    attached = re.findall(r"attached \w+:(\w+) in", text)
+    families = re.findall(r"hooks of family \w+: (\w+:\S+)$", text, re.MULTILINE)
+    assert sorted(attached) == sorted(one.partition(":")[2] for family in families for one in family.split("+"))
+    read = [int(count) for count in re.findall(r"look: .* (\d+) records read, ", text)]
+    assert sum(read) == 3
+    assert f"process {program.pid()} opened" in text
+    assert re.search(r"seeded with what is older: \d+ sockets \(0 in CLOSE_WAIT\) of 1 network namespaces", text)

@@ -13,7 +13,7 @@ from typing import Any, Optional
 import click
 from tabulate import tabulate
 
-from tracer.commands.options import describe, filters, make_scope, make_sizes, tuning
+from tracer.commands.options import describe, filters, make_scope, make_sizes, tuning, verbose_option
 from tracer.errors import ClosetraceError, UsageError
 from tracer.host.identity import this_host
 from tracer.kernel.features import BTF_PATH, Features
@@ -127,6 +127,7 @@ def examine(probes: str = "auto") -> dict[str, Any]:
 )
 @filters
 @tuning
+@verbose_option
 @click.pass_context
 def doctor(
     ctx: click.Context,
@@ -168,7 +169,7 @@ def _refuse_without_dump(ctx: click.Context) -> None:
     """Filters and sizes change what is compiled and nothing that doctor finds."""
     for param in ctx.command.params:
         given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
-        if given and param.name not in ("as_json", "probes"):
+        if given and param.name not in ("as_json", "probes", "verbose"):
             raise UsageError(f"{param.opts[0]} goes with --dump DIR")
 
 

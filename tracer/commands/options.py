@@ -130,6 +130,23 @@ max_overhead_option = click.option(
 )
 
 
+def _begin_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value and not ctx.resilient_parsing:
+        from tracer.commands import verbose
+
+        ctx.call_on_close(verbose.begin())
+
+
+verbose_option = click.option(
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_begin_verbose,
+    help="Tell on stderr what is probed, attached and read, and how long it took.",
+)
+
+
 def _add(options: tuple[Callable[[F], F], ...], command: F) -> F:
     for option in reversed(options):
         command = option(command)

@@ -15,6 +15,7 @@ from tracer.commands.options import (
     make_sizes,
     max_overhead_option,
     tuning,
+    verbose_option,
 )
 from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError
@@ -34,6 +35,7 @@ from tracer.session.request import Request
 @fail_over_option
 @max_overhead_option
 @tuning
+@verbose_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
     linger: float,

@@ -14,6 +14,7 @@ from tracer.commands.options import (
     make_scope,
     make_sizes,
     tuning,
+    verbose_option,
 )
 from tracer.commands.output import transition_writer
 from tracer.kernel.source import Wanted
@@ -33,6 +34,7 @@ _NEVER_NS = 1 << 62
 @all_frames_option
 @duration_option
 @tuning
+@verbose_option
 def tail(
     stacks: bool,
     as_json: bool,

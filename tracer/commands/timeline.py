@@ -15,6 +15,7 @@ from tracer.commands.options import (
     make_scope,
     make_sizes,
     tuning,
+    verbose_option,
 )
 from tracer.commands.output import life_writer
 from tracer.kernel.source import Wanted
@@ -32,6 +33,7 @@ from tracer.session.stopping import Stop
 @duration_option
 @interval_option
 @tuning
+@verbose_option
 def timeline(
     linger: float,
     as_json: bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -11,10 +12,13 @@ from tracer.reports.text import terminal
 from tracer.session.request import Request
 from tracer.session.session import Session
 from tracer.session.stopping import Stop
+from tracer.trail import Took
 
 if TYPE_CHECKING:
     from tracer.model.finding import Report
     from tracer.reports.writers import ReportWriter
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,12 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
 
 def _write_unless_closed(writer: ReportWriter, report: Report) -> Optional[BrokenPipeError]:
     """Write; a reader who has gone is told later, because the gate's verdict does not depend on one."""
+    took = Took()
     try:
         writer.report(report)
     except BrokenPipeError as gone:
         return gone
+    _log.debug("report: printed in %s", took)
     return None
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes as ct
+import logging
 from collections.abc import Iterator
 from typing import Any, Optional
 
 from tracer.errors import HostUnsupported
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 # enum of BTF kinds: Documentation/bpf/btf.rst
 KIND_INT, KIND_POINTER, KIND_ARRAY, KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_FORWARD = 1, 2, 3, 4, 5, 6, 7
@@ -60,10 +64,12 @@ class Btf:
     """One BTF blob. ``path`` defaults to the running kernel's."""
 
     def __init__(self, path: str = "/sys/kernel/btf/vmlinux") -> None:
+        took = Took()
         self._lib = _library()
         self._btf = self._lib.btf__parse(path.encode(), None)
         if not self._btf or self._btf > 2**64 - 4096:  # libbpf 0.x returns an error pointer
             raise HostUnsupported(f"cannot read the kernel's type information {path}")
+        _log.debug("BTF read from %s in %s", path, took)
         self._numbers: dict[tuple[str, int], int] = {}
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from typing import Optional
 
 from tracer.kernel import bpf
 from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS, Hooks
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 BTF_PATH = "/sys/kernel/btf/vmlinux"
 
@@ -89,6 +93,21 @@ def discover(hooks: Optional[Hooks]) -> Features:
 
     Needs the rights to load BPF for a full answer.
     """
+    took = Took()
+    found = _discover(hooks)
+    _log.debug(
+        "kernel probed for trampolines (%s), kprobes (%d of %d places), tracepoints (%d of %d) in %s",
+        "yes" if found.trampolines else found.refused.get("fentry", "no"),
+        len(found.kprobes),
+        len(FUNCTIONS),
+        len(found.tracepoints),
+        len(TRACEPOINTS),
+        took,
+    )
+    return found
+
+
+def _discover(hooks: Optional[Hooks]) -> Features:
     uname = os.uname()
     refused: dict[str, str] = {}
     kprobes, why = _try_kprobes(FUNCTIONS)

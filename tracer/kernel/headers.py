@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import mmap
 import os
 import shutil
@@ -24,6 +25,9 @@ from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
 from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
 from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 CACHE = Path("/var/cache/closetrace")
 _KCONFIG, _HOOKS = "include/linux/kconfig.h", "hooks.json"
@@ -121,17 +125,22 @@ def header_tree(read: Callable[[], Btf] = Btf, cache: Path = CACHE) -> tuple[Pat
     file system) or trusted the tree goes to a private temporary directory. Raises HostUnsupported if that fails as
     well.
     """
+    took = Took()
     name = _fingerprint()
     if trusted(cache) and trusted(cache / name):
+        _log.debug("header tree from the cache %s in %s", cache / name, took)
         return cache / name, None
     contents = _contents(read)
     with contextlib.suppress(OSError):
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         tree = _build(cache, name, contents) if trusted(cache) else None
         if tree is not None:
+            _log.debug("header tree made in the cache %s in %s", tree, took)
             return tree, None
     try:
-        return _private_tree(name, contents)
+        private = _private_tree(name, contents)
+        _log.debug("header tree made in %s, because the cache %s cannot be used, in %s", private[0], cache, took)
+        return private
     except OSError as error:
         raise HostUnsupported(
             f"no room for the generated headers in {cache} or {tempfile.gettempdir()}: {error.strerror}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from tracer.kernel import objectcode
 from tracer.kernel.compiler import FLAGS
 from tracer.kernel.headers import trusted
 from tracer.kernel.objectcode import ObjectCode
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _KEPT = 32
 
@@ -25,14 +29,23 @@ def compiled(text: str, tree: Optional[Path], compile_text: Callable[[str, Optio
     read, written or trusted is as good as none.
     """
     if tree is None:
-        return compile_text(text, None)
+        return _made(text, None, compile_text)
     place = tree / "programs" / hashlib.sha256(f"{FLAGS}\n{text}".encode()).hexdigest()[:32]
+    took = Took()
     kept = _load(place)
     if kept is not None:
+        _log.debug("object code from the cache %s in %s", place, took)
         return kept
-    made = compile_text(text, tree)
+    made = _made(text, tree, compile_text)
     with contextlib.suppress(OSError):
         _store(place, made.to_text())
+    return made
+
+
+def _made(text: str, tree: Optional[Path], compile_text: Callable[[str, Optional[Path]], ObjectCode]) -> ObjectCode:
+    took = Took()
+    made = compile_text(text, tree)
+    _log.debug("object code compiled: %d programs in %s", len(made.programs), took)
     return made
 
 

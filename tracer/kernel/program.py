@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from tracer.kernel.maps import Map
 from tracer.kernel.objectcode import MapSpec, ObjectCode
 from tracer.kernel.plan import Attachment, Plan
 from tracer.kernel.verifier import Load, Log, Verified
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _KINDS = {
     "raw_tp": bpf.PROG_RAW_TRACEPOINT,
@@ -34,7 +38,7 @@ def _raise_memlock() -> None:
 
 
 def load(name: str, attempt: Load) -> int:
-    """Load the program ``name`` by ``attempt``; the descriptor. Raises HostUnsupported with the verifier's last word."""
+    """Load the program ``name`` by ``attempt``; the descriptor. Raises HostUnsupported with the verifier's word."""
     try:
         return attempt(None, 0)
     except OSError:
@@ -71,9 +75,11 @@ class Program:
         self._kprobes: list[Kprobe] = []
         self._programs: list[int] = []
         self._loading = Loading({})
+        took = Took()
         try:
             for spec in code.maps:
                 self._maps.append(create(spec, entries.get(spec.name, spec.entries)))
+            _log.debug("%d maps made in %s", len(self._maps), took)
             self._loading = Loading({a: self._load_of(a, plan.features.btf_ids) for a in plan.attachments()})
         except BaseException:
             self.close()
@@ -96,8 +102,10 @@ class Program:
         return attempt
 
     def _load(self, name: str, attempt: Load) -> int:
+        took = Took()
         program = load(name, attempt)
         self._programs.append(program)
+        _log.debug("program %s loaded: %d instructions in %s", name, len(self._code.programs[name]) // 8, took)
         return program
 
     def verified(self, plan: Plan, runnable: Sequence[str] = ()) -> Iterator[tuple[str, Verified]]:
@@ -119,6 +127,7 @@ class Program:
 
     def _attach(self, attachment: Attachment) -> None:
         kind, program = attachment.kind, self._loading.descriptor(attachment)
+        took = Took()
         try:
             if kind == "raw_tp":
                 self._links.append(bpf.open_raw_tracepoint(program, attachment.target))
@@ -128,6 +137,7 @@ class Program:
                 self._kprobes.append(Kprobe(program, attachment.target, returns=kind == "kretprobe"))
         except OSError as error:
             raise HostUnsupported(f"cannot attach to {attachment.label}: {os.strerror(error.errno or 0)}") from None
+        _log.debug("attached %s in %s", attachment.label, took)
 
     def load_runnable(self, name: str) -> int:
         """Load a program that is only run on request (BPF_PROG_TEST_RUN); its descriptor."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from tracer.flight.decode import decode
 from tracer.host.threads import ThreadsNow
@@ -14,6 +15,9 @@ from tracer.session.join import join
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.stacks.service import StackService
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _LAST_MOMENT_S = 0.05
 """The sockets of a process that has just ended are on their way."""
@@ -43,13 +47,23 @@ class Lives:
             self._tasks.close()
 
     def _look(self) -> Iterator[Connection]:
-        for record in self._recorder.endings():
+        took, unwound = Took(), self._stacks.unwound
+        endings = self._recorder.endings()
+        for record in endings:
             connection = decode(record, self._stacks.resolve_owned, time.monotonic_ns(), ended=True)
             self._lingering.discard(connection.key)
             yield connection
-        yield from self._late()
+        read = yield from self._late()
+        _log.debug(
+            "look: %d endings, %d records read, %d boxes unwound, all printed, in %s",
+            len(endings),
+            read,
+            self._stacks.unwound - unwound,
+            took,
+        )
 
-    def _late(self) -> Iterator[Connection]:
+    def _late(self) -> Generator[Connection, None, int]:
+        """Give those that linger and were not given yet; at the end, how many records were read."""
         now = time.monotonic_ns()
         linger_ns = self._run.request.wanted.linger_ns
         late = [entry for entry in self._recorder.suspects() if now - entry.since_ns >= linger_ns]
@@ -60,6 +74,7 @@ class Lives:
         for connection in joined:
             self._lingering.add(connection.key)
             yield connection
+        return len(found)
 
     def lost(self) -> Losses:
         """What the kernel side could not keep."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -21,6 +22,8 @@ from tracer.kernel.program import Program
 from tracer.kernel.source import Sizes, Wanted, parameters, program_text
 from tracer.machine.macros import machine_macros
 from tracer.model.scope import Scope
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     try:
         features = discover(kept_hooks(tree) if tree is not None else None)
         plan = make_plan(features, probes, scope.follow_forks)
+        for probe in plan.probes():
+            _log.debug("hooks of family %s: %s", probe.family, probe.way or f"none ({probe.reason or probe.cost})")
         if tree is None:
             _require_headers()
         code = compiled(program_text(plan, scope, sizes, wanted), tree, compile_text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Optional
@@ -17,6 +18,9 @@ from tracer.host.sockdiag import DiagSocket, dump, listeners
 from tracer.model.connection import Connection
 from tracer.model.scope import Scope
 from tracer.model.states import TcpState
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpState.NEW_SYN_RECV, TcpState.CLOSE})
 
@@ -32,10 +36,12 @@ class Preexisting:
 
     def take(self, recorder: Recorder) -> None:
         """List, seed the kernel side with what belongs to tasks in scope, and keep what is in CLOSE_WAIT already."""
+        took = Took()
         inodes = self._inodes()
         # Only a filter by task needs every connection: the kernel side cannot tell their owners otherwise.
         states = _CONNECTED if inodes is not None else (TcpState.CLOSE_WAIT,)
-        for netns in self._namespaces.all(self._scope.pids):
+        namespaces = list(self._namespaces.all(self._scope.pids))
+        for netns in namespaces:
             path = self._namespaces.path(netns)
             try:
                 ports = self._seed_listeners(recorder, netns, path, inodes)
@@ -43,9 +49,17 @@ class Preexisting:
                     mine = inodes is None or one.inode in inodes or (one.inode == 0 and one.local.port in ports)
                     if mine and matches(self._scope, one.netns, one.local, one.remote):
                         self._keep(recorder, one)
-            except ClosetraceError:
+            except ClosetraceError as error:
+                _log.debug("network namespace %d cannot be read: %s", netns, error)
                 continue  # a namespace that ended meanwhile
         self._taken_ns = time.monotonic_ns()
+        _log.debug(
+            "seeded with what is older: %d sockets (%d in CLOSE_WAIT) of %d network namespaces in %s",
+            len(self._cookies),
+            len(self._waiting),
+            len(namespaces),
+            took,
+        )
 
     def _inodes(self) -> Optional[set[int]]:
         if not self._scope.by_task:

@@ -28,6 +28,11 @@ class StackStore:
         self._stacks: list[Stack] = [Stack((), False, "no stack")]
         self._waiting: dict[int, SlotHeader] = {}
 
+    @property
+    def unwound(self) -> int:
+        """How many boxes were unwound so far."""
+        return self._service.unwound
+
     def _number(self, stack: Stack) -> int:
         # Mostly it is the very object that was met before; only a new one is worth hashing all its frames.
         number = self._by_identity.get(id(stack))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from tracer.session.attached import Attached
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.stacks.service import StackService
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _POLL_MS, _GATHER_S = 100, 0.025
 
@@ -51,9 +55,14 @@ class Transitions:
             self._service.close()
 
     def _batch(self) -> Batch:
+        took = Took()
         events = self._recorder.events()
         before, self._lost = self._lost, self._recorder.events_lost
         self._shown += len(events)
+        if events:
+            _log.debug(
+                "look: %d transitions read in %s; %d boxes unwound so far", len(events), took, self._stacks.unwound
+            )
         return Batch(events, self._lost - before)
 
     def stack(self, box: int) -> Optional[Stack]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +26,9 @@ from tracer.session.allowance import Allowance
 from tracer.session.join import join
 from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import TORN, StackStore
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 Key = tuple[int, int]
 _DRAIN_BUDGET_NS = 10_000_000
@@ -79,13 +83,23 @@ class Watch:
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
+        took, unwound = Took(), self._stacks.unwound
         now = time.monotonic_ns()
         entries = self._recorder.suspects()
         over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
         fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
-        sites = self._look(fresh) if fresh and now >= self._next_look_ns else ()
+        read = fresh if now >= self._next_look_ns else []
+        sites = self._look(read) if read else ()
         self._drain_idle()
         self._take_endings()
+        _log.debug(
+            "look: %d suspects, %d of them over the threshold, %d records read, %d boxes unwound in %s",
+            len(entries),
+            len(over),
+            len(read),
+            self._stacks.unwound - unwound,
+            took,
+        )
         waiting = [entry for entry in entries if entry.state == TcpState.CLOSE_WAIT]
         oldest = max((now - entry.since_ns for entry in waiting), default=None)
         return Tick(sites, self._recorder.watched, len(waiting), oldest)
@@ -192,9 +206,18 @@ class Watch:
 
     def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int) -> Report:
         """Everything, at this moment."""
+        took, unwound = Took(), self._stacks.unwound
         self._take_endings()
         with _without_collection():
-            sites = group(self._final_findings())
+            findings = self._final_findings()
+            _log.debug(
+                "report: %d sockets seen afresh, %d boxes unwound in %s",
+                len(findings),
+                self._stacks.unwound - unwound,
+                took,
+            )
+            sites = group(findings)
+        _log.debug("report: %d sites, after %s", len(sites), took)
         losses = self._recorder.losses()
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)
         return Report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -21,6 +22,9 @@ from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process, ProcessGone
 from tracer.stacks.walk import walk
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _MAX_PROCESSES = 128
 _GONE = "process exited before its stack could be read"
@@ -35,6 +39,8 @@ class StackService:
 
     def __init__(self, debuginfod: bool = False) -> None:
         libdw.load()
+        self.unwound = 0
+        """Boxes that were given to unwind()."""
         self._images = ImageCache(debuginfod)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
         # Weak: a stack is one object as long as anyone holds it.
@@ -43,6 +49,7 @@ class StackService:
 
     def unwind(self, box: BlackBox) -> Stack:
         """Unwind ``box``. Never raises for a target that is gone, hostile or damaged: the stack's note says why."""
+        self.unwound += 1
         target = self._target(box)
         if target is None:
             return self._interned(Stack((), False, _GONE))
@@ -64,6 +71,7 @@ class StackService:
         if known is not None and known.process.same_program():
             self._targets.move_to_end(box.pid)
             return known
+        took = Took()
         try:
             process = Process.open(box.pid)
         except ProcessGone:
@@ -73,6 +81,7 @@ class StackService:
             return known
         self.forget(box.pid)
         target = self._targets[box.pid] = _Target(process, self._images)
+        _log.debug("process %d opened: %d mappings in %s", box.pid, len(process.mappings), took)
         if len(self._targets) > _MAX_PROCESSES:
             self.forget(next(iter(self._targets)))
         return target

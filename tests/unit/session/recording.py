@@ -167,6 +167,10 @@ class FakeService:
         self.asked.append(box)
         return Stack(tuple(Frame(name, "app") for name in box.stack.decode().split("<")), True)
 
+    @property
+    def unwound(self) -> int:
+        return len(self.asked)
+
 
 def path(stack: Optional[Stack]) -> str:
     """The call path of a stack, as it was given to :meth:`FakeRecorder.touch`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from tracer.stacks.elf.file import ElfFile
 from tracer.stacks.elf.sources import SourceTables
 from tracer.stacks.languages.cxx.demangle import demangle
 from tracer.stacks.languages.go import pclntab
+from tracer.trail import Took
+
+_log = logging.getLogger(__name__)
 
 _MAX_RULES = 200_000
 _MAX_NAMES = 50_000
@@ -54,14 +58,17 @@ class Image:
     @classmethod
     def open(cls, descriptor: int, path: str, open_in_root: OpenInRoot, debuginfod: bool = False) -> Optional[Image]:
         """Open the file ``descriptor`` (which is taken over); None if it is no ELF file that can be unwound."""
+        took = Took()
         facts = read_facts(descriptor)
         if facts is None or facts.bits != 64 or facts.machine != arch.EM_MACHINE:
             os.close(descriptor)
             return None
         try:
-            return cls(descriptor, facts, path, open_in_root, debuginfod)
+            image = cls(descriptor, facts, path, open_in_root, debuginfod)
         except ValueError:
             return None
+        _log.debug("file %s opened in %s", path, took)
+        return image
 
     def rule(self, address: int) -> Optional[Rule]:
         """Find the unwind rule for code at ``address``; None where the file has no CFI for it."""
