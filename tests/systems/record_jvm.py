@@ -23,6 +23,7 @@ from tracer.stacks.chain import Cursor, Memory, Step
 from tracer.stacks.languages.java.jvm import open_jvm
 from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
 from tracer.stacks.links.native import NativeUnwinder
+from tracer.stacks.naming import Naming
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process
@@ -81,7 +82,7 @@ def record(jvm: Jvm) -> dict[str, object]:
         tid, frames = dump[name]
         box = black_box(jvm.pid, tid)
         java = FirstAndLast(HotSpotUnwinder(opened, bool))
-        walk(box, BoxMemory(box, process), [java, NativeUnwinder(Modules(process, ImageCache(False)))])
+        walk(box, BoxMemory(box, process), [java, NativeUnwinder(Modules(process, ImageCache()), Naming(()))])
         assert java.first is not None
         threads.append(_thread(name, box, java.first, java.top, [(f.function, f.file, f.line) for f in frames]))
     return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.frame import Frame, Stack
+from tracer.stacks.registry import language
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,8 @@ def speaks_tls(stack: Optional[Stack]) -> bool:
 
 
 def is_application(frame: Frame) -> bool:
-    """Whether a frame is the program's own code, as far as one can tell: no runtime's and no well-known library's."""
-    return not frame.internal and frame.language != "kernel" and owner_of(frame) is None
+    """Whether a frame is the program's own code, as far as one can tell: no runtime's and no library's."""
+    return not frame.internal and owner_of(frame) is None and not language(frame.language).package(frame)
 
 
 def application_frame(stack: Optional[Stack]) -> Optional[int]:

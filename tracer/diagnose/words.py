@@ -11,6 +11,7 @@ from tracer.machine import calls
 from tracer.model.connection import Actor, Touch
 from tracer.model.frame import Frame
 from tracer.model.states import Op
+from tracer.stacks.registry import language
 
 _SECOND = 1_000_000_000
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -138,13 +139,7 @@ def short_name(frame: Frame) -> str:
     module = (frame.module or "?").rsplit("/", 1)[-1]
     if not frame.function:
         return f"{module}+{frame.offset:#x}"
-    name = frame.function
-    if frame.language == "java":
-        return ".".join(name.split("(", 1)[0].split(".")[-2:])
-    if frame.language == "go":
-        return name.rsplit("/", 1)[-1]
-    plain = name.split("(", 1)[0] if "(anonymous" not in name and "operator" not in name else name
-    return plain or name
+    return language(frame.language).short_name(frame.function)
 
 
 def place(frame: Frame) -> str:

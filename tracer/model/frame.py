@@ -7,8 +7,6 @@ from typing import Optional
 
 from tracer.machine.registers import RETURN_ADDRESS, RSP
 
-LANGUAGES = ("native", "java", "python", "node", "go", "kernel")
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -17,7 +15,8 @@ class Frame:
     ``function`` is None where no symbol covers the address: the frame is then known as ``module+0xoffset``.
     ``offset`` (bytes) counts from the start of ``function``, or from the module's load base without one.
     ``inlined`` frames share the machine frame of the next frame that is not inlined.
-    ``internal`` marks frames of the runtime or its standard library (libc, the JDK), which reports fold.
+    ``language`` is a name from ``stacks/registry.py``; compiled code that no language owns is ``native``.
+    ``internal`` marks frames of the runtime or its standard library (the C library), which reports fold.
     ``note`` is a caveat on this frame alone ("found by frame pointer").
     """
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Optional, cast
+from typing import Optional
 from weakref import WeakValueDictionary
 
 from tracer.machine import registers as arch
@@ -15,9 +14,12 @@ from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.facts import read_facts
+from tracer.stacks.language import Language, Runtime, Target
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.memo import Memo, ReadLog, Witness
+from tracer.stacks.naming import Naming
+from tracer.stacks.registry import all_languages
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process, ProcessGone
@@ -41,7 +43,8 @@ class StackService:
         libdw.load()
         self.unwound = 0
         """Boxes that were given to unwind()."""
-        self._images = ImageCache(debuginfod)
+        self._naming = Naming(all_languages())
+        self._images = ImageCache(debuginfod, self._naming.additions)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
         # Weak: a stack is one object as long as anyone holds it.
         self._stacks: WeakValueDictionary[Hashable, Stack] = WeakValueDictionary()
@@ -80,7 +83,7 @@ class StackService:
             process.close()  # the box was filled before exec: the old program's maps are the right ones
             return known
         self.forget(box.pid)
-        target = self._targets[box.pid] = _Target(process, self._images)
+        target = self._targets[box.pid] = _Target(process, self._images, self._naming)
         _log.debug("process %d opened: %d mappings in %s", box.pid, len(process.mappings), took)
         if len(self._targets) > _MAX_PROCESSES:
             self.forget(next(iter(self._targets)))
@@ -96,17 +99,20 @@ class StackService:
 
 
 class _Target:
-    """One process with its chain of unwinders."""
+    """One process with its chain of unwinders: those of its languages, then CFI, then what works without."""
 
-    def __init__(self, process: Process, images: ImageCache) -> None:
+    def __init__(self, process: Process, images: ImageCache, naming: Naming) -> None:
         self.process = process
         self._modules = Modules(process, images)
-        self._native = NativeUnwinder(self._modules)
-        self._last = NoCfiUnwinder(process, self._modules)
+        self._native = NativeUnwinder(self._modules, naming)
+        self._runtimes: list[Runtime] = []
+        self._last = NoCfiUnwinder(process, self._modules, naming, self._runtimes)
+        self._chain: list[Unwinder] = []
         self._unsupported = _unsupported(process)
-        self._hotspot: Optional[Unwinder] = None
         self._memo = Memo()
-        self._find_hotspot()
+        self._as_target = Target(process, self._native, naming.read_symbol)
+        self._absent: list[Language] = list(all_languages())
+        self._attach()
 
     def unwind(self, box: BlackBox) -> Stack:
         if self._unsupported:
@@ -115,30 +121,27 @@ class _Target:
             self._native.forget()
             self._last.forget()
             self._memo.forget()
-            self._find_hotspot()
+            self._attach()
         known = self._memo.find(box)
         if known is not None:
             return known
         self._last.begin()
-        chain: list[Unwinder] = [self._native, self._last]
-        if self._hotspot is not None:
-            chain.insert(0, self._hotspot)
+        for runtime in self._runtimes:
+            if runtime.begin is not None:
+                runtime.begin(box)
         recorder = ReadLog(BoxMemory(box, self.process), box)
-        witness = Witness(chain, self._native, recorder, box)
+        witness = Witness(self._chain, self._native, recorder, box)
         stack = walk(box, recorder, [witness])
         self._memo.keep(box, witness, stack)
         return stack
 
-    def _find_hotspot(self) -> None:
-        if self._hotspot is not None:
-            return
-        if not any(os.path.basename(mapping.path) == "libjvm.so" for mapping in self.process.mappings):
-            return
-        try:
-            module = importlib.import_module("tracer.stacks.languages.java")
-        except ImportError:
-            return
-        self._hotspot = cast(Optional[Unwinder], module.for_process(self.process))
+    def _attach(self) -> None:
+        """Ask the languages that are not attached yet whether they are in the process by now."""
+        found = {language.name: language.attach(self._as_target) for language in self._absent}
+        self._absent = [language for language in self._absent if found[language.name] is None]
+        self._runtimes += [runtime for runtime in found.values() if runtime is not None]
+        own = [runtime.unwinder for runtime in self._runtimes if runtime.unwinder is not None]
+        self._chain = [*own, self._native, self._last]
 
 
 def _unsupported(process: Process) -> Optional[str]:

@@ -48,4 +48,5 @@ def _first(chain: Sequence[Unwinder], cursor: Cursor, memory: Memory) -> Optiona
 def _noted(frames: tuple[Frame, ...], note: Optional[str]) -> tuple[Frame, ...]:
     if note is None or not frames:
         return frames
-    return (*frames[:-1], replace(frames[-1], note=frames[-1].note or note))
+    own = frames[-1].note
+    return (*frames[:-1], replace(frames[-1], note=f"{note}; {own}" if own else note))

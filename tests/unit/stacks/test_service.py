@@ -18,6 +18,7 @@ from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, r
 from tracer.model.frame import Frame
 from tracer.stacks import service as service_module
 from tracer.stacks.chain import MemoryUnreadable, Step
+from tracer.stacks.naming import Naming
 from tracer.stacks.service import StackService
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.process import Process
@@ -166,7 +167,7 @@ def test_runtime_between_native_frames(tmp_path):
     with running(program) as child:
         process = Process.open(child.pid)
         box = capture(child.pid)
-        native = NativeUnwinder(Modules(process, ImageCache()))
+        native = NativeUnwinder(Modules(process, ImageCache()), Naming(()))
         plain = walk(box, BoxMemory(box, process), [native])
         (middle,) = (frame.pc for frame in plain.frames if frame.function == "middle")
         runtime = Runtime(range(middle, middle + 1))

@@ -16,12 +16,15 @@ from tracer.model.frame import BlackBox
 from tracer.stacks.elf.image import Image
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
+from tracer.stacks.naming import Naming
+from tracer.stacks.registry import all_languages
 from tracer.stacks.service import StackService
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process, parse_maps
 from tracer.stacks.walk import MAX_FRAMES, walk
 
+NAMING = Naming(all_languages())
 WORD = st.integers(0, (1 << 64) - 1)
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -103,7 +106,7 @@ def test_corrupt_maps(target, text, data):
     process._mappings = parse_maps(b"\n".join(lines))
     process._starts = [mapping.start for mapping in process._mappings]
     modules = Modules(process, ImageCache())
-    chain = [NativeUnwinder(modules), NoCfiUnwinder(process, modules)]
+    chain = [NativeUnwinder(modules, NAMING), NoCfiUnwinder(process, modules, NAMING)]
     checked(walk(box, BoxMemory(box, process), chain))
     process.close()
 

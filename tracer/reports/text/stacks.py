@@ -10,6 +10,7 @@ from tracer.diagnose import words
 from tracer.diagnose.libraries import application_frame, owner_of
 from tracer.model.frame import Frame, Stack
 from tracer.reports.text.cells import clean, fit, fit_left, pad, style, width_of
+from tracer.stacks.registry import language
 
 _INDENT = 6
 _OWN_SHOWN = 10
@@ -70,9 +71,8 @@ def _group(frame: Frame) -> str:
     if library is not None:
         return library.name
     if not frame.internal:
-        return ""
-    runtimes = {"java": "the JDK", "python": "Python", "node": "Node.js", "go": "Go's runtime", "kernel": "the kernel"}
-    return runtimes.get(frame.language) or (frame.module or "?").rsplit("/", 1)[-1]
+        return language(frame.language).package(frame)
+    return language(frame.language).title or (frame.module or "?").rsplit("/", 1)[-1]
 
 
 def _runs(frames: Sequence[Frame]) -> list[tuple[str, list[int]]]:
@@ -129,7 +129,7 @@ def _lines(frames: Sequence[Frame], rows: Sequence[Row], mark: Optional[int], wi
             hinted = True
             continue
         frame = frames[row]
-        cut = fit_left if frame.language in ("java", "go") else fit
+        cut = fit_left if language(frame.language).ends_tell else fit
         line = fit(f"{pad(cut(_name(frame), names), names)}  {_where(frame)}".rstrip(), room)
         own = row == mark
         lines.append(style(f"    {'>' if own else ' '} {line}", color, **({"bold": True} if own else {})))

@@ -17,6 +17,7 @@ from tracer.reports.text import ended
 from tracer.reports.text import site as site_report
 from tracer.reports.text.cells import clean, fit, fit_left, lines, style, width_of, wrap
 from tracer.reports.times import rfc3339
+from tracer.stacks.registry import language
 
 _PROSE = 110
 """Sentences wider than this are hard to read, however wide the terminal."""
@@ -129,7 +130,7 @@ def _frame(site: Site, room: int) -> str:
         return "-"
     frame = site.stack.frames[index]
     whole = clean(words.located(frame))
-    cut = fit_left if frame.language in ("java", "go") else fit
+    cut = fit_left if language(frame.language).ends_tell else fit
     return whole if width_of(whole) <= room else cut(clean(words.short_name(frame)), room)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Optional
 
 from tracer.machine import registers as arch
@@ -20,6 +21,7 @@ _MAX_DYNAMIC_BYTES = 1 << 16
 _MAX_HEADERS = 256
 _MAX_NOTE_BYTES = 1 << 16
 _MAX_SECTION_NAMES = 1 << 20
+_MAX_SECTIONS, _MAX_SECTION_NAME = 1024, 64
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,13 @@ class ElfFacts:
     build_id: bytes = b""
     is_static: bool = False
     """A program without dynamic linker; also the musl library, which is one."""
-    has_symtab: bool = False
-    go_table: Optional[Section] = None
-    """``.gopclntab``, by which a program by Go's own compiler is known."""
-    text: Optional[Section] = None
+    sections: Mapping[bytes, Section] = field(default_factory=dict)
+    """By name; empty if the section headers were stripped."""
+
+    @property
+    def has_symtab(self) -> bool:
+        """Whether the full symbol table is there."""
+        return b".symtab" in self.sections
 
     def bias(self, offset: int) -> Optional[int]:
         """Find what turns file offsets of code mapped from ``offset`` into the addresses of symbols and CFI.
@@ -102,8 +107,6 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
             is_dynamic = True
         elif kind == _PT_DYNAMIC:
             is_library = _names_libraries(os.pread(descriptor, min(file_size, _MAX_DYNAMIC_BYTES), offset))
-    sections = _sections(descriptor, shoff, shnum, shstrndx)
-    go_table = sections.get(b".gopclntab") or sections.get(b".data.rel.ro.gopclntab")
     return ElfFacts(
         bits=64,
         machine=machine,
@@ -112,9 +115,7 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
         segments=tuple(segments),
         build_id=build_id,
         is_static=entry != 0 and not is_dynamic and not is_library,
-        has_symtab=b".symtab" in sections,
-        go_table=go_table,
-        text=sections.get(b".text"),
+        sections=_sections(descriptor, shoff, shnum, shstrndx),
     )
 
 
@@ -148,7 +149,8 @@ def _sections(descriptor: int, shoff: int, count: int, names_index: int) -> dict
         return {}
     names = os.pread(descriptor, min(headers[names_index][5], _MAX_SECTION_NAMES), headers[names_index][4])
     sections = {}
-    for name, _, _, address, offset, size, *_ in headers:
-        end = names.find(b"\0", name)
-        sections[names[name : end if end >= 0 else None]] = Section(address, offset, size)
+    for name, _, _, address, offset, size, *_ in headers[:_MAX_SECTIONS]:
+        end = names.find(b"\0", name, name + _MAX_SECTION_NAME)
+        if end >= 0:
+            sections[names[name:end]] = Section(address, offset, size)
     return sections

@@ -12,13 +12,12 @@ from typing import Optional
 
 from tracer.machine import registers as arch
 from tracer.stacks.elf import libdw
+from tracer.stacks.elf.additions import Additions
 from tracer.stacks.elf.cfi import CfiTable, Rule
 from tracer.stacks.elf.debugfiles import DebugFileFinder, OpenInRoot
 from tracer.stacks.elf.facts import ElfFacts, read_facts
 from tracer.stacks.elf.file import ElfFile
 from tracer.stacks.elf.sources import SourceTables
-from tracer.stacks.languages.cxx.demangle import demangle
-from tracer.stacks.languages.go import pclntab
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
@@ -41,13 +40,22 @@ class Name:
 class Image:
     """An open ELF file. Addresses are those of the file (what ``nm`` and ``addr2line`` use)."""
 
-    def __init__(self, descriptor: int, facts: ElfFacts, path: str, open_in_root: OpenInRoot, debuginfod: bool) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        facts: ElfFacts,
+        path: str,
+        open_in_root: OpenInRoot,
+        debuginfod: bool,
+        additions: Additions,
+    ) -> None:
         """Take over ``descriptor``. Raises ValueError if libdw refuses the file."""
         self.facts = facts
+        self._demangle = additions.demangle
         self._libdw = libdw.load()
         self._file = ElfFile(descriptor, facts, path, DebugFileFinder(path, facts.build_id, open_in_root, debuginfod))
         self._module = self._file.module
-        self._go = pclntab.open_table(descriptor, facts)
+        self._functions = additions.open_table(descriptor, facts)
         self._tables: list[Optional[CfiTable]] = []
         self._sources = SourceTables(self._module)
         self._rules: dict[int, Optional[Rule]] = {}
@@ -56,7 +64,14 @@ class Image:
         self._names: dict[int, tuple[Name, ...]] = {}
 
     @classmethod
-    def open(cls, descriptor: int, path: str, open_in_root: OpenInRoot, debuginfod: bool = False) -> Optional[Image]:
+    def open(
+        cls,
+        descriptor: int,
+        path: str,
+        open_in_root: OpenInRoot,
+        debuginfod: bool = False,
+        additions: Optional[Additions] = None,
+    ) -> Optional[Image]:
         """Open the file ``descriptor`` (which is taken over); None if it is no ELF file that can be unwound."""
         took = Took()
         facts = read_facts(descriptor)
@@ -64,7 +79,7 @@ class Image:
             os.close(descriptor)
             return None
         try:
-            image = cls(descriptor, facts, path, open_in_root, debuginfod)
+            image = cls(descriptor, facts, path, open_in_root, debuginfod, additions or Additions())
         except ValueError:
             return None
         _log.debug("file %s opened in %s", path, took)
@@ -79,8 +94,8 @@ class Image:
         if len(self._rules) > _MAX_RULES:
             self._forget_rules()
         rule = self._known_row(address) or self._compile(address)
-        if rule is None and self._go is not None:
-            rule = self._go.rule(address)
+        if rule is None and self._functions is not None:
+            rule = self._functions.rule(address)
         self._rules[address] = rule
         return rule
 
@@ -100,17 +115,17 @@ class Image:
         function, offset = self._symbol(address)
         inlines = self._sources.inlines(address)
         file, line = self._sources.line(address)
-        if self._go is not None and (function is None or file is None):
-            found = self._go.function(address)
+        if self._functions is not None and (function is None or file is None):
+            found = self._functions.function(address)
             if found is not None and function is None:
                 function, offset = found.name, address - found.entry
             if file is None:
-                file, line = self._go.line(address)
+                file, line = self._functions.line(address)
         names = []
         for inline in inlines:
-            names.append(Name(demangle(inline.function), 0, file, line, inlined=True))
+            names.append(Name(self._demangle(inline.function), 0, file, line, inlined=True))
             file, line = inline.call_file, inline.call_line
-        names.append(Name(demangle(function) if function else None, offset, file, line, inlined=False))
+        names.append(Name(self._demangle(function) if function else None, offset, file, line, inlined=False))
         return tuple(names)
 
     def _symbol(self, address: int) -> tuple[Optional[str], int]:

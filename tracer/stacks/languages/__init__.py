@@ -1,1 +1,1 @@
-"""One folder for each language or runtime. See tracer/stacks/language.py for what such a folder offers."""
+"""One folder for each language or runtime. tracer/stacks/language.py tells what it offers, registry.py lists it."""

@@ -9,8 +9,7 @@ from tracer.model.frame import Frame
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf import cfi
 from tracer.stacks.elf.expression import ExpressionError
-from tracer.stacks.frames import elf_frames
-from tracer.stacks.languages.go.pclntab import starts_stack
+from tracer.stacks.naming import Naming
 from tracer.stacks.target.modules import Modules
 
 _MAX_FRAMES_KEPT = 20_000
@@ -19,8 +18,9 @@ _MAX_FRAMES_KEPT = 20_000
 class NativeUnwinder:
     """Steps by CFI. Code without any is not its own: step() gives None there."""
 
-    def __init__(self, modules: Modules) -> None:
+    def __init__(self, modules: Modules, naming: Naming) -> None:
         self._modules = modules
+        self._naming = naming
         self._frames: dict[tuple[int, bool], tuple[Frame, ...]] = {}
 
     def forget(self) -> None:
@@ -40,7 +40,7 @@ class NativeUnwinder:
         if frames is None:
             if len(self._frames) > _MAX_FRAMES_KEPT:
                 self._frames.clear()
-            frames = self._frames[key] = elf_frames(code, cursor)
+            frames = self._frames[key] = self._naming.frames(code, cursor)
         if rule.outermost:
             return Step(frames, None, complete=True)
         try:
@@ -49,13 +49,13 @@ class NativeUnwinder:
             return Step(frames, None, stop=str(reason))
         except ExpressionError as reason:
             return Step(frames, None, stop=f"the unwind data of {code.module} cannot be applied: {reason}")
-        return _to_caller(frames, registers, rule.signal)
+        if not registers[arch.RETURN_ADDRESS]:
+            return self._without_return(frames, registers)
+        return Step(frames, Cursor(tuple(registers), is_return=not rule.signal))
 
-
-def _to_caller(frames: tuple[Frame, ...], registers: list[Optional[int]], signal: bool) -> Step:
-    if not registers[arch.RETURN_ADDRESS]:
+    def _without_return(self, frames: tuple[Frame, ...], registers: list[Optional[int]]) -> Step:
         # psABI 3.4.1: code that starts a stack marks it by a frame pointer of zero.
-        if registers[arch.RETURN_ADDRESS] == 0 and (not registers[arch.RBP] or starts_stack(frames[-1].function)):
+        is_marked = not registers[arch.RBP] or self._naming.starts_stack(frames[-1].function)
+        if registers[arch.RETURN_ADDRESS] == 0 and is_marked:
             return Step(frames, None, complete=True)
         return Step(frames, None, stop="the return address is not known")
-    return Step(frames, Cursor(tuple(registers), is_return=not signal))

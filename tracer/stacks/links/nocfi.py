@@ -6,6 +6,8 @@ frame pointer, checked as far as can be and marked on the frame that it led to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 from tracer.machine import decoder
@@ -14,10 +16,9 @@ from tracer.model.frame import Frame
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf import cfi
 from tracer.stacks.elf.expression import ExpressionError
-from tracer.stacks.frames import elf_frames, is_library
-from tracer.stacks.languages.go.pclntab import starts_stack
-from tracer.stacks.languages.perfmap import symbols as perfmap
+from tracer.stacks.language import Runtime
 from tracer.stacks.links import wayout
+from tracer.stacks.naming import Naming
 from tracer.stacks.target.modules import Code, Modules
 from tracer.stacks.target.process import Process
 
@@ -35,17 +36,19 @@ _EXITS = frozenset({"exit", "pthread_exit", "__pthread_exit"})
 class NoCfiUnwinder:
     """Answers for every address: what it cannot step out of ends the stack, with the reason."""
 
-    def __init__(self, process: Process, modules: Modules) -> None:
+    def __init__(self, process: Process, modules: Modules, naming: Naming, runtimes: Sequence[Runtime] = ()) -> None:
+        """``runtimes`` are those that the process has, a list that may grow: they name code that no file backs."""
         self._process = process
         self._modules = modules
-        self._perf_map = perfmap.PerfMap(process)
-        self._perf_map_checked = False
+        self._naming = naming
+        self._runtimes = runtimes
+        self._is_unnamed_told = False
         self._named: dict[tuple[int, bool], tuple[Frame, ...]] = {}
         self._ways_out: dict[int, Optional[wayout.WayOut]] = {}
 
     def begin(self) -> None:
-        """Start another stack: the perf map may have grown."""
-        self._perf_map_checked = False
+        """Start another stack: code without a name is explained once a stack."""
+        self._is_unnamed_told = False
 
     def forget(self) -> None:
         """Drop what was derived from older maps."""
@@ -69,23 +72,28 @@ class NoCfiUnwinder:
         return Step(frames, caller)
 
     def _frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
-        if code.image is None and not self._perf_map_checked:
-            self._perf_map_checked = True
-            if self._perf_map.refresh():
-                self._named.clear()
+        if code.image is None:
+            return self._generated(code, cursor)
         key = (cursor.pc, cursor.is_return)
         frames = self._named.get(key)
         if frames is None:
             if len(self._named) > _MAX_NAMED:
                 self._named.clear()
-            frames = self._named[key] = self._name(code, cursor)
+            frames = self._named[key] = self._naming.frames(code, cursor)
         return frames
 
-    def _name(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
-        symbol = self._perf_map.find(cursor.lookup) if code.image is None else None
-        if symbol is None:
-            return elf_frames(code, cursor)
-        return (perfmap.frame(symbol, cursor.pc, code.module),)
+    def _generated(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
+        """Name code that no file backs, or say what would help."""
+        for runtime in self._runtimes:
+            frames = runtime.name(cursor, code.module) if runtime.name is not None else None
+            if frames:
+                return frames
+        frames = self._naming.frames(code, cursor)
+        if self._is_unnamed_told or code.mapping.is_file:
+            return frames
+        self._is_unnamed_told = True
+        note = next((runtime.unnamed for runtime in self._runtimes if runtime.unnamed), None)
+        return (replace(frames[0], note=note), *frames[1:])
 
     def _is_stack_start(self, code: Code, cursor: Cursor, frame: Frame) -> bool:
         """Tell the first code of a process or thread, which some C libraries (musl) give no CFI."""
@@ -96,9 +104,10 @@ class NoCfiUnwinder:
             return True
         if frame.function in _STACK_STARTS and not cursor.bp:
             return True
-        if code.image.facts.go_table is not None and starts_stack(frame.function):
+        if self._naming.starts_stack(frame.function):
             return True
-        return (is_library(code.module) or code.image.facts.is_static) and self._exits_with_result(code, cursor)
+        is_runtime = self._naming.is_runtime_module(code.module) or code.image.facts.is_static
+        return is_runtime and self._exits_with_result(code, cursor)
 
     def _exits_with_result(self, code: Code, cursor: Cursor) -> bool:
         """Tell ``exit(main(...))`` and ``pthread_exit(start(...))``, by which musl starts programs and threads."""

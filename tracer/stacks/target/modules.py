@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.elf.additions import Additions
 from tracer.stacks.elf.image import Image
 from tracer.stacks.target.process import Mapping, Process
 
@@ -21,8 +22,9 @@ _MAX_VDSO_BYTES = 1 << 20
 class ImageCache:
     """Open images by file identity (device, inode, change of contents); the least recently used goes first."""
 
-    def __init__(self, debuginfod: bool = False) -> None:
+    def __init__(self, debuginfod: bool = False, additions: Optional[Additions] = None) -> None:
         self._debuginfod = debuginfod
+        self._additions = additions
         self._images: OrderedDict[Hashable, Optional[Image]] = OrderedDict()
 
     def of_mapping(self, process: Process, mapping: Mapping) -> Optional[Image]:
@@ -35,7 +37,7 @@ class ImageCache:
             os.close(descriptor)
             self._images.move_to_end(key)
             return self._images[key]
-        image = Image.open(descriptor, mapping.path, process.open_root, self._debuginfod)
+        image = Image.open(descriptor, mapping.path, process.open_root, self._debuginfod, self._additions)
         self._images[key] = image
         if len(self._images) > _MAX_IMAGES:
             self._images.popitem(last=False)

@@ -21,6 +21,7 @@ from tests.unit.stacks.stackbox import (
     threads,
     wait_blocked,
 )
+from tracer.stacks.naming import Naming
 from tracer.stacks.service import StackService
 
 HEAD = """
@@ -469,7 +470,7 @@ def test_exited_process_with_cached_maps_only(tmp_path):
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         process = Process.open(child.pid)
         box = capture(child.pid)
-    stack = walk(box, BoxMemory(box, process), [NativeUnwinder(Modules(process, ImageCache()))])
+    stack = walk(box, BoxMemory(box, process), [NativeUnwinder(Modules(process, ImageCache()), Naming(()))])
     assert names(stack) == PLAIN_STACK + GLIBC_START
 
 

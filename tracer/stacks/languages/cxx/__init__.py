@@ -1,1 +1,61 @@
-"""C++: names and the standard library."""
+"""C and C++: the C library, the C++ standard library, names as people write them. What is compiled is ``native``."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from tracer.stacks.elf.facts import ElfFacts
+from tracer.stacks.generics import without_arguments
+from tracer.stacks.language import Language
+
+_LIBRARIES = re.compile(
+    r"(libc|libpthread|ld-linux-x86-64|ld|ld-musl-x86_64|libc\.musl-x86_64|libstdc\+\+|libgcc_s|libc\+\+|libc\+\+abi)"
+    r"(-[0-9.]+)?\.so(\.[0-9.]+)?"
+)
+_START = frozenset(
+    "_start __libc_start_main __libc_start_call_main __libc_start_main_impl _start_c libc_start_main_stage2 "
+    "start_thread clone __clone clone3 __clone3".split()
+)
+_SYSTEM_CALLS = re.compile(
+    r"(__|__libc_)?(read|readv|recv|recvfrom|recvmsg|recvmmsg|write|writev|send|sendto|sendmsg|sendmmsg|sendfile|"
+    r"connect|accept|accept4|close|shutdown|poll|select|epoll_wait|syscall_cp_c|syscall_cp_asm|syscall_cp|cp_end)"
+)
+
+
+def _demangle(symbol: str) -> Optional[str]:
+    from tracer.stacks.elf import itanium
+
+    return itanium.demangle(symbol)
+
+
+def _is_library(module: str) -> bool:
+    return module == "[vdso]" or _LIBRARIES.fullmatch(module) is not None
+
+
+def _is_runtime(function: str, facts: ElfFacts) -> bool:
+    if function in _START or _is_standard(function):
+        return True
+    # A statically linked program has the C library's wrappers in itself.
+    return facts.is_static and _SYSTEM_CALLS.fullmatch(function) is not None
+
+
+def _is_standard(function: str) -> bool:
+    """Tell the C++ standard library's functions, which are for a good part compiled into programs."""
+    head, parenthesis, _ = without_arguments(function).partition("(")
+    # A template's name follows its return type.
+    return bool(parenthesis) and head.rpartition(" ")[2].startswith(("std::", "__gnu_cxx::"))
+
+
+def _short_name(name: str) -> str:
+    plain = name.split("(", 1)[0] if "(anonymous" not in name and "operator" not in name else name
+    return plain or name
+
+
+LANGUAGE = Language(
+    "native",
+    demangle=_demangle,
+    runtime_module=_is_library,
+    runtime_function=_is_runtime,
+    short_name=_short_name,
+)

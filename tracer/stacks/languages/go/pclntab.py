@@ -14,14 +14,14 @@ from typing import Optional
 
 from tracer.machine import registers as arch
 from tracer.stacks.elf.cfi import RegisterPlus, Rule
-from tracer.stacks.elf.facts import ElfFacts
+from tracer.stacks.elf.facts import Section
+from tracer.stacks.languages.go import starts_stack
 
 _MAX_TABLE_BYTES = 512 << 20
 _GO_1_16, _GO_1_18, _GO_1_20 = 0xFFFFFFFA, 0xFFFFFFF0, 0xFFFFFFF1
 _PCDATA_INLINED = 2
 _DAMAGED = (struct.error, ValueError, IndexError, OverflowError)
 """What reading at places that a damaged table names may raise."""
-_STARTS = frozenset({"runtime.goexit", "runtime.rt0_go", "runtime.mstart", "_rt0_amd64_linux"})
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,15 @@ class GoFunction:
     record: int
 
 
-def starts_stack(function: Optional[str]) -> bool:
-    """Tell the functions that a goroutine or a thread of the Go runtime begins in."""
-    return function is not None and function.partition(".abi0")[0] in _STARTS
+def open_table(descriptor: int, section: Section, text: Optional[Section]) -> Optional[GoTable]:
+    """Read the table in ``section`` of the ELF file open as ``descriptor``; None if it cannot be understood.
 
-
-def open_table(descriptor: int, facts: ElfFacts) -> Optional[GoTable]:
-    """Read the table of the ELF file open as ``descriptor``; None if there is none that can be understood."""
-    section = facts.go_table
-    if section is None or section.size > _MAX_TABLE_BYTES:
+    ``text`` is the section that holds the code.
+    """
+    if section.size > _MAX_TABLE_BYTES:
         return None
     try:
-        return GoTable(os.pread(descriptor, section.size, section.offset), facts.text.address if facts.text else 0)
+        return GoTable(os.pread(descriptor, section.size, section.offset), text.address if text else 0)
     except (OSError, *_DAMAGED):
         return None
 

@@ -1,73 +1,51 @@
-"""Java stacks of an unmodified HotSpot JVM: no agent, no flag, no attach.
-
-Everything comes from the tables that libjvm exports for debuggers (vmStructs) and from the process's memory.
-"""
+"""Java on HotSpot: no agent, no flag, no attach."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Optional
+import re
+from typing import TYPE_CHECKING, Optional
 
-from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
-from tracer.stacks.languages.java.jvm import Jvm, open_jvm
-from tracer.stacks.languages.java.layout import MissingTables
-from tracer.stacks.languages.java.reader import Nonsense
-from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.language import Language, Runtime, Target
 
+if TYPE_CHECKING:
+    from tracer.stacks.target.process import Mapping, Process
 
-def for_process(process: Process) -> Optional[Unwinder]:
-    """The unwinder for ``process``; None while no HotSpot is loaded in it. Never raises.
-
-    A JVM that cannot be read has an unwinder too: one that ends each stack at generated code and says why.
-    """
-    libjvm = _libjvm(process)
-    if libjvm is None:
-        return None
-    jvm, reason = _open(process, libjvm)
-    if jvm is not None:
-        return HotSpotUnwinder(jvm, partial(_is_generated, process))
-    return _Unread(process, libjvm) if reason else None
+# The JVM and the native halves of the JDK's own classes; no other library has these names without a version behind.
+_LIBRARIES = re.compile(r"lib(jvm|java|jli|net|nio|extnet|zip|jimage|verify)\.so")
+_OTHER_JVM = "generated code of a JVM that is not HotSpot: a perf map would name it (OpenJ9: -Xjit:perfTool)"
 
 
-class _Unread:
-    """A JVM that could not be read yet: it may still be starting, so each stack is another try."""
-
-    def __init__(self, process: Process, libjvm: Mapping) -> None:
-        self._process = process
-        self._libjvm = libjvm
-        self._unwinder: Optional[HotSpotUnwinder] = None
-
-    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
-        if self._unwinder is not None:
-            return self._unwinder.step(cursor, memory)
-        if not _is_generated(self._process, cursor.lookup):
-            return None
-        jvm, reason = _open(self._process, self._libjvm)
-        if jvm is None:
-            return Step((), None, stop=reason)
-        self._unwinder = HotSpotUnwinder(jvm, partial(_is_generated, self._process))
-        return self._unwinder.step(cursor, memory)
-
-
-def _open(process: Process, libjvm: Mapping) -> tuple[Optional[Jvm], str]:
-    """The JVM, or None and why; the reason is empty if it is not a HotSpot."""
-    try:
-        return open_jvm(process, libjvm.start), ""
-    except MissingTables as missing:
-        return None, f"this JVM's tables lack {missing}"
-    except (MemoryUnreadable, Nonsense) as error:
-        return None, f"the JVM could not be read: {error}"
-
-
-def _is_generated(process: Process, address: int) -> bool:
-    mapping = process.mapping(address)
-    # Anonymous memory may have a name ("[anon:...]"); [vdso] and [vsyscall] have one too.
-    return mapping is not None and mapping.executable and not mapping.is_file and mapping.path[:2] != "[v"
-
-
-def _libjvm(process: Process) -> Optional[Mapping]:
+def libjvm(process: Process) -> Optional[Mapping]:
+    """Where libjvm.so is loaded; None in a process without a JVM."""
     for mapping in process.mappings:
         if mapping.offset == 0 and mapping.path.endswith("/libjvm.so"):
             return mapping
     return None
+
+
+def _attach(target: Target) -> Optional[Runtime]:
+    library = libjvm(target.process)
+    if library is None:
+        return None
+    from tracer.stacks.languages.java import hotspot
+
+    unwinder = hotspot.unwinder(target.process, library)
+    return Runtime(unwinder) if unwinder is not None else Runtime(unnamed=_OTHER_JVM)
+
+
+def _is_library(module: str) -> bool:
+    return _LIBRARIES.fullmatch(module) is not None
+
+
+def _short_name(name: str) -> str:
+    return ".".join(name.split("(", 1)[0].split(".")[-2:])
+
+
+LANGUAGE = Language(
+    "java",
+    attach=_attach,
+    runtime_module=_is_library,
+    title="the JDK",
+    short_name=_short_name,
+    ends_tell=True,
+)

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import os
-import posixpath
-import re
 from bisect import bisect_right, insort
 from dataclasses import dataclass
 from typing import Optional
 
-from tracer.model.frame import Frame
 from tracer.stacks.target.process import Process
 
 _MAX_BYTES = 64 << 20
 _MAX_NAME = 1024
 _OVERLAP_LOOK_BACK = 16
-
-# V8's --perf-basic-prof: kind, tier mark (~ interpreted, ^ baseline, + maglev, * optimised), name, position.
-_V8 = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*']?(\S*) (.*?):(\d+)(?::\d+)?$")
-_V8_RUNTIME = re.compile(r"(Builtin|BytecodeHandler|Stub|RegExp|Handler|WasmFunction|Wasm)\b[:\s]")
-# CPython's perf trampoline (Doc/howto/perf_profiling.rst).
-_CPYTHON = re.compile(r"py::(.*?):(.*)$")
 
 
 @dataclass(frozen=True)
@@ -120,23 +111,3 @@ def parse_line(line: bytes) -> Optional[Symbol]:
     if not 0 < start < 1 << 64 or not 0 < size < 1 << 40:
         return None
     return Symbol(start, size, fields[2][:_MAX_NAME].decode("utf-8", "replace"))
-
-
-def frame(symbol: Symbol, pc: int, module: str) -> Frame:
-    """Turn a symbol of a map into a frame, as the runtime that wrote the name meant it."""
-    offset = pc - symbol.start
-    match = _CPYTHON.match(symbol.name)
-    if match:
-        function, file = match.groups()
-        internal = file.startswith("<frozen")
-        return Frame(function, module, offset, file=file, language="python", internal=internal, pc=pc)
-    match = _V8.match(symbol.name)
-    if match:
-        function, file, line = match.groups()
-        file = file[len("file://") :] if file.startswith("file://") else file
-        internal = file.startswith("node:")
-        function = function or f"<anonymous> ({posixpath.basename(file)})"
-        return Frame(function, module, offset, file=file, line=int(line), language="node", internal=internal, pc=pc)
-    if _V8_RUNTIME.match(symbol.name):
-        return Frame(symbol.name, module, offset, language="node", internal=True, pc=pc)
-    return Frame(symbol.name, module, offset, pc=pc)

@@ -1,1 +1,37 @@
-"""Rust: names and the standard library."""
+"""Rust: its two manglings and its standard library, which is compiled into every program. Frames are ``native``."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from tracer.stacks.elf.facts import ElfFacts
+from tracer.stacks.generics import without_arguments
+from tracer.stacks.language import Language
+
+_STANDARD = ("std::", "core::", "alloc::")
+_STANDARD_TYPE = re.compile(r"<[&*]*(?:mut |dyn |const )*(?:std|core|alloc)::")
+_LEGACY_HASH = "17h"
+"""How the mangled hash begins: a name of 17 letters, the first of them "h"."""
+
+
+def _demangle(symbol: str) -> Optional[str]:
+    if symbol.startswith("_R"):
+        from tracer.stacks.languages.rust.v0 import demangle_v0
+
+        return demangle_v0(symbol)
+    if symbol.startswith("_Z") and _LEGACY_HASH in symbol:
+        from tracer.stacks.languages.rust.legacy import demangle_legacy
+
+        return demangle_legacy(symbol)
+    return None
+
+
+def _is_standard(function: str, _facts: ElfFacts) -> bool:
+    """Names with parameters are C++: there, core and alloc are anyone's namespaces."""
+    if function.startswith("<"):
+        return _STANDARD_TYPE.match(function) is not None
+    return function.startswith(_STANDARD) and "(" not in without_arguments(function)
+
+
+LANGUAGE = Language("rust", demangle=_demangle, runtime_function=_is_standard)

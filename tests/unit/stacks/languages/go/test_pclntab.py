@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.stacks.stackbox import capture, threads
-from tracer.stacks.elf.facts import Section, read_facts
+from tracer.stacks.elf.facts import read_facts
+from tracer.stacks.languages.go import table_section
 from tracer.stacks.languages.go.pclntab import GoTable, open_table
 from tracer.stacks.service import StackService
 
@@ -115,7 +116,8 @@ def test_names_and_lines_as_go_tells_them(build):
     command = ["go", "tool", "addr2line", program]
     said = subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
     descriptor = os.open(program, os.O_RDONLY)
-    table = open_table(descriptor, read_facts(descriptor))
+    facts = read_facts(descriptor)
+    table = open_table(descriptor, table_section(facts), facts.sections[b".text"])
     os.close(descriptor)
     compared = 0
     for place, function, position in zip(places, said[::2], said[1::2]):
@@ -134,16 +136,16 @@ def test_damaged_table(build, data):
     program = build("program-all")
     with program.open("rb") as file:
         facts = read_facts(file.fileno())
-        file.seek(facts.go_table.offset)
+        file.seek(table_section(facts).offset)
         table = bytearray(file.read(20_000))
     for _ in range(data.draw(st.integers(1, 10))):
         table[data.draw(st.integers(0, 400))] = data.draw(st.integers(0, 255))
-    assert isinstance(facts.go_table, Section)
+    text = facts.sections[b".text"].address
     try:
-        damaged = GoTable(bytes(table), facts.text.address)
+        damaged = GoTable(bytes(table), text)
     except ValueError:  # another magic number
         return
-    for address in range(facts.text.address, facts.text.address + 2000, 64):
+    for address in range(text, text + 2000, 64):
         damaged.function(address)
         damaged.line(address)
         damaged.rule(address)

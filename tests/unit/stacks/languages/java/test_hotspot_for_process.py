@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.stacks.languages.java.replay import recorded
 from tracer.stacks.chain import Cursor, MemoryUnreadable
+from tracer.stacks.language import Target
 from tracer.stacks.languages import java
 from tracer.stacks.languages.java import jvm as hotspot_jvm
 from tracer.stacks.languages.java.tables import VmTables
@@ -41,7 +42,9 @@ def _no_cached_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def for_process(process: FakeProcess):  # type: ignore[no-untyped-def]
-    return java.for_process(process)  # type: ignore[arg-type]
+    target = Target(process, native=None, read_symbol=lambda _symbol: None)  # type: ignore[arg-type]
+    runtime = java.LANGUAGE.attach(target)
+    return runtime and runtime.unwinder
 
 
 def test_a_process_without_libjvm_has_none() -> None:

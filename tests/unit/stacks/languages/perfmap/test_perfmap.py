@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 
 from tests.unit.stacks.links.test_native import HEAD
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
-from tracer.stacks.languages.perfmap.symbols import PerfMap, Symbol, frame, parse_line
+from tracer.stacks.languages.perfmap import naming
+from tracer.stacks.languages.perfmap.symbols import PerfMap, Symbol, parse_line
 from tracer.stacks.links.nocfi import BY_FRAME_POINTER
+from tracer.stacks.naming import Naming
+from tracer.stacks.registry import all_languages
 from tracer.stacks.service import StackService
 from tracer.stacks.target.process import Process
+
+READ_SYMBOL = Naming(all_languages()).read_symbol
 
 NODE = """
 const fs = require('fs');
@@ -142,6 +147,7 @@ def test_generated_code_that_nobody_names(service, tmp_path):
         stack = service.unwind(capture(child.pid))
     assert names(stack) == ["read", "block", None, "main", *GLIBC_START]
     assert stack.frames[2].module == "[anon]"
+    assert stack.frames[2].note.startswith("generated code: a perf map (/tmp/perf-PID.map) ")
 
 
 @pytest.fixture
@@ -205,7 +211,7 @@ def test_maps_that_are_not_believed(own_map, tmp_path, trick):
 )  # fmt: skip
 def test_names_of_runtimes(name, function, file, line, language, internal):
     """What V8 and CPython write becomes function, file and line."""
-    made = frame(Symbol(0x1000, 0x20, name), 0x1008, "[anon]")
+    made = naming.frame(Symbol(0x1000, 0x20, name), 0x1008, "[anon]", READ_SYMBOL)
     assert (made.function, made.file, made.line, made.language, made.internal) == (
         function,
         file,
@@ -222,4 +228,4 @@ def test_any_line(line):
     symbol = parse_line(line)
     assert symbol is None or (symbol.size > 0 and symbol.name)
     if symbol is not None:
-        assert frame(symbol, symbol.start, "[anon]").function
+        assert naming.frame(symbol, symbol.start, "[anon]", READ_SYMBOL).function

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.stacks.languages.cxx.demangle import demangle
 from tracer.stacks.languages.rust.v0 import demangle_v0
+from tracer.stacks.naming import Naming
+from tracer.stacks.registry import all_languages
+
+demangle = Naming(all_languages()).additions.demangle
 
 RUST = """
 use std::collections::HashMap;

@@ -7,9 +7,12 @@ import pytest
 from tracer.stacks.chain import Cursor
 from tracer.stacks.elf.facts import ElfFacts, Section
 from tracer.stacks.elf.image import Name
-from tracer.stacks.frames import elf_frames, is_library
+from tracer.stacks.naming import Naming
+from tracer.stacks.registry import all_languages
 from tracer.stacks.target.modules import Code
 from tracer.stacks.target.process import Mapping
+
+NAMING = Naming(all_languages())
 
 
 class NamedImage:
@@ -27,7 +30,7 @@ def frame_of(function, path="/srv/app", **facts):
     image = NamedImage(function, ElfFacts(64, 62, **facts))
     mapping = Mapping(0x1000, 0x2000, "r-xp", 0, 1, 1, path)
     registers = (None,) * 16 + (0x1234,)
-    (frame,) = elf_frames(Code(mapping, image, -0x1000), Cursor(registers, is_return=True))
+    (frame,) = NAMING.frames(Code(mapping, image, -0x1000), Cursor(registers, is_return=True))
     return frame
 
 
@@ -68,7 +71,7 @@ def test_standard_libraries_inside_a_program(function, internal):
 )
 def test_go(function, language, internal):
     """Functions of Go's packages are Go, those of its standard library internal, linked C is native."""
-    frame = frame_of(function, go_table=Section(0, 0, 0))
+    frame = frame_of(function, sections={b".gopclntab": Section(0, 0, 0)})
     assert (frame.language, frame.internal) == (language, internal)
 
 
@@ -83,12 +86,12 @@ def test_statically_linked_wrappers():
     [
         ("libc.so.6", True), ("libc-2.31.so", True), ("ld-linux-x86-64.so.2", True), ("ld-musl-x86_64.so.1", True),
         ("libpthread-2.31.so", True), ("libstdc++.so.6.0.30", True), ("[vdso]", True), ("libcurl.so.4", False),
-        ("libc", False), ("libcrypt.so.1", False),
+        ("libc", False), ("libcrypt.so.1", False), ("libjvm.so", True), ("libnet.so.1", False),
     ],
 )  # fmt: skip
 def test_runtime_libraries(module, library):
-    """The C and C++ runtimes are known by their file names."""
-    assert is_library(module) is library
+    """The runtimes' files are known by their file names."""
+    assert NAMING.is_runtime_module(module) is library
 
 
 def test_offsets():

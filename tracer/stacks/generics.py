@@ -1,0 +1,14 @@
+"""Function names that hold template arguments (C++) or generic arguments (Rust)."""
+
+from __future__ import annotations
+
+
+def without_arguments(name: str) -> str:
+    """Leave out the arguments: ``std::vector<int>::at(int)`` is ``std::vector::at(int)``."""
+    kept, depth = [], 0
+    for letter in name:
+        depth += letter == "<"
+        if depth == 0:
+            kept.append(letter)
+        depth -= letter == ">" and depth > 0
+    return "".join(kept)

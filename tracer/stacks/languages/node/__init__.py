@@ -1,0 +1,41 @@
+"""JavaScript on Node.js, as far as V8's own perf map names it (``node --perf-basic-prof``)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Optional
+
+from tracer.model.frame import Frame
+from tracer.stacks.language import Language, Runtime, Symbol, Target
+
+# Kind, tier mark (~ interpreted, ^ baseline, + maglev, * optimised), name, position.
+_FUNCTION = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*']?(\S*) (.*?):(\d+)(?::\d+)?$")
+_RUNTIME = re.compile(r"(Builtin|BytecodeHandler|Stub|RegExp|Handler|WasmFunction|Wasm)\b[:\s]")
+_PROGRAM = re.compile(r"node|nodejs|libnode\.so\.\d+")
+_PACKAGE = re.compile(r".*/node_modules/((?:@[^/]+/)?[^/]+)")
+_UNNAMED = "JavaScript, or code that V8 made for it: node --perf-basic-prof names it"
+
+
+def _attach(target: Target) -> Optional[Runtime]:
+    """Nothing is read of the process: what its perf map does not name has no name."""
+    is_node = any(m.executable and _PROGRAM.fullmatch(posixpath.basename(m.path)) for m in target.process.mappings)
+    return Runtime(unnamed=_UNNAMED) if is_node else None
+
+
+def _read_symbol(symbol: str) -> Optional[Symbol]:
+    match = _FUNCTION.match(symbol)
+    if match:
+        function, file, line = match.groups()
+        file = file[len("file://") :] if file.startswith("file://") else file
+        function = function or f"<anonymous> ({posixpath.basename(file)})"
+        return Symbol(function, "node", file=file, line=int(line), internal=file.startswith("node:"))
+    return Symbol(symbol, "node", internal=True) if _RUNTIME.match(symbol) else None
+
+
+def _package(frame: Frame) -> str:
+    match = _PACKAGE.match(frame.file or "")
+    return match.group(1) if match else ""
+
+
+LANGUAGE = Language("node", attach=_attach, read_symbol=_read_symbol, title="Node.js", package=_package)

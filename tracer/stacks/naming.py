@@ -1,0 +1,83 @@
+"""From an address in an ELF file to the lines of a report: function, module, source, and what kind of code it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Optional
+
+from tracer.model.frame import Frame
+from tracer.stacks.chain import Cursor
+from tracer.stacks.elf.additions import Additions, FunctionTable
+from tracer.stacks.elf.facts import ElfFacts
+from tracer.stacks.elf.image import Name
+from tracer.stacks.language import Language, Symbol
+from tracer.stacks.target.modules import Code
+
+_LONGEST_SYMBOL = 4096
+_NATIVE = "native"
+
+
+class Naming:
+    """All languages as one: the first that knows an answer gives it."""
+
+    def __init__(self, languages: Sequence[Language]) -> None:
+        self._languages = tuple(languages)
+        # C, C++ and Rust are linked into one file: what no language owns may be any of these.
+        self._shared = tuple(language for language in languages if language.owns is None)
+        self._owners = tuple((language, language.owns) for language in languages if language.owns is not None)
+        self.additions = Additions(lru_cache(maxsize=8192)(self._demangle), self._open_table)
+
+    def frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
+        """Name the code under ``cursor``: inlined calls innermost first, then the machine frame. Never empty."""
+        if code.image is None:
+            internal = self.is_runtime_module(code.module)
+            return (Frame(None, code.module, cursor.pc + code.delta, pc=cursor.pc, internal=internal),)
+        facts = code.image.facts
+        return tuple(self._frame(code, facts, cursor, name) for name in code.image.names(cursor.lookup + code.delta))
+
+    def is_runtime_module(self, module: str) -> bool:
+        """Tell whether a file of this base name is a runtime or a standard library."""
+        return any(language.runtime_module(module) for language in self._languages)
+
+    def starts_stack(self, function: Optional[str]) -> bool:
+        """Tell the functions that a runtime's stacks begin in."""
+        return function is not None and any(language.starts_stack(function) for language in self._languages)
+
+    def read_symbol(self, symbol: str) -> Optional[Symbol]:
+        """Take a symbol of generated code apart; None if no language knows it."""
+        return next((read for language in self._languages if (read := language.read_symbol(symbol)) is not None), None)
+
+    def _frame(self, code: Code, facts: ElfFacts, cursor: Cursor, name: Name) -> Frame:
+        if name.function is None:
+            offset = cursor.pc + code.delta
+        else:
+            offset = 0 if name.inlined else name.offset + cursor.pc - cursor.lookup
+        owner = next((language for language, owns in self._owners if owns(facts, name.function)), None)
+        return Frame(
+            function=name.function,
+            module=code.module,
+            offset=offset,
+            file=name.file,
+            line=name.line,
+            language=owner.name if owner is not None else _NATIVE,
+            inlined=name.inlined,
+            internal=self._is_internal(code.module, facts, name.function, owner),
+            pc=cursor.pc,
+        )
+
+    def _is_internal(self, module: str, facts: ElfFacts, function: Optional[str], owner: Optional[Language]) -> bool:
+        if self.is_runtime_module(module):
+            return True
+        asked = self._shared if owner is None else (owner,)
+        return function is not None and any(language.runtime_function(function, facts) for language in asked)
+
+    def _demangle(self, symbol: str) -> str:
+        if len(symbol) > _LONGEST_SYMBOL:
+            return symbol
+        asked = (language.demangle(symbol) for language in self._languages)
+        return next((name for name in asked if name is not None), symbol)
+
+    def _open_table(self, descriptor: int, facts: ElfFacts) -> Optional[FunctionTable]:
+        asked = (language.open_table(descriptor, facts) for language in self._languages)
+        return next((table for table in asked if table is not None), None)

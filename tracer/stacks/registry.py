@@ -1,0 +1,33 @@
+"""All languages: one line each. Nothing else in closetrace lists them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+
+from tracer.stacks.language import Language
+
+MODULES = (
+    "tracer.stacks.languages.java",
+    "tracer.stacks.languages.go",
+    "tracer.stacks.languages.rust",
+    "tracer.stacks.languages.cxx",
+    "tracer.stacks.languages.cpython",
+    "tracer.stacks.languages.node",
+    "tracer.stacks.languages.perfmap",
+)
+"""Asked in this order: Rust before C++, whose mangling its older compilers use; perf maps, which are anyone's, last."""
+
+
+@lru_cache(maxsize=1)
+def all_languages() -> tuple[Language, ...]:
+    """All languages, in the order in which they are asked. They are imported at the first call, after attaching."""
+    languages = tuple(import_module(module).LANGUAGE for module in MODULES)
+    assert all(isinstance(language, Language) for language in languages)
+    return languages
+
+
+@lru_cache(maxsize=64)
+def language(name: str) -> Language:
+    """The language that frames call ``name``; one that knows nothing if there is none of this name."""
+    return next((known for known in all_languages() if known.name == name), Language(name))
