@@ -77,7 +77,7 @@ class Step:
 
 
 class Unwinder(Protocol):
-    """One link of the chain (native code, HotSpot, code known only by a perf map)."""
+    """One link of the chain: compiled code with unwind tables, code without, a runtime's generated code."""
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         """Step out of ``cursor``; None if its code is not this unwinder's."""

@@ -1,4 +1,4 @@
-"""Function names that hold template arguments (C++) or generic arguments (Rust)."""
+"""Function names that hold template or generic arguments."""
 
 from __future__ import annotations
 

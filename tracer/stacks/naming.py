@@ -23,7 +23,7 @@ class Naming:
 
     def __init__(self, languages: Sequence[Language]) -> None:
         self._languages = tuple(languages)
-        # C, C++ and Rust are linked into one file: what no language owns may be any of these.
+        # Several languages are linked into one file: a function that none owns may be of any of these.
         self._shared = tuple(language for language in languages if language.owns is None)
         self._owners = tuple((language, language.owns) for language in languages if language.owns is not None)
         self.additions = Additions(lru_cache(maxsize=8192)(self._demangle), self._open_table)

@@ -21,7 +21,7 @@ MODULES = (
 
 @lru_cache(maxsize=1)
 def all_languages() -> tuple[Language, ...]:
-    """All languages, in the order in which they are asked. They are imported at the first call, after attaching."""
+    """All languages, in the order in which they are asked. The first call, made after attaching, imports them."""
     languages = tuple(import_module(module).LANGUAGE for module in MODULES)
     assert all(isinstance(language, Language) for language in languages)
     return languages

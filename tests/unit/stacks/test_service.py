@@ -7,6 +7,7 @@ import gc
 import http.server
 import os
 import subprocess
+import sys
 import threading
 import weakref
 from dataclasses import replace
@@ -79,6 +80,22 @@ def test_nothing_is_downloaded_unless_allowed(tmp_path, debuginfod, monkeypatch,
     assert stack.complete
     assert bool(debuginfod) == allowed
     assert os.environ["DEBUGINFOD_URLS"].startswith("http://127.0.0.1")
+
+
+def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path):
+    """The first module of each folder, and perf maps, which any process may begin: no more for a C program."""
+    program = compile_c(tmp_path, "plain", PLAIN)
+    script = """if True:
+        import sys
+        from tests.unit.stacks.stackbox import capture, running
+        from tracer.stacks.service import StackService
+        with running(sys.argv[1]) as child:
+            assert StackService().unwind(capture(child.pid)).complete
+        known = [name.removeprefix("tracer.stacks.languages.") for name in sys.modules if ".languages." in name]
+        print(*sorted(name for name in known if "." in name))
+    """
+    said = subprocess.run([sys.executable, "-c", script, program], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["perfmap.naming", "perfmap.symbols"]
 
 
 def test_many_processes_keep_descriptors_bounded(service, tmp_path, monkeypatch):

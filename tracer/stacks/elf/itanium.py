@@ -1,4 +1,4 @@
-"""Names mangled by the Itanium C++ ABI (``_Z...``): C++, and Rust before v0. libstdc++ takes them apart."""
+"""Names mangled by the Itanium C++ ABI (``_Z...``), taken apart by libstdc++."""
 
 from __future__ import annotations
 
