@@ -42,9 +42,9 @@ def _is_runtime(function: str, facts: ElfFacts) -> bool:
 
 def _is_standard(function: str) -> bool:
     """Tell the C++ standard library's functions, which are for a good part compiled into programs."""
-    head, parenthesis, _ = without_arguments(function).partition("(")
     # A template's name follows its return type.
-    return bool(parenthesis) and head.rpartition(" ")[2].startswith(("std::", "__gnu_cxx::"))
+    name = without_arguments(function).partition("(")[0].rpartition(" ")[2]
+    return name.startswith(("std::", "__gnu_cxx::"))
 
 
 def _short_name(name: str) -> str:
