@@ -14,7 +14,7 @@ from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.facts import read_facts
-from tracer.stacks.language import Language, Runtime, Target
+from tracer.stacks.language import Runtime, Target
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.memo import Memo, ReadLog, Witness
@@ -111,7 +111,7 @@ class _Target:
         self._unsupported = _unsupported(process)
         self._memo = Memo()
         self._as_target = Target(process, self._native, naming.read_symbol)
-        self._absent: list[Language] = list(all_languages())
+        self._attached: dict[str, Runtime] = {}
         self._attach()
 
     def unwind(self, box: BlackBox) -> Stack:
@@ -137,9 +137,12 @@ class _Target:
 
     def _attach(self) -> None:
         """Ask the languages that are not attached yet whether they are in the process by now."""
-        found = {language.name: language.attach(self._as_target) for language in self._absent}
-        self._absent = [language for language in self._absent if found[language.name] is None]
-        self._runtimes += [runtime for runtime in found.values() if runtime is not None]
+        for language in all_languages():
+            runtime = language.attach(self._as_target) if language.name not in self._attached else None
+            if runtime is not None:
+                self._attached[language.name] = runtime
+        in_order = (self._attached.get(language.name) for language in all_languages())
+        self._runtimes[:] = [runtime for runtime in in_order if runtime is not None]
         own = [runtime.unwinder for runtime in self._runtimes if runtime.unwinder is not None]
         self._chain = [*own, self._native, self._last]
 
