@@ -20,6 +20,9 @@ from tracer.model.finding import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+MARKDOWN = sorted(
+    {*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "vagrant").glob("*.md"), *(ROOT / "tests").rglob("*.md")}
+)
 ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -77,13 +80,31 @@ def test_every_map_is_in_the_architecture() -> None:
 
 def test_named_files_exist() -> None:
     """A path in a document leads somewhere."""
-    for document in DOCS.glob("*.md"):
+    for document in DOCS.rglob("*.md"):
         text = document.read_text(encoding="utf-8")
         for path in re.findall(r"`((?:bpf|docs|tracer|tests)/[\w./-]+)`", text):
             assert (ROOT / path).exists(), (document.name, path)
         if document.name == "architecture.md":
             for path in re.findall(r"`((?:session|flight|kernel|diagnose|stacks|reports)/[\w./]*)`", text):
                 assert (ROOT / "tracer" / path).exists(), path
+
+
+@pytest.mark.parametrize("document", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """A link to a file of the project names one that exists, from where the document is."""
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        assert "://" in target or (document.parent / target).exists(), target
+
+
+def test_every_design_record_is_listed() -> None:
+    """In docs/design/README.md, and each has the headings that it promises."""
+    records = {path.name for path in (DOCS / "design").glob("*.md")} - {"README.md"}
+    index = (DOCS / "design/README.md").read_text(encoding="utf-8")
+    assert records == set(re.findall(r"^\| \[[\w-]+\]\(([\w-]+\.md)\) \|", index, re.MULTILINE))
+    headings = ["Context", "Decision", "Why", "Tried and dropped", "What would change our mind"]
+    for name in records:
+        text = (DOCS / "design" / name).read_text(encoding="utf-8")
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == headings, name
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.schema.json")), ids=lambda path: path.name)
