@@ -121,7 +121,8 @@ def test_every_verdict_is_explained() -> None:
     table = set(re.findall(r"^\| \d+ \| `([\w-]+)` \|", text, re.MULTILINE))
     paragraphs = set(re.findall(r"^\*\*`([\w-]+)`(?:[.,]| and )", text, re.MULTILINE))
     every = {verdict.value for verdict in Verdict}
-    assert table == every
+    readme = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert table == readme == every
     assert every - paragraphs == set()
 
 
