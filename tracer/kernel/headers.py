@@ -45,12 +45,11 @@ _EMPTY = (
 
 
 def bpf_directory() -> Path:
-    """Where the C sources are: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).resolve().parent.parent
-    for candidate in (package.parent / "bpf", package / "bpf"):
-        if (candidate / "closetrace.bpf.c").is_file():
-            return candidate
-    raise HostUnsupported("the kernel-side sources (bpf/) are missing from this installation")
+    """Where the C sources are: in the package. In a checkout that is a link to bpf/. Raises HostUnsupported."""
+    directory = Path(__file__).resolve().parent.parent / "bpf"
+    if (directory / "closetrace.bpf.c").is_file():
+        return directory
+    raise HostUnsupported(f"the kernel-side sources are missing from this installation ({directory})")
 
 
 def _kconfig(btf: Btf) -> str:
