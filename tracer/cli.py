@@ -175,4 +175,9 @@ def _prepare_streams() -> None:
 def main() -> None:
     """Entry point of the closetrace command."""
     _prepare_streams()
-    sys.exit(run_command())
+    code = run_command()
+    try:
+        sys.stdout.flush()
+    except OSError:  # told already; python would tell it again at exit, and make the exit code 120
+        _to_devnull()
+    sys.exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -185,7 +186,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_descriptors_do_no_harm(closed: str) -> None:
     """A daemon may start it without them: no traceback, and no file of ours in their place."""
-    script = f"{sys.executable} -c 'from tracer.cli import main; main()' --duration 0.1 {closed}"
+    script = f"{shlex.quote(sys.executable)} -c 'from tracer.cli import main; main()' --duration 0.1 {closed}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr + done.stdout
@@ -219,17 +220,57 @@ def test_an_output_that_cannot_show_a_character_gets_an_escape(tmp_path: Path) -
     assert b"\\u65e5\\u672c-sch\xf6n" in done.stderr
 
 
-def test_a_hostile_current_directory_is_not_imported(tmp_path: Path) -> None:
-    """bcc, click or tracer lying about must not be run by root; nor may its headers be compiled."""
-    for name in ("bcc", "click", "tracer", "tabulate", "json"):
-        (tmp_path / f"{name}.py").write_text("open('/dev/stderr', 'w').write('OWNED\\n')\n")
-    (tmp_path / "vmlinux.h").write_text("#error OWNED\n")
-    closetrace = Path(sys.executable).with_name("closetrace")
+INSTALLED = [str(Path(sys.executable).with_name("closetrace"))]
+MODULE = [sys.executable, "-m", "tracer"]
+
+
+def _plant(directory: Path, *names: str) -> None:
+    for name in names:
+        (directory / f"{name}.py").write_text("open('/dev/stderr', 'w').write('OWNED\\n')\n")
+
+
+def _never_owned(command: list[str], directory: Path, **variables: str) -> None:
     done = subprocess.run(
-        [str(closetrace), "--duration", "0.1"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [*command, "--duration", "0.1"],
+        cwd=directory,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "OWNED" not in done.stdout + done.stderr
+
+
+def test_a_hostile_current_directory_is_not_imported(tmp_path: Path) -> None:
+    """bcc, click or tracer lying about must not be run by root; nor may its headers be compiled."""
+    _plant(tmp_path, "bcc", "click", "tracer", "tabulate", "json")
+    (tmp_path / "vmlinux.h").write_text("#error OWNED\n")
+    _never_owned(INSTALLED, tmp_path)
+
+
+def test_a_hostile_pythonpath_is_not_imported(tmp_path: Path) -> None:
+    """Not even what python imports by itself when it starts."""
+    _plant(tmp_path, "sitecustomize", "usercustomize", "bcc", "click", "tracer", "tabulate", "json", "struct")
+    _never_owned(INSTALLED, Path("/"), PYTHONPATH=str(tmp_path))
+
+
+def test_as_a_module_it_imports_no_library_from_there(tmp_path: Path) -> None:
+    """``python -m tracer`` is isolated as far as that is possible once python runs."""
+    _plant(tmp_path, "bcc", "click", "tabulate", "json", "struct")
+    _never_owned(MODULE, tmp_path, PYTHONPATH=str(tmp_path))
+
+
+def test_its_name_is_its_own() -> None:
+    """ps, top and pgrep find it as closetrace, though a shell script starts it."""
+    with subprocess.Popen([*INSTALLED, "--pid", str(os.getpid())], stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr is not None
+            assert any("tracing " in line for line in running.stderr)
+            assert Path(f"/proc/{running.pid}/comm").read_text() == "closetrace\n"
+        finally:
+            running.terminate()
 
 
 def test_doctor_is_json_that_says_whether_it_is_ready(run: Run) -> None:
