@@ -1,10 +1,27 @@
-# closetrace: `make demo` shows it, `make test` checks it, `make install` only sets it up. All three install what they need.
+# closetrace: `make demo` shows it, `make test` checks it, `make install` installs it. All three bring what they need.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := /usr/bin/python3
 VENV := .venv
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# Root leaves no bytecode and no cache of pytest in the checkout: its owner could not replace them.
+PYTEST := env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -p no:cacheprovider
+PIP_OPTIONS := --quiet --disable-pip-version-check
+
+# `make install` makes a virtual environment of root's and links to these files of it: below PREFIX, except for fish, which
+# does not look there.
+PREFIX := /usr/local
+INSTALLED = $(PREFIX)/lib/closetrace
+LINKED := bin/closetrace share/man/man1/closetrace.1 share/bash-completion/completions/closetrace.bash \
+  share/zsh/site-functions/_closetrace
+FISH_FILE := share/fish/vendor_completions.d/closetrace.fish
+FISH_LINK := /etc/fish/completions/closetrace.fish
+link = umask 022 && $(SUDO) mkdir -p "$$(dirname "$(2)")" && $(SUDO) ln -sfn "$(INSTALLED)/$(1)" "$(2)"
+
+# The command runs isolated. A library that only the caller's own settings lead to would not count, so pip must not find it.
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 # What closetrace runs with; bcc comes from the distribution, built against its own libbcc.
 RUN_PACKAGES := python3-bpfcc python3-venv libdw1 libelf1 libbpf1 gcc libc6-dev
@@ -12,7 +29,7 @@ RUN_PACKAGES := python3-bpfcc python3-venv libdw1 libelf1 libbpf1 gcc libc6-dev
 TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base musl-tools
 LINT_PACKAGES := clang-format shellcheck
 
-.PHONY: help install demo test lint format clean man schema
+.PHONY: help setup install uninstall demo test lint format clean man schema
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -31,37 +48,59 @@ define need
 	fi
 endef
 
-install: ## Set everything up: packages, virtual environment, .venv/bin/closetrace
+setup: ## Set up the checkout: packages and its virtual environment, .venv
 	$(call need,$(RUN_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed
+	@# The command writes no bytecode. What older versions wrote as root is in the way.
+	@find tracer -name __pycache__ ! -writable -prune -exec $(SUDO) rm -rf {} +
+	@$(VENV)/bin/python -m compileall -q tracer
 
-$(VENV)/installed: pyproject.toml
+install: setup ## Install the command closetrace for all users, with man page and completions
+	rm -rf build/lib build/bdist.* build/scripts-* build/wheels
+	$(VENV)/bin/python -m pip wheel $(PIP_OPTIONS) --wheel-dir build/wheels .
+	$(SUDO) rm -rf "$(INSTALLED)"
+	umask 022 && $(SUDO) $(PYTHON) -I -m venv --system-site-packages "$(INSTALLED)"
+	@# Without the index: root needs no proxy and no settings of the user's. Without what others may remove again.
+	umask 022 && $(SUDO) "$(INSTALLED)/bin/python" -I -m pip install $(PIP_OPTIONS) \
+	  --no-cache-dir --no-index --find-links build/wheels --ignore-installed closetrace
+	@for file in $(LINKED); do $(call link,$$file,$(PREFIX)/$$file) || exit 1; done
+	@$(call link,$(FISH_FILE),$(FISH_LINK))
+	@echo "installed: $(PREFIX)/bin/closetrace"
+
+uninstall: ## Remove what `make install` installed, and what closetrace wrote as root
+	@for file in $(LINKED); do $(SUDO) rm -f "$(PREFIX)/$$file" || exit 1; done
+	@$(SUDO) rm -f "$(FISH_LINK)"
+	$(SUDO) rm -rf "$(INSTALLED)" /var/cache/closetrace
+	@[ "$$(stat -c %u .)" = 0 ] || $(SUDO) find . -user root \
+	  \( -name __pycache__ -o -name .pytest_cache -o -name .hypothesis \) -prune -exec rm -rf {} +
+
+$(VENV)/installed: pyproject.toml tracer/closetrace
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	@# Debian 11's own pip wants a setup.py for an editable installation.
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=21.3'
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) 'pip>=21.3'
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[dev]'
 	@touch $@
 
-demo: install ## Find a real leak: a small leaking client, traced for a few seconds
+demo: setup ## Find a real leak: a small leaking client, traced for a few seconds
 	$(SUDO) $(VENV)/bin/closetrace demo
 
-test: install ## Run the unit tests and the live tests (real BPF on this kernel; root)
+test: setup ## Run the unit tests and the live tests (real BPF on this kernel; root)
 	$(call need,$(TEST_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) $(VENV)/bin/python -m pytest tests/unit tests/live
+	$(SUDO) $(PYTEST) tests/unit tests/live
 
-lint: install ## Check style, types, layers, scripts and C
+lint: setup ## Check style, types, layers, scripts and C
 	$(call need,$(LINT_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	shellcheck $$(git ls-files '*.sh' .ci/run)
+	shellcheck $$(git ls-files '*.sh' .ci/run tracer/closetrace)
 	clang-format --dry-run --Werror $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
 
 format: ## Rewrite the sources as lint wants them

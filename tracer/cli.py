@@ -82,7 +82,7 @@ class _Subcommands(click.Group):
 @click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
 @tuning
 @verbose_option
-@click.version_option(__version__, prog_name="closetrace")
+@click.version_option(__version__, "-V", "--version", prog_name="closetrace")
 @click.pass_context
 def main_group(
     ctx: click.Context,

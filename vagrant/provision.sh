@@ -5,5 +5,3 @@ set -eu
 sudo apt-get update -q
 sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends make
 make -C /closetrace install
-# `sudo closetrace` finds it there.
-sudo ln -sf /closetrace/.venv/bin/closetrace /usr/local/bin/closetrace

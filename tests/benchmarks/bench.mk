@@ -2,20 +2,20 @@
 
 BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux iproute2 default-jdk-headless
 BENCH_ROWS = $(addprefix --only ,$(ROWS))
-BENCH := $(VENV)/bin/python -m tests.benchmarks.bench
+BENCH := env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m tests.benchmarks.bench
 
 .PHONY: bench bench-smoke bench-vm bench-tables
 
-bench: install ## Measure the overhead against every peer (root; a quiet machine; ROWS="touch churn" narrows)
+bench: setup ## Measure the overhead against every peer (root; a quiet machine; ROWS="touch churn" narrows)
 	$(call need,$(BENCH_PACKAGES))
 	$(SUDO) $(BENCH) $(BENCH_ROWS)
 
-bench-smoke: install ## The benchmark in short, to see that it works
+bench-smoke: setup ## The benchmark in short, to see that it works
 	$(call need,$(BENCH_PACKAGES))
 	$(SUDO) $(BENCH) --smoke --output build/bench-smoke.json $(BENCH_ROWS)
 
 bench-vm: vm-setup ## Beside the peers that need kprobes or headers, in a guest under emulation (root)
 	$(SUDO) /usr/bin/python3 -m tests.benchmarks.guest_bench
 
-bench-tables: install ## Write the tables of docs/overhead.md from build/bench.json and build/bench-vm.json
+bench-tables: setup ## Write the tables of docs/overhead.md from build/bench.json and build/bench-vm.json
 	$(BENCH) --markdown

@@ -5,13 +5,13 @@ JDKS ?= 8 11 17 21 25
 
 .PHONY: test-systems test-jdks
 
-test-systems: install ## The incidents, reproduced with nginx, Tomcat and HttpClient (root)
+test-systems: setup ## The incidents, reproduced with nginx, Tomcat and HttpClient (root)
 	$(call need,$(TEST_PACKAGES))
 	$(SUDO) tests/systems/setup.sh
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) $(VENV)/bin/python -m pytest tests/systems --ignore-glob='*hotspot*'
+	$(SUDO) $(PYTEST) tests/systems --ignore-glob='*hotspot*'
 
-test-jdks: install ## Java stacks against the JVM's own words (root; JDKS="17 25" narrows)
+test-jdks: setup ## Java stacks against the JVM's own words (root; JDKS="17 25" narrows)
 	$(call need,$(TEST_PACKAGES) $(JDK_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) env CLOSETRACE_JDKS="$(JDKS)" $(VENV)/bin/python -m pytest -s tests/systems/test_hotspot_stacks.py tests/systems/test_hotspot_changes.py
+	$(SUDO) env CLOSETRACE_JDKS="$(JDKS)" $(PYTEST) -s tests/systems/test_hotspot_stacks.py tests/systems/test_hotspot_changes.py

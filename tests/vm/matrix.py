@@ -134,7 +134,8 @@ def _tests(matrix: Matrix, cell: Cell) -> str:
     chosen = [*cell.tests, *cell.lost]
     install = f"""
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/keep/wheels
-make install && .venv/bin/python -m pip install --quiet {shlex.join(matrix.test_requirements)} || exit 1
+make install && (cd / && closetrace -V) || exit 1
+.venv/bin/python -m pip install --quiet {shlex.join(matrix.test_requirements)} || exit 1
 """
     return f"""
 mv /keep/closetrace-workloads-0 /tmp/

@@ -161,8 +161,8 @@ def test_help_teaches(run: Run, command: str) -> None:
 
 
 def test_version(run: Run) -> None:
-    """The package's own."""
-    assert run("--version") == (0, f"closetrace, version {__version__}\n", "")
+    """The package's own, by both spellings."""
+    assert run("--version") == run("-V") == (0, f"closetrace, version {__version__}\n", "")
 
 
 def test_a_closed_pipe_ends_quietly() -> None:
