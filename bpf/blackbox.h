@@ -80,28 +80,26 @@ static __always_inline u32 ct_copy_small(struct ct_small_box *box, u64 sp, u64 w
 	return first;
 }
 
-/* A free slot as struct ct_touch names it; 0 if that pool is spent. */
+/* A free box; 0 if that pool is spent. */
 static __always_inline u32 ct_pop(int small)
 {
-	u32 slot = 0;
+	u32 box = 0;
 
 	if (small)
-		return free_small_boxes.pop(&slot) ? 0 : (slot + 1) | CT_SMALL_BOX;
-	return free_boxes.pop(&slot) ? 0 : slot + 1;
+		return free_small_boxes.pop(&box) ? 0 : box;
+	return free_boxes.pop(&box) ? 0 : box;
 }
 
-static __always_inline void ct_free_slot(u32 box)
+static __always_inline void ct_free_box(u32 box)
 {
-	u32 slot = (box & ~CT_SMALL_BOX) - 1;
-
 	if (!box)
 		return;
-	if (!(box & CT_SMALL_BOX ? free_small_boxes.push(&slot, 0) : free_boxes.push(&slot, 0)))
+	if (!(box & CT_SMALL_BOX ? free_small_boxes.push(&box, 0) : free_boxes.push(&box, 0)))
 		ct_count(CT_N_BOXES_FREED);
 }
 
 /* One from the pool that suits, else from the other; 0 if all stack memory is spent. */
-static __always_inline u32 ct_take_slot(int small)
+static __always_inline u32 ct_take_box(int small)
 {
 	u32 box = ct_pop(small);
 
@@ -111,20 +109,20 @@ static __always_inline u32 ct_take_slot(int small)
 	return box;
 }
 
-/* The touch's own slot if the stack has room in it, or another. A stack that is cut is better than none. */
-static __always_inline u32 ct_slot_of(struct ct_touch *touch, int small)
+/* The touch's own box if the stack has room in it, or another. A stack that is cut is better than none. */
+static __always_inline u32 ct_box_of(struct ct_touch *touch, int small)
 {
 	u32 held = touch->box, larger;
 
 	if (!held)
-		return ct_take_slot(small);
+		return ct_take_box(small);
 	if (small || !(held & CT_SMALL_BOX))
 		return held;
 	larger = ct_pop(0);
 	if (!larger)
 		return held;
 	ct_count(CT_N_BOXES_TAKEN);
-	ct_free_slot(held);
+	ct_free_box(held);
 	return larger;
 }
 
@@ -160,14 +158,14 @@ static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_use
 	ct_copy_registers(head->registers, user->regs);
 }
 
-static __always_inline u32 ct_fill_box(u32 slot, u64 size, struct ct_user *user, struct ct_record *record,
+static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *user, struct ct_record *record,
 				       struct ct_touch *touch, u16 which)
 {
-	u32 index = (slot & ~CT_SMALL_BOX) - 1;
+	u32 index = CT_BOX_INDEX(handle);
 	struct ct_small_box *small;
 	struct ct_box *box;
 
-	if (slot & CT_SMALL_BOX) {
+	if (handle & CT_SMALL_BOX) {
 		small = small_boxes.lookup(&index);
 		if (!small)
 			return 0;
@@ -244,7 +242,6 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 					 u16 which)
 {
 	u64 size;
-	u32 slot;
 
 	touch->syscall = -1;
 	if (user->flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
@@ -270,13 +267,12 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		goto drop;
 	}
 	size = ct_stack_size(user);
-	slot = ct_slot_of(touch, size && size <= CT_SMALL_STACK);
-	touch->box = slot;
-	if (!slot || !ct_fill_box(slot, size, user, record, touch, which))
+	touch->box = ct_box_of(touch, size && size <= CT_SMALL_STACK);
+	if (!touch->box || !ct_fill_box(touch->box, size, user, record, touch, which))
 		touch->flags |= CT_TOUCH_NO_BOX;
 	return;
 drop:
-	ct_free_slot(touch->box);
+	ct_free_box(touch->box);
 	touch->box = 0;
 }
 

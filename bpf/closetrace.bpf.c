@@ -18,6 +18,7 @@
 #include "task.h"
 #include "blackbox.h"
 #include "sock.h"
+#include "lifecycle.h"
 #include "hooks/close.h"
 #include "hooks/destroy.h"
 #include "hooks/state.h"
@@ -49,12 +50,7 @@ CT_ENTRY(tp_state) { return ct_move(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT
 #endif
 #ifdef CT_STATE_ELSEWHERE
 CT_ENTRY(tp_state_rest) { return ct_state_rest(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
-static __always_inline int ct_set_state(struct sock *sk, int new)
-{
-	u8 old = 0;
-	ct_read_kernel(&old, sizeof(old), (void *)&sk->__sk_common.skc_state);
-	return ct_move(sk, old, new);
-}
+static __always_inline int ct_set_state(struct sock *sk, int new) { return ct_move(sk, ct_state(sk), new); }
 #endif
 #ifdef CT_WAY_STATE_FENTRY
 CT_TRAMPOLINE(fe, tcp_set_state) { return ct_set_state(CT_SOCK(0), CT_WORD(int, 1)); }

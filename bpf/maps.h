@@ -10,8 +10,8 @@ struct ct_listener {
 	u32 port;
 };
 
-/* Inserted: connect, passive ESTABLISHED, first touch (hooks/state.h, sock.h). Deleted: hooks/destroy.h. Read: suspects
- * only. */
+/* Inserted: connect, passive ESTABLISHED, first touch (ct_create). Deleted: ct_forget. User space reads suspects only.
+ */
 BPF_TABLE("hash", u64, struct ct_record, sockets, CT_SIZED);
 
 #ifdef CT_SCOPE_TASKS
@@ -38,8 +38,8 @@ BPF_ARRAY(blank, struct ct_record, 1);
  */
 BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_SIZED);
 
-/* The pools of black boxes, mapped into user space, and their free slots: last in, first out, so that the used ones
- * lie together. */
+/* The pools of black boxes, mapped into user space, and the handles of their free boxes: last in, first out, so that
+ * the used ones lie together. */
 BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
 BPF_STACK(free_boxes, u32, CT_SIZED);
 BPF_F_TABLE("array", u32, struct ct_small_box, small_boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);

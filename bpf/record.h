@@ -36,8 +36,15 @@ enum ct_op {
 #define CT_TOUCH_UNWANTED 32u /* no stack was asked for at this touch */
 #define CT_TOUCH_SPARED 64u   /* no stack, so that tracing costs no more than the user allows */
 
-/* One call on the socket. box is a slot of a box pool + 1, with CT_SMALL_BOX if it is that of the small ones; once
- * drained it is 0 and stack names the interned stack. */
+/*
+ * A box is known by its handle, here and in user space. 0 is none. CT_SMALL_BOX tells that it lies in the pool of small
+ * ones, the other bits count from 1. The free lists hold handles; only who touches a pool's memory needs the index.
+ */
+#define CT_SMALL_BOX 0x80000000u
+#define CT_BOX_INDEX(handle) (((handle) & ~CT_SMALL_BOX) - 1)
+#define CT_SMALL_STACK 4096
+
+/* One call on the socket, with its box; once drained, box is 0 and stack names the interned stack. */
 struct ct_touch {
 	u64 ns;
 	s32 ret;
@@ -132,10 +139,6 @@ struct ct_suspect {
 	u32 state;
 	u32 closing; /* the program has closed it: only the peer's last ACK is missing */
 };
-
-/* Of a box in the pool of small ones; its slot there + 1 is in the other bits. */
-#define CT_SMALL_BOX 0x80000000u
-#define CT_SMALL_STACK 4096
 
 /* User registers at one touch, whose stack follows, from the stack pointer upwards. seq is odd while it is written. */
 struct ct_box_head {

@@ -15,7 +15,7 @@ static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u6
 	return &record->last;
 }
 
-static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 slot, u64 stack, u64 birth_ns)
+static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 box, u64 stack, u64 birth_ns)
 {
 	struct ct_record *record = sockets.lookup(&key);
 	struct ct_touch *touch;
@@ -24,8 +24,8 @@ static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 slot, u64 s
 	if (!record || !ct_try_lock(record))
 		return 0;
 	touch = ct_touch_of(record, which);
-	if (record->birth_ns == birth_ns && touch->box == (u32)slot + 1 && touch->seq == (u32)seq) {
-		ct_free_slot(touch->box);
+	if (record->birth_ns == birth_ns && touch->box == (u32)box && touch->seq == (u32)seq) {
+		ct_free_box(touch->box);
 		touch->box = 0;
 		touch->stack = (u32)stack;
 		done = 1;

@@ -13,11 +13,9 @@ static __always_inline int ct_accepted(struct sock *sk)
 		return 0;
 	record = ct_record_of(key);
 	if (!record) {
-		u8 state = 0;
 		if (!ct_task_in_scope())
 			return 0;
-		ct_read_kernel(&state, sizeof(state), (void *)&sk->__sk_common.skc_state);
-		record = ct_create(sk, CT_R_PASSIVE, state, now);
+		record = ct_create(sk, CT_R_PASSIVE, ct_state(sk), now);
 		if (!record)
 			return 0;
 	}

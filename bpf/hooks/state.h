@@ -21,6 +21,22 @@ static __always_inline void ct_keep_transition(struct ct_record *record, int old
 }
 
 #ifdef CT_SCOPE_TASKS
+static __always_inline void ct_hint(u32 index)
+{
+	u32 *seen = hints.lookup(&index);
+	if (seen)
+		*seen = 1;
+}
+
+static __always_inline int ct_is_hinted(u32 index)
+{
+	u32 *seen = hints.lookup(&index);
+	return seen && *seen;
+}
+
+#define CT_HINT_PORT(port) ((port) % CT_HINTS)
+#define CT_HINT_COOKIE(cookie) (CT_HINTS + (u32)((cookie) % CT_HINTS))
+
 static __always_inline void ct_listen(struct sock *sk, int new)
 {
 	struct ct_listener key = {.netns = ct_netns(sk)};
@@ -115,18 +131,6 @@ static __always_inline void ct_local_call(struct ct_record *record, u64 key, int
 		wanted = ct_end_flags(key, op, now);
 	}
 	ct_touch(record, touch, which, op, 0, wanted, now);
-}
-
-static __always_inline void ct_suspect(struct ct_record *record, u64 key, int new, u64 now)
-{
-	struct ct_suspect suspect = {.since_ns = now, .birth_ns = record->birth_ns, .state = new};
-	struct ct_suspect *known = suspects.lookup(&key);
-
-	if (known) {
-		known->state = new;
-		known->closing = record->ending.op == CT_OP_CLOSE;
-	} else if (suspects.update(&key, &suspect))
-		ct_count(CT_LOST_SUSPECTS);
 }
 
 /*

@@ -3,23 +3,6 @@
 
 #define CT_MSG_PEEK 2
 
-/* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over from elsewhere.
- */
-static __always_inline struct ct_record *ct_adopt_used(struct sock *sk, u64 now)
-{
-	struct ct_record *record;
-	u8 state = 0;
-
-	ct_read_kernel(&state, sizeof(state), (void *)&sk->__sk_common.skc_state);
-	if (state == CT_CLOSE || state == CT_LISTEN)
-		return 0;
-	record = ct_create(sk, CT_R_ADOPTED, state, now);
-	/* Its FIN came before our time; user space knows from sock_diag how long ago at least. */
-	if (record && state == CT_CLOSE_WAIT)
-		ct_suspect(record, record->sk, state, now);
-	return record;
-}
-
 static __always_inline void ct_progress(struct ct_record *record, u32 op, s32 ret, u32 flags, int eof, u64 now)
 {
 	struct ct_counts *counts = &record->counts;
@@ -74,7 +57,7 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!record)
-		record = ct_adopt_used(sk, now);
+		record = ct_adopt(sk, now);
 	if (!record)
 		return 0;
 	if (ct_is_foreign(record)) {

@@ -1,1 +1,1 @@
-"""."""
+"""What the kernel side recorded: its maps read, its records decoded."""

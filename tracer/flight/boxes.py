@@ -1,4 +1,4 @@
-"""Both pools of black boxes as one, by the slot numbers of bpf/record.h."""
+"""Both pools of black boxes as one, by the handles of bpf/record.h."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tracer.model.frame import BlackBox
 _HEAD = ct.sizeof(layout.BoxHead)
 _BOX = struct.Struct("<IIQQQIIIHH21Q")  # struct ct_box_head
 _registers = itemgetter(*PT_REGS_OF_DWARF)
-_SLOTS = 256
-"""How many slots are looked at in one step."""
+_AT_ONCE = 256
+"""How many boxes are looked at in one step."""
 
 
-class SlotHeader(NamedTuple):
-    """Whose touch lies in a slot; ``version`` changes with every writing."""
+class BoxHeader(NamedTuple):
+    """Whose touch lies in a box; ``version`` changes with every writing. Times are CLOCK_MONOTONIC ns."""
 
-    slot: int
+    handle: int
     version: int
     sk: int
     birth_ns: int
@@ -33,73 +33,77 @@ class SlotHeader(NamedTuple):
     which: int
 
 
+Box = tuple[BoxHeader, BlackBox]
+
+
 class _Pool:
-    """One pool: its slots have the numbers from ``base`` on and hold ``stack_bytes`` each.
+    """One pool, whose boxes hold ``stack_bytes`` each.
 
     ``cramped``: what is cut here would have had more room in another pool.
     """
 
-    def __init__(self, pool: BoxPool, base: int, stack_bytes: int, cramped: bool) -> None:
-        self.pool, self._base, self._stack_bytes, self._cramped = pool, base, stack_bytes, cramped
+    def __init__(self, pool: BoxPool, stack_bytes: int, cramped: bool) -> None:
+        self.pool, self._stack_bytes, self._cramped = pool, stack_bytes, cramped
         self._versions = [0] * pool.count
 
-    def read(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
-        data = self.pool.read(slot - self._base, lambda head: _HEAD + int(_BOX.unpack_from(head)[1]))
+    def read(self, handle: int) -> Optional[Box]:
+        data = self.pool.read(handle, lambda head: _HEAD + int(_BOX.unpack_from(head)[1]))
         if data is None:
             return None
         version, length, sk, birth, ns, pid, tid, touch_seq, which, _, *saved = _BOX.unpack_from(data)
         cut = length == self._stack_bytes
         box = BlackBox(pid, tid, _registers(saved), data[_HEAD : _HEAD + length], cut, cramped=cut and self._cramped)
-        return SlotHeader(slot, version, sk, birth, ns, touch_seq, which), box
+        return BoxHeader(handle, version, sk, birth, ns, touch_seq, which), box
 
-    def written(self) -> list[SlotHeader]:
-        found: list[SlotHeader] = []
+    def written(self) -> list[BoxHeader]:
+        found: list[BoxHeader] = []
         idle = 0
-        for first in range(0, self.pool.count, _SLOTS):
-            known = self._versions[first : first + _SLOTS]
+        for first in range(0, self.pool.count, _AT_ONCE):
+            known = self._versions[first : first + _AT_ONCE]
             versions = self.pool.versions(first, first + len(known))
             if versions != known:
-                changed = [at for at, version in enumerate(versions) if version != known[at]]
-                found += [header for at in changed if (header := self._header(first + at)) is not None]
-            # free slots are given out last in, first out: a long untouched run is the end of the used part
+                changed = [first + at for at, version in enumerate(versions) if version != known[at]]
+                found += [header for index in changed if (header := self._changed(index)) is not None]
+            # free boxes are given out last in, first out: a long untouched run is the end of the used part
             idle = 0 if any(versions) else idle + 1
             if idle > 4:
                 break
-        for header in found:
-            self._versions[header.slot - self._base] = header.version
         return found
 
-    def _header(self, index: int) -> Optional[SlotHeader]:
-        data = self.pool.read(index, lambda _: _HEAD)
+    def _changed(self, index: int) -> Optional[BoxHeader]:
+        """The header of a box that has been written; None while it is written again, which the next call will see."""
+        handle = self.pool.handles[index]
+        data = self.pool.read(handle, lambda _: _HEAD)
         if data is None:
             return None
         version, _, sk, birth, ns, _, _, touch_seq, which, *_ = _BOX.unpack_from(data)
-        return SlotHeader(self._base + index, version, sk, birth, ns, touch_seq, which)
+        self._versions[index] = version
+        return BoxHeader(handle, version, sk, birth, ns, touch_seq, which)
 
 
 class Boxes:
-    """The pools of a loaded program, with all slots free at first."""
+    """The pools of a loaded program, with all boxes free at first."""
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         self.count = sizes.boxes + sizes.small_boxes
         cramped = sizes.stack_bytes > SMALL_STACK
-        self._large = _pool(program, "boxes", sizes.boxes, 0, sizes.stack_bytes, False)
-        self._small = _pool(program, "small_boxes", sizes.small_boxes, layout.SMALL_BOX, SMALL_STACK, cramped)
+        self._large = _pool(program, "boxes", sizes.boxes, layout.FIRST_BOX, sizes.stack_bytes)
+        self._small = _pool(program, "small_boxes", sizes.small_boxes, layout.FIRST_SMALL_BOX, SMALL_STACK, cramped)
 
-    def read(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
-        """The content of a slot, None if it could not be read whole."""
-        return self._of(slot).read(slot)
+    def read(self, handle: int) -> Optional[Box]:
+        """What lies in a box, None if it could not be read whole."""
+        return self._of(handle).read(handle)
 
-    def written(self) -> list[SlotHeader]:
-        """The slots that have been written since the last call, in pool order."""
+    def written(self) -> list[BoxHeader]:
+        """The boxes that have been written since the last call, in pool order."""
         return self._large.written() + self._small.written()
 
-    def give_back(self, slot: int) -> None:
-        """Free a slot that user space owns."""
-        self._of(slot).pool.give_back(slot & ~layout.SMALL_BOX)
+    def give_back(self, handle: int) -> None:
+        """Free a box that user space owns."""
+        self._of(handle).pool.give_back(handle)
 
-    def _of(self, slot: int) -> _Pool:
-        return self._small if slot & layout.SMALL_BOX else self._large
+    def _of(self, handle: int) -> _Pool:
+        return self._small if handle & layout.SMALL_BOX else self._large
 
     def close(self) -> None:
         """Unmap."""
@@ -107,8 +111,9 @@ class Boxes:
         self._small.pool.close()
 
 
-def _pool(program: Program, name: str, count: int, base: int, stack_bytes: int, cramped: bool) -> _Pool:
+def _pool(program: Program, name: str, count: int, first: int, stack_bytes: int, cramped: bool = False) -> _Pool:
     size = _HEAD + stack_bytes
-    pool = BoxPool(program.map(name, 4, size).descriptor, program.map(f"free_{name}", 0, 4), count, size)
+    handles = range(first, first + count)
+    pool = BoxPool(program.map(name, 4, size).descriptor, program.map(f"free_{name}", 0, 4), handles, size)
     pool.fill()
-    return _Pool(pool, base, stack_bytes, cramped)
+    return _Pool(pool, stack_bytes, cramped)

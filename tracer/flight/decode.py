@@ -1,11 +1,15 @@
-"""From a flight record to a Connection. Pure but for the stacks, which the caller resolves."""
+"""From a flight record to a Connection, by values alone.
+
+The stacks come in between: ``decode`` tells which boxes and numbers the touches have, the session finds the stacks for
+them, and ``Decoded.connection`` puts the two together.
+"""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Optional
 
 from tracer.flight import layout
 from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
@@ -17,8 +21,8 @@ AF_INET = 2
 _STATES = {int(state): state for state in TcpState}
 _OPS = {int(op): op for op in Op if op is not Op.NONE}
 
-Resolver = Callable[[Any, Any], tuple[Optional[Stack], Optional[str]]]
-"""(record, touch) -> the touch's stack, or None and the reason."""
+StackOrReason = tuple[Optional[Stack], Optional[str]]
+"""The stack of a touch, or None and why there is none (None: nobody knows)."""
 
 _NO_STACK = (
     (layout.TOUCH_KERNEL, "touched by a kernel worker: there is no user stack"),
@@ -79,34 +83,51 @@ def _change(old: int, new: int, flags: int) -> tuple[TcpState, TcpState, Origin]
     return state(old), state(new), transition_origin(state(old), state(new), flags)
 
 
-def _touch(record: layout.Record, which: str, resolve: Resolver) -> Optional[Touch]:
-    raw = getattr(record, which)
+class Call(NamedTuple):
+    """A touch of a record, decoded but for its stack: that lies in ``box`` (a handle), or has the number ``stack``."""
+
+    op: Op
+    actor: Actor
+    box: int
+    stack: int
+    raw: layout.Touch
+
+    def no_stack(self) -> Optional[str]:
+        """Why there is neither a box nor a stack, None if nobody knows."""
+        return no_stack_reason(self.raw.flags)
+
+    def touch(self, found: StackOrReason) -> Touch:
+        """The touch with its stack."""
+        raw, (stack, reason) = self.raw, found
+        return Touch(
+            op=self.op,
+            ns=raw.ns,
+            actor=self.actor,
+            ret=raw.ret if self.op is Op.RECV or self.op is Op.SEND else None,
+            syscall=raw.syscall,
+            peek=bool(raw.flags & layout.TOUCH_PEEK),
+            stack=stack,
+            stack_note=reason if stack is None else None,
+            exiting=bool(raw.flags & layout.TOUCH_EXITING),
+        )
+
+
+def _call(raw: layout.Touch) -> Optional[Call]:
     op = _OPS.get(raw.op)
-    if op is None or raw.ns == 0:
+    if op is None or not raw.ns:
         return None
-    stack, note = resolve(record, raw)
-    return Touch(
-        op=op,
-        ns=raw.ns,
-        actor=_actor(raw.pid, raw.tid, raw.comm),
-        ret=raw.ret if op is Op.RECV or op is Op.SEND else None,
-        syscall=raw.syscall,
-        peek=bool(raw.flags & layout.TOUCH_PEEK),
-        stack=stack,
-        stack_note=note if stack is None else None,
-        exiting=bool(raw.flags & layout.TOUCH_EXITING),
-    )
+    return Call(op, _actor(raw.pid, raw.tid, raw.comm), raw.box, raw.stack, raw)
 
 
-def _actor_of(tid: int, touches: Sequence[Optional[Touch]]) -> Optional[Actor]:
-    return next((touch.actor for touch in touches if touch is not None and touch.actor.tid == tid), None)
+def _actor_of(tid: int, calls: Mapping[str, Call]) -> Optional[Actor]:
+    return next((call.actor for call in calls.values() if call.actor.tid == tid), None)
 
 
-def _transitions(record: layout.Record, touches: Sequence[Optional[Touch]]) -> tuple[Transition, ...]:
+def _transitions(record: layout.Record, calls: Mapping[str, Call]) -> tuple[Transition, ...]:
     kept = []
     for raw in record.transitions[: min(record.transitions_seen, layout.TRANSITIONS)]:
         old, new, who = _change(raw.old_state, raw.new_state, raw.flags)
-        actor = _actor_of(raw.tid, touches) if who is Origin.LOCAL and raw.tid else None
+        actor = _actor_of(raw.tid, calls) if who is Origin.LOCAL and raw.tid else None
         kept.append(Transition(raw.ns, old, new, who, actor))
     return tuple(sorted(kept, key=lambda transition: transition.ns))
 
@@ -123,12 +144,31 @@ def _reset(record: layout.Record) -> tuple[Optional[int], Optional[Origin]]:
     return record.reset_ns, Origin.PEER if record.reset_flags & layout.TR_RESET_PEER else Origin.LOCAL
 
 
-def decode(record: layout.Record, resolve: Resolver, seen_ns: int, ended: bool = False) -> Connection:
-    """All that the record alone knows; sock_diag and /proc are joined to it later (session/join.py).
+class Decoded(NamedTuple):
+    """What a record says, before the stacks of its calls are known; ``calls`` by their names in the record."""
 
-    ``ended`` is for the records of sockets that the kernel has destroyed.
-    """
-    opened, last, eof, ending = (_touch(record, which, resolve) for which in layout.WHICH)
+    calls: dict[str, Call]
+    rest: functools.partial[Connection]
+
+    def connection(self, stacks: Mapping[str, StackOrReason]) -> Connection:
+        """All that the record alone knows, with ``stacks`` for each of the calls.
+
+        sock_diag and /proc are joined to it later (session/join.py).
+        """
+        touches = {name: call.touch(stacks[name]) for name, call in self.calls.items()}
+        eof, ending = touches.get("eof"), touches.get("ending")
+        return self.rest(
+            opened=touches.get("opened"),
+            last=_latest(touches.get("last"), eof),
+            eof=eof,
+            shutdown=ending if ending is not None and ending.op is Op.SHUTDOWN else None,
+            closed=ending if ending is not None and ending.op is Op.CLOSE else None,
+        )
+
+
+def decode(record: layout.Record, seen_ns: int, ended: bool = False) -> Decoded:
+    """Decode a record that was read at ``seen_ns``. ``ended``: the kernel has destroyed the socket."""
+    calls = {name: call for name in layout.WHICH if (call := _call(getattr(record, name))) is not None}
     reset_ns, reset_by = _reset(record)
     passive: Optional[bool] = None
     if record.flags & (layout.R_PASSIVE | layout.R_ACTIVE):
@@ -136,7 +176,8 @@ def decode(record: layout.Record, resolve: Resolver, seen_ns: int, ended: bool =
     accepted: Optional[bool] = None
     if passive:
         accepted = bool(record.flags & layout.R_ACCEPTED) or record.inode != 0
-    return Connection(
+    rest = functools.partial(
+        Connection,
         sk=record.sk,
         birth_ns=record.birth_ns,
         local=endpoint(record.family, record.laddr, record.lport),
@@ -149,15 +190,10 @@ def decode(record: layout.Record, resolve: Resolver, seen_ns: int, ended: bool =
         preexisting=bool(record.flags & layout.R_ADOPTED),
         passive=passive,
         accepted=accepted,
-        transitions=_transitions(record, (opened, last, eof, ending)),
+        transitions=_transitions(record, calls),
         transitions_dropped=max(0, record.transitions_seen - layout.TRANSITIONS),
-        opened=opened,
         opened_late=bool(record.flags & layout.R_OPENED_LATE),
-        last=_latest(last, eof),
-        eof=eof,
         eof_reads=record.eof_reads,
-        shutdown=ending if ending is not None and ending.op is Op.SHUTDOWN else None,
-        closed=ending if ending is not None and ending.op is Op.CLOSE else None,
         fin_ns=record.fin_ns or None,
         reset_ns=reset_ns,
         reset_by=reset_by,
@@ -171,3 +207,4 @@ def decode(record: layout.Record, resolve: Resolver, seen_ns: int, ended: bool =
         rx_queue_at_fin=record.unread_at_fin if record.fin_ns else None,
         missed_touches=record.missed,
     )
+    return Decoded(calls, rest)

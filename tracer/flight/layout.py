@@ -7,6 +7,8 @@ import ctypes as ct
 TRANSITIONS = 8
 HINTS = 4096  # bpf/maps.h
 SMALL_BOX = 0x80000000
+FIRST_BOX, FIRST_SMALL_BOX = 1, SMALL_BOX | 1
+"""The handles of the first box of each pool (CT_BOX_INDEX 0). A pool's handles follow one another; 0 is no box."""
 
 TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWANTED = 1, 2, 4, 8, 16, 32
 TOUCH_SPARED = 64

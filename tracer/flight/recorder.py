@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes as ct
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple, Optional, cast
 
 from tracer.flight import layout, transitions
-from tracer.flight.boxes import Boxes, SlotHeader
+from tracer.flight.boxes import Box, Boxes, BoxHeader
+from tracer.flight.consistent import Flight, consistent, ended
 from tracer.kernel import bpf
 from tracer.kernel.maps import possible_cpus
 from tracer.kernel.plan import Plan
@@ -15,9 +17,7 @@ from tracer.kernel.program import Program
 from tracer.kernel.ring import Ring
 from tracer.kernel.source import PAGE, RING_PAGES, Sizes, Wanted
 from tracer.model.connection import Losses
-from tracer.model.frame import BlackBox
 
-_TOUCHES = layout.Record.last.offset
 _BIRTH = layout.Record.birth_ns.offset
 _OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset for name, which in layout.WHICH.items()}
 _OWNER = struct.Struct("<III")  # struct ct_touch from box on
@@ -92,39 +92,31 @@ class Recorder:
             if not closing
         ]
 
-    def record(self, sk: int) -> Optional[layout.Record]:
-        """A flight record that no thread was changing while it was copied; None if the socket is gone."""
+    def flight(self, sk: int) -> Optional[Flight]:
+        """The flight record of a socket with its boxes, as of one moment; None if the socket is gone."""
         key = _U64.pack(sk)
-        data = self._sockets.lookup(key)
-        for _ in range(16):
-            if data is None:
-                return None
-            before, data = data, self._sockets.lookup(key)
-            # the counters of a busy socket never stand still; what must hang together is under the lock
-            if data is not None and before[_TOUCHES:] == data[_TOUCHES:]:
-                break
-        return layout.Record.of(data) if data is not None else None
+        return consistent(lambda: self._sockets.lookup(key), self._boxes.read)
 
-    def owns(self, slot: SlotHeader) -> bool:
-        """Whether the touch that wrote this slot is still its socket's newest of that kind, and has not left it."""
-        data = self._sockets.lookup(_U64.pack(slot.sk))
-        place = _OWNED.get(slot.which)
-        if data is None or place is None or _U64.unpack_from(data, _BIRTH)[0] != slot.birth_ns:
+    def owns(self, box: BoxHeader) -> bool:
+        """Whether the touch that filled this box is still its socket's newest of that kind, and has not left it."""
+        data = self._sockets.lookup(_U64.pack(box.sk))
+        place = _OWNED.get(box.which)
+        if data is None or place is None or _U64.unpack_from(data, _BIRTH)[0] != box.birth_ns:
             return False
-        box, _, touch_seq = _OWNER.unpack_from(data, place)
-        return bool(box == slot.slot + 1 and touch_seq == slot.touch_seq)
+        handle, _, touch_seq = _OWNER.unpack_from(data, place)
+        return bool(handle == box.handle and touch_seq == box.touch_seq)
 
-    def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
-        """The content of a slot, None if it could not be read whole."""
-        return self._boxes.read(slot)
+    def box(self, handle: int) -> Optional[Box]:
+        """What lies in a box, None if it could not be read whole."""
+        return self._boxes.read(handle)
 
-    def written(self) -> list[SlotHeader]:
-        """The slots that have been written since the last call, in pool order."""
+    def written(self) -> list[BoxHeader]:
+        """The boxes that have been written since the last call, in pool order."""
         return self._boxes.written()
 
-    def replace_box(self, slot: SlotHeader, stack: int) -> bool:
+    def replace_box(self, box: BoxHeader, stack: int) -> bool:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
-        words = (slot.sk, slot.which, slot.touch_seq, slot.slot, stack, slot.birth_ns)
+        words = (box.sk, box.which, box.touch_seq, box.handle, stack, box.birth_ns)
         try:
             return bpf.run_raw_tracepoint(self._drain, words) == 1
         except OSError:
@@ -135,9 +127,9 @@ class Recorder:
         if self._control is not None:
             self._control.update(_U32.pack(0), _U32.pack(mask))
 
-    def give_back(self, slot: int) -> None:
-        """Free a slot that came with an ending or an event."""
-        self._boxes.give_back(slot)
+    def give_back(self, handle: int) -> None:
+        """Free a box that came with an ending or an event."""
+        self._boxes.give_back(handle)
         self._given_back += 1
 
     @property
@@ -151,12 +143,14 @@ class Recorder:
         taken, freed = (self._count(layout.COUNTERS.index(name)) for name in ("boxes_taken", "boxes_freed"))
         return taken - freed - self._given_back
 
-    def endings(self) -> list[layout.Record]:
-        """Records of sockets that ended since the last call; their boxes are the caller's to give back."""
-        records: list[layout.Record] = []
+    def endings(self) -> Iterator[Flight]:
+        """Sockets that ended since the last call, each with its boxes, which are the caller's to give back.
+
+        One at a time, since the boxes of thousands would fill much memory. What is not taken is lost.
+        """
         while batch := self._endings.read():
-            records += [layout.Record.of(data) for data in batch]
-        return records
+            for data in batch:
+                yield ended(data, self._boxes.read)
 
     def wait_for_events(self, timeout_ms: int) -> None:
         """Until there are transitions (where they were asked for), up to ``timeout_ms``."""

@@ -16,7 +16,7 @@ RECORD = struct.Struct("<8x4Q42s6s24sI4x")
 """struct ct_event of bpf/record.h with the 8 bytes that the ring buffer puts before it."""
 
 Raw = tuple[int, int, int, int, bytes, bytes, bytes, int]
-"""CLOCK_MONOTONIC ns, ns in the old state (0: not known), sk, cookie, ends, change, owner, box (slot + 1, 0: none)."""
+"""CLOCK_MONOTONIC ns, ns in the old state (0: not known), sk, cookie, ends, change, owner, box (0: none)."""
 
 _ENDS = struct.Struct("<16s16sIHHH")
 _CHANGE = struct.Struct("<BBI")

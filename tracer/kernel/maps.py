@@ -97,37 +97,38 @@ class Map:
 
 
 class BoxPool:
-    """The array of black boxes, mapped read-only into this process, and its stack of free slots."""
+    """The array of black boxes, mapped read-only into this process, and its stack of free ones.
 
-    def __init__(self, boxes: int, free: Map, count: int, size: int) -> None:
-        self.count, self.size = count, size
-        length = -(-count * size // mmap.PAGESIZE) * mmap.PAGESIZE
+    ``handles`` are the names of its boxes, in the order of the array, and what lies on the stack of free ones.
+    """
+
+    def __init__(self, boxes: int, free: Map, handles: range, size: int) -> None:
+        self.handles, self.count, self.size = handles, len(handles), size
+        length = -(-self.count * size // mmap.PAGESIZE) * mmap.PAGESIZE
         self._memory = mmap.mmap(boxes, length, mmap.MAP_SHARED, mmap.PROT_READ)
         self._free = free
 
     def fill(self) -> None:
-        """Make every slot free; done once, before anything is attached. The first slots lie on top."""
-        self._free.push_all(reversed(range(self.count)))
+        """Make every box free; done once, before anything is attached. The first ones lie on top."""
+        self._free.push_all(reversed(self.handles))
 
-    def give_back(self, slot: int) -> None:
-        """Free a slot that user space owns."""
-        self._free.update(b"", struct.pack("<I", slot))
+    def give_back(self, handle: int) -> None:
+        """Free a box that user space owns."""
+        self._free.update(b"", struct.pack("<I", handle))
 
-    def read(self, slot: int, used: Callable[[bytes], int]) -> Optional[bytes]:
-        """A consistent copy of a box, None if it is being written again and again.
+    def read(self, handle: int, used: Callable[[bytes], int]) -> Optional[bytes]:
+        """A copy of a box, None if it was being written: its first word is odd then, or not the same before and after.
 
-        ``used`` tells from its first 256 bytes how many of its bytes count.
+        ``used`` tells from its first 256 bytes how many of its bytes count. Raises ValueError for another pool's box.
         """
-        at = slot * self.size
-        for _ in range(8):
-            head = self._memory[at : at + min(256, self.size)]
-            data = self._memory[at : at + used(head)]
-            if head[:4] == data[:4] == self._memory[at : at + 4] and not head[0] & 1:
-                return data
-        return None
+        at = self.handles.index(handle) * self.size
+        head = self._memory[at : at + min(256, self.size)]
+        data = self._memory[at : at + used(head)]
+        whole = head[:4] == data[:4] == self._memory[at : at + 4] and not head[0] & 1
+        return data if whole else None
 
     def versions(self, first: int, last: int) -> list[int]:
-        """The first word of each slot from ``first`` to before ``last``: it changes with every writing, 0 is unused."""
+        """The first word of each box from index ``first`` to before ``last``: every writing changes it, 0 is unused."""
         with memoryview(self._memory) as memory:
             words = memory[first * self.size : last * self.size].cast("I")
             versions: list[int] = words[:: self.size // 4].tolist()

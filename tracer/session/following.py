@@ -10,13 +10,12 @@ from tracer.host.threads import ThreadsNow
 from tracer.kernel.tasks import TaskReader
 from tracer.model.finding import Report, Tick
 from tracer.session.attached import Attached
+from tracer.session.draining import USUAL
 from tracer.session.guard import Guard
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.session.watch import Watch
 from tracer.stacks.service import StackService
-
-_RELIEF_S, _PRESSED_S = 0.1, 0.01
 
 
 class Following:
@@ -51,7 +50,7 @@ class Following:
         until = time.monotonic() + self._run.request.interval_s
         while not stop.over() and (left := until - time.monotonic()) > 0:
             pressed = self._watch.relieve()
-            stop.wait(min(left, _PRESSED_S if pressed else _RELIEF_S))
+            stop.wait(min(left, USUAL.pressed_s if pressed else USUAL.look_s))
 
     def report(self) -> Report:
         """Everything found so far."""

@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 
-from tracer.flight.decode import decode
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.tasks import TaskReader
 from tracer.model.connection import Connection, Losses
 from tracer.session.attached import Attached
 from tracer.session.join import join
+from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.stacks.service import StackService
@@ -31,6 +31,7 @@ class Lives:
         self._service = StackService()
         self._stacks = StackStore(self._recorder, self._service)
         self._tasks = TaskReader()
+        self._reader = Reader(self._recorder, self._stacks, run.older, run.plan.unseen_calls())
         self._lingering: set[tuple[int, int]] = set()
 
     def until(self, stop: Stop) -> Iterator[Connection]:
@@ -47,16 +48,15 @@ class Lives:
             self._tasks.close()
 
     def _look(self) -> Iterator[Connection]:
-        took, unwound = Took(), self._stacks.unwound
-        endings = self._recorder.endings()
-        for record in endings:
-            connection = decode(record, self._stacks.resolve_owned, time.monotonic_ns(), ended=True)
+        took, unwound, ended = Took(), self._stacks.unwound, 0
+        for connection in self._reader.endings():
+            ended += 1
             self._lingering.discard(connection.key)
             yield connection
         read = yield from self._late()
         _log.debug(
             "look: %d endings, %d records read, %d boxes unwound, all printed, in %s",
-            len(endings),
+            ended,
             read,
             self._stacks.unwound - unwound,
             took,
@@ -68,8 +68,7 @@ class Lives:
         linger_ns = self._run.request.wanted.linger_ns
         late = [entry for entry in self._recorder.suspects() if now - entry.since_ns >= linger_ns]
         fresh = [entry for entry in late if (entry.sk, entry.birth_ns) not in self._lingering]
-        records = [self._recorder.record(entry.sk) for entry in fresh]
-        found = [decode(record, self._stacks.resolve, now) for record in records if record is not None]
+        found = [c for entry in fresh if (c := self._reader.suspect(entry)) is not None]
         joined = join(found, self._run.namespaces, ThreadsNow(self._tasks), self._stacks.unwind) if found else ()
         for connection in joined:
             self._lingering.add(connection.key)

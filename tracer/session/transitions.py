@@ -67,7 +67,7 @@ class Transitions:
 
     def stack(self, box: int) -> Optional[Stack]:
         """The stack of a transition's box, which is freed by this; None if it could not be read."""
-        return self._stacks.resolve_event(box - 1)
+        return self._stacks.resolve_event(box)
 
     def total(self) -> Streamed:
         """How many there were, once no more can come."""

@@ -13,7 +13,6 @@ from typing import Optional
 from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.sites import group, identity
 from tracer.diagnose.verdict import judge
-from tracer.flight.decode import decode
 from tracer.flight.recorder import Recorder, SuspectEntry
 from tracer.host.identity import this_host
 from tracer.host.namespaces import Namespaces
@@ -22,24 +21,16 @@ from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Losses
 from tracer.model.finding import Ended, Finding, Report, Shown, Tick
 from tracer.model.states import TcpState
-from tracer.session.allowance import Allowance
+from tracer.session.draining import Drain
 from tracer.session.join import join
 from tracer.session.preexisting import Preexisting
-from tracer.session.stackstore import TORN, StackStore
+from tracer.session.reading import Reader
+from tracer.session.stackstore import StackStore
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
 
 Key = tuple[int, int]
-_DRAIN_BUDGET_NS = 10_000_000
-"""Per tick, for boxes that no suspect owns: a hundredth of a core at the usual interval; more while more is saved."""
-_ATTEMPTS = 16
-_FULL, _RELIEF_NS, _BARELY_IDLE_NS = 0.5, 100_000_000, 50_000_000
-"""From half of the pool on it is emptied as fast as it goes, but no longer than this at a time."""
-_RELIEF_SHARE, _RELIEF_SAVED_NS = 0.02, 2_000_000_000
-"""Sockets in use fill the pool as fast as it is emptied: on average a fiftieth of a core goes into it, a burst may take
-two seconds.
-"""
 _PATIENCE = 10
 """After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
 
@@ -69,17 +60,16 @@ class Watch:
         linger_ns: int,
         unseen: tuple[str, ...] = (),
     ) -> None:
-        self._recorder, self._stacks = recorder, stacks
-        self._preexisting, self._namespaces = preexisting, namespaces
-        self._threads = threads
-        self._linger_ns, self._unseen = linger_ns, unseen
+        self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
+        self._threads, self._linger_ns = threads, linger_ns
+        self._reader = Reader(recorder, stacks, preexisting, unseen)
+        self._drain = Drain(recorder, stacks)
         self._started_ns = time.monotonic_ns()
         self._findings: dict[Key, Finding] = {}
         self._exited: dict[Key, Finding] = {}
         self._ended: list[Ended] = []
         self._shown: dict[object, tuple[int, int]] = {}
         self._next_look_ns = 0
-        self._relief = Allowance(_RELIEF_SHARE, _RELIEF_SAVED_NS, self._started_ns)
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
@@ -90,7 +80,7 @@ class Watch:
         fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
         read = fresh if now >= self._next_look_ns else []
         sites = self._look(read) if read else ()
-        self._drain_idle()
+        self._drain.idle()
         self._take_endings()
         _log.debug(
             "look: %d suspects, %d of them over the threshold, %d records read, %d boxes unwound in %s",
@@ -114,49 +104,14 @@ class Watch:
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
         return grown
 
-    def _drain_idle(self) -> None:
-        """Half of what is saved up for bursts may go into old boxes: the sooner, the less of their code has moved."""
-        begun = time.monotonic_ns()
-        saved = self._relief.left_ns(begun) - _RELIEF_SAVED_NS // 2
-        self._stacks.drain(max(_DRAIN_BUDGET_NS, min(saved, _RELIEF_NS)))
-        self._relief.spend(max(0, time.monotonic_ns() - begun - _DRAIN_BUDGET_NS))
-
     def relieve(self) -> bool:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
-        begun = time.monotonic_ns()
-        left = min(self._relief.left_ns(begun), _RELIEF_NS)
-        if left < _RELIEF_NS // 2 or self._recorder.boxes_used <= _FULL:  # to look for boxes takes its time, too
-            return False
-        more = self._stacks.drain(left, idle_ns=_BARELY_IDLE_NS)
-        self._relief.spend(time.monotonic_ns() - begun)
-        return more
-
-    def _connection(self, entry: SuspectEntry) -> Optional[Connection]:
-        connection = self._decoded(entry)
-        if connection is None or not connection.preexisting:
-            return connection
-        older = self._preexisting.is_older(connection)
-        return replace(connection, preexisting=older, fin_before_ns=self._preexisting.fin_before_ns(connection.cookie))
-
-    def _decoded(self, entry: SuspectEntry) -> Optional[Connection]:
-        """The record with its stacks; None if it is gone. A busy socket's is read again until nothing came between."""
-        connection = None
-        for _ in range(_ATTEMPTS):
-            record = self._recorder.record(entry.sk)
-            if record is None or record.birth_ns != entry.birth_ns:
-                return None
-            connection = decode(record, self._stacks.resolve, time.monotonic_ns())
-            if all(touch is None or touch.stack_note != TORN for touch in (connection.last, connection.eof)):
-                break
-        return connection
+        return self._drain.relieve()
 
     def _examine(self, entries: Sequence[SuspectEntry]) -> list[Finding]:
-        connections = [c for entry in entries if (c := self._connection(entry)) is not None]
-        return self._judge(connections)
+        return self._judge([c for entry in entries if (c := self._reader.suspect(entry)) is not None])
 
     def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
-        if self._unseen:
-            connections = [replace(connection, unseen=self._unseen) for connection in connections]
         now = time.monotonic_ns()
         joined = join(connections, self._namespaces, self._threads, self._stacks.unwind)
         findings = [judge(c, now, self._started_ns) for c in joined]
@@ -175,13 +130,11 @@ class Watch:
         return tuple(grown)
 
     def _take_endings(self) -> None:
-        for record in self._recorder.endings():
-            connection = decode(record, self._stacks.resolve_owned, time.monotonic_ns(), ended=True)
+        for connection in self._reader.endings():
             known = self._findings.pop(connection.key, None)
             self._end(connection, known)
 
     def _end(self, connection: Connection, known: Optional[Finding]) -> None:
-        connection = replace(connection, unseen=self._unseen) if self._unseen else connection
         now = time.monotonic_ns()
         finding = known if known is not None else judge(connection, now, self._started_ns)
         if exited_with_it(connection):
@@ -200,7 +153,7 @@ class Watch:
         self._findings.clear()
         findings = self._examine(entries)
         recorded = {finding.connection.cookie for finding in findings if finding.connection.cookie}
-        older = self._judge(self._preexisting.untouched(recorded))
+        older = self._judge(self._reader.untouched(recorded))
         findings += [finding for finding in older if now - finding.since_ns >= self._linger_ns]
         return findings + list(self._exited.values())
 

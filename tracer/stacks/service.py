@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Optional
-from weakref import WeakValueDictionary
 
 from tracer.machine import registers as arch
 from tracer.model.frame import BlackBox, Stack
@@ -33,7 +31,7 @@ _GONE = "process exited before its stack could be read"
 
 
 class StackService:
-    """Unwinds and names stacks; keeps processes, files and identical stacks, all within bounds.
+    """Unwinds and names stacks; keeps processes and files, within bounds.
 
     ``debuginfod`` allows libdw to download debug information from the servers named in DEBUGINFOD_URLS.
     Raises HostUnsupported if libdw is not installed.
@@ -46,17 +44,14 @@ class StackService:
         self._naming = Naming(all_languages())
         self._images = ImageCache(debuginfod, self._naming.additions)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
-        # Weak: a stack is one object as long as anyone holds it.
-        self._stacks: WeakValueDictionary[Hashable, Stack] = WeakValueDictionary()
-        self._known: WeakValueDictionary[int, Stack] = WeakValueDictionary()
 
     def unwind(self, box: BlackBox) -> Stack:
         """Unwind ``box``. Never raises for a target that is gone, hostile or damaged: the stack's note says why."""
         self.unwound += 1
         target = self._target(box)
         if target is None:
-            return self._interned(Stack((), False, _GONE))
-        return self._interned(target.unwind(box))
+            return Stack((), False, _GONE)
+        return target.unwind(box)
 
     def forget(self, pid: int) -> None:
         """Release what is held of the process ``pid``, which has exited and has no black boxes left."""
@@ -88,14 +83,6 @@ class StackService:
         if len(self._targets) > _MAX_PROCESSES:
             self.forget(next(iter(self._targets)))
         return target
-
-    def _interned(self, stack: Stack) -> Stack:
-        # To compare a stack by its value means to hash every frame: not for those that are known by themselves.
-        if self._known.get(id(stack)) is stack:
-            return stack
-        one = self._stacks.setdefault((stack.frames, stack.complete, stack.note), stack)
-        self._known[id(one)] = one
-        return one
 
 
 class _Target:

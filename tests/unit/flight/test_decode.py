@@ -19,10 +19,6 @@ from tracer.model.states import Op, Origin, TcpState
 EMPTY = Stack((), True)
 
 
-def without_stack(_record: Any, touch: Any) -> tuple[Optional[Stack], Optional[str]]:
-    return None, no_stack_reason(touch.flags)
-
-
 def record(**fields: Any) -> layout.Record:
     made = layout.Record()
     for name, value in {"family": 2, **fields}.items():
@@ -48,7 +44,8 @@ def with_transitions(*steps: tuple[int, int, int, int]) -> layout.Record:
 
 
 def plain(made: layout.Record) -> Connection:
-    return decode(made, without_stack, 1000)
+    decoded = decode(made, 1000)
+    return decoded.connection({name: (None, call.no_stack()) for name, call in decoded.calls.items()})
 
 
 @given(st.binary(min_size=ct.sizeof(layout.Record), max_size=ct.sizeof(layout.Record)))
@@ -213,7 +210,7 @@ def test_no_fin_no_queue() -> None:
 def test_a_stack_makes_its_reason_superfluous() -> None:
     """Where there is a stack there is no note that it is missing."""
     made = with_touch("last", record(), op=Op.RECV, flags=layout.TOUCH_NO_BOX)
-    with_stack = decode(made, lambda *_: (EMPTY, "ignored"), 1).last
+    with_stack = decode(made, 1).connection({"last": (EMPTY, "ignored")}).last
     assert with_stack is not None
     assert (with_stack.stack, with_stack.stack_note) == (EMPTY, None)
     bare = plain(made).last

@@ -87,6 +87,16 @@ def test_stacks_begin_on_word_boundaries(c_layout: dict[str, tuple[int, int]]) -
     assert c_layout["ct_record"][1] % 8 == 0
 
 
+def test_the_first_box_of_each_pool_lies_at_index_0() -> None:
+    """The handles that fill the free lists are those that the kernel side turns into places in the pools."""
+    prints = "".join(
+        f'printf("%u ", CT_BOX_INDEX({handle}u));' for handle in (layout.FIRST_BOX, layout.FIRST_SMALL_BOX)
+    )
+    assert output(f'{TYPES}#include "{RECORD_H}"\nint main(void) {{ {prints} return 0; }}') == "0 0 "
+    assert layout.FIRST_SMALL_BOX & layout.SMALL_BOX
+    assert not layout.FIRST_BOX & layout.SMALL_BOX
+
+
 def c_constants() -> dict[str, int]:
     text = re.sub(r"/\*.*?\*/", "", RECORD_H.read_text(), flags=re.DOTALL)
     names = re.findall(r"^\s+(CT_\w+) = \d+,", text, re.MULTILINE)

@@ -106,19 +106,22 @@ def test_possible_cpus_is_what_the_c_library_says() -> None:
     assert possible_cpus() == os.sysconf("SC_NPROCESSORS_CONF")
 
 
+FIRST = 0x80000001
+
+
 def pool(made: Maker, count: int) -> tuple[BoxPool, Map, Map]:
     boxes, free = made(ARRAY, 4, BOX, count, MMAPABLE), made(STACK, 0, 4, count)
-    return BoxPool(boxes.descriptor, free, count, BOX), boxes, free
+    return BoxPool(boxes.descriptor, free, range(FIRST, FIRST + count), BOX), boxes, free
 
 
-def test_free_slots_come_back_last_in_first_out(made: Maker) -> None:
-    """The pool hands out the first slots first, and every slot exactly once (read by the kernel's own pop)."""
+def test_free_boxes_come_back_last_in_first_out(made: Maker) -> None:
+    """The pool hands out the first boxes first, and every handle exactly once (read by the kernel's own pop)."""
     boxes, _, free = pool(made, 8)
     boxes.fill()
-    assert [pop(free) for _ in range(9)] == [0, 1, 2, 3, 4, 5, 6, 7, None]
-    boxes.give_back(5)
-    boxes.give_back(2)
-    assert [pop(free) for _ in range(3)] == [2, 5, None]
+    assert [pop(free) for _ in range(9)] == [*range(FIRST, FIRST + 8), None]
+    boxes.give_back(FIRST + 5)
+    boxes.give_back(FIRST + 2)
+    assert [pop(free) for _ in range(3)] == [FIRST + 2, FIRST + 5, None]
     boxes.close()
 
 
@@ -132,17 +135,20 @@ def pop(free: Map) -> object:
 
 
 def test_boxes_are_read_through_the_mapping(made: Maker) -> None:
-    """What is stored by bpf(2) shows in the mapped memory, slot by slot, headers and bodies."""
+    """What is stored by bpf(2) shows in the mapped memory, box by box, headers and bodies."""
     boxes, table, _ = pool(made, 5)
-    for slot in range(5):
-        table.update(struct.pack("<I", slot), struct.pack("<I", 2 * slot) + bytes([slot]) * (BOX - 4))
-    stored = [table.lookup(struct.pack("<I", slot)) for slot in range(5)]
-    assert [boxes.read(slot, lambda _: BOX) for slot in range(5)] == stored
-    assert [boxes.read(slot, lambda head: head[0] + 8) for slot in range(1, 5)] == [
-        (stored[slot] or b"")[: 2 * slot + 8] for slot in range(1, 5)
+    for index in range(5):
+        table.update(struct.pack("<I", index), struct.pack("<I", 2 * index) + bytes([index]) * (BOX - 4))
+    stored = [table.lookup(struct.pack("<I", index)) for index in range(5)]
+    assert [boxes.read(handle, lambda _: BOX) for handle in boxes.handles] == stored
+    assert [boxes.read(handle, lambda head: head[0] + 8) for handle in boxes.handles[1:]] == [
+        (stored[index] or b"")[: 2 * index + 8] for index in range(1, 5)
     ]
-    assert boxes.versions(0, 5) == [2 * slot for slot in range(5)]
+    assert boxes.versions(0, 5) == [2 * index for index in range(5)]
     assert boxes.versions(2, 4) == [4, 6]
+    for stranger in (0, 1, FIRST - 1, FIRST + 5):
+        with pytest.raises(ValueError, match="range"):
+            boxes.read(stranger, lambda _: BOX)
     boxes.close()
 
 
@@ -150,7 +156,21 @@ def test_a_box_that_is_being_written_is_not_read(made: Maker) -> None:
     """An odd version means that a CPU is inside: no bytes are better than torn ones."""
     boxes, table, _ = pool(made, 1)
     table.update(b"\0" * 4, struct.pack("<I", 7) + bytes(BOX - 4))
-    assert boxes.read(0, lambda _: BOX) is None
+    assert boxes.read(FIRST, lambda _: BOX) is None
     table.update(b"\0" * 4, struct.pack("<I", 8) + bytes(BOX - 4))
-    assert boxes.read(0, lambda _: BOX) is not None
+    assert boxes.read(FIRST, lambda _: BOX) is not None
+    boxes.close()
+
+
+def test_a_box_that_is_written_while_it_is_read_is_not_read(made: Maker) -> None:
+    """The version is even before and after, but not the same."""
+    boxes, table, _ = pool(made, 1)
+
+    def written_again(head: bytes) -> int:
+        table.update(b"\0" * 4, struct.pack("<I", head[0] + 2) + bytes(BOX - 4))
+        return BOX
+
+    table.update(b"\0" * 4, struct.pack("<I", 8) + bytes(BOX - 4))
+    assert boxes.read(FIRST, written_again) is None
+    assert boxes.read(FIRST, lambda _: BOX) is not None
     boxes.close()

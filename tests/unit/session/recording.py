@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes as ct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import pytest
 
 from tracer.flight import layout
-from tracer.flight.boxes import SlotHeader
+from tracer.flight.boxes import Box, BoxHeader
+from tracer.flight.consistent import Flight, consistent, ended
 from tracer.flight.recorder import SuspectEntry
 from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox, Frame, Stack
@@ -30,6 +31,9 @@ class Clock:
         self.now += self.step
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        self.now += int(seconds * S)
+
     def time(self) -> float:
         return self.now / S + 1.7e9
 
@@ -38,7 +42,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of the session's modules, to be moved by hand."""
     made = Clock()
-    for module in ("watch", "stackstore", "preexisting"):
+    for module in ("watch", "draining", "reading", "lives", "preexisting"):
         monkeypatch.setattr(f"tracer.session.{module}.time", made)
     return made
 
@@ -70,41 +74,45 @@ class FakeRecorder:
         self.since[sk] = fin_ns
         return self.add(sk, birth_ns, fin_ns=fin_ns, flags=layout.R_ACTIVE, **fields)
 
-    def touch(self, record: layout.Record, which: str, ns: int, slot: int, path: str = "leaky", seq: int = 1) -> None:
-        """A touch with a black box in ``slot`` whose stack the fake service unwinds to ``path``."""
+    def touch(self, record: layout.Record, which: str, ns: int, box: int, path: str = "leaky", seq: int = 1) -> None:
+        """A touch with the black box ``box``, whose stack the fake service unwinds to ``path``."""
         touch = getattr(record, which)
         touch.ns, touch.op, touch.pid, touch.tid, touch.comm = ns, Op.RECV, 7, 8, b"app"
-        touch.box, touch.seq = slot + 1, seq
+        touch.box, touch.seq = box, seq
         header = layout.BoxHead(
             seq=2, sk=record.sk, birth_ns=record.birth_ns, ns=ns, touch_seq=seq, which=layout.WHICH[which]
         )
-        self.boxes[slot] = header, BlackBox(7, 8, (0,) * 17, path.encode(), False)
-        self.versions[slot] = self.versions.get(slot, 0) + 2
+        self.boxes[box] = header, BlackBox(7, 8, (0,) * 17, path.encode(), False)
+        self.versions[box] = self.versions.get(box, 0) + 2
 
-    def record(self, sk: int) -> Optional[layout.Record]:
+    def look_up(self, sk: int) -> Optional[bytes]:
+        """One copy of a record's bytes, as the map gives it."""
         found = self.records.get(sk)
-        return copy.copy(found) if found is not None else None
+        return bytes(found) if found is not None else None
 
-    def _header(self, slot: int) -> SlotHeader:
-        head = self.boxes[slot][0]
-        return SlotHeader(slot, self.versions[slot], head.sk, head.birth_ns, head.ns, head.touch_seq, head.which)
+    def flight(self, sk: int) -> Optional[Flight]:
+        return consistent(lambda: self.look_up(sk), self.box)
 
-    def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]:
-        return (self._header(slot), self.boxes[slot][1]) if slot in self.boxes else None
+    def _header(self, box: int) -> BoxHeader:
+        head = self.boxes[box][0]
+        return BoxHeader(box, self.versions[box], head.sk, head.birth_ns, head.ns, head.touch_seq, head.which)
 
-    def written(self) -> list[SlotHeader]:
-        changed = [slot for slot in self.boxes if self.versions[slot] != self.known.get(slot)]
-        self.known.update((slot, self.versions[slot]) for slot in changed)
-        return [self._header(slot) for slot in changed]
+    def box(self, handle: int) -> Optional[Box]:
+        return (self._header(handle), self.boxes[handle][1]) if handle in self.boxes else None
 
-    def _owner(self, slot: SlotHeader) -> Any:
-        name = next(name for name, number in layout.WHICH.items() if number == slot.which)
-        live = self.records.get(slot.sk)
-        touch = getattr(live, name) if live is not None and live.birth_ns == slot.birth_ns else None
-        return touch if touch is not None and (touch.box, touch.seq) == (slot.slot + 1, slot.touch_seq) else None
+    def written(self) -> list[BoxHeader]:
+        changed = [box for box in self.boxes if self.versions[box] != self.known.get(box)]
+        self.known.update((box, self.versions[box]) for box in changed)
+        return [self._header(box) for box in changed]
 
-    def owns(self, slot: SlotHeader) -> bool:
-        return self._owner(slot) is not None
+    def _owner(self, box: BoxHeader) -> Any:
+        name = next(name for name, number in layout.WHICH.items() if number == box.which)
+        live = self.records.get(box.sk)
+        touch = getattr(live, name) if live is not None and live.birth_ns == box.birth_ns else None
+        return touch if touch is not None and (touch.box, touch.seq) == (box.handle, box.touch_seq) else None
+
+    def owns(self, box: BoxHeader) -> bool:
+        return self._owner(box) is not None
 
     @property
     def boxes_out(self) -> int:
@@ -114,17 +122,17 @@ class FakeRecorder:
     def boxes_used(self) -> float:
         return len(self.boxes) / self.pool
 
-    def replace_box(self, slot: SlotHeader, stack: int) -> bool:
+    def replace_box(self, box: BoxHeader, stack: int) -> bool:
         """As bpf/hooks/drain.h: only if the touch is still the one that was read."""
-        touch = self._owner(slot)
+        touch = self._owner(box)
         if touch is None:
             return False
         touch.box, touch.stack = 0, stack
-        self.freed.append(slot.slot)
+        self.freed.append(box.handle)
         return True
 
-    def give_back(self, slot: int) -> None:
-        self.freed.append(slot)
+    def give_back(self, handle: int) -> None:
+        self.freed.append(handle)
 
     def suspects(self) -> list[SuspectEntry]:
         return [
@@ -139,9 +147,9 @@ class FakeRecorder:
         self.ended.append(record)
         return record
 
-    def endings(self) -> list[layout.Record]:
+    def endings(self) -> Iterator[Flight]:
         taken, self.ended = self.ended, []
-        return taken
+        return iter([ended(bytes(record), self.box) for record in taken])
 
     def add_seed(self, cookie: int) -> None:
         self.seeds.append(cookie)

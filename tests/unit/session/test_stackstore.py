@@ -1,4 +1,4 @@
-"""Boxes become stacks: each once, in time, and never of another socket."""
+"""Boxes become stacks: each once, and never of another socket."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock, path
 from tracer.flight import layout
+from tracer.flight.consistent import Flight, ended
+from tracer.flight.decode import StackOrReason, decode
 from tracer.flight.recorder import Recorder
-from tracer.session.stackstore import IDLE_NS, StackStore
+from tracer.session.draining import Drain
+from tracer.session.stackstore import StackStore
 from tracer.stacks.service import StackService
 
 __all__ = ["clock"]
@@ -19,6 +22,17 @@ __all__ = ["clock"]
 
 def store(recorder: FakeRecorder, service: FakeService) -> StackStore:
     return StackStore(cast(Recorder, recorder), cast(StackService, service))
+
+
+def resolved(stacks: StackStore, flight: Flight) -> dict[str, StackOrReason]:
+    return stacks.resolve(flight, decode(flight.record, 1000, flight.ended).calls)
+
+
+def looked_at(stacks: StackStore, recorder: FakeRecorder, sk: int) -> dict[str, StackOrReason]:
+    """The stacks of a live record, read now."""
+    flight = recorder.flight(sk)
+    assert flight is not None
+    return resolved(stacks, flight)
 
 
 @pytest.fixture
@@ -32,15 +46,15 @@ def service() -> FakeService:
 
 
 def test_a_box_is_unwound_once_and_given_back(recorder: FakeRecorder, service: FakeService) -> None:
-    """After the first look the record holds the stack's number, and the slot is free again."""
+    """After the first look the record holds the stack's number, and the box is free again."""
     record = recorder.add(1, 10)
-    recorder.touch(record, "last", 20, slot=3, path="a<b<main")
+    recorder.touch(record, "last", 20, box=3, path="a<b<main")
     stacks = store(recorder, service)
-    first, note = stacks.resolve(record, record.last)
+    first, note = looked_at(stacks, recorder, 1)["last"]
     assert (path(first), note) == ("a<b<main", None)
     assert recorder.freed == [3]
     assert record.last.box == 0
-    second, _ = stacks.resolve(record, record.last)
+    second, _ = looked_at(stacks, recorder, 1)["last"]
     assert second is first
     assert len(service.asked) == 1
 
@@ -49,33 +63,37 @@ def test_identical_stacks_have_one_number(recorder: FakeRecorder, service: FakeS
     """A thousand sockets of one call path are one stack."""
     stacks = store(recorder, service)
     for sk in range(1, 1001):
-        recorder.touch(recorder.add(sk, 10), "last", 20, slot=sk, path=("one", "two", "three")[sk % 3])
-    for record in recorder.records.values():
-        stacks.resolve(record, record.last)
+        recorder.touch(recorder.add(sk, 10), "last", 20, box=sk, path=("one", "two", "three")[sk % 3])
+        looked_at(stacks, recorder, sk)
     assert {record.last.stack for record in recorder.records.values()} == {1, 2, 3}
 
 
-@pytest.mark.parametrize("field", ["sk", "birth_ns", "touch_seq"])
-def test_a_box_of_another_socket_is_never_attributed(recorder: FakeRecorder, service: FakeService, field: str) -> None:
-    """Address, birth and touch must all agree; else there is no stack, and a reason."""
+@pytest.mark.parametrize("field", ["sk", "birth_ns", "ns", "touch_seq"])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_box_of_another_touch_is_never_attributed(
+    recorder: FakeRecorder, service: FakeService, field: str, over: bool
+) -> None:
+    """Address, birth, time and number of the touch must all agree; else there is no stack, and a reason."""
     record = recorder.add(1, 10)
-    recorder.touch(record, "last", 20, slot=0)
-    setattr(recorder.boxes[0][0], field, 999)
+    recorder.touch(record, "last", 20, box=1)
+    setattr(recorder.boxes[1][0], field, 999)
     stacks = store(recorder, service)
-    for resolve in (stacks.resolve, stacks.resolve_owned):
-        stack, note = resolve(record, record.last)
-        assert stack is None
-        assert note is not None
-        assert "overwritten" in note
+    flight = ended(bytes(record), recorder.box) if over else recorder.flight(1)
+    assert flight is not None
+    stack, note = resolved(stacks, flight)["last"]
+    assert stack is None
+    assert note is not None
+    assert "overwritten" in note
     assert service.asked == []
+    assert recorder.freed == ([1] if over else [])
 
 
 def test_a_torn_box_is_no_stack(recorder: FakeRecorder, service: FakeService) -> None:
     """A box that is written again and again while it is read is left alone, and stays with its touch."""
     record = recorder.add(1, 10)
-    recorder.touch(record, "last", 20, slot=0)
+    recorder.touch(record, "last", 20, box=1)
     recorder.boxes.clear()
-    stack, note = store(recorder, service).resolve(record, record.last)
+    stack, note = looked_at(store(recorder, service), recorder, 1)["last"]
     assert stack is None
     assert note
     assert recorder.freed == []
@@ -83,19 +101,19 @@ def test_a_torn_box_is_no_stack(recorder: FakeRecorder, service: FakeService) ->
 
 def test_an_empty_box_says_that_the_stack_was_not_in_memory(recorder: FakeRecorder, service: FakeService) -> None:
     """Zero bytes copied: swapped out, or a stack pointer that points nowhere."""
-    record = recorder.add(1, 10)
-    recorder.touch(record, "last", 20, slot=0, path="")
-    assert store(recorder, service).resolve(record, record.last) == (None, "the stack was not in memory")
+    recorder.touch(recorder.add(1, 10), "last", 20, box=1, path="")
+    found = looked_at(store(recorder, service), recorder, 1)
+    assert found == {"last": (None, "the stack was not in memory")}
 
 
 def test_touched_again_while_it_was_unwound(recorder: FakeRecorder, service: FakeService) -> None:
     """The stack that was read is still that of the touch that was read; the newer touch keeps its box."""
     record = recorder.add(1, 10)
-    recorder.touch(record, "last", 20, slot=0, path="old")
-    seen = recorder.record(1)
+    recorder.touch(record, "last", 20, box=1, path="old")
+    seen = recorder.flight(1)
     assert seen is not None
     record.last.seq += 1
-    stack, _ = store(recorder, service).resolve(seen, seen.last)
+    stack, _ = resolved(store(recorder, service), seen)["last"]
     assert path(stack) == "old"
     assert record.last.box == 1
     assert recorder.freed == []
@@ -106,74 +124,21 @@ def test_boxes_of_an_ending_are_freed_whether_or_not_they_can_be_read(
 ) -> None:
     """A record that ended owns its boxes no more once they have been looked at."""
     record = recorder.add(1, 10)
-    recorder.touch(record, "opened", 11, slot=4)
-    recorder.touch(record, "last", 20, slot=5)
+    recorder.touch(record, "opened", 11, box=4)
+    recorder.touch(record, "last", 20, box=5)
     del recorder.boxes[5]
-    stacks = store(recorder, service)
-    for which in ("opened", "last", "eof", "ending"):
-        stacks.resolve_owned(record, getattr(record, which))
+    found = resolved(store(recorder, service), ended(bytes(record), recorder.box))
+    assert {name: path(stack) for name, (stack, _) in found.items()} == {"opened": "leaky", "last": ""}
     assert sorted(recorder.freed) == [4, 5]
 
 
 def test_an_events_box_is_freed(recorder: FakeRecorder, service: FakeService) -> None:
-    """The transition's stack is unwound and its slot returned, also if it cannot be read."""
-    recorder.touch(recorder.add(1, 10), "ending", 20, slot=6, path="closer")
+    """The transition's stack is unwound and its box returned, also if it cannot be read."""
+    recorder.touch(recorder.add(1, 10), "ending", 20, box=6, path="closer")
     stacks = store(recorder, service)
     assert path(stacks.resolve_event(6)) == "closer"
     assert stacks.resolve_event(7) is None
     assert recorder.freed == [6, 7]
-
-
-@pytest.mark.usefixtures("clock")
-def test_only_idle_boxes_are_drained(recorder: FakeRecorder, service: FakeService, clock: Clock) -> None:
-    """A socket in use keeps its box: it is about to be overwritten anyway."""
-    recorder.touch(recorder.add(1, 10), "last", clock.now - IDLE_NS - 1, slot=0)
-    recorder.touch(recorder.add(2, 10), "last", clock.now - IDLE_NS + 1, slot=1)
-    assert not store(recorder, service).drain(S)
-    assert recorder.freed == [0]
-
-
-def test_draining_keeps_to_its_budget_and_begins_with_the_oldest(
-    recorder: FakeRecorder, service: FakeService, clock: Clock
-) -> None:
-    """What is left over is told, and is taken up at the next call."""
-    for sk in range(1, 11):
-        recorder.touch(recorder.add(sk, 10), "last", clock.now - (10 + sk) * S, slot=sk)
-    clock.step = 1_000_000
-    stacks = store(recorder, service)
-    assert stacks.drain(3_500_000)
-    left = 10 - len(recorder.freed)
-    assert 0 < left < 10
-    assert recorder.freed == list(range(10, left, -1))
-    clock.step = 0
-    assert not stacks.drain(S)
-    assert sorted(recorder.freed) == list(range(1, 11))
-
-
-def test_draining_looks_at_a_box_once(recorder: FakeRecorder, service: FakeService, clock: Clock) -> None:
-    """A box whose record is gone is not asked for again, until it is written again."""
-    recorder.touch(recorder.add(1, 10), "last", clock.now - 5 * S, slot=0)
-    gone = recorder.records.pop(1)
-    stacks = store(recorder, service)
-    for _ in range(3):
-        stacks.drain(S)
-    assert service.asked == []
-    recorder.records[1] = gone
-    recorder.versions[0] += 2
-    stacks.drain(S)
-    assert recorder.freed == [0]
-
-
-def test_an_address_that_was_used_again_is_not_drained(
-    recorder: FakeRecorder, service: FakeService, clock: Clock
-) -> None:
-    """The record at that address is of another socket: its touches are none of this box's."""
-    record = recorder.add(1, 10)
-    recorder.touch(record, "last", clock.now - 5 * S, slot=0)
-    record.birth_ns = 11
-    store(recorder, service).drain(S)
-    assert service.asked == []
-    assert recorder.freed == []
 
 
 operations = st.lists(
@@ -190,10 +155,11 @@ operations = st.lists(
 @given(operations)
 @pytest.mark.usefixtures("clock")
 def test_no_order_of_events_mixes_sockets_up_or_frees_twice(clock: Clock, steps: list[tuple[str, int, str]]) -> None:
-    """Whatever happens when: a stack spells the socket, birth and touch it is shown for; no slot is freed twice."""
+    """Whatever happens when: a stack spells the socket, birth and touch it is shown for; no box is freed twice."""
     recorder, service = FakeRecorder(), FakeService()
     stacks = store(recorder, service)
-    free, births = list(range(64)), 0
+    drain = Drain(cast(Recorder, recorder), stacks)
+    free, births = list(range(1, 65)), 0
     for action, sk, which in steps:
         clock.now += 2 * S
         record = recorder.records.get(sk)
@@ -202,21 +168,22 @@ def test_no_order_of_events_mixes_sockets_up_or_frees_twice(clock: Clock, steps:
             record = recorder.add(sk, births)
         touch = getattr(record, which)
         if action == "touch":
-            slot = touch.box - 1 if touch.box else free.pop()
+            box = touch.box or free.pop()
             seq = touch.seq + 1
-            recorder.touch(record, which, clock.now, slot, f"{sk}<{record.birth_ns}<{which}<{seq}", seq)
+            recorder.touch(record, which, clock.now, box, f"{sk}<{record.birth_ns}<{which}<{seq}", seq)
             touch.stack = 0
         elif action == "drain":
-            stacks.drain(S)
+            drain.idle()
         elif action == "resolve":
-            found, _ = stacks.resolve(record, touch)
+            found, _ = looked_at(stacks, recorder, sk).get(which, (None, None))
             assert path(found) in ("", f"{sk}<{record.birth_ns}<{which}<{touch.seq}")
         else:
-            ended = recorder.records.pop(sk)
-            for name in layout.WHICH:
-                found, _ = stacks.resolve_owned(ended, getattr(ended, name))
-                expected = f"{sk}<{ended.birth_ns}<{name}<{getattr(ended, name).seq}"
-                assert path(found) == (expected if getattr(ended, name).ns else "")
+            del recorder.records[sk]
+            told = resolved(stacks, ended(bytes(record), recorder.box))
+            expected = {name: getattr(record, name).seq for name in layout.WHICH if getattr(record, name).ns}
+            assert {name: path(stack) for name, (stack, _) in told.items()} == {
+                name: f"{sk}<{record.birth_ns}<{name}<{seq}" for name, seq in expected.items()
+            }
         free += recorder.freed
         recorder.freed.clear()
         assert len(free) == len(set(free))

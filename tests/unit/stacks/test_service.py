@@ -145,8 +145,8 @@ def test_one_image_for_all_processes(service, tmp_path, monkeypatch):
     assert sorted(os.path.basename(path) for path in opened) == ["libc.so.6", "plain"]
 
 
-def test_a_stack_is_one_object_while_it_is_held(service, tmp_path):
-    """Equal stacks are the same object, and a service holds none once it is closed."""
+def test_a_stack_is_recognised_while_its_process_is_known(service, tmp_path):
+    """The same call path gives the same object again, and a service holds none once it is closed."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         box = capture(child.pid)
         first = service.unwind(box)

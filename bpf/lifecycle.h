@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The life of a record, as several hooks need it: found, created, adopted, suspected, ended, and handed over or freed.
+ * Each hook file under hooks/ holds only what it alone does.
+ */
+
+#ifdef CT_SCOPE_TASKS
+/* multiplicative hashing (Knuth, volume 3, 6.4): addresses of one slab differ in their middle bits */
+static __always_inline u32 ct_known_place(u64 key) { return (key * 0x9e3779b97f4a7c15ULL) >> (64 - CT_KNOWN_BITS); }
+
+static __always_inline void ct_know(u64 key, u64 more)
+{
+	u32 place = ct_known_place(key), index = place / 4;
+	u64 *counts = known.lookup(&index);
+	if (counts)
+		__sync_fetch_and_add(counts, more << (place % 4 * 16));
+}
+
+static __always_inline int ct_is_known(u64 key)
+{
+	u32 place = ct_known_place(key), index = place / 4;
+	u64 *counts = known.lookup(&index);
+	return counts && (*counts >> (place % 4 * 16) & 0xffff);
+}
+#else
+#define ct_know(key, more)
+#endif
+
+/* The record of a socket, 0 if it has none: the first question of every hook. */
+static __always_inline struct ct_record *ct_record_of(u64 key)
+{
+#ifdef CT_SCOPE_TASKS
+	if (!ct_is_known(key))
+		return 0;
+#endif
+	return sockets.lookup(&key);
+}
+
+/* Creation */
+
+/* Does the connection itself match the filters? An unset local port (connect in progress) is judged later. */
+static __always_inline int ct_tuple_in_scope(struct ct_record *record)
+{
+#ifdef CT_LOCAL_PORTS
+	if (record->lport && !(CT_LOCAL_PORTS(record->lport)))
+		return 0;
+#endif
+#ifdef CT_REMOTE_PORTS
+	if (!(CT_REMOTE_PORTS(record->rport)))
+		return 0;
+#endif
+#ifdef CT_NETNS
+	if (!(CT_NETNS(record->netns)))
+		return 0;
+#endif
+#ifdef CT_REMOTES
+	u32 a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+	u32 *words = (u32 *)record->raddr;
+	if (record->family == CT_AF_INET) { /* as v4-mapped, so that one form of filter serves both */
+		a2 = bpf_htonl(0xffff);
+		a3 = words[0];
+	} else {
+		a0 = words[0];
+		a1 = words[1];
+		a2 = words[2];
+		a3 = words[3];
+	}
+	if (!(CT_REMOTES(a0, a1, a2, a3)))
+		return 0;
+#endif
+	return 1;
+}
+
+/*
+ * A child of a listener in scope belongs to the process that takes it: with a shared listener (prefork servers) that
+ * may be one out of scope, and then the socket is not ours after all.
+ */
+static __always_inline int ct_is_foreign(struct ct_record *record)
+{
+#ifdef CT_SCOPE_TASKS
+	return (record->flags & (CT_R_PASSIVE | CT_R_ACCEPTED)) == CT_R_PASSIVE && !ct_task_in_scope();
+#else
+	return 0;
+#endif
+}
+
+static __always_inline void ct_forget(u64 key)
+{
+	if (!sockets.delete(&key))
+		ct_know(key, -1ULL);
+	ct_count(CT_N_DESTROYED);
+}
+
+/* A new record for a socket that is in scope by its task or listener; 0 if its tuple is not, or the map is full. */
+static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u8 state, u64 now)
+{
+	u64 key = (u64)sk;
+	u32 zero = 0;
+	struct ct_record *empty = blank.lookup(&zero), *record;
+
+	if (!empty || !ct_is_tcp(sk))
+		return 0;
+	ct_know(key, 1); /* before it can be found, so that no hook misses it */
+	if (sockets.insert(&key, empty)) {
+		ct_know(key, -1ULL);
+		record = sockets.lookup(&key); /* another thread's, made in this instant */
+		if (!record)
+			ct_count(CT_LOST_RECORDS);
+		return record;
+	}
+	record = sockets.lookup(&key);
+	if (!record)
+		return 0;
+	ct_count(CT_N_CREATED);
+	record->sk = key;
+	record->birth_ns = now;
+	record->state = state;
+	record->state_ns = flags & CT_R_ADOPTED ? 0 : now;
+	record->flags = flags;
+	ct_read_tuple(sk, record);
+	if (ct_tuple_in_scope(record))
+		return record;
+	ct_forget(key);
+	return 0;
+}
+
+/* Suspects */
+
+static __always_inline void ct_suspect(struct ct_record *record, u64 key, int new, u64 now)
+{
+	struct ct_suspect suspect = {.since_ns = now, .birth_ns = record->birth_ns, .state = new};
+	struct ct_suspect *known = suspects.lookup(&key);
+
+	if (known) {
+		known->state = new;
+		known->closing = record->ending.op == CT_OP_CLOSE;
+	} else if (suspects.update(&key, &suspect))
+		ct_count(CT_LOST_SUSPECTS);
+}
+
+static __always_inline int ct_lingered(u64 key, u64 now)
+{
+	struct ct_suspect *suspect = suspects.lookup(&key);
+	return suspect && now - suspect->since_ns >= CT_LINGER_NS;
+}
+
+/* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over by a process
+ * that is not in scope. */
+static __always_inline struct ct_record *ct_adopt(struct sock *sk, u64 now)
+{
+	u8 state = ct_state(sk);
+	struct ct_record *record;
+
+	if (state == CT_CLOSE || state == CT_LISTEN)
+		return 0;
+	record = ct_create(sk, CT_R_ADOPTED, state, now);
+	/* Its FIN came before our time; user space knows from sock_diag how long ago at least. */
+	if (record && state == CT_CLOSE_WAIT)
+		ct_suspect(record, record->sk, state, now);
+	return record;
+}
+
+/* The program's last word: shutdown or close */
+
+/* A close in good time is not worth a stack: only one that ends a suspicion, and a shutdown that may be the last word.
+ */
+static __always_inline u32 ct_end_flags(u64 key, u32 op, u64 now)
+{
+#ifdef CT_ALWAYS_END_STACK
+	return 0;
+#else
+	struct ct_suspect *suspect = suspects.lookup(&key);
+	if (suspect && (op == CT_OP_SHUTDOWN || now - suspect->since_ns >= CT_LINGER_NS))
+		return 0;
+	return CT_TOUCH_UNWANTED;
+#endif
+}
+
+static __always_inline void ct_end(struct ct_record *record, u64 key, u32 op, s32 how, u64 now)
+{
+	ct_touch(record, &record->ending, CT_WHICH_ENDING, op, how, ct_end_flags(key, op, now), now);
+}
+
+/* The end of a record */
+
+static __always_inline void ct_free_boxes(struct ct_record *record)
+{
+	ct_free_box(record->opened.box);
+	ct_free_box(record->last.box);
+	ct_free_box(record->eof.box);
+	ct_free_box(record->ending.box);
+}
+
+/* With the record go its boxes: user space gives them back once it has read them. */
+static __always_inline void ct_hand_over(struct ct_record *record, u64 now)
+{
+	record->state_ns = now;
+	if (endings.ringbuf_output(record, sizeof(*record), CT_RB_NO_WAKEUP)) {
+		ct_count(CT_LOST_EVENTS);
+		ct_free_boxes(record);
+	}
+}
+
+/* Takes the record away. wanted: user space is to see it. */
+static __always_inline void ct_remove(struct ct_record *record, u64 key, int wanted, u64 now)
+{
+	if (!ct_lock_for_good(record))
+		ct_count(CT_LOST_BOXES); /* freeing them beside run_drain would give a box two owners */
+	else if (wanted)
+		ct_hand_over(record, now);
+	else
+		ct_free_boxes(record);
+	suspects.delete(&key);
+	ct_forget(key);
+}
+
+/* The socket has ended: its record is handed over if it lingered (to `timeline`: always). */
+static __always_inline void ct_retire(struct ct_record *record, u64 key, u64 now)
+{
+#ifdef CT_ALL_ENDINGS
+	ct_remove(record, key, 1, now);
+#else
+	ct_remove(record, key, ct_lingered(key, now), now);
+#endif
+}

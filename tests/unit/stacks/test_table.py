@@ -1,0 +1,44 @@
+"""The same stack is one object, and has one number."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from tracer.model.frame import Frame, Stack
+from tracer.stacks.table import StackTable
+
+
+def stack(*names: str) -> Stack:
+    return Stack(tuple(Frame(name, "app") for name in names), True)
+
+
+def test_equal_stacks_are_one_object_while_it_is_held() -> None:
+    """Whoever asks with an equal stack gets the first; once nobody holds it, nor does the table."""
+    table = StackTable()
+    first = table.one(stack("a", "b"))
+    assert table.one(stack("a", "b")) is first
+    assert table.one(first) is first
+    assert table.one(stack("a", "c")) is not first
+    gone = weakref.ref(first)
+    del first
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_number_keeps_its_stack() -> None:
+    """Records refer to stacks by number, for as long as the run lasts; 0 is nobody's."""
+    table = StackTable()
+    numbers = [table.number(table.one(stack("a", name))) for name in ("b", "c", "b")]
+    gc.collect()
+    assert numbers == [1, 2, 1]
+    assert table.numbered(2) == stack("a", "c")
+    assert table.one(stack("a", "c")) is table.numbered(2)
+
+
+def test_no_more_numbers_than_allowed() -> None:
+    """Code that is ever new must not fill the memory; what has a number keeps it."""
+    table = StackTable(most=2)
+    known = [table.one(stack(name)) for name in "abc"]
+    assert [table.number(one) for one in known] == [1, 2, None]
+    assert table.number(table.one(stack("a"))) == 1

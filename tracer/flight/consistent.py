@@ -1,0 +1,99 @@
+"""A flight record together with its black boxes, while the kernel side may be writing them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Optional
+
+from tracer.flight import layout
+from tracer.flight.boxes import Box
+
+ATTEMPTS = 64
+"""How often a busy socket is read again. A thread that sends without a pause leaves some microseconds each time."""
+
+_IDENTITY = struct.Struct("<QQ")  # struct ct_record: sk, birth_ns
+_TOUCH = struct.Struct("<Q4xII24xI4xI")  # struct ct_touch: ns, pid, tid, box, seq
+_TOUCHES = tuple(getattr(layout.Record, which).offset for which in layout.WHICH)
+_LOCKED = layout.Record.last.offset
+"""From here on a record is written under its lock, or by the one CPU that moves the socket's state. The counters before
+it never stand still on a busy socket, and each of them is right by itself.
+"""
+
+LookUp = Callable[[], Optional[bytes]]
+ReadBox = Callable[[int], Optional[Box]]
+
+
+class Flight(NamedTuple):
+    """A record and those boxes of its touches that could be read, by handle.
+
+    ``ended``: the record has left the kernel, and its boxes are the reader's to give back. Otherwise they belong to the
+    record's touches, and a box is replaced by its stack's number under the record's lock.
+    """
+
+    record: layout.Record
+    boxes: dict[int, Box]
+    ended: bool = False
+
+
+def _touches(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    """(ns, pid, tid, handle, seq) of the touches that have a box."""
+    for place in _TOUCHES:
+        touch = _TOUCH.unpack_from(data, place)
+        if touch[3]:
+            yield touch
+
+
+def _found(data: bytes, read_box: ReadBox) -> dict[int, Box]:
+    """What lies in the boxes now."""
+    return {touch[3]: box for touch in _touches(data) if (box := read_box(touch[3])) is not None}
+
+
+def _own(data: bytes, found: dict[int, Box]) -> dict[int, Box]:
+    """Those of ``found`` that were filled at exactly these touches of exactly this socket."""
+    sk, birth_ns = _IDENTITY.unpack_from(data)
+    own = {}
+    for ns, pid, tid, handle, seq in _touches(data):
+        box = found.get(handle)
+        if box is None:
+            continue
+        header, content = box
+        filled = header.sk, header.birth_ns, header.ns, header.touch_seq, content.pid, content.tid
+        if filled == (sk, birth_ns, ns, seq, pid, tid):
+            own[handle] = box
+    return own
+
+
+def consistent(look_up: LookUp, read_box: ReadBox) -> Optional[Flight]:
+    """The record that ``look_up`` copies, with its boxes, of one moment; None if the socket is gone.
+
+    The kernel side takes no lock that a reader could see, so a read is repeated until nothing came between: two copies
+    of the record, one before and one after the boxes, are equal, and every box was filled at the touch that names it.
+    What never comes to rest is given up after :data:`ATTEMPTS`: the newest record, without the boxes that do not belong
+    to it. So a stack may be missing, but is never that of another touch.
+
+    This rests on the order in which stores become visible. A writer fills in the touch, then makes the box's version
+    odd, then fills the box, then makes the version even (ct_fill_touch, ct_fill_box in bpf/blackbox.h); BoxPool.read
+    takes no box whose version is odd or changed meanwhile. On x86-64 other CPUs see the stores of one CPU in order, and
+    loads are done in order (Intel SDM volume 3, 8.2.2). CT_STORES_IN_ORDER in tracer/machine/macros.py is where
+    a machine without such an order would need a barrier, and this function would need one between its loads.
+    """
+    before = look_up()
+    after, own = before, dict[int, Box]()
+    for _ in range(ATTEMPTS):
+        if before is None:
+            return None
+        found = _found(before, read_box)
+        after = look_up()
+        if after is None:
+            return None
+        own = _own(after, found)
+        if before[_LOCKED:] == after[_LOCKED:] and len(own) == sum(1 for _ in _touches(after)):
+            break
+        before = after
+    return Flight(layout.Record.of(after), own) if after is not None else None
+
+
+def ended(data: bytes, read_box: ReadBox) -> Flight:
+    """A record that has left the kernel with its boxes: nobody writes them any more."""
+    return Flight(layout.Record.of(data), _own(data, _found(data, read_box)), ended=True)

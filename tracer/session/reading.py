@@ -1,0 +1,57 @@
+"""The one way from what the kernel side recorded to a Connection: read, decode, resolve the stacks, correct."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Optional
+
+from tracer.flight.consistent import Flight
+from tracer.flight.decode import decode
+from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.model.connection import Connection
+from tracer.session.preexisting import Preexisting
+from tracer.session.stackstore import StackStore
+
+
+class Reader:
+    """Reads suspects and endings of one run. ``unseen`` names the kinds of calls that no hook shows on this kernel."""
+
+    def __init__(
+        self, recorder: Recorder, stacks: StackStore, preexisting: Preexisting, unseen: tuple[str, ...] = ()
+    ) -> None:
+        self._recorder, self._stacks, self._preexisting = recorder, stacks, preexisting
+        self._unseen = unseen
+
+    def suspect(self, entry: SuspectEntry) -> Optional[Connection]:
+        """The socket of a suspect; None if it is gone, also if another has its address by now."""
+        flight = self._recorder.flight(entry.sk)
+        if flight is None or flight.record.birth_ns != entry.birth_ns:
+            return None
+        return self._connection(flight)
+
+    def endings(self) -> Iterator[Connection]:
+        """The sockets that ended since the last call. What is not taken is lost."""
+        return map(self._connection, self._recorder.endings())
+
+    def untouched(self, recorded: set[int]) -> list[Connection]:
+        """Sockets in CLOSE_WAIT that are older than the trace and have no record, by sock_diag.
+
+        ``recorded`` are the cookies of those that have one.
+        """
+        return [self._corrected(connection) for connection in self._preexisting.untouched(recorded)]
+
+    def _connection(self, flight: Flight) -> Connection:
+        decoded = decode(flight.record, time.monotonic_ns(), flight.ended)
+        return self._corrected(decoded.connection(self._stacks.resolve(flight, decoded.calls)))
+
+    def _corrected(self, connection: Connection) -> Connection:
+        """With what the record cannot know: whether the socket was there at the start, and what no hook shows."""
+        changes: dict[str, Any] = {}
+        if self._unseen:
+            changes["unseen"] = self._unseen
+        if connection.preexisting:
+            changes["preexisting"] = self._preexisting.is_older(connection)
+            changes["fin_before_ns"] = self._preexisting.fin_before_ns(connection.cookie)
+        return replace(connection, **changes) if changes else connection
