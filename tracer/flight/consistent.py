@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, Optional
 
 from tracer.flight import layout
@@ -12,6 +12,8 @@ from tracer.flight.boxes import Box
 ATTEMPTS = 64
 """How often a busy socket is read again. A thread that sends without a pause leaves some microseconds each time."""
 
+_Touch = tuple[int, int, int, int, int]
+_BOX = 3  # its place in a _Touch
 _IDENTITY = struct.Struct("<QQ")  # struct ct_record: sk, birth_ns
 _TOUCH = struct.Struct("<Q4xII24xI4xI")  # struct ct_touch: ns, pid, tid, box, seq
 _TOUCHES = tuple(getattr(layout.Record, which).offset for which in layout.WHICH)
@@ -36,30 +38,27 @@ class Flight(NamedTuple):
     ended: bool = False
 
 
-def _touches(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """(ns, pid, tid, handle, seq) of the touches that have a box."""
-    for place in _TOUCHES:
-        touch = _TOUCH.unpack_from(data, place)
-        if touch[3]:
-            yield touch
+def _touches(data: bytes) -> list[_Touch]:
+    """The touches of a record that have a box."""
+    return [touch for place in _TOUCHES if (touch := _TOUCH.unpack_from(data, place))[_BOX]]
 
 
-def _found(data: bytes, read_box: ReadBox) -> dict[int, Box]:
-    """What lies in the boxes now."""
-    return {touch[3]: box for touch in _touches(data) if (box := read_box(touch[3])) is not None}
+def _found(touches: list[_Touch], read_box: ReadBox) -> dict[int, Box]:
+    """What lies in their boxes now."""
+    return {touch[_BOX]: box for touch in touches if (box := read_box(touch[_BOX])) is not None}
 
 
-def _own(data: bytes, found: dict[int, Box]) -> dict[int, Box]:
+def _own(data: bytes, touches: list[_Touch], found: dict[int, Box]) -> dict[int, Box]:
     """Those of ``found`` that were filled at exactly these touches of exactly this socket."""
-    sk, birth_ns = _IDENTITY.unpack_from(data)
     own = {}
-    for ns, pid, tid, handle, seq in _touches(data):
+    whose = _IDENTITY.unpack_from(data)
+    for ns, pid, tid, handle, seq in touches:
         box = found.get(handle)
         if box is None:
             continue
         header, content = box
-        filled = header.sk, header.birth_ns, header.ns, header.touch_seq, content.pid, content.tid
-        if filled == (sk, birth_ns, ns, seq, pid, tid):
+        filled = header.ns, content.pid, content.tid, header.touch_seq
+        if (header.sk, header.birth_ns) == whose and filled == (ns, pid, tid, seq):
             own[handle] = box
     return own
 
@@ -79,21 +78,24 @@ def consistent(look_up: LookUp, read_box: ReadBox) -> Optional[Flight]:
     a machine without such an order would need a barrier, and this function would need one between its loads.
     """
     before = look_up()
-    after, own = before, dict[int, Box]()
+    if before is None:
+        return None
+    touches = _touches(before)
     for _ in range(ATTEMPTS):
-        if before is None:
-            return None
-        found = _found(before, read_box)
+        found = _found(touches, read_box)
         after = look_up()
         if after is None:
             return None
-        own = _own(after, found)
-        if before[_LOCKED:] == after[_LOCKED:] and len(own) == sum(1 for _ in _touches(after)):
-            break
+        still = before[_LOCKED:] == after[_LOCKED:]
+        touches = touches if still else _touches(after)
+        own = _own(after, touches, found)
         before = after
-    return Flight(layout.Record.of(after), own) if after is not None else None
+        if still and len(own) == len(touches):
+            break
+    return Flight(layout.Record.of(before), own)
 
 
 def ended(data: bytes, read_box: ReadBox) -> Flight:
     """A record that has left the kernel with its boxes: nobody writes them any more."""
-    return Flight(layout.Record.of(data), _own(data, _found(data, read_box)), ended=True)
+    touches = _touches(data)
+    return Flight(layout.Record.of(data), _own(data, touches, _found(touches, read_box)), ended=True)

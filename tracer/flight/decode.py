@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple, Optional
 
 from tracer.flight import layout
@@ -98,17 +99,18 @@ class Call(NamedTuple):
 
     def touch(self, found: StackOrReason) -> Touch:
         """The touch with its stack."""
-        raw, (stack, reason) = self.raw, found
+        raw, op, (stack, reason) = self.raw, self.op, found
+        flags = raw.flags
         return Touch(
-            op=self.op,
+            op=op,
             ns=raw.ns,
             actor=self.actor,
-            ret=raw.ret if self.op is Op.RECV or self.op is Op.SEND else None,
+            ret=raw.ret if op is Op.RECV or op is Op.SEND else None,
             syscall=raw.syscall,
-            peek=bool(raw.flags & layout.TOUCH_PEEK),
+            peek=bool(flags & layout.TOUCH_PEEK),
             stack=stack,
             stack_note=reason if stack is None else None,
-            exiting=bool(raw.flags & layout.TOUCH_EXITING),
+            exiting=bool(flags & layout.TOUCH_EXITING),
         )
 
 
@@ -129,12 +131,14 @@ def _transitions(record: layout.Record, calls: Mapping[str, Call]) -> tuple[Tran
         old, new, who = _change(raw.old_state, raw.new_state, raw.flags)
         actor = _actor_of(raw.tid, calls) if who is Origin.LOCAL and raw.tid else None
         kept.append(Transition(raw.ns, old, new, who, actor))
-    return tuple(sorted(kept, key=lambda transition: transition.ns))
+    kept.sort(key=attrgetter("ns"))
+    return tuple(kept)
 
 
-def _latest(*touches: Optional[Touch]) -> Optional[Touch]:
-    known = [touch for touch in touches if touch is not None]
-    return max(known, key=lambda touch: touch.ns) if known else None
+def _latest(one: Optional[Touch], other: Optional[Touch]) -> Optional[Touch]:
+    if one is None or other is None:
+        return one or other
+    return one if one.ns >= other.ns else other
 
 
 def _reset(record: layout.Record) -> tuple[Optional[int], Optional[Origin]]:
@@ -169,30 +173,31 @@ class Decoded(NamedTuple):
 def decode(record: layout.Record, seen_ns: int, ended: bool = False) -> Decoded:
     """Decode a record that was read at ``seen_ns``. ``ended``: the kernel has destroyed the socket."""
     calls = {name: call for name in layout.WHICH if (call := _call(getattr(record, name))) is not None}
+    flags, family = record.flags, record.family
     reset_ns, reset_by = _reset(record)
     passive: Optional[bool] = None
-    if record.flags & (layout.R_PASSIVE | layout.R_ACTIVE):
-        passive = bool(record.flags & layout.R_PASSIVE)
+    if flags & (layout.R_PASSIVE | layout.R_ACTIVE):
+        passive = bool(flags & layout.R_PASSIVE)
     accepted: Optional[bool] = None
     if passive:
-        accepted = bool(record.flags & layout.R_ACCEPTED) or record.inode != 0
+        accepted = bool(flags & layout.R_ACCEPTED) or record.inode != 0
     rest = functools.partial(
         Connection,
         sk=record.sk,
         birth_ns=record.birth_ns,
-        local=endpoint(record.family, record.laddr, record.lport),
-        remote=endpoint(record.family, record.raddr, record.rport),
+        local=endpoint(family, record.laddr, record.lport),
+        remote=endpoint(family, record.raddr, record.rport),
         state=state(record.state),
         seen_ns=seen_ns,
         netns=record.netns,
         cookie=record.cookie,
         inode=record.inode,
-        preexisting=bool(record.flags & layout.R_ADOPTED),
+        preexisting=bool(flags & layout.R_ADOPTED),
         passive=passive,
         accepted=accepted,
         transitions=_transitions(record, calls),
         transitions_dropped=max(0, record.transitions_seen - layout.TRANSITIONS),
-        opened_late=bool(record.flags & layout.R_OPENED_LATE),
+        opened_late=bool(flags & layout.R_OPENED_LATE),
         eof_reads=record.eof_reads,
         fin_ns=record.fin_ns or None,
         reset_ns=reset_ns,

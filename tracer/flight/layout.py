@@ -116,6 +116,9 @@ class Record(ct.LittleEndianStructure):
     def of(cls, data: bytes) -> Record:
         """From the bytes of a map or ring: ``counts`` with what those counted who found the record busy."""
         record = cls.from_buffer_copy(data)
+        beside = cls.contended
+        if not any(data[beside.offset : beside.offset + beside.size]):
+            return record
         for name in COUNTED:
             setattr(record.counts, name, getattr(record.counts, name) + getattr(record.contended, name))
         return record
