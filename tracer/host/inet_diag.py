@@ -46,7 +46,7 @@ class SockDiagError(ClosetraceError):
 class DiagSocket:
     """One TCP socket as sock_diag tells it now. Times are ms before the dump, None where the kernel keeps none.
 
-    ``family`` is the socket's own (AF_INET6 for a v4-mapped connection, whose endpoints are given as IPv4).
+    The endpoints of a v4-mapped connection are given as IPv4.
     ``rx_queue`` and ``tx_queue`` are bytes; in CLOSE_WAIT an unread FIN counts as one byte. For a listener they are the
     connections that wait for accept and the most that may wait. ``inode`` is 0 if no file refers to the socket.
     ``cookie`` is the kernel's unique id of the socket (the dump itself creates it). ``timer`` is the kernel's code for
@@ -55,16 +55,13 @@ class DiagSocket:
     """
 
     netns: int
-    family: int
     state: TcpState
     local: Endpoint
     remote: Endpoint
     inode: int
     cookie: int
-    uid: int
     rx_queue: int
     tx_queue: int
-    ifindex: int = 0
     timer: int = 0
     timer_ms: Optional[int] = None
     last_data_sent_ms: Optional[int] = None
@@ -117,7 +114,7 @@ def _check_status(datagram: bytes, start: int, end: int) -> None:
 def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
     if end - start < _MESSAGE.size:
         raise SockDiagError(f"sock_diag sent a socket of {end - start} bytes, {_MESSAGE.size} are needed")
-    (family, number, timer, _, sport, dport, source, destination, ifindex, low, high, expires, rx, tx, uid, inode) = (
+    (family, number, timer, _, sport, dport, source, destination, _, low, high, expires, rx, tx, _, inode) = (
         _MESSAGE.unpack_from(datagram, start)
     )
     state = _STATES.get(number)
@@ -127,16 +124,13 @@ def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
     sent, received, acked, total_acked, total_received = _counters(info, state)
     return DiagSocket(
         netns=netns,
-        family=family,
         state=state,
         local=_endpoint(family, source, sport),
         remote=_endpoint(family, destination, dport),
         inode=inode,
         cookie=high << 32 | low,
-        uid=uid,
         rx_queue=rx,
         tx_queue=tx,
-        ifindex=ifindex,
         timer=timer,
         timer_ms=expires if timer else None,
         last_data_sent_ms=sent,

@@ -21,14 +21,12 @@ BTF_PATH = "/sys/kernel/btf/vmlinux"
 class Features:
     """A host as the attach plan sees it.
 
-    ``functions`` maps kernel functions to their number of parameters, ``btf_ids`` to their
-    BTF type numbers. ``trampolines`` and ``kprobes`` say that
-    such programs attach here; otherwise ``refused`` has the kernel's own words by "fentry" or "kprobe".
+    ``functions`` maps kernel functions to their number of parameters, ``btf_ids`` to their BTF type numbers.
+    ``trampolines`` and ``kprobes`` say that such programs attach here; otherwise ``refused`` has the kernel's own words
+    by "fentry" or "kprobe".
     """
 
     release: str
-    architecture: str
-    btf: bool
     functions: dict[str, int] = field(default_factory=dict)
     btf_ids: dict[str, int] = field(default_factory=dict)
     tracepoints: frozenset[str] = frozenset()
@@ -108,7 +106,7 @@ def discover(hooks: Optional[Hooks]) -> Features:
 
 
 def _discover(hooks: Optional[Hooks]) -> Features:
-    uname = os.uname()
+    release = os.uname().release
     refused: dict[str, str] = {}
     kprobes, why = _try_kprobes(FUNCTIONS)
     if why is not None:
@@ -116,9 +114,7 @@ def _discover(hooks: Optional[Hooks]) -> Features:
     if hooks is None:
         refused["fentry"] = f"there is no {BTF_PATH}"
         return Features(
-            release=uname.release,
-            architecture=uname.machine,
-            btf=False,
+            release=release,
             tracepoints=_try_tracepoints(),
             kprobes=kprobes,
             refused=refused,
@@ -127,9 +123,7 @@ def _discover(hooks: Optional[Hooks]) -> Features:
     if why is not None:
         refused["fentry"] = why
     return Features(
-        release=uname.release,
-        architecture=uname.machine,
-        btf=True,
+        release=release,
         functions=hooks.functions,
         btf_ids=hooks.btf_ids,
         tracepoints=frozenset(hooks.tracepoints),

@@ -13,8 +13,6 @@ ARGUMENTS = {
 
 MODERN = Features(
     release="6.12.30",
-    architecture="x86_64",
-    btf=True,
     functions=ARGUMENTS,
     tracepoints=frozenset(TRACEPOINTS),
     helpers=frozenset(HELPERS),
@@ -42,4 +40,4 @@ BULLSEYE = replace(
     helpers=frozenset({"get_current_ancestor_cgroup_id"}),
 )
 
-NOTHING = Features("4.4.0", "x86_64", False)
+NOTHING = Features("4.4.0")

@@ -181,8 +181,6 @@ def subsets(of: Iterable[str]) -> st.SearchStrategy[frozenset[str]]:
     st.builds(
         Features,
         release=st.just("1.2.3"),
-        architecture=st.just("x86_64"),
-        btf=st.booleans(),
         functions=subsets(FUNCTIONS).map(lambda names: {name: 2 for name in names}),
         tracepoints=subsets(TRACEPOINTS),
         helpers=subsets(HELPERS),

@@ -32,7 +32,7 @@ def descriptors() -> dict[str, str]:
 
 
 def made(attachments: tuple[Attachment, ...], **programs: bytes) -> tuple[Program, Plan]:
-    plan = Plan((), Features("6.0", "x86_64", True), attachments)
+    plan = Plan((), Features("6.0"), attachments)
     return Program(ObjectCode(MAPS, programs), plan, {}, ()), plan
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import jsonschema
@@ -24,7 +23,7 @@ SETTINGS = TcpSettings(32768, 60999, frozenset(), 2, True, 60)
 
 def sock(port: int, state: TcpState, remote: str = "10.0.0.2", inode: int = 1) -> DiagSocket:
     ends = Endpoint("10.0.0.1", port), Endpoint(remote, 443)
-    return DiagSocket(1, socket.AF_INET, state, *ends, inode, 0, 0, 0, 0, timer=3, timer_ms=1000)
+    return DiagSocket(1, state, *ends, inode, 0, 0, 0, timer=3, timer_ms=1000)
 
 
 def census(*sockets: DiagSocket, comm: str = "java", name: str = "here"):  # type: ignore[no-untyped-def]

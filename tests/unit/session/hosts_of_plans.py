@@ -7,7 +7,5 @@ from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS
 from tracer.kernel.plan import make_plan
 
 PLAN = make_plan(
-    Features(
-        "6.18", "x86_64", True, {name: 2 for name in FUNCTIONS}, tracepoints=frozenset(TRACEPOINTS), trampolines=True
-    )
+    Features("6.18", {name: 2 for name in FUNCTIONS}, tracepoints=frozenset(TRACEPOINTS), trampolines=True)
 )

@@ -67,7 +67,7 @@ def test_unwound_and_named(tmp_path: Path) -> None:
 def reported(stack: Stack, width: int = 100) -> tuple[str, dict[str, object]]:
     """A report on one socket that was last read with this stack: as text, and as JSON that keeps to the schema."""
     report = builders.report(builders.connection(last=builders.touch(Op.RECV, 1.006, 150, stack=stack), opened=None))
-    found = json.loads(json.dumps(json_report.to_dict(report)))
+    found = json.loads("".join(json_report.to_text(report)))
     jsonschema.Draft202012Validator(SCHEMA).validate(found)
     return table.render(report, width=width, color=False), found
 

@@ -24,21 +24,13 @@ Value = dict[str, Any]
 _json = json.JSONEncoder().encode
 
 
-def to_dict(report: Report) -> Value:
-    """The whole report. Wall-clock times are RFC 3339 in UTC, ages and lengths of time seconds as floats."""
-    return dict(_whole(_document(report)))
-
-
 def to_text(report: Report) -> Iterator[str]:
-    """The same as JSON text, piece by piece with one socket a line: a large report is never in memory as a whole."""
+    """The whole report as JSON text. Wall-clock times are RFC 3339 in UTC, ages and lengths of time seconds as floats.
+
+    It comes piece by piece with one socket a line: a large report is never in memory as a whole.
+    """
     yield from _encoded(_document(report), "")
     yield "\n"
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _whole(part) for key, part in value.items()}
-    return [_whole(part) for part in value] if _is_lazy(value) else value
 
 
 def _is_lazy(value: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections import Counter
 
 import pytest
@@ -28,7 +27,7 @@ def sock(
     for text in (local, remote):
         address, _, port = text.rpartition(":")
         ends.append(Endpoint(address, int(port)))
-    return DiagSocket(netns, socket.AF_INET, state, ends[0], ends[1], inode, 0, 0, rx_queue, 0, **more)
+    return DiagSocket(netns, state, ends[0], ends[1], inode, 0, rx_queue, 0, **more)
 
 
 def census(
@@ -187,13 +186,11 @@ ends = st.tuples(st.sampled_from(["10.0.0.1", "127.0.0.1", "::1"]), st.sampled_f
 sockets = st.builds(
     DiagSocket,
     netns=st.sampled_from([1, 2]),
-    family=st.just(socket.AF_INET),
     state=st.sampled_from([state for state in TcpState if state is not TcpState.CLOSE]),
     local=ends.map(lambda end: Endpoint(*end)),
     remote=ends.map(lambda end: Endpoint(*end)),
     inode=st.integers(0, 4),
     cookie=st.integers(0, 99),
-    uid=st.just(0),
     rx_queue=st.integers(0, 3),
     tx_queue=st.just(0),
     timer=st.integers(0, 4),

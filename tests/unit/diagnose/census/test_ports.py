@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from tracer.diagnose.census.ports import port_use, usable_ports
@@ -18,7 +16,7 @@ def settings(reuse: int = 0, timestamps: bool = True) -> TcpSettings:
 
 
 def sock(port: int, state: TcpState, remote: str = "10.0.0.2", local: str = "10.0.0.1") -> DiagSocket:
-    return DiagSocket(1, socket.AF_INET, state, Endpoint(local, port), Endpoint(remote, 443), 0, 0, 0, 0, 0)
+    return DiagSocket(1, state, Endpoint(local, port), Endpoint(remote, 443), 0, 0, 0, 0)
 
 
 def test_usable() -> None:
