@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import struct
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple, Optional
@@ -21,6 +22,11 @@ from tracer.model.states import Op, Origin, TcpState
 AF_INET = 2
 _STATES = {int(state): state for state in TcpState}
 _OPS = {int(op): op for op in Op if op is not Op.NONE}
+
+# Field by field, ctypes would take as long as all the rest.
+_TOUCH = struct.Struct("<QiIIi16sHHIII")  # struct ct_touch
+_TRANSITION = struct.Struct("<QBBHI")  # struct ct_transition
+_PLACES = tuple((name, getattr(layout.Record, name).offset) for name in layout.WHICH)
 
 StackOrReason = tuple[Optional[Stack], Optional[str]]
 """The stack of a touch, or None and why there is none (None: nobody knows)."""
@@ -60,7 +66,7 @@ def state(number: int) -> TcpState:
 
 
 def _text(comm: bytes) -> str:
-    return comm.decode(errors="replace")
+    return comm.partition(b"\0")[0].decode(errors="replace")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -89,24 +95,27 @@ class Call(NamedTuple):
 
     op: Op
     actor: Actor
+    ns: int
+    ret: int
+    syscall: int
+    flags: int
     box: int
     stack: int
-    raw: layout.Touch
 
     def no_stack(self) -> Optional[str]:
         """Why there is neither a box nor a stack, None if nobody knows."""
-        return no_stack_reason(self.raw.flags)
+        return no_stack_reason(self.flags)
 
     def touch(self, found: StackOrReason) -> Touch:
         """The touch with its stack."""
-        raw, op, (stack, reason) = self.raw, self.op, found
-        flags = raw.flags
+        op, actor, ns, ret, syscall, flags, _, _ = self
+        stack, reason = found
         return Touch(
             op=op,
-            ns=raw.ns,
-            actor=self.actor,
-            ret=raw.ret if op is Op.RECV or op is Op.SEND else None,
-            syscall=raw.syscall,
+            ns=ns,
+            actor=actor,
+            ret=ret if op is Op.RECV or op is Op.SEND else None,
+            syscall=syscall,
             peek=bool(flags & layout.TOUCH_PEEK),
             stack=stack,
             stack_note=reason if stack is None else None,
@@ -114,11 +123,12 @@ class Call(NamedTuple):
         )
 
 
-def _call(raw: layout.Touch) -> Optional[Call]:
-    op = _OPS.get(raw.op)
-    if op is None or not raw.ns:
+def _call(record: layout.Record, place: int) -> Optional[Call]:
+    ns, ret, pid, tid, syscall, comm, number, flags, box, stack, _ = _TOUCH.unpack_from(record, place)
+    op = _OPS.get(number)
+    if op is None or not ns:
         return None
-    return Call(op, _actor(raw.pid, raw.tid, raw.comm), raw.box, raw.stack, raw)
+    return Call(op, _actor(pid, tid, comm), ns, ret, syscall, flags, box, stack)
 
 
 def _actor_of(tid: int, calls: Mapping[str, Call]) -> Optional[Actor]:
@@ -126,11 +136,14 @@ def _actor_of(tid: int, calls: Mapping[str, Call]) -> Optional[Actor]:
 
 
 def _transitions(record: layout.Record, calls: Mapping[str, Call]) -> tuple[Transition, ...]:
-    kept = []
-    for raw in record.transitions[: min(record.transitions_seen, layout.TRANSITIONS)]:
-        old, new, who = _change(raw.old_state, raw.new_state, raw.flags)
-        actor = _actor_of(raw.tid, calls) if who is Origin.LOCAL and raw.tid else None
-        kept.append(Transition(raw.ns, old, new, who, actor))
+    kept: list[Transition] = []
+    count = min(record.transitions_seen, layout.TRANSITIONS)
+    for ns, old_state, new_state, flags, tid in _TRANSITION.iter_unpack(record.transitions):
+        if len(kept) == count:
+            break
+        old, new, who = _change(old_state, new_state, flags)
+        actor = _actor_of(tid, calls) if who is Origin.LOCAL and tid else None
+        kept.append(Transition(ns, old, new, who, actor))
     kept.sort(key=attrgetter("ns"))
     return tuple(kept)
 
@@ -172,7 +185,7 @@ class Decoded(NamedTuple):
 
 def decode(record: layout.Record, seen_ns: int, ended: bool = False) -> Decoded:
     """Decode a record that was read at ``seen_ns``. ``ended``: the kernel has destroyed the socket."""
-    calls = {name: call for name in layout.WHICH if (call := _call(getattr(record, name))) is not None}
+    calls = {name: call for name, place in _PLACES if (call := _call(record, place)) is not None}
     flags, family = record.flags, record.family
     reset_ns, reset_by = _reset(record)
     passive: Optional[bool] = None

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.unit.cc import output
-from tracer.flight import boxes, layout, recorder
+from tracer.flight import boxes, decode, layout, recorder
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.source import SMALL_STACK
 from tracer.model.states import Op
@@ -123,9 +123,14 @@ def test_constants_are_those_of_the_header() -> None:
 
 
 def test_formats_that_are_unpacked_at_once_are_the_same_layout() -> None:
-    """Headers of boxes and suspects are read by format strings: whatever the bytes, the fields are the mirror's."""
-    for format_, mirror in ((boxes._BOX, layout.BoxHead), (recorder._SUSPECT, layout.Suspect)):
+    """What is read by format strings: whatever the bytes, the fields are the mirror's."""
+    for format_, mirror in (
+        (boxes._BOX, layout.BoxHead),
+        (recorder._SUSPECT, layout.Suspect),
+        (decode._TOUCH, layout.Touch),
+        (decode._TRANSITION, layout.Transition),
+    ):
         data = bytes(range(1, 252))[: ct.sizeof(mirror)].ljust(ct.sizeof(mirror), b"\x5a")
         fields = [getattr(mirror.from_buffer_copy(data), name) for name, *_ in mirror._fields_]
-        flat = [part for field in fields for part in ([field] if isinstance(field, int) else list(field))]
+        flat = [part for field in fields for part in ([field] if isinstance(field, (int, bytes)) else list(field))]
         assert list(format_.unpack(data)) == flat
