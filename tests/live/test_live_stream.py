@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -173,6 +174,45 @@ def test_timeline_of_a_connection() -> None:
     text = ran.out[ran.out.index(local) :]
     places = [text.index(word) for word in ("connect", "FIN", "close")]
     assert places == sorted(places)
+
+
+_RECEIVER = """
+import socket, sys, time
+_, descriptors, _, _ = socket.recv_fds(socket.socket(fileno=int(sys.argv[1])), 1, 1)
+mine = socket.socket(fileno=descriptors[0])
+mine.recv(1)
+mine.recv(1)
+print("end read", flush=True)
+time.sleep(60)
+"""
+
+
+def test_timeline_of_a_socket_that_was_handed_over() -> None:
+    """Its connection is made after attaching, so it is not older than the trace, however late its process gets it."""
+    ours, theirs = socket.socketpair()
+    words = [sys.executable, "-c", _RECEIVER, str(theirs.fileno())]
+    program = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE, text=True)
+    try:
+        options = ("--pid", str(program.pid), "--linger", "0.3", "--interval", "0.2", "--json")
+        with Trace("timeline", *options) as trace, socket.create_server(("127.0.0.1", 0)) as listener:
+            trace.attached()
+            with socket.create_connection(listener.getsockname()) as client:
+                peer, _ = listener.accept()
+                local = "{}:{}".format(*client.getsockname())
+                peer.send(b"x")
+                socket.send_fds(ours, [b"x"], [client.fileno()])
+            peer.close()
+            assert program.stdout is not None
+            assert program.stdout.readline() == "end read\n"
+            trace.until(lambda: local in trace.out(), "the lingering socket is told")
+            ran = trace.stop()
+    finally:
+        program.kill()
+        program.wait()
+    assert ran.code == 0, ran.err
+    (told,) = (block for block in map(json.loads, ran.lines()) if block["local"] == local)
+    assert told["state"] == "CLOSE_WAIT"
+    assert told["preexisting"] is False
 
 
 def test_timeline_of_an_abortive_close() -> None:

@@ -66,7 +66,7 @@ def _own(data: bytes, touches: list[_Touch], found: dict[int, Box]) -> dict[int,
 def consistent(look_up: LookUp, read_box: ReadBox) -> Optional[Flight]:
     """The record that ``look_up`` copies, with its boxes, of one moment; None if the socket is gone.
 
-    The kernel side takes no lock that a reader could see, so a read is repeated until nothing came between: two copies
+    User space cannot take the record's lock, so a read is repeated until nothing came between: two copies
     of the record, one before and one after the boxes, are equal, and every box was filled at the touch that names it.
     What never comes to rest is given up after :data:`ATTEMPTS`: the newest record, without the boxes that do not belong
     to it. So a stack may be missing, but is never that of another touch.

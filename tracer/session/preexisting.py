@@ -87,8 +87,14 @@ class Preexisting:
             self._waiting[one.cookie] = one
 
     def is_older(self, connection: Connection) -> bool:
-        """Whether a socket that was met in mid life was there at the start (else it came from out of scope)."""
-        return not self._scope.by_task or connection.cookie in self._cookies or connection.cookie == 0
+        """Whether a socket that was met in mid life was there at the start (else it came from out of scope).
+
+        The listing gives a cookie to every socket that it shows (sock_diag_save_cookie in net/core/sock_diag.c). So one
+        without a cookie was made later, unless it was met between attaching and the end of the listing.
+        """
+        if not self._scope.by_task or connection.cookie in self._cookies:
+            return True
+        return connection.cookie == 0 and connection.birth_ns < self._taken_ns
 
     def fin_before_ns(self, cookie: int) -> Optional[int]:
         """When FIN had come at the latest: the peer's last packet of any kind, as the kernel remembers it."""

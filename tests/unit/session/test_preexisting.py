@@ -60,6 +60,17 @@ def test_sockets_of_the_process_are_seeded_by_cookie(pair: Pair) -> None:
     assert not older.is_older(connection(cookie=2**60))
 
 
+def test_a_socket_without_a_cookie_was_made_after_the_listing(pair: Pair) -> None:
+    """Every connection that was listed has a cookie since; only what was met while it was listed can have none."""
+    assert pair
+    begun = time.monotonic_ns()
+    older, _ = taken(Scope(pids=(ME,)))
+    assert older.is_older(connection(cookie=0, birth_ns=begun))
+    assert not older.is_older(connection(cookie=0, birth_ns=time.monotonic_ns()))
+    everything, _ = taken(Scope())
+    assert everything.is_older(connection(cookie=0, birth_ns=time.monotonic_ns()))
+
+
 def test_what_waits_in_the_accept_queue_belongs_to_its_listener(pair: Pair) -> None:
     """It has no inode, so no descriptor tells its owner; the port does."""
     listener, left, queued = pair
