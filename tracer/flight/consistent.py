@@ -66,10 +66,10 @@ def _own(data: bytes, touches: list[_Touch], found: dict[int, Box]) -> dict[int,
 def consistent(look_up: LookUp, read_box: ReadBox) -> Optional[Flight]:
     """The record that ``look_up`` copies, with its boxes, of one moment; None if the socket is gone.
 
-    User space cannot take the record's lock, so a read is repeated until nothing came between: two copies
-    of the record, one before and one after the boxes, are equal, and every box was filled at the touch that names it.
-    What never comes to rest is given up after :data:`ATTEMPTS`: the newest record, without the boxes that do not belong
-    to it. So a stack may be missing, but is never that of another touch.
+    User space cannot take the record's lock. So it reads until nothing came between: the record is the same before and
+    after the boxes were read, and every box was filled at the touch that names it. A socket that is never at rest is
+    given up after :data:`ATTEMPTS`: the newest record, without the boxes that do not belong to it. So a stack may be
+    missing, but is never that of another touch.
 
     This rests on the order in which stores become visible. A writer fills in the touch, then makes the box's version
     odd, then fills the box, then makes the version even (ct_fill_touch, ct_fill_box in bpf/blackbox.h); BoxPool.read
