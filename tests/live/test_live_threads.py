@@ -16,6 +16,7 @@ from tests.live.oracles import output
 from tests.live.workload import Workload, start
 from tracer.host.threads import ThreadsNow
 from tracer.kernel import tasks
+from tracer.kernel.source import standalone_text
 from tracer.kernel.tasks import TaskReader
 from tracer.model.frame import Stack
 from tracer.model.thread import ThreadNow, ThreadState
@@ -184,7 +185,7 @@ def test_without_the_helper(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -
 def test_a_place_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the registers are not (KASAN's stacks are larger), no others are given out for them."""
     monkeypatch.setattr(tasks, "_macros", lambda tree: {})
-    text = tasks.standalone_text
+    text = standalone_text
     wrong = ("CT_THREAD_SIZE 16384", "CT_THREAD_SIZE 16368")
     monkeypatch.setattr(tasks, "standalone_text", lambda name, macros: text(name, macros).replace(*wrong))
     reader = TaskReader()
@@ -196,7 +197,7 @@ def test_a_place_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_kernel_without_the_types(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler tells what is missing; then /proc alone is read."""
-    text = tasks.standalone_text
+    text = standalone_text
     monkeypatch.setattr(
         tasks, "standalone_text", lambda name, macros: "#undef CT_HAVE_PROC_INODE_PID\n" + text(name, macros)
     )

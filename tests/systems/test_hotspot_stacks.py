@@ -19,6 +19,7 @@ from tests.systems.capture import black_box
 from tests.systems.jvm import JavaFrame, Jdk, Jvm, blocked, compile_workload, find_jdk, running
 from tests.systems.silent import bytes_then_silence, serving
 from tracer.model.frame import Frame, Stack
+from tracer.stacks.languages.java.codecache import CodeBlob
 from tracer.stacks.languages.java.nmethod import Nmethods
 from tracer.stacks.service import StackService
 
@@ -126,10 +127,10 @@ def test_a_deoptimised_frame_is_read_by_its_original_return_address(
     major: int, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loading a class under a blocked compiled frame patches that frame's return address; names and lines stay."""
-    patched = []
+    patched: list[int] = []
     original = Nmethods.original_pc_slot
 
-    def spy(self, blob, pc):  # type: ignore[no-untyped-def]
+    def spy(self: Nmethods, blob: CodeBlob, pc: int) -> Optional[int]:
         slot = original(self, blob, pc)
         if slot is not None:
             patched.append(pc)

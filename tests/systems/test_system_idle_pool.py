@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,7 +47,7 @@ class Incident:
 
 
 @pytest.fixture(scope="module")
-def incident(netns: str) -> Iterator[Incident]:
+def incident(netns: str) -> Incident:
     """The incident, once for all tests."""
     return Incident(netns)
 
@@ -128,7 +127,7 @@ def test_closed_at_last(incident: Incident) -> None:
 def _event(one: dict[str, Any], name: str) -> float:
     """Wall-clock time of the first event of that name."""
     at = {event["event"]: event["t"] for event in reversed(one["timeline"])}
-    return seconds(one["fin"]) + at[name] - at["CLOSE_WAIT"]
+    return float(seconds(one["fin"]) + at[name] - at["CLOSE_WAIT"])
 
 
 def _first(packets: list[Packet], source: str, flag: str) -> float:

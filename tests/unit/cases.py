@@ -46,8 +46,13 @@ def transition(**changes: Any) -> transitions.Raw:
 
 
 LOCAL_CLOSE = {"new_state": TcpState.LAST_ACK, "old_state": TcpState.CLOSE_WAIT, "box": 3}
-EOF_READ = {"eof": touch(Op.RECV, 66.5, 0), "eof_reads": 1, "last": touch(Op.RECV, 66.5, 0), "rx_queue": 0}
-SENDING = {"last": touch(Op.SEND, 199.5, 10), "last_tx_ns": START + round(199.5 * S)}
+EOF_READ: dict[str, Any] = {
+    "eof": touch(Op.RECV, 66.5, 0),
+    "eof_reads": 1,
+    "last": touch(Op.RECV, 66.5, 0),
+    "rx_queue": 0,
+}
+SENDING: dict[str, Any] = {"last": touch(Op.SEND, 199.5, 10), "last_tx_ns": START + round(199.5 * S)}
 OTHER = (Holder(555, 7, "child"),)
 INSIDE = (Blocked(actor(100, 107, "stuck"), 11, "sendto"),)
 UNREAD = {"rx_queue": 501, "rx_queue_at_fin": 500}

@@ -25,5 +25,5 @@ cp -r "$root/tmp/${kept##*/}/." "$kept"
 
 def build_workloads(image: Path, project: Path, kept: Path) -> None:
     """Bring ``kept/closetrace-workloads-0`` up to date. Raises CalledProcessError where a program does not build."""
-    steps = ["sh", "-c", _STEPS, "sh", image, project, kept / "closetrace-workloads-0"]
+    steps = ["sh", "-c", _STEPS, "sh", str(image), str(project), str(kept / "closetrace-workloads-0")]
     subprocess.run(["unshare", "--mount", *steps], check=True)

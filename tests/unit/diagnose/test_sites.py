@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op
 
 
-def read_by(path: str, pid: int = 100) -> dict[str, object]:
+def read_by(path: str, pid: int = 100) -> dict[str, Any]:
     return {
         "last": touch(Op.RECV, 1.006, 150, actor=actor(pid), stack=stack("read_reply", path, "main")),
         "holders": (Holder(pid, 9, "app"),),
@@ -113,7 +114,7 @@ def test_line_decides_where_it_is_known() -> None:
 
 
 SOCKETS = st.builds(
-    lambda serial, path, pid, port, fin, side: (accepted if side else connection)(
+    lambda serial, path, pid, port, fin, make: make(
         serial, fin=fin, remote=Endpoint("192.0.2.1", port), **read_by(path, pid)
     ),
     st.integers(0, 10_000),
@@ -121,7 +122,7 @@ SOCKETS = st.builds(
     st.sampled_from([100, 200]),
     st.integers(1, 4),
     st.floats(1, 190),
-    st.booleans(),
+    st.sampled_from([connection, accepted]),
 )
 
 

@@ -86,7 +86,10 @@ def test_ipv4_and_its_mapped_form_are_the_same_endpoint(address: ipaddress.IPv4A
     assert str(mapped) == f"{address}:{port}"
 
 
-@given(st.ip_addresses(v=6).filter(lambda a: a.ipv4_mapped is None), st.integers(0, 65535))
+@given(
+    st.builds(ipaddress.IPv6Address, st.ip_addresses(v=6).map(int)).filter(lambda a: a.ipv4_mapped is None),
+    st.integers(0, 65535),
+)
 def test_ipv6_endpoints_are_bracketed(address: ipaddress.IPv6Address, port: int) -> None:
     """An address with colons is told from its port."""
     assert str(endpoint(10, address.packed, port)) == f"[{address}]:{port}"

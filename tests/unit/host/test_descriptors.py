@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.unit.present import present
 from tracer.host.descriptors import holders, sockets_of
 from tracer.host.netns import NetnsUnreachable
 from tracer.host.processes import netns_of, process_info
@@ -21,9 +23,9 @@ KEEP = "import sys; print('ready', flush=True); sys.stdin.read()"
 
 
 @contextmanager
-def child(code: str, **options: object) -> Iterator[subprocess.Popen[str]]:
+def child(code: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a Python program; it ends when its standard input is closed."""
-    process = subprocess.Popen(  # type: ignore[call-overload]
+    process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
     )
     try:
@@ -66,11 +68,13 @@ def test_inherited_and_passed_descriptors() -> None:
     with socket.socket() as sock:
         ours, theirs = socket.socketpair()
         with child(KEEP, pass_fds=(sock.fileno(),)) as heir, theirs, ours:
-            assert heir.stdout.readline() == "ready\n"
-            friend = subprocess.Popen([sys.executable, "-c", take], stdin=theirs, stdout=subprocess.PIPE, text=True)
+            assert present(heir.stdout).readline() == "ready\n"
+            friend = subprocess.Popen(
+                [sys.executable, "-c", take], stdin=theirs.fileno(), stdout=subprocess.PIPE, text=True
+            )
             try:
                 socket.send_fds(ours, [b"x"], [sock.fileno()])
-                number = int(friend.stdout.readline())
+                number = int(present(friend.stdout).readline())
                 found = {(it.pid, it.fd) for it in holders([inode(sock)])[inode(sock)]}
                 some = {it.pid for it in holders([inode(sock)], [heir.pid, friend.pid])[inode(sock)]}
             finally:
@@ -97,7 +101,7 @@ def test_main_thread_gone() -> None:
         "ctypes.CDLL(None).syscall(60, 0)\n"  # exit(2): this thread alone
     )
     with child(code) as process:
-        fd = int(process.stdout.readline())
+        fd = int(present(process.stdout).readline())
         deadline = time.monotonic() + 5
         while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < deadline
@@ -115,7 +119,7 @@ def test_sockets_of_matches_the_process() -> None:
     )
     with child(code) as process:
         printed: dict[int, list[int]] = {}
-        for word in process.stdout.readline().split():
+        for word in present(process.stdout).readline().split():
             number, fd = map(int, word.split(":"))
             printed.setdefault(number, []).append(fd)
         assert sockets_of(process.pid) == {number: tuple(fds) for number, fds in printed.items()}
@@ -137,7 +141,7 @@ def test_process_info() -> None:
     name = "a) b (c"
     code = f"open('/proc/self/comm','w').write({name!r}); {KEEP}"
     with child(code) as process:
-        assert process.stdout.readline() == "ready\n"
+        assert present(process.stdout).readline() == "ready\n"
         info = process_info(process.pid)
         assert info is not None
         assert (info.pid, info.comm) == (process.pid, name)

@@ -207,7 +207,7 @@ def test_accept_queue() -> None:
 
 def ss(port: int) -> set[tuple[object, ...]]:
     """What ss says of a port: state, queues, addresses, inode, cookie."""
-    rows = set()
+    rows: set[tuple[object, ...]] = set()
     command = ["ss", "-Htane", f"( sport = {port} or dport = {port} )"]
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         state, rx, tx, local, remote = line.split()[:5]

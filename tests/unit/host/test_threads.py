@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -189,7 +189,7 @@ class Samples:
         return self._samples.pop(0)
 
 
-def sample(switches: int, **other: object) -> TaskSample:
+def sample(switches: int, **other: Any) -> TaskSample:
     words = [0] * PT_REGS_COUNT
     words[PT_REGS_SYSCALL], words[PT_REGS_OF_DWARF[RSP]] = 202, STACK
     known = TaskSample("x", tuple(words), switches, True, False, False, False, True, 0, 0)

@@ -13,7 +13,6 @@ import pytest
 
 from tests.unit.cc import output
 from tracer.errors import HostUnsupported
-from tracer.kernel import btf as module
 from tracer.kernel.btf import KIND_STRUCT, Btf
 from tracer.kernel.hooks import FUNCTIONS
 from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
@@ -148,7 +147,7 @@ def test_missing_libbpf_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> N
     def no_library(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(module.ct, "CDLL", no_library)
+    monkeypatch.setattr(ct, "CDLL", no_library)
     with pytest.raises(HostUnsupported, match=r"libbpf1 \(apt\).*dnf"):
         Btf()
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tracer.kernel import features
+from tracer.kernel import bpf, features
 
 NAMES = ("tcp_close", "inet6_recvmsg", "gone")
 
@@ -19,20 +19,20 @@ def answers(monkeypatch: pytest.MonkeyPatch, device: bool, errors: dict[str, int
         if function in errors:
             raise OSError(errors[function], os.strerror(errors[function]))
 
-    monkeypatch.setattr(features.bpf, "try_kprobe", try_kprobe)
+    monkeypatch.setattr(bpf, "try_kprobe", try_kprobe)
     monkeypatch.setattr(features, "_has_kprobe_device", lambda: device)
 
 
 def test_functions_that_a_kernel_lacks_are_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kprobes work; the plan then says of each family which function it misses."""
     answers(monkeypatch, True, {"inet6_recvmsg": errno.ENOENT, "gone": errno.ENOENT})
-    assert features._try_kprobes(NAMES) == ({"tcp_close"}, None)
+    assert features._try_kprobes(NAMES) == (frozenset({"tcp_close"}), None)
 
 
 def test_one_function_that_may_not_be_probed_does_not_speak_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A notrace function among others."""
     answers(monkeypatch, True, {"gone": errno.EINVAL})
-    assert features._try_kprobes(NAMES) == ({"tcp_close", "inet6_recvmsg"}, None)
+    assert features._try_kprobes(NAMES) == (frozenset({"tcp_close", "inet6_recvmsg"}), None)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,7 +89,7 @@ def test_a_cache_that_others_can_write_is_not_used(cache: Path, trap: Callable[[
     assert remove.stat().st_mode & 0o777 == 0o700
     assert "struct tcp_sock {" in kconfig(tree)
     assert not cache.is_dir() or {entry.name for entry in cache.iterdir()} <= {"planted"}
-    headers.shutil.rmtree(remove)
+    shutil.rmtree(remove)
 
 
 @pytest.mark.parametrize("trap", TRAPS)
@@ -99,7 +102,7 @@ def test_a_planted_tree_is_not_used(cache: Path, trap: Callable[[Path], None]) -
     assert "struct tcp_sock {" in kconfig(tree)
     assert remove is not None
     assert {entry.name for entry in cache.iterdir()} == before
-    headers.shutil.rmtree(remove)
+    shutil.rmtree(remove)
 
 
 def test_two_at_once(cache: Path) -> None:
@@ -137,14 +140,14 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path, monkeypatch: pytest.Monk
     assert "struct tcp_sock {" in kconfig(tree)
     assert failures
     assert list(cache.iterdir()) == []
-    headers.shutil.rmtree(remove)
+    shutil.rmtree(remove)
 
 
 def test_no_room_anywhere_is_one_clear_sentence(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither cache nor temporary directory: the sentence names both and the reason; nothing stays."""
     private = cache.with_name("tmp")
     private.mkdir()
-    monkeypatch.setattr(headers.tempfile, "tempdir", str(private))
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
 
     def no_space(_root: Path, _contents: Mapping[str, str]) -> None:
         raise OSError(28, "No space left on device")
@@ -189,7 +192,7 @@ def test_another_btf_has_another_tree(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(headers, "BTF_PATH", str(path))
         mapped = headers._fingerprint()
         with monkeypatch.context() as without:
-            without.setattr(headers.mmap, "mmap", lambda *_, **__: (_ for _ in ()).throw(OSError(19, "No such device")))
+            without.setattr(mmap, "mmap", lambda *_, **__: (_ for _ in ()).throw(OSError(19, "No such device")))
             assert headers._fingerprint() == mapped
         names.add(mapped)
     assert len(names) == 3

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.kernel.hosts import BULLSEYE, HARDENED, MODERN
+from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.plan import make_plan
 from tracer.kernel.source import PAGE, SMALL_STACK, Sizes, Wanted, program_text
@@ -41,9 +42,9 @@ def test_macros_come_before_all_else() -> None:
 
 
 @pytest.mark.parametrize("host", [MODERN, HARDENED, BULLSEYE])
-def test_every_macro_that_the_source_uses_is_defined_somewhere(host: object) -> None:
+def test_every_macro_that_the_source_uses_is_defined_somewhere(host: Features) -> None:
     """A CT_ name outside of a condition is defined by the text itself."""
-    unit = program_text(make_plan(host), Scope(pids=(1,), comm="x"), SIZES, Wanted(1, True, True, True))  # type: ignore[arg-type]
+    unit = program_text(make_plan(host), Scope(pids=(1,), comm="x"), SIZES, Wanted(1, True, True, True))
     code = re.sub(r"/\*.*?\*/", "", unit, flags=re.DOTALL)
     defined = set(re.findall(r"#define (CT_\w+)", code)) | set(re.findall(r"(CT_\w+) = \d+", code))
     used = set(re.findall(r"\bCT_[A-Z0-9_]+\b", re.sub(r"^#.*$", "", code, flags=re.MULTILINE)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
+from typing import Optional
 
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ PREFIXES = re.compile(r"^((bnd|notrack|lock|rep\w*|cs|ds|data16|rex\S*|addr32) )
 LIBRARIES = ["/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"]
 
 
-def disassembled(library):
+def disassembled(library: str) -> Iterator[tuple[bytes, str, str]]:
     """List (bytes, mnemonic, operands) of all instructions of a library's text, as objdump sees them."""
     command = ["objdump", "-d", "--insn-width=15", "--section=.text", library]
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
@@ -28,7 +30,7 @@ def disassembled(library):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_lengths_and_kinds_are_those_of_objdump(library):
+def test_lengths_and_kinds_are_those_of_objdump(library: str) -> None:
     """Every instruction has objdump's length; stack and control flow instructions are known as such."""
     counts = dict.fromkeys(Kind, 0)
     for code, mnemonic, operands in disassembled(library):
@@ -43,7 +45,7 @@ def test_lengths_and_kinds_are_those_of_objdump(library):
     assert min(counts[kind] for kind in (Kind.PUSH, Kind.POP, Kind.ADJUST, Kind.RETURN, Kind.LOAD, Kind.BRANCH)) > 500
 
 
-def expected_kind(mnemonic, operands):
+def expected_kind(mnemonic: str, operands: str) -> Optional[Kind]:
     """Tell what objdump's text means for the way out; None where either answer will do."""
     simple = {"push": Kind.PUSH, "pop": Kind.POP, "ret": Kind.RETURN, "leave": Kind.LEAVE, "call": Kind.CALL}
     simple.update({"hlt": Kind.DEAD_END, "ud2": Kind.DEAD_END, "int3": Kind.DEAD_END, "endbr64": Kind.DEAD_END})
@@ -67,7 +69,7 @@ def expected_kind(mnemonic, operands):
 
 
 @given(st.binary(max_size=20))
-def test_any_bytes(code):
+def test_any_bytes(code: bytes) -> None:
     """Garbage is no instruction or one within its bytes."""
     found = decode(code)
     assert found is None or 0 < found.length <= len(code)

@@ -9,7 +9,7 @@ import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.diagnose.census.counts import Namespace, Selection, take
+from tracer.diagnose.census.counts import Census, Namespace, Selection, take
 from tracer.host.inet_diag import DiagSocket
 from tracer.host.tcp_settings import TcpSettings
 from tracer.model.connection import Endpoint, Holder
@@ -26,7 +26,7 @@ def sock(port: int, state: TcpState, remote: str = "10.0.0.2", inode: int = 1) -
     return DiagSocket(1, state, *ends, inode, 0, 0, 0, timer=3, timer_ms=1000)
 
 
-def census(*sockets: DiagSocket, comm: str = "java", name: str = "here"):  # type: ignore[no-untyped-def]
+def census(*sockets: DiagSocket, comm: str = "java", name: str = "here") -> Census:
     return take(sockets, {1: (Holder(4121, 3, comm),)}, [Namespace(1, name, SETTINGS)], Selection(), 1_700_000_000.25)
 
 

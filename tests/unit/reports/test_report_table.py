@@ -307,7 +307,7 @@ def test_any_report_can_be_printed(facts: list[dict[str, Any]], width: int, colo
     assert len(re.findall(r"^site \d+: ", text, re.MULTILINE)) == len(whole.sites)
 
 
-NAMES = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=60)
+NAMES = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)

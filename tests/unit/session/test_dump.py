@@ -222,7 +222,12 @@ def test_the_owner_may_be_root_or_who_called_sudo(
 def test_every_variant_has_its_own_text(fake: pytest.MonkeyPatch, tmp_path: Path, variant: str) -> None:
     """An error of `tail` is looked for in the program of `tail`."""
     texts: list[Optional[str]] = []
-    fake.setattr(room, "compiled", lambda text, *_: texts.append(text) or CODE)
+
+    def compiled(text: Optional[str], *_: object) -> ObjectCode:
+        texts.append(text)
+        return CODE
+
+    fake.setattr(room, "compiled", compiled)
     scope = Scope(pids=(1,), follow_forks=variant == room.FOLLOWS_FORKS)
     dump(Folder(tmp_path / "dump"), Request(scope, "", Sizes(16 << 20), VARIANTS[variant], "auto"), "{}")
     assert (tmp_path / "dump/program.c").read_text() == texts[0]

@@ -7,13 +7,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from typing import cast
 
 import pytest
 
 from tests.unit.builders import connection
+from tests.unit.session.offers import as_recorder
 from tests.unit.session.recording import FakeRecorder
-from tracer.flight.recorder import Recorder
 from tracer.host.matching import process_matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.processes import process_info
@@ -46,7 +45,7 @@ def cookie_of(sock: socket.socket) -> int:
 
 def taken(scope: Scope) -> tuple[Preexisting, FakeRecorder]:
     recorder, older = FakeRecorder(), Preexisting(scope, Namespaces())
-    older.take(cast(Recorder, recorder))
+    older.take(as_recorder(recorder))
     return older, recorder
 
 

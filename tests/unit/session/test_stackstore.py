@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.session.offers import as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock, path
 from tracer.flight import layout
 from tracer.flight.consistent import Flight, ended
@@ -21,7 +20,7 @@ __all__ = ["clock"]
 
 
 def store(recorder: FakeRecorder, service: FakeService) -> StackStore:
-    return StackStore(cast(Recorder, recorder), cast(StackService, service))
+    return StackStore(as_recorder(recorder), as_service(service))
 
 
 def resolved(stacks: StackStore, flight: Flight) -> dict[str, StackOrReason]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Optional, cast
+from typing import Optional
 
 import pytest
 
 from tests.unit.builders import S
 from tests.unit.session.hosts_of_plans import PLAN
+from tests.unit.session.offers import as_older, as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, clock, path
 from tracer.flight import layout
-from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Report, Verdict
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
-from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
-from tracer.stacks.service import StackService
 
 __all__ = ["clock"]
 LINGER = 10 * S
@@ -48,9 +46,9 @@ class Bench:
 
     def __init__(self, clock: Clock) -> None:
         self.clock, self.recorder, self.older, self.service = clock, FakeRecorder(), FakePreexisting(), FakeService()
-        recorder = cast(Recorder, self.recorder)
-        stacks = StackStore(recorder, cast(StackService, self.service))
-        self.watch = Watch(recorder, stacks, cast(Preexisting, self.older), Namespaces(), ThreadsNow(), LINGER)
+        recorder = as_recorder(self.recorder)
+        stacks = StackStore(recorder, as_service(self.service))
+        self.watch = Watch(recorder, stacks, as_older(self.older), Namespaces(), ThreadsNow(), LINGER)
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
         fin = self.clock.now - int(ago * S)
@@ -110,22 +108,24 @@ def test_sites_are_told_apart_by_their_stack(bench: Bench) -> None:
     assert sorted(path(site.stack) for site in bench.report().sites) == ["one<main", "two<main"]
 
 
-def test_an_address_that_was_used_again_is_not_taken_for_the_suspect(bench: Bench) -> None:
+def test_an_address_that_was_used_again_is_not_taken_for_the_suspect(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between reading the suspects and the record the socket may have gone and another come."""
     bench.leak(1, ago=20)
     entries = bench.recorder.suspects()
     bench.recorder.records[1].birth_ns += 1
-    bench.recorder.suspects = lambda: entries  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.recorder, "suspects", lambda: entries)
     assert bench.watch.tick().sites == ()
     assert bench.report().sites == ()
 
 
-def test_a_record_that_vanished_is_no_finding(bench: Bench) -> None:
+def test_a_record_that_vanished_is_no_finding(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The suspect is gone by the time its record is read."""
     bench.leak(1, ago=20)
     entries = bench.recorder.suspects()
     bench.recorder.records.clear()
-    bench.recorder.suspects = lambda: entries  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.recorder, "suspects", lambda: entries)
     assert bench.watch.tick().sites == ()
 
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracer.model.frame import BlackBox
+from tests.unit.present import present
+from tracer.model.frame import BlackBox, Stack
 
 PTRACE_GETREGS, PTRACE_ATTACH, PTRACE_DETACH = 12, 16, 17
 # struct user_regs_struct (sys/user.h), in its order.
@@ -74,21 +75,43 @@ def _copy(pid: int, sp: int, size: int) -> tuple[bytes, bool]:
     return copied, True
 
 
+class Child:
+    """A running program with pipes for what it reads and prints; ``said`` are the lines that it printed so far."""
+
+    def __init__(self, words: list[str], cwd: Path | None) -> None:
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd)
+        self.pid = self.process.pid
+        self.said: list[str] = []
+
+    def line(self) -> str:
+        """The next line that it prints, without its end; empty once it has ended."""
+        line = present(self.process.stdout).readline().decode().rstrip("\n")
+        self.said.append(line)
+        return line
+
+    def tell(self, data: bytes) -> None:
+        """Write ``data`` to its standard input."""
+        stdin = present(self.process.stdin)
+        stdin.write(data)
+        stdin.flush()
+
+    def end(self) -> None:
+        """Kill it and wait for its end."""
+        self.process.kill()
+        self.process.communicate()
+
+
 @contextlib.contextmanager
-def running(*command: object, until: bytes = b"ready", cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program that prints a line with ``until`` and then blocks; what it printed so far is ``child.said``."""
-    child = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd)
+def running(*command: object, until: str = "ready", cwd: Path | None = None) -> Iterator[Child]:
+    """Run a program that prints a line with ``until`` and then blocks."""
+    child = Child([str(word) for word in command], cwd)
     try:
-        child.said = []
-        for line in child.stdout:
-            child.said.append(line.decode().rstrip("\n"))
-            if until in line:
-                break
+        while until not in (line := child.line()):
+            assert line or child.process.poll() is None, f"{command} ended without saying {until}"
         wait_blocked(child.pid)
         yield child
     finally:
-        child.kill()
-        child.communicate()
+        child.end()
 
 
 def wait_blocked(pid: int, tid: int | None = None) -> None:
@@ -135,6 +158,6 @@ def eu_stack(pid: int, tid: int | None = None, inlines: bool = False) -> list[st
     return names
 
 
-def names(stack, inlined: bool = True) -> list[str | None]:
+def names(stack: Stack, inlined: bool = True) -> list[str | None]:
     """List the function names, innermost first."""
     return [frame.function for frame in stack.frames if inlined or not frame.inlined]

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -38,21 +39,21 @@ fn main() {
 """
 
 
-def filtered(names):
+def filtered(names: list[str]) -> list[str]:
     """Demangle by c++filt, less the hashes of Rust crates."""
     command = ["c++filt", "--no-verbose"]
     said = subprocess.run(command, input="\n".join(names), capture_output=True, text=True, check=True).stdout
     return re.sub(r"\[[0-9a-f]{9,16}\]", "", said).splitlines()
 
 
-def symbols(program):
+def symbols(program: Path) -> list[str]:
     """List the names of all functions of a program."""
     lines = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout.splitlines()
     return sorted({line.split()[-1] for line in lines})
 
 
 @pytest.mark.skipif(not shutil.which("rustc"), reason="no rustc on this machine")
-def test_rust_v0_as_cxxfilt(tmp_path):
+def test_rust_v0_as_cxxfilt(tmp_path: Path) -> None:
     """Every v0 symbol of a Rust program and its standard library is demangled as c++filt does."""
     (tmp_path / "r.rs").write_text(RUST)
     environment = {**os.environ, "RUSTC_BOOTSTRAP": "1"}
@@ -63,7 +64,7 @@ def test_rust_v0_as_cxxfilt(tmp_path):
     assert [demangle(name) for name in mangled] == filtered(mangled)
 
 
-def test_cxx_as_cxxfilt():
+def test_cxx_as_cxxfilt() -> None:
     """C++ symbols of libstdc++ are demangled as c++filt does."""
     command = ["nm", "-D", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -87,13 +88,13 @@ def test_cxx_as_cxxfilt():
         ("_ZN3foo3barEv.cold", "foo::bar() [clone .cold]"),
     ],
 )
-def test_single_names(mangled, plain):
+def test_single_names(mangled: str, plain: str) -> None:
     """What is not mangled, or wrongly, stays as it is."""
     assert demangle(mangled) == plain
 
 
 @given(st.text(alphabet="NvCsXMYITEBRQFDpLGKSA_0123456789abuhj", max_size=60))
-def test_any_v0_name(text):
+def test_any_v0_name(text: str) -> None:
     """Noise ends, in None or a name of bounded length."""
     plain = demangle_v0("_R" + text)
     assert plain is None or len(plain) <= 8192

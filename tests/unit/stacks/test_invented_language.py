@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jsonschema
 import pytest
@@ -64,7 +65,7 @@ def test_unwound_and_named(tmp_path: Path) -> None:
     assert stack.complete, stack.note
 
 
-def reported(stack: Stack, width: int = 100) -> tuple[str, dict[str, object]]:
+def reported(stack: Stack, width: int = 100) -> tuple[str, dict[str, Any]]:
     """A report on one socket that was last read with this stack: as text, and as JSON that keeps to the schema."""
     report = builders.report(builders.connection(last=builders.touch(Op.RECV, 1.006, 150, stack=stack), opened=None))
     found = json.loads("".join(json_report.to_text(report)))
@@ -81,7 +82,7 @@ def test_told_in_reports(tmp_path: Path) -> None:
     assert "... 2 frames of the invented machine (--all-frames shows them)" in text
     assert "vm/Loop" not in text
     assert text.splitlines()[3].split()[-1] == "Cart.load"
-    (site,) = found["sites"]  # type: ignore[misc]
+    (site,) = found["sites"]
     told = {frame["function"]: (frame["language"], frame["internal"]) for frame in site["stack"]}
     assert told["shop/Cart.load"] == ("invented", False)
     assert told["vm/Loop.tick"] == ("invented", True)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.model.frame import BlackBox, Frame
-from tracer.stacks.chain import Cursor, Memory, Step
+from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.memo import Memo, ReadLog, Witness
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.walk import walk
@@ -38,8 +38,13 @@ class Code:
 
 
 class NoProcess:
+    """A process that is not there: no mapping, no memory."""
+
     def mapping(self, _address: int) -> None:
         return None
+
+    def read(self, address: int, size: int) -> bytes:
+        raise MemoryUnreadable(f"{size} bytes at {address:#x}")
 
 
 def stack_of(kinds: list[int], base: int, noise: random.Random) -> BlackBox:
@@ -68,9 +73,9 @@ def stack_of(kinds: list[int], base: int, noise: random.Random) -> BlackBox:
     return BlackBox(1, 1, tuple(registers), struct.pack(f"<{len(words)}Q", *words), cut=False)
 
 
-def walked(box: BlackBox, memo: Optional[Memo] = None):
+def walked(box: BlackBox, memo: Optional[Memo] = None) -> Stack:
     code = Code()
-    recorder = ReadLog(BoxMemory(box, NoProcess()), box)  # type: ignore[arg-type]
+    recorder = ReadLog(BoxMemory(box, NoProcess()), box)
     witness = Witness([code], code, recorder, box)
     stack = walk(box, recorder, [witness])
     if memo is not None:
@@ -82,7 +87,7 @@ KINDS = st.lists(st.sampled_from([BY_SP, BY_BP, SAVES]), min_size=1, max_size=12
 
 
 @given(KINDS, st.integers(0, 1 << 30))
-def test_same_path_is_recognised_elsewhere(kinds, seed):
+def test_same_path_is_recognised_elsewhere(kinds: list[int], seed: int) -> None:
     """Other locals, other saved data, another place of the stack: the same path is known again."""
     noise, memo = random.Random(seed), Memo()
     first = walked(stack_of(kinds, 0x7F0000001000, noise), memo)
@@ -93,7 +98,7 @@ def test_same_path_is_recognised_elsewhere(kinds, seed):
 
 
 @given(KINDS, KINDS, st.integers(0, 1 << 30))
-def test_found_is_what_a_walk_gives(kinds, others, seed):
+def test_found_is_what_a_walk_gives(kinds: list[int], others: list[int], seed: int) -> None:
     """Whatever is found for another path's box is what walking that box gives."""
     noise, memo = random.Random(seed), Memo()
     walked(stack_of(kinds, 0x7F0000001000, noise), memo)
@@ -103,7 +108,7 @@ def test_found_is_what_a_walk_gives(kinds, others, seed):
 
 
 @given(KINDS, st.integers(0, 1 << 30), st.data())
-def test_a_changed_word_never_gives_a_wrong_stack(kinds, seed, data):
+def test_a_changed_word_never_gives_a_wrong_stack(kinds: list[int], seed: int, data: st.DataObject) -> None:
     """Any one word overwritten: either nothing is found, or what a walk of the changed box gives."""
     noise, memo = random.Random(seed), Memo()
     box = stack_of(kinds, 0x7F0000001000, noise)
@@ -115,7 +120,7 @@ def test_a_changed_word_never_gives_a_wrong_stack(kinds, seed, data):
     assert found is None or found == walked(changed)
 
 
-def test_forgets():
+def test_forgets() -> None:
     """After a change of the maps nothing is known."""
     memo = Memo()
     box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
@@ -126,7 +131,7 @@ def test_forgets():
 
 
 @pytest.mark.parametrize("length", [0, 8, 24])
-def test_short_copies_do_not_match(length):
+def test_short_copies_do_not_match(length: int) -> None:
     """A copy that ends before the words that count is walked, not matched."""
     memo = Memo()
     box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
@@ -134,7 +139,7 @@ def test_short_copies_do_not_match(length):
     assert memo.find(replace(box, stack=box.stack[:length])) is None
 
 
-def test_hundreds_of_paths_are_all_known():
+def test_hundreds_of_paths_are_all_known() -> None:
     """Of several hundred paths from the same call each one is recognised again, and as itself."""
     noise, memo = random.Random(2), Memo()
     paths = [[BY_SP, *noise.choices([BY_SP, BY_BP, SAVES], k=9)] for _ in range(400)]

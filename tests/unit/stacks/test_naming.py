@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional, cast
+
 import pytest
 
+from tracer.model.frame import Frame
 from tracer.stacks.chain import Cursor
 from tracer.stacks.elf.facts import ElfFacts, Section
-from tracer.stacks.elf.image import Name
+from tracer.stacks.elf.image import Image, Name
 from tracer.stacks.naming import Naming
 from tracer.stacks.registry import all_languages
 from tracer.stacks.target.modules import Code
@@ -18,19 +21,19 @@ NAMING = Naming(all_languages())
 class NamedImage:
     """An image in which every address has one name."""
 
-    def __init__(self, function, facts):
+    def __init__(self, function: Optional[str], facts: ElfFacts) -> None:
         self.function = function
         self.facts = facts
 
-    def names(self, _address):
+    def names(self, _address: int) -> tuple[Name, ...]:
         return (Name(self.function, 16, None, None, inlined=False),)
 
 
-def frame_of(function, path="/srv/app", **facts):
+def frame_of(function: Optional[str], path: str = "/srv/app", **facts: Any) -> Frame:
     image = NamedImage(function, ElfFacts(64, 62, **facts))
     mapping = Mapping(0x1000, 0x2000, "r-xp", 0, 1, 1, path)
-    registers = (None,) * 16 + (0x1234,)
-    (frame,) = NAMING.frames(Code(mapping, image, -0x1000), Cursor(registers, is_return=True))
+    registers: tuple[Optional[int], ...] = (*(None,) * 16, 0x1234)
+    (frame,) = NAMING.frames(Code(mapping, cast(Image, image), -0x1000), Cursor(registers, is_return=True))
     return frame
 
 
@@ -52,7 +55,7 @@ def frame_of(function, path="/srv/app", **facts):
         (None, False),
     ],
 )
-def test_standard_libraries_inside_a_program(function, internal):
+def test_standard_libraries_inside_a_program(function: Optional[str], internal: bool) -> None:
     """Standard library code is known by its namespace, not by a return type or parameter."""
     assert frame_of(function).internal is internal
 
@@ -69,13 +72,13 @@ def test_standard_libraries_inside_a_program(function, internal):
         (None, "go", False),
     ],
 )
-def test_go(function, language, internal):
+def test_go(function: Optional[str], language: str, internal: bool) -> None:
     """Functions of Go's packages are Go, those of its standard library internal, linked C is native."""
     frame = frame_of(function, sections={b".gopclntab": Section(0, 0, 0)})
     assert (frame.language, frame.internal) == (language, internal)
 
 
-def test_statically_linked_wrappers():
+def test_statically_linked_wrappers() -> None:
     """A static program's own recv is the C library's; a dynamic program's is its own function."""
     assert frame_of("__libc_recv", is_static=True).internal
     assert not frame_of("recv").internal
@@ -89,12 +92,12 @@ def test_statically_linked_wrappers():
         ("libc", False), ("libcrypt.so.1", False), ("libjvm.so", True), ("libnet.so.1", False),
     ],
 )  # fmt: skip
-def test_runtime_libraries(module, library):
+def test_runtime_libraries(module: str, library: bool) -> None:
     """The runtimes' files are known by their file names."""
     assert NAMING.is_runtime_module(module) is library
 
 
-def test_offsets():
+def test_offsets() -> None:
     """An offset counts from the function's symbol to the pc; without symbol it is the file's own address of the pc."""
     assert frame_of("main").offset == 17
     nameless = frame_of(None)

@@ -10,7 +10,10 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 
@@ -18,7 +21,8 @@ from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
 from tracer.model.frame import Frame
 from tracer.stacks import service as service_module
-from tracer.stacks.chain import MemoryUnreadable, Step
+from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
+from tracer.stacks.elf.image import Image
 from tracer.stacks.naming import Naming
 from tracer.stacks.service import StackService
 from tracer.stacks.target.memory import BoxMemory
@@ -27,17 +31,17 @@ from tracer.stacks.walk import walk
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[StackService]:
     service = StackService()
     yield service
     service.close()
 
 
-def open_descriptors():
+def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def descriptors_of(pid):
+def descriptors_of(pid: int) -> list[str]:
     """List this process's own descriptors of the directory and the memory of ``pid``."""
     found = []
     for number in os.listdir("/proc/self/fd"):
@@ -48,16 +52,16 @@ def descriptors_of(pid):
 
 
 @pytest.fixture
-def debuginfod(monkeypatch):
+def debuginfod(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Serve as a debuginfod without any file; give the list of paths that were asked for."""
-    asked = []
+    asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             asked.append(self.path)
             self.send_error(404)
 
-        def log_message(self, *_args):
+        def log_message(self, *_args: object) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -69,7 +73,9 @@ def debuginfod(monkeypatch):
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_nothing_is_downloaded_unless_allowed(tmp_path, debuginfod, monkeypatch, allowed):
+def test_nothing_is_downloaded_unless_allowed(
+    tmp_path: Path, debuginfod: list[str], monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
     """DEBUGINFOD_URLS in the environment is not enough: the user must ask for downloads."""
     monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "cache"))
     program = compile_c(tmp_path, "plain", PLAIN, "-Wl,--build-id")
@@ -82,7 +88,7 @@ def test_nothing_is_downloaded_unless_allowed(tmp_path, debuginfod, monkeypatch,
     assert os.environ["DEBUGINFOD_URLS"].startswith("http://127.0.0.1")
 
 
-def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path):
+def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path: Path) -> None:
     """The first module of each folder, and perf maps, which any process may begin: no more for a C program."""
     program = compile_c(tmp_path, "plain", PLAIN)
     script = """if True:
@@ -98,7 +104,9 @@ def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path):
     assert said.split() == ["perfmap.naming", "perfmap.symbols"]
 
 
-def test_many_processes_keep_descriptors_bounded(service, tmp_path, monkeypatch):
+def test_many_processes_keep_descriptors_bounded(
+    service: StackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Processes beyond the bound are given back, the oldest first, and are opened again when they are back."""
     monkeypatch.setattr(service_module, "_MAX_PROCESSES", 3)
     program = compile_c(tmp_path, "plain", PLAIN)
@@ -119,7 +127,7 @@ def test_many_processes_keep_descriptors_bounded(service, tmp_path, monkeypatch)
             context.__exit__(None, None, None)
 
 
-def test_close_gives_all_descriptors_back(tmp_path):
+def test_close_gives_all_descriptors_back(tmp_path: Path) -> None:
     """After close() nothing of the targets is held open."""
     program = compile_c(tmp_path, "plain", PLAIN)
     before = open_descriptors()
@@ -131,13 +139,16 @@ def test_close_gives_all_descriptors_back(tmp_path):
     assert open_descriptors() == before
 
 
-def test_one_image_for_all_processes(service, tmp_path, monkeypatch):
+def test_one_image_for_all_processes(service: StackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is opened once, however many processes map it."""
-    from tracer.stacks.target import modules
-
     opened = []
-    original = modules.Image.open
-    monkeypatch.setattr(modules.Image, "open", lambda *args: opened.append(args[1]) or original(*args))
+    original = Image.open
+
+    def counted(*args: Any) -> Optional[Image]:
+        opened.append(args[1])
+        return original(*args)
+
+    monkeypatch.setattr(Image, "open", counted)
     program = compile_c(tmp_path, "plain", PLAIN)
     for _ in range(3):
         with running(program) as child:
@@ -145,7 +156,7 @@ def test_one_image_for_all_processes(service, tmp_path, monkeypatch):
     assert sorted(os.path.basename(path) for path in opened) == ["libc.so.6", "plain"]
 
 
-def test_a_stack_is_recognised_while_its_process_is_known(service, tmp_path):
+def test_a_stack_is_recognised_while_its_process_is_known(service: StackService, tmp_path: Path) -> None:
     """The same call path gives the same object again, and a service holds none once it is closed."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         box = capture(child.pid)
@@ -161,10 +172,10 @@ def test_a_stack_is_recognised_while_its_process_is_known(service, tmp_path):
 class Runtime:
     """A link of the chain that owns the function ``middle`` and hands over to native code on both sides."""
 
-    def __init__(self, own):
+    def __init__(self, own: range) -> None:
         self.own = own
 
-    def step(self, cursor, memory):
+    def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         if cursor.pc not in self.own:
             return None
         registers = list(cursor.registers)
@@ -175,7 +186,7 @@ class Runtime:
         return Step((Frame("java.Method", None, language="java"),), replace(cursor, registers=tuple(registers)))
 
 
-def test_runtime_between_native_frames(tmp_path):
+def test_runtime_between_native_frames(tmp_path: Path) -> None:
     """A runtime's link takes the frames that are its own; native code goes on with the registers it recovered."""
     from tracer.stacks.links.native import NativeUnwinder
     from tracer.stacks.target.modules import ImageCache, Modules
@@ -194,7 +205,7 @@ def test_runtime_between_native_frames(tmp_path):
     assert mixed.complete
 
 
-def test_live_memory_stands_behind_the_copy(tmp_path):
+def test_live_memory_stands_behind_the_copy(tmp_path: Path) -> None:
     """Outside the stack the process's live memory is read; beyond the copy the live stack is not."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         process = Process.open(child.pid)
@@ -212,7 +223,7 @@ def test_live_memory_stands_behind_the_copy(tmp_path):
     process.close()
 
 
-def test_program_that_is_cut_short_by_its_end(service, tmp_path):
+def test_program_that_is_cut_short_by_its_end(service: StackService, tmp_path: Path) -> None:
     """A process that exits between two stacks does no harm; the known files still name its frames."""
     source = HEAD + "int main(void) { return block(); }"
     program = compile_c(tmp_path, "brief", source)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.present import present
 from tests.unit.stacks.links.test_native import HEAD, PLAIN
 from tests.unit.stacks.stackbox import capture, compile_c, names, running
-from tracer.model.frame import BlackBox
+from tracer.model.frame import BlackBox, Stack
+from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf.image import Image
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
@@ -30,7 +34,7 @@ MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory):
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StackService, BlackBox]]:
     """Give a box of a real blocked process that lives on, and the service that has unwound it."""
     program = compile_c(tmp_path_factory.mktemp("fuzz"), "plain", PLAIN)
     service = StackService()
@@ -39,7 +43,7 @@ def target(tmp_path_factory):
     service.close()
 
 
-def checked(stack):
+def checked(stack: Stack) -> Stack:
     assert len(stack.frames) <= 8 * MAX_FRAMES
     assert stack.complete or stack.note
     return stack
@@ -47,7 +51,9 @@ def checked(stack):
 
 @MANY
 @given(registers=st.lists(WORD, min_size=17, max_size=17), stack=st.binary(max_size=512), cut=st.booleans())
-def test_random_registers_and_stack(target, registers, stack, cut):
+def test_random_registers_and_stack(
+    target: tuple[StackService, BlackBox], registers: list[int], stack: bytes, cut: bool
+) -> None:
     """Noise gives no frames at all: never a made-up one."""
     service, box = target
     noise = BlackBox(box.pid, box.tid, tuple(registers), stack, cut)
@@ -56,7 +62,7 @@ def test_random_registers_and_stack(target, registers, stack, cut):
 
 @MANY
 @given(data=st.data())
-def test_damaged_stack(target, data):
+def test_damaged_stack(target: tuple[StackService, BlackBox], data: st.DataObject) -> None:
     """With words of a real stack overwritten, every frame still lies in code that is mapped executable."""
     service, box = target
     words = bytearray(box.stack)
@@ -66,13 +72,13 @@ def test_damaged_stack(target, data):
         words[place : place + 8] = struct.pack("<Q", data.draw(st.one_of(WORD, near)))
     process = Process.open(box.pid)
     stack = checked(service.unwind(replace(box, stack=bytes(words))))
-    assert all(process.mapping(frame.pc - 1).executable for frame in stack.frames)
+    assert all(present(process.mapping(frame.pc - 1)).executable for frame in stack.frames)
     process.close()
 
 
 @MANY
 @given(size=st.integers(0, 600), cut=st.booleans())
-def test_any_length_of_copy(target, size, cut):
+def test_any_length_of_copy(target: tuple[StackService, BlackBox], size: int, cut: bool) -> None:
     """A shorter copy gives a prefix of the whole stack and says that it is one."""
     service, box = target
     whole = service.unwind(box)
@@ -80,10 +86,10 @@ def test_any_length_of_copy(target, size, cut):
     assert part.frames == whole.frames[: len(part.frames)]
     assert part.complete == (part.frames == whole.frames)
     if not part.complete:
-        assert ("--stack-bytes" in part.note) == cut
+        assert ("--stack-bytes" in present(part.note)) == cut
 
 
-def test_frames_that_point_at_each_other(target):
+def test_frames_that_point_at_each_other(target: tuple[StackService, BlackBox]) -> None:
     """A stack that leads back into itself ends, since callers must lie higher up."""
     service, box = target
     words = bytearray(box.stack)
@@ -94,7 +100,7 @@ def test_frames_that_point_at_each_other(target):
 
 @MANY
 @given(text=st.binary(max_size=300), data=st.data())
-def test_corrupt_maps(target, text, data):
+def test_corrupt_maps(target: tuple[StackService, BlackBox], text: bytes, data: st.DataObject) -> None:
     """Maps with lines of garbage, or mappings of files at wrong places, do no harm."""
     _, box = target
     process = Process.open(box.pid)
@@ -106,14 +112,14 @@ def test_corrupt_maps(target, text, data):
     process._mappings = parse_maps(b"\n".join(lines))
     process._starts = [mapping.start for mapping in process._mappings]
     modules = Modules(process, ImageCache())
-    chain = [NativeUnwinder(modules, NAMING), NoCfiUnwinder(process, modules, NAMING)]
+    chain: list[Unwinder] = [NativeUnwinder(modules, NAMING), NoCfiUnwinder(process, modules, NAMING)]
     checked(walk(box, BoxMemory(box, process), chain))
     process.close()
 
 
 @MANY
 @given(data=st.data())
-def test_corrupt_files(tmp_path, data):
+def test_corrupt_files(tmp_path: Path, data: st.DataObject) -> None:
     """An ELF file with bytes overwritten gives rules and names or none."""
     with open("/bin/true", "rb") as file:
         contents = bytearray(file.read())
@@ -129,24 +135,24 @@ def test_corrupt_files(tmp_path, data):
             assert image.names(address)
 
 
-def test_library_that_shrinks_while_it_is_read(tmp_path):
+def test_library_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
     """A file that is cut off under our hands gives nothing more; it does not end the tracer by SIGBUS."""
     path = tmp_path / "lib.so"
     path.write_bytes(open("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "rb").read())  # noqa: SIM115
-    image = Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None)
+    image = present(Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None))
     os.truncate(path, 4096)
     assert image.rule(0x120000) is None
     assert [name.function for name in image.names(0x120000)] == [None]
 
 
-def test_pid_that_never_was():
+def test_pid_that_never_was() -> None:
     """A box of an unknown process has no frames and the reason."""
     service = StackService()
     stack = service.unwind(BlackBox(1 << 30, 1 << 30, (0,) * 17, b"", False))
     assert (stack.frames, stack.complete, stack.note) == ((), False, "process exited before its stack could be read")
 
 
-def test_deep_recursion_is_bounded(tmp_path):
+def test_deep_recursion_is_bounded(tmp_path: Path) -> None:
     """A stack of more frames than are walked ends with that reason."""
     source = (
         HEAD

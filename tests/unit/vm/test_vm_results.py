@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.cells import Matrix
+from tests.vm.cells import Cell, Matrix
 from tests.vm.guest import Outcome
 from tests.vm.results import judge, load, merge, table
 
@@ -20,7 +20,7 @@ SKIPPED = '<testcase classname="tests.live.test_a" name="test_three[x]"><skipped
 ENDED = Outcome(0, 61.0, timed_out=False)
 
 
-def cell(**skips: str):
+def cell(**skips: str) -> Cell:
     (chosen,) = Matrix({**Matrix.load().data, "skips": skips}).choose("6.12", "kprobe", None, ci=False)
     return chosen
 

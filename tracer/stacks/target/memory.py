@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Optional, Protocol
+
 from tracer.model.frame import BlackBox
 from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.target.process import Process
 
 _MAX_STACK = 1 << 30
+
+
+class Extent(Protocol):
+    """A range of addresses: ``start`` is the first of it, ``end`` the first after it."""
+
+    @property
+    def start(self) -> int:
+        """First address."""
+
+    @property
+    def end(self) -> int:
+        """First address after it."""
+
+
+class Live(Protocol):
+    """What is asked of the live process (:class:`tracer.stacks.target.process.Process` is one)."""
+
+    def mapping(self, address: int) -> Optional[Extent]:
+        """The mapping that ``address`` lies in."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Exactly ``size`` bytes; raises MemoryUnreadable."""
 
 
 class BoxMemory:
@@ -15,7 +38,7 @@ class BoxMemory:
     The stack beyond the copy is never read from the live process, where other calls have overwritten it since.
     """
 
-    def __init__(self, box: BlackBox, process: Process) -> None:
+    def __init__(self, box: BlackBox, process: Live) -> None:
         self._box = box
         self._stack = box.stack
         self._start = box.sp

@@ -6,23 +6,25 @@ import os
 import re
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.present import present
 from tests.unit.stacks.stackbox import compile_c
-from tracer.stacks.elf.facts import read_facts
+from tracer.stacks.elf.facts import ElfFacts, read_facts
 
 SOURCE = "int main(void) { return 0; }"
 
 
-def facts_of(path):
+def facts_of(path: Path) -> ElfFacts:
     with open(path, "rb") as file:
-        return read_facts(file.fileno())
+        return present(read_facts(file.fileno()))
 
 
-def readelf(path, flag):
+def readelf(path: Path, flag: str) -> str:
     return subprocess.run(["readelf", "-W", flag, path], capture_output=True, text=True, check=True).stdout
 
 
@@ -37,18 +39,20 @@ def readelf(path, flag):
         (("-shared", "-fPIC", "-Wl,-e,main", "-Wl,-soname,libx.so"), False, False),
     ],
 )
-def test_kinds_of_files(tmp_path, flags, is_static, is_program):
+def test_kinds_of_files(tmp_path: Path, flags: tuple[str, ...], is_static: bool, is_program: bool) -> None:
     """Static, dynamic and library are told apart, whatever entry a library claims."""
     path = compile_c(tmp_path, "x", SOURCE, "-Wl,--build-id", *flags)
     facts = facts_of(path)
     assert facts.is_static == is_static
     header = readelf(path, "-h")
-    assert facts.entry == (int(re.search(r"Entry point address:\s+(\S+)", header).group(1), 16) if is_program else 0)
-    assert facts.build_id.hex() == re.search(r"Build ID: (\w+)", readelf(path, "-n")).group(1)
+    assert facts.entry == (
+        int(present(re.search(r"Entry point address:\s+(\S+)", header)).group(1), 16) if is_program else 0
+    )
+    assert facts.build_id.hex() == present(re.search(r"Build ID: (\w+)", readelf(path, "-n"))).group(1)
     assert facts.has_symtab
 
 
-def test_segments_and_bias(tmp_path):
+def test_segments_and_bias(tmp_path: Path) -> None:
     """Every byte of code gets the address that the program headers give it."""
     path = compile_c(tmp_path, "x", SOURCE)
     facts = facts_of(path)
@@ -62,19 +66,20 @@ def test_segments_and_bias(tmp_path):
     assert facts.bias(1 << 40) is None
 
 
-def test_other_classes_and_no_elf(tmp_path):
+def test_other_classes_and_no_elf(tmp_path: Path) -> None:
     """A 32-bit file is known as such; text is no ELF file; a stripped one has no .symtab."""
     (tmp_path / "e").write_bytes(b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack("<HH", 2, 3) + bytes(32))
     assert (facts_of(tmp_path / "e").bits, facts_of(tmp_path / "e").machine) == (32, 3)
     (tmp_path / "t").write_text("#!/bin/sh\n")
-    assert facts_of(tmp_path / "t") is None
+    with (tmp_path / "t").open("rb") as file:
+        assert read_facts(file.fileno()) is None
     path = compile_c(tmp_path, "x", SOURCE, "-s")
     assert not facts_of(path).has_symtab
 
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_damaged_headers(data):
+def test_damaged_headers(data: st.DataObject) -> None:
     """Headers with bytes overwritten give facts or None."""
     with open("/bin/true", "rb") as file:
         contents = bytearray(file.read())

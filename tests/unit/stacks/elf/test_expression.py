@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Callable, Optional
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,25 +14,30 @@ from tracer.stacks.elf.expression import ExpressionError, Op, evaluate
 MASK = (1 << 64) - 1
 
 
-def no_memory(address, size):
+def no_memory(address: int, size: int) -> int:
     raise AssertionError("nothing is loaded here")
 
 
-def run(*ops, registers=(), cfa=None, load=no_memory):
+def run(
+    *ops: int | tuple[int, int],
+    registers: Sequence[Optional[int]] = (),
+    cfa: Optional[int] = None,
+    load: Callable[[int, int], int] = no_memory,
+) -> int:
     return evaluate([Op(*op) if isinstance(op, tuple) else Op(op) for op in ops], registers, cfa, load)
 
 
 @pytest.mark.parametrize(("low", "adjust"), [(0, 0), (6, 0), (10, 0), (11, 8), (15, 8)])
-def test_plt_rule(low, adjust):
+def test_plt_rule(low: int, adjust: int) -> None:
     """The linker's rule for a PLT slot: CFA = rsp + 8, plus 8 once the index is pushed (from byte 11 of 16 on)."""
     # DW_OP_breg7 8; breg16 0; lit15; and; lit11; ge; lit3; shl; plus (binutils, elf_x86_64_lazy_plt_eh_frame)
     registers = [0] * 17
     registers[7], registers[16] = 0x7FFE0000, 0x401020 + low
-    plt = [(0x77, 8), (0x80, 0), 0x3F, 0x1A, 0x3B, 0x2A, 0x33, 0x24, 0x22]
+    plt: list[int | tuple[int, int]] = [(0x77, 8), (0x80, 0), 0x3F, 0x1A, 0x3B, 0x2A, 0x33, 0x24, 0x22]
     assert run(*plt, registers=registers) == 0x7FFE0008 + adjust
 
 
-def test_realigned_frame():
+def test_realigned_frame() -> None:
     """gcc's rule for a realigned stack: the CFA is a word that rbp - 16 points to."""
     words = {0x7FF0: 0x8010}
     registers = [None] * 6 + [0x8000]
@@ -61,12 +69,12 @@ def test_realigned_frame():
         ([(0x10, 1000), (0x23, 24)], 1024),
     ],
 )
-def test_operations(ops, value):
+def test_operations(ops: list[int | tuple[int, int]], value: int) -> None:
     """Each operation gives what the standard says."""
     assert run(*ops) == value
 
 
-def test_branches():
+def test_branches() -> None:
     """skip and bra count from the end of the operation, and an endless loop is an error."""
     taken = [Op(0x31, offset=0), Op(0x28, 1, offset=1), Op(0x32, offset=4), Op(0x33, offset=5)]
     assert evaluate(taken, (), None, no_memory) == 3
@@ -77,7 +85,7 @@ def test_branches():
 @pytest.mark.parametrize(
     "ops", [[], [0x22], [0x06], [0xE0], [0x31, 0x30, 0x1B], [(0x77, 0)], [0x9C], [0x31, (0x15, 9)]]
 )
-def test_what_cannot_be_evaluated(ops):
+def test_what_cannot_be_evaluated(ops: list[int | tuple[int, int]]) -> None:
     """An empty stack, an unknown operation or register, a division by zero: ExpressionError."""
     with pytest.raises(ExpressionError):
         run(*ops, registers=[None] * 17)
@@ -88,7 +96,7 @@ def test_what_cannot_be_evaluated(ops):
         st.tuples(st.integers(0, 255), st.integers(0, MASK), st.integers(0, MASK), st.integers(0, 40)), max_size=40
     )
 )
-def test_any_operations(ops):
+def test_any_operations(ops: list[tuple[int, int, int]]) -> None:
     """Any operations end, in a 64-bit value or an ExpressionError."""
     try:
         value = evaluate([Op(*op) for op in ops], [5] * 17, 7, lambda address, size: 0)

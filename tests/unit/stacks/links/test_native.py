@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.unit.present import present
 from tests.unit.stacks.stackbox import (
     GLIBC_START,
     LocalName,
@@ -21,6 +24,7 @@ from tests.unit.stacks.stackbox import (
     threads,
     wait_blocked,
 )
+from tracer.model.frame import Stack
 from tracer.stacks.naming import Naming
 from tracer.stacks.service import StackService
 
@@ -49,13 +53,13 @@ PLAIN_STACK = ["read", "block", "inner", "middle", "main"]
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[StackService]:
     service = StackService()
     yield service
     service.close()
 
 
-def unwound(service, *command, size=16384):
+def unwound(service: StackService, *command: object, size: int = 16384) -> tuple[Stack, list[str | None]]:
     with running(*command) as child:
         return service.unwind(capture(child.pid, size=size)), eu_stack(child.pid)
 
@@ -63,7 +67,7 @@ def unwound(service, *command, size=16384):
 @pytest.mark.parametrize(
     "flags", [("-no-pie",), ("-pie", "-fPIE"), ("-Wl,-z,separate-code",), ("-Wl,-z,noseparate-code",)]
 )
-def test_known_nesting(service, tmp_path, flags):
+def test_known_nesting(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
     """Every function of the known call chain, in order, to _start; nothing else."""
     stack, oracle = unwound(service, compile_c(tmp_path, "plain", PLAIN, *flags))
     assert names(stack) == PLAIN_STACK + GLIBC_START == oracle
@@ -73,7 +77,7 @@ def test_known_nesting(service, tmp_path, flags):
     assert [frame.module for frame in stack.frames] == ["libc.so.6"] + ["plain"] * 4 + ["libc.so.6"] * 2 + ["plain"]
 
 
-def test_stripped_program_gives_addresses_for_addr2line(service, tmp_path):
+def test_stripped_program_gives_addresses_for_addr2line(service: StackService, tmp_path: Path) -> None:
     """Without symbols a frame is module+0xoffset, and addr2line finds the function there in the unstripped twin."""
     program = compile_c(tmp_path, "plain", PLAIN, "-pie", "-fPIE", "-g")
     stripped = tmp_path / "stripped"
@@ -88,7 +92,7 @@ def test_stripped_program_gives_addresses_for_addr2line(service, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [("-static",), ("-static-pie",)])
-def test_static_programs(service, tmp_path, flags):
+def test_static_programs(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
     """A program without a dynamic linker unwinds to _start, and its C library's wrapper counts as library."""
     stack, oracle = unwound(service, compile_c(tmp_path, "static", PLAIN, *flags))
     assert names(stack)[1:5] == PLAIN_STACK[1:]
@@ -98,7 +102,7 @@ def test_static_programs(service, tmp_path, flags):
     assert [frame.internal for frame in stack.frames[:3]] == [True, False, False]
 
 
-def test_large_frames_and_alloca(service, tmp_path):
+def test_large_frames_and_alloca(service: StackService, tmp_path: Path) -> None:
     """Frames over 4 KiB and frames of run-time size (CFA by rbp) are stepped over."""
     source = (
         HEAD
@@ -113,7 +117,7 @@ def test_large_frames_and_alloca(service, tmp_path):
     assert stack.complete
 
 
-def test_realigned_stack(service, tmp_path):
+def test_realigned_stack(service: StackService, tmp_path: Path) -> None:
     """A frame aligned for vectors finds its CFA by a DWARF expression."""
     source = (
         HEAD
@@ -130,7 +134,7 @@ def test_realigned_stack(service, tmp_path):
     assert stack.complete
 
 
-def test_handler_of_a_signal(service, tmp_path):
+def test_handler_of_a_signal(service: StackService, tmp_path: Path) -> None:
     """From a signal handler on the same stack the walk reaches the interrupted code at its exact instruction."""
     source = (
         HEAD
@@ -148,7 +152,7 @@ def test_handler_of_a_signal(service, tmp_path):
     assert stack.complete
 
 
-def test_handler_on_its_own_stack(service, tmp_path):
+def test_handler_on_its_own_stack(service: StackService, tmp_path: Path) -> None:
     """With sigaltstack the interrupted stack is not in the copy: the handler's frames, then the reason."""
     source = (
         HEAD
@@ -168,10 +172,10 @@ def test_handler_on_its_own_stack(service, tmp_path):
     assert names(stack)[:3] == ["read", "block", "on_signal"]
     assert names(stack)[4:] == ["leaf"]
     assert not stack.complete
-    assert "memory that was not copied" in stack.note
+    assert "memory that was not copied" in present(stack.note)
 
 
-def test_call_that_does_not_return(service, tmp_path):
+def test_call_that_does_not_return(service: StackService, tmp_path: Path) -> None:
     """A call as a function's last instruction is looked up inside the call, not in the function that follows."""
     source = (
         HEAD
@@ -189,7 +193,7 @@ def test_call_that_does_not_return(service, tmp_path):
     assert stack.complete
 
 
-def test_library_loaded_after_the_first_stack(service, tmp_path):
+def test_library_loaded_after_the_first_stack(service: StackService, tmp_path: Path) -> None:
     """Code that was mapped after the maps were read is found by reading them again."""
     library = HEAD + "CALLED int in_library(int (*f)(void)) { return f() + 1; }"
     compile_c(tmp_path, "liblate.so", library, "-shared", "-fPIC")
@@ -204,9 +208,8 @@ def test_library_loaded_after_the_first_stack(service, tmp_path):
     )
     with running(compile_c(tmp_path, "loader", source, "-ldl"), tmp_path / "liblate.so") as child:
         assert names(service.unwind(capture(child.pid)))[:3] == ["read", "block", "main"]
-        child.stdin.write(b"x")
-        child.stdin.flush()
-        assert child.stdout.readline() == b"ready\n"
+        child.tell(b"x")
+        assert child.line() == "ready"
         wait_blocked(child.pid)
         stack = service.unwind(capture(child.pid))
     assert names(stack) == ["read", "block", "in_library", "main", *GLIBC_START]
@@ -214,7 +217,7 @@ def test_library_loaded_after_the_first_stack(service, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["delete", "replace"])
-def test_program_deleted_or_replaced_while_it_runs(service, tmp_path, change):
+def test_program_deleted_or_replaced_while_it_runs(service: StackService, tmp_path: Path, change: str) -> None:
     """The file that runs is read, whatever has become of its name."""
     program = compile_c(tmp_path, "plain", PLAIN)
     with running(program) as child:
@@ -227,7 +230,7 @@ def test_program_deleted_or_replaced_while_it_runs(service, tmp_path, change):
     assert stack.complete
 
 
-def test_threads_end_at_clone(service, tmp_path):
+def test_threads_end_at_clone(service: StackService, tmp_path: Path) -> None:
     """A second thread's stack is complete at the C library's clone."""
     source = (
         HEAD
@@ -248,7 +251,7 @@ def test_threads_end_at_clone(service, tmp_path):
     assert stack.frames[-1].internal
 
 
-def test_backtrace_of_the_program_itself(service, tmp_path):
+def test_backtrace_of_the_program_itself(service: StackService, tmp_path: Path) -> None:
     """The return addresses are those that the program's own backtrace(3) printed."""
     source = (
         HEAD
@@ -269,7 +272,7 @@ def test_backtrace_of_the_program_itself(service, tmp_path):
     assert names(stack)[2:33] == ["deep"] * 31
 
 
-def test_stack_deeper_than_the_box(service, tmp_path):
+def test_stack_deeper_than_the_box(service: StackService, tmp_path: Path) -> None:
     """What was copied is walked; then the reason names the size and the option, and the live stack is not touched."""
     source = (
         HEAD
@@ -289,7 +292,7 @@ def test_stack_deeper_than_the_box(service, tmp_path):
     assert short.note == "stack deeper than the 16 KiB that were copied (--stack-bytes)"
 
 
-def test_cpp_names_and_exceptions_code(service, tmp_path):
+def test_cpp_names_and_exceptions_code(service: StackService, tmp_path: Path) -> None:
     """C++ functions carry the names of their source."""
     source = """
     #include <unistd.h>
@@ -311,7 +314,7 @@ def test_cpp_names_and_exceptions_code(service, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("rustc"), reason="no rustc on this machine")
-def test_rust_names(service, tmp_path):
+def test_rust_names(service: StackService, tmp_path: Path) -> None:
     """Rust's legacy names lose their hash and escapes."""
     (tmp_path / "r.rs").write_text(
         "use std::io::Read;\n"
@@ -322,7 +325,7 @@ def test_rust_names(service, tmp_path):
         'fn main() { use pool::Fetch; std::process::exit("x".fetch() as i32) }\n'
     )
     legacy = ["-Z", "unstable-options", "-C", "symbol-mangling-version=legacy"]
-    build = ["rustc", "-O", *legacy, "-o", tmp_path / "r", tmp_path / "r.rs"]
+    build = ["rustc", "-O", *legacy, "-o", str(tmp_path / "r"), str(tmp_path / "r.rs")]
     subprocess.run(build, check=True, env={**os.environ, "RUSTC_BOOTSTRAP": "1"})
     stack, oracle = unwound(service, tmp_path / "r")
     assert "<str as r::pool::Fetch>::fetch" in names(stack)
@@ -330,7 +333,7 @@ def test_rust_names(service, tmp_path):
     assert stack.complete
 
 
-def test_python_blocked_in_recv(service):
+def test_python_blocked_in_recv(service: StackService) -> None:
     """The distribution's stripped interpreter in recv: the same functions as eu-stack, frame by frame."""
     code = (
         "import socket, sys\na, b = socket.socketpair()\n"
@@ -340,11 +343,11 @@ def test_python_blocked_in_recv(service):
         stack = service.unwind(capture(child.pid))
         oracle = eu_stack(child.pid)
     assert names(stack) == oracle
-    assert "recv" in names(stack)[0]
+    assert "recv" in present(names(stack)[0])
     assert stack.complete
 
 
-def test_source_lines_and_inlined_calls(service, tmp_path):
+def test_source_lines_and_inlined_calls(service: StackService, tmp_path: Path) -> None:
     """With debug information: file, line and the inlined calls, as addr2line -i tells them."""
     source = (
         HEAD
@@ -375,23 +378,23 @@ int main(int argc, char **argv) { (void)argv; return handle(argc) + 1; }
     assert [f"{frame.file}:{frame.line}" for frame in chosen] == places
 
 
-def test_separate_debug_file_in_the_root_of_the_process(service, tmp_path):
+def test_separate_debug_file_in_the_root_of_the_process(service: StackService, tmp_path: Path) -> None:
     """A stripped program in a container is named by the debug file that its own root has under its build-id."""
     root = tmp_path / "root"
     program = compile_c(tmp_path, "plain", PLAIN, "-static", "-g", "-Wl,--build-id")
     notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=True).stdout
-    build_id = re.search(r"Build ID: ([0-9a-f]+)", notes).group(1)
+    build_id = present(re.search(r"Build ID: ([0-9a-f]+)", notes)).group(1)
     debug = root / f"usr/lib/debug/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
     debug.parent.mkdir(parents=True)
     subprocess.run(["objcopy", "--only-keep-debug", program, debug], check=True)
     subprocess.run(["strip", "-o", root / "plain", program], check=True)
     stack, _ = unwound(service, "/usr/sbin/chroot", root, "/plain")
     assert names(stack)[1:5] == PLAIN_STACK[1:]
-    assert stack.frames[2].file.endswith("plain.c")
+    assert present(stack.frames[2].file).endswith("plain.c")
 
 
 @pytest.mark.parametrize("proof", ["matches", "wrong"])
-def test_debug_file_by_debuglink(service, tmp_path, proof):
+def test_debug_file_by_debuglink(service: StackService, tmp_path: Path, proof: str) -> None:
     """A file that .gnu_debuglink names is believed only with the right checksum."""
     root = tmp_path / "root"
     root.mkdir()
@@ -403,10 +406,11 @@ def test_debug_file_by_debuglink(service, tmp_path, proof):
     (root / "plain.debug").write_bytes(debug.read_bytes() + (b"x" if proof == "wrong" else b""))
     debug.unlink()
     stack, _ = unwound(service, "/usr/sbin/chroot", root, "/plain")
-    assert names(stack)[1:5] == (PLAIN_STACK[1:] if proof == "matches" else [None] * 4)
+    nameless: list[str | None] = [None] * 4
+    assert names(stack)[1:5] == (PLAIN_STACK[1:] if proof == "matches" else nameless)
 
 
-def test_debug_frame_alone(service, tmp_path):
+def test_debug_frame_alone(service: StackService, tmp_path: Path) -> None:
     """Without .eh_frame the rules come from .debug_frame."""
     flags = ("-g", "-fno-asynchronous-unwind-tables", "-fno-exceptions")
     program = compile_c(tmp_path, "debugframe", PLAIN, *flags)
@@ -419,7 +423,7 @@ def test_debug_frame_alone(service, tmp_path):
     assert stack.complete
 
 
-def test_symbol_that_ends_before_the_address_is_not_used(service, tmp_path):
+def test_symbol_that_ends_before_the_address_is_not_used(service: StackService, tmp_path: Path) -> None:
     """An address after the end of a sized symbol is given as an offset, not under that symbol's name."""
     source = (
         HEAD
@@ -438,14 +442,14 @@ def test_symbol_that_ends_before_the_address_is_not_used(service, tmp_path):
     assert stack.complete
 
 
-def test_identical_stacks_are_one_object(service, tmp_path):
+def test_identical_stacks_are_one_object(service: StackService, tmp_path: Path) -> None:
     """The same stack unwound twice is the same object, also for another box."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         first, second = (service.unwind(capture(child.pid)) for _ in range(2))
     assert first is second
 
 
-def test_process_that_has_exited(service, tmp_path):
+def test_process_that_has_exited(service: StackService, tmp_path: Path) -> None:
     """A process gone before it was ever opened has no frames and says so; one that was known still unwinds."""
     program = compile_c(tmp_path, "plain", PLAIN)
     with running(program) as child:
@@ -459,7 +463,7 @@ def test_process_that_has_exited(service, tmp_path):
     assert service.unwind(box) is before
 
 
-def test_exited_process_with_cached_maps_only(tmp_path):
+def test_exited_process_with_cached_maps_only(tmp_path: Path) -> None:
     """With nothing but old maps left, the files are still found on the host when they are the same."""
     from tracer.stacks.links.native import NativeUnwinder
     from tracer.stacks.target.memory import BoxMemory
@@ -474,20 +478,19 @@ def test_exited_process_with_cached_maps_only(tmp_path):
     assert names(stack) == PLAIN_STACK + GLIBC_START
 
 
-def test_exec_gives_the_new_program(service, tmp_path):
+def test_exec_gives_the_new_program(service: StackService, tmp_path: Path) -> None:
     """After exec the same pid is unwound with the new program's files."""
     plain = compile_c(tmp_path, "plain", PLAIN)
     source = HEAD + "int main(int c, char **v) { (void)c; block(); execv(v[1], v); return 1; }"
     with running(compile_c(tmp_path, "first", source), plain) as child:
         assert names(service.unwind(capture(child.pid)))[:3] == ["read", "block", "main"]
-        child.stdin.write(b"x")
-        child.stdin.flush()
-        assert child.stdout.readline() == b"ready\n"
+        child.tell(b"x")
+        assert child.line() == "ready"
         wait_blocked(child.pid)
         assert names(service.unwind(capture(child.pid))) == PLAIN_STACK + GLIBC_START
 
 
-def test_32_bit_program(service, tmp_path):
+def test_32_bit_program(service: StackService, tmp_path: Path) -> None:
     """A program of another ELF class is refused in words."""
     code = ".globl _start\n_start: movl $29, %eax\nint $0x80\njmp _start\n"  # pause()
     (tmp_path / "p.s").write_text(code)
@@ -501,10 +504,10 @@ def test_32_bit_program(service, tmp_path):
         child.kill()
         child.wait()
     assert not stack.complete
-    assert "32-bit" in stack.note
+    assert "32-bit" in present(stack.note)
 
 
-def test_vdso_frame(service, tmp_path):
+def test_vdso_frame(service: StackService, tmp_path: Path) -> None:
     """Code of the vDSO, which has no file, is unwound and named from memory."""
     source = (
         HEAD
@@ -515,20 +518,19 @@ def test_vdso_frame(service, tmp_path):
     """
     )
     with running(compile_c(tmp_path, "vdso", source)) as child:
-        child.stdin.write(b"x")
-        child.stdin.flush()
+        child.tell(b"x")
         for _ in range(3000):
             stack = service.unwind(capture(child.pid))
             if stack.frames[0].module == "[vdso]":
                 break
     assert stack.frames[0].module == "[vdso]"
     assert stack.frames[0].internal
-    assert "clock_gettime" in stack.frames[0].function
+    assert "clock_gettime" in present(stack.frames[0].function)
     assert names(stack)[-4:] == ["main", *GLIBC_START]
     assert stack.complete
 
 
-def test_python_interpreter_used_for_these_tests(service):
+def test_python_interpreter_used_for_these_tests(service: StackService) -> None:
     """Blocked in accept, the interpreter of the tests gives a complete stack of the depth that eu-stack gives."""
     code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print('ready', flush=True); s.accept()"
     stack, oracle = unwound(service, sys.executable, "-c", code)

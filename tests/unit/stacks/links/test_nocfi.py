@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, threads, wait_blocked
+from tracer.model.frame import Stack
 from tracer.stacks.links.nocfi import BY_WAY_OUT
 from tracer.stacks.service import StackService
 
@@ -15,20 +18,20 @@ NO_CFI = ("-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-excepti
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[StackService]:
     service = StackService()
     yield service
     service.close()
 
 
-def unwound(service, *command, size=16384):
+def unwound(service: StackService, *command: object, size: int = 16384) -> Stack:
     with running(*command) as child:
         return service.unwind(capture(child.pid, size=size))
 
 
 @pytest.mark.skipif(not shutil.which("musl-gcc"), reason="no musl-tools on this machine")
 @pytest.mark.parametrize("flags", [(), ("-static",)])
-def test_musl(service, tmp_path, flags):
+def test_musl(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
     """musl has no CFI at all; its functions are left by their code, and its start code is known as the end."""
     source = PLAIN.replace("#include <execinfo.h>\n", "")
     stack = unwound(service, compile_c(tmp_path, "musl", source, *flags, compiler="musl-gcc"))
@@ -40,7 +43,7 @@ def test_musl(service, tmp_path, flags):
 
 @pytest.mark.skipif(not shutil.which("musl-gcc"), reason="no musl-tools on this machine")
 @pytest.mark.parametrize("flags", [(), ("-static",)])
-def test_thread_of_musl(service, tmp_path, flags):
+def test_thread_of_musl(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
     """A thread that musl started, blocked in recv, is complete at clone."""
     source = (
         HEAD.replace("#include <execinfo.h>\n", "")
@@ -61,7 +64,7 @@ def test_thread_of_musl(service, tmp_path, flags):
 
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-O2", "-O3", "-Os"])
 @pytest.mark.parametrize("pointer", ["-fomit-frame-pointer", "-fno-omit-frame-pointer"])
-def test_compiled_without_unwind_tables(service, tmp_path, level, pointer):
+def test_compiled_without_unwind_tables(service: StackService, tmp_path: Path, level: str, pointer: str) -> None:
     """Functions without CFI are left by their code, whichever way they were compiled; no frame is missed or made up."""
     source = (
         HEAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,19 @@ from tracer.stacks.service import StackService
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[StackService]:
     service = StackService()
     yield service
     service.close()
 
 
-def only_child(pid):
+def only_child(pid: int) -> int:
     """Give the host's number of the one child of ``pid``."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
 
 
-def test_program_on_an_overlay_that_the_host_does_not_see(service, tmp_path):
+def test_program_on_an_overlay_that_the_host_does_not_see(service: StackService, tmp_path: Path) -> None:
     """Files of another mount namespace are read through the process, also from an overlay file system."""
     for name in ("work", "merged"):
         (tmp_path / name).mkdir()
@@ -44,7 +45,7 @@ def test_program_on_an_overlay_that_the_host_does_not_see(service, tmp_path):
     assert stack.complete
 
 
-def test_perf_map_under_the_number_that_the_process_knows(service, tmp_path):
+def test_perf_map_under_the_number_that_the_process_knows(service: StackService, tmp_path: Path) -> None:
     """In a pid namespace the map is named after the inner pid and lies in the inner /tmp."""
     program = compile_c(tmp_path, "jit", JIT)
     # The program itself lies in /tmp, which is about to be covered.

@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.present import present
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.target.process import Process, ProcessGone, parse_maps
 
@@ -40,17 +43,17 @@ int main(void) {
 
 
 @pytest.fixture
-def waiter(request):
+def waiter(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child that waits for its standard input to end."""
     command = getattr(request, "param", [sys.executable, "-c", WAITER])
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    child.stdout.readline()
+    present(child.stdout).readline()
     yield child
     child.kill()
     child.communicate()
 
 
-def test_reads_the_bytes_of_this_process():
+def test_reads_the_bytes_of_this_process() -> None:
     """Live memory read by address equals the buffer that lives there."""
     import ctypes
 
@@ -62,7 +65,7 @@ def test_reads_the_bytes_of_this_process():
     process.close()
 
 
-def test_open_of_a_missing_pid():
+def test_open_of_a_missing_pid() -> None:
     """A pid that nobody has is ProcessGone, and so is an absurd one."""
     child = subprocess.Popen(["true"])
     child.wait()
@@ -71,7 +74,7 @@ def test_open_of_a_missing_pid():
             Process.open(pid)
 
 
-def test_zombie_is_gone():
+def test_zombie_is_gone() -> None:
     """A process that has exited but was not waited for has no memory to read."""
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -80,7 +83,7 @@ def test_zombie_is_gone():
     child.wait()
 
 
-def test_exit_is_noticed_and_maps_stay(waiter):
+def test_exit_is_noticed_and_maps_stay(waiter: subprocess.Popen[bytes]) -> None:
     """After the exit the process is not the same program, its maps still answer, its memory does not."""
     process = Process.open(waiter.pid)
     first = process.mappings[0]
@@ -90,7 +93,7 @@ def test_exit_is_noticed_and_maps_stay(waiter):
     assert not process.same_program()
     assert not process.refresh()
     assert process.mapping(first.start) == first
-    descriptor = process.open_mapped(first)
+    descriptor = present(process.open_mapped(first))
     assert os.path.samestat(os.fstat(descriptor), os.stat(os.path.realpath(sys.executable)))
     os.close(descriptor)
     with pytest.raises(MemoryUnreadable):
@@ -103,14 +106,14 @@ def test_exit_is_noticed_and_maps_stay(waiter):
     [[sys.executable, "-c", "import os; os.write(1, b'up\\n'); os.read(0, 1); os.execvp('cat', ['cat'])"]],
     indirect=True,
 )
-def test_exec_is_noticed(waiter):
+def test_exec_is_noticed(waiter: subprocess.Popen[bytes]) -> None:
     """The same pid and start time after exec is another program."""
     process = Process.open(waiter.pid)
     assert process.same_program()
     for word in (b"\n", b"second\n"):
-        waiter.stdin.write(word)
-        waiter.stdin.flush()
-    assert waiter.stdout.readline() == b"second\n"
+        present(waiter.stdin).write(word)
+        present(waiter.stdin).flush()
+    assert present(waiter.stdout).readline() == b"second\n"
     assert not process.same_program()
     again = Process.open(waiter.pid)
     assert again.identity == process.identity
@@ -119,7 +122,7 @@ def test_exec_is_noticed(waiter):
     again.close()
 
 
-def test_mapped_file_survives_deletion_and_replacement(tmp_path):
+def test_mapped_file_survives_deletion_and_replacement(tmp_path: Path) -> None:
     """The bytes behind a mapping are those mapped, whatever now bears the name."""
     path = tmp_path / "mapped (deleted)"
     path.write_bytes(b"A" * 4096)
@@ -129,14 +132,14 @@ def test_mapped_file_survives_deletion_and_replacement(tmp_path):
         change()
         process = Process.open(os.getpid())
         (mapping,) = (m for m in process.mappings if m.path.startswith(str(path.parent / "mapped")))
-        descriptor = process.open_mapped(mapping)
+        descriptor = present(process.open_mapped(mapping))
         assert os.read(descriptor, 4) == b"AAAA"
         os.close(descriptor)
         process.close()
     view.close()
 
 
-def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path):
+def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     """A name that is now a FIFO or a directory is no file."""
     os.mkfifo(tmp_path / "fifo")
     process = Process.open(os.getpid())
@@ -145,7 +148,7 @@ def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path):
     process.close()
 
 
-def test_paths_are_taken_in_the_process_root(tmp_path):
+def test_paths_are_taken_in_the_process_root(tmp_path: Path) -> None:
     """A process in a chroot has its own files under root_path."""
     root = tmp_path / "root"
     root.mkdir()
@@ -157,7 +160,7 @@ def test_paths_are_taken_in_the_process_root(tmp_path):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    child.stdout.readline()
+    present(child.stdout).readline()
     process = Process.open(child.pid)
     with open(process.root_path("/marker")) as file:
         assert file.read() == "inside"
@@ -165,13 +168,13 @@ def test_paths_are_taken_in_the_process_root(tmp_path):
     child.communicate()
 
 
-def test_a_process_whose_first_thread_has_exited(tmp_path):
+def test_a_process_whose_first_thread_has_exited(tmp_path: Path) -> None:
     """The maps and memory of the remaining threads are used."""
     source = tmp_path / "leaderless.c"
     source.write_text(LEADERLESS)
     subprocess.run(["gcc", "-o", tmp_path / "leaderless", source, "-lpthread"], check=True)
     child = subprocess.Popen([tmp_path / "leaderless"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    child.stdout.readline()
+    present(child.stdout).readline()
     process = Process.open(child.pid)
     assert process.read(process.mappings[0].start, 4) == b"\x7fELF"
     assert process.same_program()
@@ -180,7 +183,7 @@ def test_a_process_whose_first_thread_has_exited(tmp_path):
     process.close()
 
 
-def test_parse_maps_agrees_with_the_kernel():
+def test_parse_maps_agrees_with_the_kernel() -> None:
     """Every line of this process's maps is there, in order, with its path."""
     with open("/proc/self/maps", "rb") as file:
         text = file.read()
@@ -193,6 +196,6 @@ def test_parse_maps_agrees_with_the_kernel():
 
 
 @given(st.binary(max_size=400))
-def test_parse_maps_takes_any_bytes(text):
+def test_parse_maps_takes_any_bytes(text: bytes) -> None:
     """Garbage gives mappings or none, never an exception."""
     assert isinstance(parse_maps(text), list)

@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
+from typing import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.present import present
 from tests.unit.stacks.stackbox import capture, threads
 from tracer.stacks.elf.facts import read_facts
 from tracer.stacks.languages.go import table_section
@@ -47,23 +50,23 @@ pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no Go compiler o
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Build the program once for each set of linker flags."""
     directory = tmp_path_factory.mktemp("go")
     (directory / "main.go").write_text(PROGRAM)
     environment = {**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOCACHE": str(directory / "cache")}
 
-    def with_flags(name, *flags):
+    def with_flags(name: str, *flags: str) -> Path:
         path = directory / name
         if not path.exists():
-            command = ["go", "build", *flags, "-o", path, directory / "main.go"]
+            command = ["go", "build", *flags, "-o", str(path), str(directory / "main.go")]
             subprocess.run(command, check=True, env=environment, cwd=directory)
         return path
 
     return with_flags
 
 
-def blocked_thread(pid):
+def blocked_thread(pid: int) -> int:
     """Find the thread that is inside read(0, ...)."""
     for _ in range(500):
         for tid in threads(pid):
@@ -77,26 +80,26 @@ def blocked_thread(pid):
 @pytest.mark.parametrize(
     "flags", [(), ("-ldflags=-w",), ("-ldflags=-s -w",), ("-buildmode=pie",), ("-buildmode=pie", "-ldflags=-s -w")]
 )
-def test_goroutine_in_a_system_call(build, flags):
+def test_goroutine_in_a_system_call(build: Callable[..., Path], flags: tuple[str, ...]) -> None:
     """The goroutine's functions in order, complete at goexit, with lines, whatever the linker left out."""
     program = build("program" + "".join(flags).replace(" ", ""), *flags)
     child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     service = StackService()
     try:
-        child.stdout.readline()
+        present(child.stdout).readline()
         stack = service.unwind(capture(child.pid, blocked_thread(child.pid)))
     finally:
         child.kill()
         child.communicate()
         service.close()
-    own = [frame for frame in stack.frames if frame.function.startswith("main.")]
+    own = [frame for frame in stack.frames if (frame.function or "").startswith("main.")]
     assert [frame.function for frame in own] == [
         "main.(*client).fetch",
         "main.main.func1.1",
         "main.poll",
         "main.main.func1",
     ]
-    assert stack.frames[-1].function.startswith("runtime.goexit")
+    assert present(stack.frames[-1].function).startswith("runtime.goexit")
     assert stack.complete
     assert {frame.language for frame in stack.frames} == {"go"}
     assert [frame for frame in stack.frames if not frame.internal] == own
@@ -104,7 +107,7 @@ def test_goroutine_in_a_system_call(build, flags):
     assert [frame.line for frame in own[1:]] == [21, 17, 21]
 
 
-def test_names_and_lines_as_go_tells_them(build):
+def test_names_and_lines_as_go_tells_them(build: Callable[..., Path]) -> None:
     """Over the functions of the program: name and line are those of ``go tool addr2line``."""
     program = build("program-all")
     lines = subprocess.run(
@@ -113,15 +116,15 @@ def test_names_and_lines_as_go_tells_them(build):
     addresses = [int(line.split()[0], 16) for line in lines if re.search(r" [Tt] (main|fmt|net)[.]", line)]
     places = [address + step for address in addresses for step in (0, 5, 9)]
     asked = "\n".join(f"{place:#x}" for place in places)
-    command = ["go", "tool", "addr2line", program]
+    command = ["go", "tool", "addr2line", str(program)]
     said = subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
     descriptor = os.open(program, os.O_RDONLY)
-    facts = read_facts(descriptor)
-    table = open_table(descriptor, table_section(facts), facts.sections[b".text"])
+    facts = present(read_facts(descriptor))
+    table = present(open_table(descriptor, present(table_section(facts)), facts.sections[b".text"]))
     os.close(descriptor)
     compared = 0
     for place, function, position in zip(places, said[::2], said[1::2]):
-        assert table.function(place).name == function
+        assert present(table.function(place)).name == function
         file, line = table.line(place)
         if file is not None:
             compared += 1
@@ -131,12 +134,12 @@ def test_names_and_lines_as_go_tells_them(build):
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damaged_table(build, data):
+def test_damaged_table(build: Callable[..., Path], data: st.DataObject) -> None:
     """A table with bytes overwritten gives answers or none."""
     program = build("program-all")
     with program.open("rb") as file:
-        facts = read_facts(file.fileno())
-        file.seek(table_section(facts).offset)
+        facts = present(read_facts(file.fileno()))
+        file.seek(present(table_section(facts)).offset)
         table = bytearray(file.read(20_000))
     for _ in range(data.draw(st.integers(1, 10))):
         table[data.draw(st.integers(0, 400))] = data.draw(st.integers(0, 255))

@@ -88,6 +88,9 @@ class RecordedStack:
     def u64(self, address: int) -> int:
         return int.from_bytes(self.read(address, 8), "little")
 
+    def stack_word(self, address: int, size: int) -> int:
+        return int.from_bytes(self.read(address, size), "little")
+
 
 @dataclass(frozen=True)
 class RecordedThread:

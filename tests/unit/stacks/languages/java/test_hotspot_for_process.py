@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Sequence
+from typing import Optional, Protocol, cast
 
 import pytest
 
+from tests.unit.present import present
 from tests.unit.stacks.languages.java.replay import recorded
-from tracer.stacks.chain import Cursor, MemoryUnreadable
+from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Unwinder
 from tracer.stacks.language import Target
 from tracer.stacks.languages import java
 from tracer.stacks.languages.java import jvm as hotspot_jvm
-from tracer.stacks.languages.java.tables import VmTables
-from tracer.stacks.target.process import Mapping
+from tracer.stacks.languages.java.dynsym import LoadedObject
+from tracer.stacks.languages.java.reader import Reader
+from tracer.stacks.languages.java.tables import VmTables, read_tables
+from tracer.stacks.target.process import Mapping, Process
 
 JVM = recorded(17)
 THREAD = JVM.threads[0]
@@ -20,8 +24,22 @@ CODE = Mapping(THREAD.cursor.pc & ~0xFFFF, (THREAD.cursor.pc & ~0xFFFF) + 0x1000
 LIBJVM = Mapping(JVM.libjvm, JVM.libjvm + 0x1000000, "r--p", 0, 1, 1, "/usr/lib/jvm/x/lib/server/libjvm.so")
 
 
+class JavaProcess(Protocol):
+    """What the Java unwinder asks of a process. The real one and the fake are held against it."""
+
+    @property
+    def mappings(self) -> Sequence[Mapping]: ...
+
+    def mapping(self, address: int) -> Optional[Mapping]: ...
+
+    def read(self, address: int, size: int) -> bytes: ...
+
+
+_REAL: type[JavaProcess] = Process
+
+
 class FakeProcess:
-    """What the unwinder asks of a process; ``alive`` may be set later."""
+    """A process of the recorded JVM; ``alive`` may be set later."""
 
     def __init__(self, mappings: tuple[Mapping, ...], alive: bool = True) -> None:
         self.mappings = mappings
@@ -41,10 +59,17 @@ def _no_cached_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hotspot_jvm, "_layouts", type(hotspot_jvm._layouts)())
 
 
-def for_process(process: FakeProcess):  # type: ignore[no-untyped-def]
-    target = Target(process, native=None, read_symbol=lambda _symbol: None)  # type: ignore[arg-type]
+def for_process(process: JavaProcess) -> Optional[Unwinder]:
+    target = Target(cast(Process, process), native=NoNative(), read_symbol=lambda _symbol: None)
     runtime = java.LANGUAGE.attach(target)
-    return runtime and runtime.unwinder
+    return runtime.unwinder if runtime is not None else None
+
+
+class NoNative:
+    """The link for compiled code: HotSpot's own frames are found without it."""
+
+    def step(self, cursor: Cursor, memory: Memory) -> None:
+        raise AssertionError(f"{cursor} of {memory} is asked of it")
 
 
 def test_a_process_without_libjvm_has_none() -> None:
@@ -54,13 +79,13 @@ def test_a_process_without_libjvm_has_none() -> None:
 
 def test_a_libjvm_without_tables_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenJ9's libjvm.so exports none of HotSpot's tables."""
-    monkeypatch.setattr(hotspot_jvm.LoadedObject, "symbol", lambda self, name: None)
+    monkeypatch.setattr(LoadedObject, "symbol", lambda self, name: None)
     assert for_process(FakeProcess((LIBJVM, CODE))) is None
 
 
 def test_code_outside_the_code_cache_is_left_to_others() -> None:
     """The pc of libjvm itself is not generated code."""
-    unwinder = for_process(FakeProcess((LIBJVM, CODE)))
+    unwinder = present(for_process(FakeProcess((LIBJVM, CODE))))
     registers = list(THREAD.cursor.registers)
     registers[16] = LIBJVM.start + 0x500
     assert unwinder.step(Cursor(tuple(registers), True), THREAD.memory) is None
@@ -69,38 +94,37 @@ def test_code_outside_the_code_cache_is_left_to_others() -> None:
 def test_a_jvm_that_is_not_readable_yet_is_read_later() -> None:
     """Its stacks end at generated code with the reason; once it can be read they do not."""
     process = FakeProcess((LIBJVM, CODE), alive=False)
-    unwinder = for_process(process)
-    step = unwinder.step(THREAD.cursor, THREAD.memory)
+    unwinder = present(for_process(process))
+    step = present(unwinder.step(THREAD.cursor, THREAD.memory))
     assert (step.frames, step.caller) == ((), None)
-    assert step.stop.startswith("the JVM could not be read: memory at 0x")
+    assert present(step.stop).startswith("the JVM could not be read: memory at 0x")
     process.alive = True
-    step = unwinder.step(THREAD.cursor, THREAD.memory)
+    step = present(unwinder.step(THREAD.cursor, THREAD.memory))
     assert [frame.function for frame in step.frames] == [THREAD.frames[0][0]]
 
 
 def test_native_code_is_left_to_others_while_the_code_heaps_cannot_be_read() -> None:
     """A JVM that dies or is only starting costs its Java frames, not the native ones above them."""
     process = FakeProcess((LIBJVM, CODE))
-    unwinder = for_process(process)
+    unwinder = present(for_process(process))
     process.alive = False
     registers = list(THREAD.cursor.registers)
     registers[16] = LIBJVM.start + 0x500
     assert unwinder.step(Cursor(tuple(registers), True), THREAD.memory) is None
-    assert unwinder.step(THREAD.cursor, THREAD.memory).stop.startswith("the JVM could not be read: ")
+    assert present(present(unwinder.step(THREAD.cursor, THREAD.memory)).stop).startswith("the JVM could not be read: ")
 
 
 def test_a_jvm_whose_tables_lack_a_field_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The note names the field; code of files and of nobody is left to other links."""
-    read = hotspot_jvm.read_tables
 
-    def without_names(reader, libjvm):  # type: ignore[no-untyped-def]
-        full = read(reader, libjvm)
+    def without_names(reader: Reader, libjvm: LoadedObject) -> VmTables:
+        full = present(read_tables(reader, libjvm))
         fields = {key: value for key, value in full.fields.items() if key != ("CodeBlob", "_name")}
         return VmTables(fields, full.sizes, full.constants)
 
     monkeypatch.setattr(hotspot_jvm, "read_tables", without_names)
-    unwinder = for_process(FakeProcess((LIBJVM, CODE)))
-    step = unwinder.step(THREAD.cursor, THREAD.memory)
+    unwinder = present(for_process(FakeProcess((LIBJVM, CODE))))
+    step = present(unwinder.step(THREAD.cursor, THREAD.memory))
     assert step.stop == "this JVM's tables lack CodeBlob._name"
     for pc in (LIBJVM.start + 0x500, 0x10):
         registers = list(THREAD.cursor.registers)

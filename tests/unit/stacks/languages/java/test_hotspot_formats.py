@@ -16,6 +16,7 @@ from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.java.codecache import CodeCache, CodeHeap
 from tracer.stacks.languages.java.dynsym import LoadedObject
 from tracer.stacks.languages.java.jvm import open_jvm
+from tracer.stacks.languages.java.layout import Layout
 from tracer.stacks.languages.java.lines import decode_lines, line_of
 from tracer.stacks.languages.java.methods import JavaMethod, class_name
 from tracer.stacks.languages.java.reader import Nonsense, Reader
@@ -27,7 +28,7 @@ def encode(value: int, biased: bool) -> bytes:
     """UNSIGNED5 as unsigned5.hpp's write_uint has it: digits below L end the number, the rest is divided by 64."""
     bias = 1 if biased else 0
     last = 192 - bias
-    digits = []
+    digits: list[int] = []
     while value >= last and len(digits) < 4:
         value -= last
         digits.append(last + value % 64 + bias)
@@ -115,7 +116,7 @@ def test_segment_maps_lead_to_the_start_of_each_block(blocks: list[tuple[bool, i
             assert cache._first_segment(heap, heap.low + index * 128 + 5) == starts[index]
 
 
-def open_layout():  # type: ignore[no-untyped-def]
+def open_layout() -> Layout:
     jvm = open_jvm(recorded(MAJORS[0]).memory, recorded(MAJORS[0]).libjvm)
     assert jvm is not None
     return jvm.layout

@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.present import present
 from tests.unit.stacks.links.test_native import HEAD
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
 from tracer.stacks.languages.perfmap import naming
@@ -62,14 +65,14 @@ int main(int argc, char **argv) {
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[StackService]:
     service = StackService()
     yield service
     service.close()
 
 
 @pytest.fixture
-def _map_files():
+def _map_files() -> Iterator[None]:
     """Remove the perf maps that a test's programs wrote."""
     before = set(Path("/tmp").glob("perf-*.map"))
     yield
@@ -79,7 +82,7 @@ def _map_files():
 
 @pytest.mark.usefixtures("_map_files")
 @pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
-def test_node_with_perf_basic_prof(service, tmp_path):
+def test_node_with_perf_basic_prof(service: StackService, tmp_path: Path) -> None:
     """JavaScript functions have name, file and line; the stack reaches _start at eu-stack's depth."""
     script = tmp_path / "app.js"
     script.write_text(NODE)
@@ -88,7 +91,7 @@ def test_node_with_perf_basic_prof(service, tmp_path):
         stack = service.unwind(capture(child.pid, size=65536))
         oracle = eu_stack(child.pid)
     own = [frame for frame in stack.frames if frame.file == str(script)]
-    assert [(frame.function.split(" ")[0], frame.line) for frame in own[:3]] == [
+    assert [(present(frame.function).split(" ")[0], frame.line) for frame in own[:3]] == [
         ("readReply", 3),
         ("doRequest", 4),
         ("poll", 5),
@@ -99,11 +102,11 @@ def test_node_with_perf_basic_prof(service, tmp_path):
     assert any(frame.internal and frame.file.startswith("node:") for frame in stack.frames if frame.file)
 
 
-def pyenv_python():
+def pyenv_python() -> Optional[Path]:
     """Find a CPython with perf trampolines (3.12 or newer)."""
     candidates = [
-        sys.executable,
-        "/usr/bin/python3",
+        Path(sys.executable),
+        Path("/usr/bin/python3"),
         *sorted((Path.home() / ".pyenv/versions").glob("3.1[2-9]*/bin/python")),
     ]
     for path in candidates:
@@ -115,7 +118,7 @@ def pyenv_python():
 
 @pytest.mark.usefixtures("_map_files")
 @pytest.mark.skipif(pyenv_python() is None, reason="no CPython with perf trampolines (3.12 or newer) on this machine")
-def test_cpython_with_perf_trampolines(service, tmp_path):
+def test_cpython_with_perf_trampolines(service: StackService, tmp_path: Path) -> None:
     """Python functions stand between the frames of the interpreter, with their files."""
     script = tmp_path / "app.py"
     script.write_text(PYTHON)
@@ -128,7 +131,7 @@ def test_cpython_with_perf_trampolines(service, tmp_path):
 
 @pytest.mark.usefixtures("_map_files")
 @pytest.mark.parametrize("kind", ["framed", "bare"])
-def test_generated_code(service, tmp_path, kind):
+def test_generated_code(service: StackService, tmp_path: Path, kind: str) -> None:
     """A call through generated code: left by its own epilogue, or by frame pointer and then said so."""
     with running(compile_c(tmp_path, "jit", JIT), kind) as child:
         stack = service.unwind(capture(child.pid))
@@ -140,25 +143,25 @@ def test_generated_code(service, tmp_path, kind):
 
 
 @pytest.mark.usefixtures("_map_files")
-def test_generated_code_that_nobody_names(service, tmp_path):
+def test_generated_code_that_nobody_names(service: StackService, tmp_path: Path) -> None:
     """Without a map the generated frame stays anonymous, yet its callers are found."""
     with running(compile_c(tmp_path, "jit", JIT), "bare") as child:
         Path(f"/tmp/perf-{child.pid}.map").unlink()
         stack = service.unwind(capture(child.pid))
     assert names(stack) == ["read", "block", None, "main", *GLIBC_START]
     assert stack.frames[2].module == "[anon]"
-    assert stack.frames[2].note.startswith("generated code: a perf map (/tmp/perf-PID.map) ")
+    assert present(stack.frames[2].note).startswith("generated code: a perf map (/tmp/perf-PID.map) ")
 
 
 @pytest.fixture
-def own_map():
+def own_map() -> Iterator[Path]:
     """Give the path of the map of the process that runs the tests."""
     path = Path(f"/tmp/perf-{os.getpid()}.map")
     yield path
     path.unlink(missing_ok=True)
 
 
-def test_a_growing_map(own_map):
+def test_a_growing_map(own_map: Path) -> None:
     """Lines that are appended are read, half a line only once it is whole; code that moved in replaces the old."""
     symbols = PerfMap(Process.open(os.getpid()))
     assert not symbols.refresh()
@@ -171,16 +174,16 @@ def test_a_growing_map(own_map):
         file.write("0 second\n1010 20 third\n")
     assert symbols.refresh()
     assert not symbols.refresh()
-    assert symbols.find(0x200F).name == "second"
-    assert [symbols.find(address).name for address in (0x100F, 0x1010, 0x102F)] == ["first", "third", "third"]
+    assert present(symbols.find(0x200F)).name == "second"
+    assert [present(symbols.find(address)).name for address in (0x100F, 0x1010, 0x102F)] == ["first", "third", "third"]
     own_map.write_text("3000 1 new\n")
     assert symbols.refresh()
     assert symbols.find(0x1000) is None
-    assert symbols.find(0x3000).name == "new"
+    assert present(symbols.find(0x3000)).name == "new"
 
 
 @pytest.mark.parametrize("trick", ["link", "fifo", "stranger"])
-def test_maps_that_are_not_believed(own_map, tmp_path, trick):
+def test_maps_that_are_not_believed(own_map: Path, tmp_path: Path, trick: str) -> None:
     """A link, a FIFO, or a file of another user is no map."""
     if trick == "link":
         (tmp_path / "real").write_text("1000 20 first\n")
@@ -209,7 +212,9 @@ def test_maps_that_are_not_believed(own_map, tmp_path, trick):
         ("wasm_entry", "wasm_entry", None, None, "native", False),
     ],
 )  # fmt: skip
-def test_names_of_runtimes(name, function, file, line, language, internal):
+def test_names_of_runtimes(
+    name: str, function: str, file: str, line: Optional[int], language: str, internal: bool
+) -> None:
     """What V8 and CPython write becomes function, file and line."""
     made = naming.frame(Symbol(0x1000, 0x20, name), 0x1008, "[anon]", READ_SYMBOL)
     assert (made.function, made.file, made.line, made.language, made.internal) == (
@@ -223,7 +228,7 @@ def test_names_of_runtimes(name, function, file, line, language, internal):
 
 
 @given(st.binary(max_size=80))
-def test_any_line(line):
+def test_any_line(line: bytes) -> None:
     """A line of garbage is no symbol, or a sane one."""
     symbol = parse_line(line)
     assert symbol is None or (symbol.size > 0 and symbol.name)

@@ -1,0 +1,86 @@
+"""What the session asks of the recorder, the stack service and the older sockets.
+
+The real classes and the fakes of these tests are both held against these protocols by mypy, so that a fake cannot keep
+a method that the real class has lost, or a signature that it has changed.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Protocol, cast
+
+from tracer.flight import layout
+from tracer.flight.boxes import SlotHeader
+from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.model.connection import Connection, Losses
+from tracer.model.frame import BlackBox, Stack
+from tracer.session.preexisting import Preexisting
+from tracer.stacks.service import StackService
+
+
+class RecorderOffer(Protocol):
+    """The part of the recorder that Watch, StackStore and Preexisting use."""
+
+    @property
+    def boxes_out(self) -> int: ...
+
+    @property
+    def boxes_used(self) -> float: ...
+
+    @property
+    def watched(self) -> int: ...
+
+    def add_listener(self, netns: int, port: int) -> None: ...
+
+    def add_seed(self, cookie: int) -> None: ...
+
+    def suspects(self) -> list[SuspectEntry]: ...
+
+    def record(self, sk: int) -> Optional[layout.Record]: ...
+
+    def endings(self) -> list[layout.Record]: ...
+
+    def owns(self, slot: SlotHeader) -> bool: ...
+
+    def box(self, slot: int) -> Optional[tuple[SlotHeader, BlackBox]]: ...
+
+    def written(self) -> list[SlotHeader]: ...
+
+    def replace_box(self, slot: SlotHeader, stack: int) -> bool: ...
+
+    def give_back(self, slot: int) -> None: ...
+
+    def losses(self) -> Losses: ...
+
+
+class ServiceOffer(Protocol):
+    """The part of the stack service that StackStore uses."""
+
+    def unwind(self, box: BlackBox) -> Stack: ...
+
+
+class OlderOffer(Protocol):
+    """The part of Preexisting that Watch uses."""
+
+    def is_older(self, connection: Connection) -> bool: ...
+
+    def fin_before_ns(self, cookie: int) -> Optional[int]: ...
+
+    def untouched(self, recorded: set[int]) -> list[Connection]: ...
+
+
+def as_recorder(fake: RecorderOffer) -> Recorder:
+    """The fake, for a parameter that wants the real class."""
+    return cast(Recorder, fake)
+
+
+def as_service(fake: ServiceOffer) -> StackService:
+    """The fake, for a parameter that wants the real class."""
+    return cast(StackService, fake)
+
+
+def as_older(fake: OlderOffer) -> Preexisting:
+    """The fake, for a parameter that wants the real class."""
+    return cast(Preexisting, fake)
+
+
+_REAL: tuple[type[RecorderOffer], type[ServiceOffer], type[OlderOffer]] = (Recorder, StackService, Preexisting)
