@@ -29,7 +29,7 @@ RUN_PACKAGES := python3-bpfcc python3-venv libdw1 libelf1 libbpf1 gcc libc6-dev
 TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base musl-tools
 LINT_PACKAGES := clang-format shellcheck
 
-.PHONY: help setup install uninstall demo test lint format clean man schema
+.PHONY: help setup install uninstall demo unit test lint format clean man schema
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -87,6 +87,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 demo: setup ## Find a real leak: a small leaking client, traced for a few seconds
 	$(SUDO) $(VENV)/bin/closetrace demo
+
+unit: setup ## Run the unit tests that need neither root nor BPF, and print what they cover
+	$(call need,$(TEST_PACKAGES))
+	@$(MAKE) --no-print-directory $(VENV)/installed-dev
+	$(PYTEST) tests/unit -q -m 'not root' --cov --cov-report=term
 
 test: setup ## Run the unit tests and the live tests (real BPF on this kernel; root)
 	$(call need,$(TEST_PACKAGES))

@@ -183,6 +183,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_descriptors_do_no_harm(closed: str) -> None:
     """A daemon may start it without them: no traceback, and no file of ours in their place."""
@@ -192,6 +193,7 @@ def test_closed_standard_descriptors_do_no_harm(closed: str) -> None:
     assert "Traceback" not in done.stderr + done.stdout
 
 
+@pytest.mark.root
 def test_an_output_that_cannot_show_a_character_gets_an_escape(tmp_path: Path) -> None:
     """A command name outside of the locale's encoding must not end the report."""
     program = tmp_path / "日本-schön"
@@ -243,6 +245,7 @@ def _never_owned(command: list[str], directory: Path, **variables: str) -> None:
     assert "OWNED" not in done.stdout + done.stderr
 
 
+@pytest.mark.root
 def test_a_hostile_current_directory_is_not_imported(tmp_path: Path) -> None:
     """bcc, click or tracer lying about must not be run by root; nor may its headers be compiled."""
     _plant(tmp_path, "bcc", "click", "tracer", "tabulate", "json")
@@ -250,18 +253,21 @@ def test_a_hostile_current_directory_is_not_imported(tmp_path: Path) -> None:
     _never_owned(INSTALLED, tmp_path)
 
 
+@pytest.mark.root
 def test_a_hostile_pythonpath_is_not_imported(tmp_path: Path) -> None:
     """Not even what python imports by itself when it starts."""
     _plant(tmp_path, "sitecustomize", "usercustomize", "bcc", "click", "tracer", "tabulate", "json", "struct")
     _never_owned(INSTALLED, Path("/"), PYTHONPATH=str(tmp_path))
 
 
+@pytest.mark.root
 def test_as_a_module_it_imports_no_library_from_there(tmp_path: Path) -> None:
     """``python -m tracer`` is isolated as far as that is possible once python runs."""
     _plant(tmp_path, "bcc", "click", "tabulate", "json", "struct")
     _never_owned(MODULE, tmp_path, PYTHONPATH=str(tmp_path))
 
 
+@pytest.mark.root
 def test_its_name_is_its_own() -> None:
     """ps, top and pgrep find it as closetrace, though a shell script starts it."""
     with subprocess.Popen([*INSTALLED, "--pid", str(os.getpid())], stderr=subprocess.PIPE, text=True) as running:
@@ -273,6 +279,7 @@ def test_its_name_is_its_own() -> None:
             running.terminate()
 
 
+@pytest.mark.root
 def test_doctor_is_json_that_says_whether_it_is_ready(run: Run) -> None:
     """The keys that a script would look at."""
     code, out, err = run("doctor", "--json")

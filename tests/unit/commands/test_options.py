@@ -104,6 +104,7 @@ def test_a_thread_is_told_from_its_process() -> None:
         thread.join()
 
 
+@pytest.mark.root
 def test_a_cgroup_is_known_by_inode_and_level() -> None:
     """Given by its path in the file system or from the root of the hierarchy, with or without a slash at its end."""
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())

@@ -92,6 +92,7 @@ def test_nobody() -> None:
     assert holders([]) == {}
 
 
+@pytest.mark.root
 def test_main_thread_gone() -> None:
     """A process whose main thread has ended still shows the descriptors of the others."""
     code = (

@@ -29,6 +29,7 @@ def sysctl(netns: str, *arguments: str) -> str:
     return subprocess.check_output(command, text=True).strip()
 
 
+@pytest.mark.root
 def test_settings_of_another_namespace(netns: str) -> None:
     """What was set in a namespace is read from there, and this one's settings stay apart."""
     sysctl(netns, "-w", "net.ipv4.ip_local_port_range=20000 20099")

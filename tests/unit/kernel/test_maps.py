@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from tracer.kernel.maps import BoxPool, Map, possible_cpus
 
 HASH, ARRAY, PERCPU_ARRAY, STACK = 1, 2, 6, 23  # enum bpf_map_type
+
+pytestmark = pytest.mark.root
+
 MMAPABLE = 1 << 10
 BOX = 8192 + 64
 
@@ -29,7 +32,6 @@ def create(kind: int, key: int, value: int, entries: int, flags: int = 0) -> int
 
 @pytest.fixture
 def made() -> Iterator[Callable[..., Map]]:
-    assert os.geteuid() == 0
     descriptors: list[int] = []
 
     def make(kind: int, key: int, value: int, entries: int, flags: int = 0, read: int = 0) -> Map:

@@ -16,6 +16,9 @@ from tracer.kernel.plan import Attachment, Plan
 from tracer.kernel.program import Program
 
 RETURNS_0 = bytes.fromhex("b700000000000000 9500000000000000")
+
+pytestmark = pytest.mark.root
+
 RETURNS_NOTHING = bytes.fromhex("9500000000000000")  # r0 was never written: the verifier refuses it
 MAPS = (MapSpec("counters", 2, 4, 8, 1, 0),)
 STATE = Attachment("raw_tp", "inet_sock_set_state", "tp_state")

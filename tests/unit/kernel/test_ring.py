@@ -13,6 +13,9 @@ from tracer.kernel import bpf
 from tracer.kernel.ring import Ring
 
 RINGBUF, SIZE = 27, 4096
+
+pytestmark = pytest.mark.root
+
 PROG_LOAD = 5
 _libc = ct.CDLL(None, use_errno=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +15,13 @@ from tracer.session import opening
 CLOSETRACE = str(Path(sys.executable).with_name("closetrace"))
 
 
+@pytest.mark.root
 def test_root_on_this_host_may_trace() -> None:
     """Nothing is in the way here."""
-    assert os.geteuid() == 0
     opening.require_rights()
 
 
+@pytest.mark.root
 def test_a_pid_namespace_of_its_own_is_refused() -> None:
     """BPF's process numbers are the first namespace's: --pid and stacks would be those of other processes."""
     done = subprocess.run(
@@ -35,6 +35,7 @@ def test_a_pid_namespace_of_its_own_is_refused() -> None:
     assert "--pid=host" in done.stderr
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("text", "mode"),
     [

@@ -30,6 +30,8 @@ from tracer.stacks.walk import MAX_FRAMES, walk
 
 NAMING = Naming(all_languages())
 WORD = st.integers(0, (1 << 64) - 1)
+# Of one file for all examples: what is damaged here are the maps.
+IMAGES = ImageCache()
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -111,7 +113,7 @@ def test_corrupt_maps(target: tuple[StackService, BlackBox], text: bytes, data: 
         )
     process._mappings = parse_maps(b"\n".join(lines))
     process._starts = [mapping.start for mapping in process._mappings]
-    modules = Modules(process, ImageCache())
+    modules = Modules(process, IMAGES)
     chain: list[Unwinder] = [NativeUnwinder(modules, NAMING), NoCfiUnwinder(process, modules, NAMING)]
     checked(walk(box, BoxMemory(box, process), chain))
     process.close()

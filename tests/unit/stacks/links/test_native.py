@@ -216,6 +216,7 @@ def test_library_loaded_after_the_first_stack(service: StackService, tmp_path: P
     assert stack.frames[2].module == "liblate.so"
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("change", ["delete", "replace"])
 def test_program_deleted_or_replaced_while_it_runs(service: StackService, tmp_path: Path, change: str) -> None:
     """The file that runs is read, whatever has become of its name."""
@@ -378,6 +379,7 @@ int main(int argc, char **argv) { (void)argv; return handle(argc) + 1; }
     assert [f"{frame.file}:{frame.line}" for frame in chosen] == places
 
 
+@pytest.mark.root
 def test_separate_debug_file_in_the_root_of_the_process(service: StackService, tmp_path: Path) -> None:
     """A stripped program in a container is named by the debug file that its own root has under its build-id."""
     root = tmp_path / "root"
@@ -393,6 +395,7 @@ def test_separate_debug_file_in_the_root_of_the_process(service: StackService, t
     assert present(stack.frames[2].file).endswith("plain.c")
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("proof", ["matches", "wrong"])
 def test_debug_file_by_debuglink(service: StackService, tmp_path: Path, proof: str) -> None:
     """A file that .gnu_debuglink names is believed only with the right checksum."""

@@ -12,6 +12,8 @@ from tests.unit.stacks.links.test_native import PLAIN, PLAIN_STACK
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
 from tracer.stacks.service import StackService
 
+pytestmark = pytest.mark.root
+
 
 @pytest.fixture
 def service() -> Iterator[StackService]:

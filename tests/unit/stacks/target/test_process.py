@@ -122,6 +122,7 @@ def test_exec_is_noticed(waiter: subprocess.Popen[bytes]) -> None:
     again.close()
 
 
+@pytest.mark.root
 def test_mapped_file_survives_deletion_and_replacement(tmp_path: Path) -> None:
     """The bytes behind a mapping are those mapped, whatever now bears the name."""
     path = tmp_path / "mapped (deleted)"
@@ -148,6 +149,7 @@ def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     process.close()
 
 
+@pytest.mark.root
 def test_paths_are_taken_in_the_process_root(tmp_path: Path) -> None:
     """A process in a chroot has its own files under root_path."""
     root = tmp_path / "root"
@@ -183,6 +185,7 @@ def test_a_process_whose_first_thread_has_exited(tmp_path: Path) -> None:
     process.close()
 
 
+@pytest.mark.root
 def test_parse_maps_agrees_with_the_kernel() -> None:
     """Every line of this process's maps is there, in order, with its path."""
     with open("/proc/self/maps", "rb") as file:

@@ -182,6 +182,7 @@ def test_a_growing_map(own_map: Path) -> None:
     assert present(symbols.find(0x3000)).name == "new"
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("trick", ["link", "fifo", "stranger"])
 def test_maps_that_are_not_believed(own_map: Path, tmp_path: Path, trick: str) -> None:
     """A link, a FIFO, or a file of another user is no map."""
