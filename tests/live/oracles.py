@@ -162,7 +162,7 @@ def assert_stack_is(stack: Sequence[dict[str, Any]], touch: dict[str, Any], bina
     outer = frames[-len(told) :]
     toucher = told[0]
     if outer[0]["function"] is not None and toucher["function"] is not None:
-        assert outer[0]["function"] in (toucher["function"], demangled(toucher["function"])), (outer[0], toucher)
+        assert outer[0]["function"] == demangled(toucher["function"]), (outer[0], toucher)
     assert is_module(outer[0]["module"], toucher["module"]), (outer[0], toucher)
     for frame, expected in zip(outer[1:], told[1:]):
         assert is_same_frame(frame, expected), (frame, expected)

@@ -115,7 +115,7 @@ def test_no_such_pid() -> None:
     with start("clean") as program:
         gone = program.pid()
     ran = run_closetrace("--pid", str(gone), *LINGER, "--duration", "2")
-    assert ran.code in (1, 2)
+    assert ran.code == 2
     assert str(gone) in one_line(ran.err)
 
 
@@ -150,7 +150,8 @@ def test_not_root() -> None:
     """Without privileges: exit 4 and one line that says what to do."""
     ran = run_closetrace("--pid", str(os.getpid()), prefix=_as_nobody())
     assert ran.code == 4, ran.err
-    assert "root" in one_line(ran.err) or "sudo" in ran.err
+    assert "tracing needs root" in one_line(ran.err)
+    assert "sudo" in ran.err
 
 
 def test_doctor_not_root() -> None:
@@ -248,7 +249,7 @@ def test_closed_pipe() -> None:
         _, err = process.communicate(timeout=END_LIMIT_S)
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
-    assert process.returncode in (0, 1, 128 + signal.SIGPIPE, -signal.SIGPIPE)
+    assert process.returncode == 0, err
 
 
 def test_killed_leaves_nothing_attached() -> None:
@@ -279,5 +280,5 @@ def test_target_vanishes_while_attaching() -> None:
         if ran.code == 0:
             ran.report()
         else:
-            assert ran.code in (1, 2)
+            assert ran.code == 2, ran.err
             assert str(program.pid()) in ran.err

@@ -23,7 +23,7 @@ def _tail_json(program: Workload) -> list[dict[str, object]]:
     with Trace("tail", "--pid", str(program.pid()), "--json") as trace:
         trace.attached()
         program.all_steps()
-        trace.until(lambda: "LAST_ACK" in trace.out() or "CLOSE_WAIT" in trace.out(), "the transitions are told")
+        trace.until(lambda: "LAST_ACK" in trace.out(), "the transitions are told")
         let_linger()
         ran = trace.stop()
     assert ran.code == 0, ran.err
@@ -31,20 +31,20 @@ def _tail_json(program: Workload) -> list[dict[str, object]]:
 
 
 def test_tail_tells_every_transition_in_order() -> None:
-    """From SYN_SENT to CLOSE: each transition once, in order, with its origin."""
+    """From SYN_SENT to CLOSE: each transition once, in order, with its origin.
+
+    That to SYN_SENT is not among them: the kernel makes it before it chooses a local port (tcp_v4_connect).
+    """
     with start("late_close") as program:
         events = _tail_json(program)
         local = program.sockets()[0]["local"]
     mine = [event for event in events if event.get("local") == local]
     path = [(event["old"], event["new"], event["origin"]) for event in mine]
-    assert [step[1] for step in path] == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"] or [
-        step[1] for step in path
-    ] == [
-        "SYN_SENT",
-        "ESTABLISHED",
-        "CLOSE_WAIT",
-        "LAST_ACK",
-        "CLOSE",
+    assert [step[:2] for step in path] == [
+        ("SYN_SENT", "ESTABLISHED"),
+        ("ESTABLISHED", "CLOSE_WAIT"),
+        ("CLOSE_WAIT", "LAST_ACK"),
+        ("LAST_ACK", "CLOSE"),
     ]
     origin = {new: who for _, new, who in path}
     assert origin["CLOSE_WAIT"] == "peer"
@@ -260,7 +260,7 @@ def test_run_passes_the_program_s_output_and_code() -> None:
     assert ran.code == 0, ran.err
     assert "spoken" in ran.out
     missing = run_closetrace("run", "--", "/no/such/program")
-    assert missing.code in (1, 2)
+    assert missing.code == 1
     assert "/no/such/program" in missing.err
     assert "Traceback" not in missing.err
 

@@ -12,6 +12,7 @@ from typing import Optional, cast
 import pytest
 
 from tests.unit.cc import output
+from tests.unit.present import present
 from tracer.errors import HostUnsupported
 from tracer.kernel.btf import KIND_STRUCT, Btf
 from tracer.kernel.hooks import FUNCTIONS
@@ -97,9 +98,9 @@ def test_fields_inside_members_without_a_name(btf: Btf) -> None:
 
 def test_types_of_fields(btf: Btf) -> None:
     """Pointers name what they point to, typedefs keep their name, what is neither is left without a type."""
-    assert btf.member("sock", "sk_socket") == (btf.member("sock", "sk_socket") or (0,))[0:1] + (8, "struct socket *")
-    assert (btf.member("sock", "sk_lock") or (0, 0, ""))[2] == "socket_lock_t"
-    assert (btf.member("sock_common", "skc_v6_daddr") or (0, 0, ""))[1] == 16
+    assert present(btf.member("sock", "sk_socket"))[1:] == (8, "struct socket *")
+    assert present(btf.member("sock", "sk_lock"))[2] == "socket_lock_t"
+    assert present(btf.member("sock_common", "skc_v6_daddr"))[1] == 16
     assert btf.member("sock", "closetrace_does_not_exist") is None
 
 
