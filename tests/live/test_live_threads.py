@@ -91,6 +91,7 @@ def gdb_frames(text: str, tid: int) -> list[tuple[int, str]]:
 
 
 def test_it_is_read_by_bpf(waiting: Waiting) -> None:
+    """On this kernel the registers come from the program on request: it gave no reason why not."""
     assert waiting.reader.reason is None
 
 
@@ -136,6 +137,7 @@ def test_since_when(waiting: Waiting, way: str) -> None:
 
 
 def test_a_thread_that_runs(waiting: Waiting) -> None:
+    """A thread that runs is told as running, without a call and without a stack."""
     look = waiting.look("loop")
     assert (look.state, look.syscall, look.box) == (ThreadState.RUNS, None, None)
     assert look.note == "it runs"
@@ -215,6 +217,7 @@ def test_a_kernel_without_the_types(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_thread_that_has_ended() -> None:
+    """A process that was waited for is not there to be looked at."""
     with subprocess.Popen(["true"]) as program:
         pass
     assert ThreadsNow(TaskReader()).look(program.pid, program.pid) is None

@@ -106,7 +106,7 @@ class Boxes:
         return self._small if handle & layout.SMALL_BOX else self._large
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap the pool's memory."""
         self._large.pool.close()
         self._small.pool.close()
 

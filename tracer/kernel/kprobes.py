@@ -30,6 +30,6 @@ class Kprobe:
         raise HostUnsupported(f"cannot attach to {function}: {words[-1] if words else 'no reason given'}")
 
     def close(self) -> None:
-        """Detach."""
+        """Detach the program from its hook."""
         os.close(self._event)
         self._lib.bpf_detach_kprobe(self._name)

@@ -136,7 +136,7 @@ class BoxPool:
         return versions
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap the pool's memory."""
         self._memory.close()
 
 

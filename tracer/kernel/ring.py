@@ -75,7 +75,7 @@ class Ring:
         return int(struct.unpack_from("<Q", self._producer)[0])
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap the ring's memory."""
         self._ready.close()
         self._consumer.close()
         self._producer.close()

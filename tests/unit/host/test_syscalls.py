@@ -77,4 +77,5 @@ def test_any_arguments(number: int, arguments: tuple[int, ...], memory: bytes) -
 
 @pytest.mark.parametrize(("name", "works"), [("read", True), ("connect", True), ("poll", False), (None, False)])
 def test_at_work(name: Optional[str], works: bool) -> None:
+    """Calls that do a socket's work are told from those that wait for many, and from no call at all."""
     assert works_on_socket(name) is works

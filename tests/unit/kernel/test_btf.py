@@ -82,6 +82,7 @@ def test_optional_fields_are_told_by_macros(btf: Btf) -> None:
 
 
 def test_a_field_that_is_needed_is_named(btf: Btf) -> None:
+    """A kernel without a field that the C text reads is refused, by the field's name."""
     with pytest.raises(HostUnsupported, match="struct task_struct has no field tgid"):
         declarations(cast(Btf, Lacking(btf, "tgid")))
 

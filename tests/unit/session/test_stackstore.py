@@ -14,7 +14,6 @@ from tracer.flight.decode import StackOrReason, decode
 from tracer.flight.recorder import Recorder
 from tracer.session.draining import Drain
 from tracer.session.stackstore import StackStore
-from tracer.stacks.service import StackService
 
 __all__ = ["clock"]
 
