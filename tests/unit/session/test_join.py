@@ -1,0 +1,158 @@
+"""What sock_diag and /proc know of a connection now, on sockets of this process: the oracle made them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.builders import connection, stack
+from tracer.host.namespaces import Namespaces
+from tracer.host.threads import ThreadsNow
+from tracer.model.connection import Connection, Endpoint, Holder
+from tracer.model.frame import BlackBox, Stack
+from tracer.session.join import join
+
+NETNS = os.stat("/proc/self/ns/net").st_ino
+COMM = Path("/proc/self/comm").read_text().strip()
+FOUND = stack("in_send", "main")
+
+
+@pytest.fixture
+def sockets() -> Iterator[ExitStack]:
+    """Whatever a test opens is closed after it."""
+    with ExitStack() as opened:
+        yield opened
+
+
+def listening(sockets: ExitStack, backlog: int = 8) -> socket.socket:
+    return sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=backlog))
+
+
+def connected(sockets: ExitStack, to: socket.socket) -> socket.socket:
+    return sockets.enter_context(socket.create_connection(to.getsockname()))
+
+
+def recorded(local: tuple[str, int], remote: tuple[str, int], **facts: Any) -> Connection:
+    """What a record of that socket has without the listing: neither queue nor inode nor cookie."""
+    unknown: dict[str, Any] = {"netns": NETNS, "inode": 0, "cookie": 0, "rx_queue": None, "holders": ()}
+    return connection(local=Endpoint(*local), remote=Endpoint(*remote), **{**unknown, **facts})
+
+
+def unwind(box: BlackBox) -> Stack:
+    assert box.pid == os.getpid()
+    return FOUND
+
+
+def await_state(own: socket.socket, state: int) -> None:
+    """Wait for the kernel's word on the socket (TCP_INFO's first byte)."""
+    end = time.monotonic() + 10
+    while own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != state:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+CLOSE_WAIT = 8
+
+
+def test_queue_inode_and_holder_of_a_socket_in_close_wait(sockets: ExitStack) -> None:
+    """5 bytes and the FIN wait to be read: sock_diag's Recv-Q of both, the inode of fstat(2), this process's number."""
+    listener = listening(sockets)
+    own = connected(sockets, listener)
+    peer, _ = listener.accept()
+    peer.sendall(b"bytes")
+    peer.close()
+    await_state(own, CLOSE_WAIT)
+    (joined,) = join([recorded(own.getsockname(), own.getpeername())], Namespaces(), ThreadsNow(), unwind)
+    assert (joined.rx_queue, joined.inode) == (6, os.fstat(own.fileno()).st_ino)
+    assert joined.cookie == int.from_bytes(own.getsockopt(socket.SOL_SOCKET, 57, 8), "little")  # SO_COOKIE
+    assert joined.holders == (Holder(os.getpid(), own.fileno(), COMM),)
+    assert (joined.blocked, joined.listener) == ((), None)
+
+
+def test_the_cookie_decides_where_it_is_known(sockets: ExitStack) -> None:
+    """Addresses that were used again are another socket: the record's own cookie is not in the listing."""
+    listener = listening(sockets)
+    own = connected(sockets, listener)
+    listener.accept()[0].close()
+    await_state(own, CLOSE_WAIT)
+    cookie = int.from_bytes(own.getsockopt(socket.SOL_SOCKET, 57, 8), "little")
+    elsewhere = recorded(("127.0.0.1", 1), ("127.0.0.1", 2), cookie=cookie)
+    (joined,) = join([elsewhere], Namespaces(), ThreadsNow(), unwind)
+    assert joined.inode == os.fstat(own.fileno()).st_ino
+
+
+def test_a_socket_that_nobody_accepted_has_its_listener(sockets: ExitStack) -> None:
+    """A child in the accept queue has no inode and no holder; who holds the listener is told instead."""
+    listener = listening(sockets)
+    client = connected(sockets, listener)
+    local, remote = client.getpeername(), client.getsockname()
+    client.close()
+    await_line(local[1], remote[1], CLOSE_WAIT)
+    (joined,) = join([recorded(local, remote, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind)
+    assert (joined.accepted, joined.inode, joined.holders) == (False, 0, ())
+    assert joined.listener == Holder(os.getpid(), listener.fileno(), COMM)
+
+
+def await_line(local_port: int, remote_port: int, state: int) -> None:
+    """Wait until /proc/net/tcp has the socket in that state."""
+    wanted = f":{local_port:04X}", f":{remote_port:04X}", f"{state:02X}"
+    end = time.monotonic() + 10
+    while True:
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        if [w for w in lines if w[1].endswith(wanted[0]) and w[2].endswith(wanted[1]) and w[3] == wanted[2]]:
+            return
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_socket_that_is_not_listed_stays_as_it_was_recorded() -> None:
+    """It was closed meanwhile: nothing is made up."""
+    before = recorded(("127.0.0.1", 1), ("127.0.0.1", 2), inode=0, accepted=True, passive=True)
+    assert join([before], Namespaces(), ThreadsNow(), unwind) == [before]
+
+
+def test_a_namespace_that_ended_costs_the_listing_alone() -> None:
+    """A network namespace that no process is in any more cannot be listed; its record is returned."""
+    before = recorded(("127.0.0.1", 1), ("127.0.0.1", 2), netns=1)
+    assert join([before], Namespaces(), ThreadsNow(), unwind) == [before]
+
+
+def test_a_thread_inside_a_call_is_told_with_its_stack(sockets: ExitStack) -> None:
+    """A thread that sends to a peer who reads nothing: the call, the thread and what unwinding its stack gave."""
+    listener = listening(sockets)
+    own = connected(sockets, listener)
+    peer, _ = listener.accept()
+    sockets.enter_context(peer)
+    peer.shutdown(socket.SHUT_WR)
+    await_state(own, CLOSE_WAIT)
+    tids: list[int] = []
+
+    def send() -> None:
+        tids.append(threading.get_native_id())
+        try:
+            own.sendall(b"x" * (64 << 20))
+        except OSError:
+            return  # the end of the test
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        end = time.monotonic() + 10
+        while not tids or not Path(f"/proc/self/task/{tids[0]}/syscall").read_text().startswith("44 "):  # sendto
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        (joined,) = join([recorded(own.getsockname(), own.getpeername())], Namespaces(), ThreadsNow(), unwind)
+    finally:
+        peer.close()  # resets the connection: the bytes in its queue were not read
+        thread.join()
+    (blocked,) = joined.blocked
+    assert (blocked.actor.tid, blocked.fd, blocked.syscall) == (tids[0], own.fileno(), "sendto")
+    assert blocked.stack == FOUND
