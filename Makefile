@@ -98,13 +98,14 @@ test: setup ## Run the unit tests and the live tests (real BPF on this kernel; r
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(SUDO) $(PYTEST) tests/unit tests/live
 
-lint: setup ## Check style, types, layers, scripts and C
+lint: setup ## Check style, types, layers, spelling, scripts and C
 	$(call need,$(LINT_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/codespell $$(git ls-files)
 	shellcheck $$(git ls-files '*.sh' .ci/run tracer/closetrace)
 	clang-format --dry-run --Werror $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import pytest
 
+from tests.unit.session.offers import as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock
-from tracer.flight.recorder import Recorder
 from tracer.session.draining import USUAL, Drain, DrainPolicy
 from tracer.session.stackstore import StackStore
-from tracer.stacks.service import StackService
 
 __all__ = ["clock"]
 
@@ -27,8 +25,8 @@ def service() -> FakeService:
 
 
 def draining(recorder: FakeRecorder, service: FakeService, policy: DrainPolicy = USUAL) -> Drain:
-    stacks = StackStore(cast(Recorder, recorder), cast(StackService, service))
-    return Drain(cast(Recorder, recorder), stacks, policy)
+    stacks = StackStore(as_recorder(recorder), as_service(service))
+    return Drain(as_recorder(recorder), stacks, policy)
 
 
 def test_only_idle_boxes_are_drained(recorder: FakeRecorder, service: FakeService, clock: Clock) -> None:

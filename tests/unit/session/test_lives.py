@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Iterable
 
 import pytest
 
 from tests.unit.session.hosts_of_plans import PLAN
+from tests.unit.session.offers import as_recorder
 from tests.unit.session.recording import Clock, FakeRecorder, S, clock
 from tracer.flight import layout
-from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.connection import Connection
@@ -49,7 +48,7 @@ def recorder() -> FakeRecorder:
 
 
 @pytest.fixture
-def lives(recorder: FakeRecorder, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lives]:
+def lives(recorder: FakeRecorder, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Lives:
     def as_they_are(connections: Iterable[Connection], *_more: object) -> list[Connection]:
         return list(connections)
 
@@ -57,7 +56,7 @@ def lives(recorder: FakeRecorder, clock: Clock, monkeypatch: pytest.MonkeyPatch)
     namespaces = Namespaces()
     request = Request(HERE, "pid 1", Sizes(1 << 24), Wanted(10 * S, all_endings=True))
     older = Preexisting(HERE, namespaces)
-    return Lives(Attached(request, cast(Recorder, recorder), PLAN, older, namespaces, 0.0, 0))
+    return Lives(Attached(request, as_recorder(recorder), PLAN, older, namespaces, 0.0, 0))
 
 
 def test_a_socket_that_was_handed_over_is_not_called_older(recorder: FakeRecorder, lives: Lives, clock: Clock) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Optional, cast
+from typing import Callable, Optional
 
 import pytest
 
+from tests.unit.session.offers import as_older, as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock, path
 from tracer.flight import layout
-from tracer.flight.recorder import Recorder
 from tracer.model.connection import Connection
 from tracer.model.states import TcpState
-from tracer.session.preexisting import Preexisting
 from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
-from tracer.stacks.service import StackService
 
 __all__ = ["clock"]
 OLD, HANDED_OVER = 1, 2
@@ -29,6 +27,9 @@ class FakePreexisting:
     def fin_before_ns(self, cookie: int) -> Optional[int]:
         return 77 if cookie == OLD else None
 
+    def untouched(self, recorded: set[int]) -> list[Connection]:
+        raise AssertionError(f"a reader asks for one socket, not for those beside {recorded}")
+
 
 @pytest.fixture
 def recorder(clock: Clock) -> FakeRecorder:
@@ -41,8 +42,8 @@ def recorder(clock: Clock) -> FakeRecorder:
 
 
 def reader(recorder: FakeRecorder, unseen: tuple[str, ...] = ()) -> Reader:
-    stacks = StackStore(cast(Recorder, recorder), cast(StackService, FakeService()))
-    return Reader(cast(Recorder, recorder), stacks, cast(Preexisting, FakePreexisting()), unseen)
+    stacks = StackStore(as_recorder(recorder), as_service(FakeService()))
+    return Reader(as_recorder(recorder), stacks, as_older(FakePreexisting()), unseen)
 
 
 def live(recorder: FakeRecorder) -> list[Connection]:
@@ -57,7 +58,9 @@ def over(recorder: FakeRecorder) -> list[Connection]:
 
 
 @pytest.mark.parametrize("way", [live, over])
-def test_only_what_was_there_at_the_start_is_older(recorder: FakeRecorder, way: type[list[Connection]]) -> None:
+def test_only_what_was_there_at_the_start_is_older(
+    recorder: FakeRecorder, way: Callable[[FakeRecorder], list[Connection]]
+) -> None:
     """A socket that another process handed over was met in mid life, too."""
     found = {connection.cookie: connection for connection in way(recorder)}
     assert {cookie: c.preexisting for cookie, c in found.items()} == {OLD: True, HANDED_OVER: False}

@@ -11,7 +11,6 @@ from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, cl
 from tracer.flight import layout
 from tracer.flight.consistent import Flight, ended
 from tracer.flight.decode import StackOrReason, decode
-from tracer.flight.recorder import Recorder
 from tracer.session.draining import Drain
 from tracer.session.stackstore import StackStore
 
@@ -156,7 +155,7 @@ def test_no_order_of_events_mixes_sockets_up_or_frees_twice(clock: Clock, steps:
     """Whatever happens when: a stack spells the socket, birth and touch it is shown for; no box is freed twice."""
     recorder, service = FakeRecorder(), FakeService()
     stacks = store(recorder, service)
-    drain = Drain(cast(Recorder, recorder), stacks)
+    drain = Drain(as_recorder(recorder), stacks)
     free, births = list(range(1, 65)), 0
     for action, sk, which in steps:
         clock.now += 2 * S
