@@ -91,7 +91,7 @@ demo: setup ## Find a real leak: a small leaking client, traced for a few second
 unit: setup ## Run the unit tests that need neither root nor BPF, and print what they cover
 	$(call need,$(TEST_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(PYTEST) tests/unit -q -m 'not root' --cov --cov-report=term
+	$(PYTEST) tests/unit -q -n auto -m 'not root' --cov --cov-report=term
 
 test: setup ## Run the unit tests and the live tests (real BPF on this kernel; root)
 	$(call need,$(TEST_PACKAGES))
