@@ -1,4 +1,4 @@
-"""Whose accept queue a connection waits in: it has no descriptor yet, but its listener has."""
+"""Which listening socket a connection came in by: it waits in its accept queue, or was accepted from it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,46 @@ from collections.abc import Iterable
 from typing import Optional
 
 from tracer.errors import ClosetraceError
-from tracer.host.descriptors import holders
 from tracer.host.namespaces import Namespaces
 from tracer.host.sockdiag import DiagSocket, listeners
-from tracer.model.connection import Connection, Endpoint, Holder
+from tracer.model.connection import Endpoint, Holder
 
+Place = tuple[int, Endpoint]
+"""Network namespace and local endpoint of a connection."""
 _ANY = ("0.0.0.0", "::")
 
 
-def listeners_of(waiting: Iterable[Connection], namespaces: Namespaces) -> dict[tuple[int, Endpoint], Holder]:
-    """Who listens, by (netns, local endpoint of the waiting connection). Of several holders the first, by pid."""
-    places = {(c.netns, c.local) for c in waiting}
-    sockets = {place: found for place in places if (found := _listener(place, namespaces)) is not None}
-    held = holders({one.inode for one in sockets.values()})
-    return {place: min(held[one.inode], key=_order) for place, one in sockets.items() if one.inode in held}
+def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place, DiagSocket]:
+    """The listening socket on the address and port of each place, where there is one now.
+
+    The kernel picks no port that is bound already when a program connects, so a connection on it was accepted there.
+    """
+    wanted = set(places)
+    found: dict[Place, DiagSocket] = {}
+    for netns in {netns for netns, _ in wanted}:
+        try:
+            every = [one for one in listeners(namespaces.path(netns)) if one.netns == netns]
+        except ClosetraceError:
+            continue
+        for place in wanted:
+            one = _listener(place[1], every) if place[0] == netns else None
+            if one is not None:
+                found[place] = one
+    return found
+
+
+def first_holder(holders: Iterable[Holder]) -> Optional[Holder]:
+    """Of several holders of a listening socket the first, by pid."""
+    ordered = sorted(holders, key=_order)
+    return ordered[0] if ordered else None
 
 
 def _order(holder: Holder) -> tuple[int, int]:
     return (holder.pid, holder.fd)
 
 
-def _listener(place: tuple[int, Endpoint], namespaces: Namespaces) -> Optional[DiagSocket]:
+def _listener(local: Endpoint, every: Iterable[DiagSocket]) -> Optional[DiagSocket]:
     """The listener on that address, else the one on all addresses: the kernel's own preference."""
-    netns, local = place
-    try:
-        found = [one for one in listeners(namespaces.path(netns)) if one.local.port == local.port]
-    except ClosetraceError:
-        return None
+    found = [one for one in every if one.local.port == local.port]
     exact = [one for one in found if one.local.address == local.address]
     return next(iter(exact or [one for one in found if one.local.address in _ANY]), None)

@@ -24,7 +24,7 @@ def holders(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> 
     if wanted:
         for pid in all_pids() if pids is None else pids:
             comm = None
-            for fd, link in _links(pid):
+            for fd, link in links(pid):
                 inode = wanted.get(link)
                 if inode is not None:
                     comm = comm if comm is not None else comm_of(pid)
@@ -35,13 +35,13 @@ def holders(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> 
 def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
     """Return the sockets (of any kind) of ``pid``: inode -> descriptors. Empty if they cannot be read."""
     found: dict[int, list[int]] = {}
-    for fd, link in _links(pid):
+    for fd, link in links(pid):
         if link.startswith(_PREFIX):
             found.setdefault(int(link[len(_PREFIX) : -1]), []).append(fd)
     return {inode: tuple(fds) for inode, fds in found.items()}
 
 
-def _links(pid: int) -> Iterator[tuple[int, str]]:
+def links(pid: int) -> Iterator[tuple[int, str]]:
     """Descriptor and link text of every descriptor of ``pid``."""
     names, directory = _open_table(f"/proc/{pid}/fd")
     if not names:

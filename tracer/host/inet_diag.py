@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.errors import ClosetraceError
-from tracer.model.connection import Endpoint
+from tracer.model.connection import Endpoint, KernelCounters
 from tracer.model.states import TcpState
 
 SOCK_DIAG_BY_FAMILY = 20
@@ -30,10 +30,19 @@ _REQUEST = struct.Struct("=BBBxI48x")
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERRNO = struct.Struct("=i")
-_TIMES = struct.Struct("=I4xII")
-_TIMES_OFFSET = 44  # tcpi_last_data_sent, (last_ack_sent, never filled in), last_data_recv, last_ack_recv
-_BYTES = struct.Struct("=QQ")
-_BYTES_OFFSET = 120  # tcpi_bytes_acked, tcpi_bytes_received: Linux 4.1 (0df48c26d841, bdd1f9edacb5)
+_U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
+_TCP_INFO = (
+    ("unacked", _U32, 24),
+    ("last_data_sent_ms", _U32, 44),
+    ("last_data_recv_ms", _U32, 52),
+    ("last_ack_recv_ms", _U32, 56),
+    ("bytes_acked", _U64, 120),  # Linux 4.1 (0df48c26d841)
+    ("bytes_received", _U64, 128),  # Linux 4.1 (bdd1f9edacb5)
+    ("unsent", _U32, 144),  # tcpi_notsent_bytes: Linux 4.6 (cd9b266095f4)
+    ("window_full_us", _U64, 176),  # tcpi_rwnd_limited: Linux 4.10 (efd90174167530)
+    ("peer_window", _U32, 228),  # tcpi_snd_wnd: Linux 5.4 (8f7baad7f035)
+)
+"""Fields of struct tcp_info (linux/tcp.h) by their offset. The structure of an older kernel is shorter."""
 _STATES = {int(state): state for state in TcpState}
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -52,6 +61,8 @@ class DiagSocket:
     ``cookie`` is the kernel's unique id of the socket (the dump itself creates it). ``timer`` is the kernel's code for
     the pending timer (1 retransmit, 2 keep-alive or orphan, 3 TIME_WAIT, 4 zero window) and ``timer_ms`` what is left.
     ``bytes_*`` are over the socket's whole life and in sequence numbers: a SYN or FIN may count as one byte.
+    ``unsent`` is bytes that were never sent, ``unacked`` segments in flight, ``peer_window`` bytes that the peer is
+    ready to take, ``window_full_us`` how long sending had to wait for that window, in all.
     """
 
     netns: int
@@ -69,6 +80,24 @@ class DiagSocket:
     last_ack_recv_ms: Optional[int] = None
     bytes_received: Optional[int] = None
     bytes_acked: Optional[int] = None
+    unsent: Optional[int] = None
+    unacked: Optional[int] = None
+    peer_window: Optional[int] = None
+    window_full_us: Optional[int] = None
+
+    def counters(self, taken_ns: int) -> KernelCounters:
+        """What the kernel counts of it; ``taken_ns`` is when the dump was made (CLOCK_MONOTONIC ns)."""
+        return KernelCounters(
+            bytes_received=self.bytes_received,
+            bytes_acked=self.bytes_acked,
+            last_data_in_ns=_before(taken_ns, self.last_data_recv_ms),
+            last_data_out_ns=_before(taken_ns, self.last_data_sent_ms),
+            last_ack_in_ns=_before(taken_ns, self.last_ack_recv_ms),
+            unsent=self.unsent,
+            unacked=self.unacked,
+            peer_window=self.peer_window,
+            window_full_ns=None if self.window_full_us is None else self.window_full_us * 1000,
+        )
 
     @property
     def awaits_accept(self) -> bool:
@@ -120,8 +149,7 @@ def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
     state = _STATES.get(number)
     if state is None:
         raise SockDiagError(f"sock_diag sent a socket in state {number}, which is none of TCP's")
-    info = _tcp_info(datagram, start + _MESSAGE.size, end)
-    sent, received, acked, total_acked, total_received = _counters(info, state)
+    info = b"" if state is TcpState.LISTEN else _tcp_info(datagram, start + _MESSAGE.size, end)
     return DiagSocket(
         netns=netns,
         state=state,
@@ -133,11 +161,7 @@ def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
         tx_queue=tx,
         timer=timer,
         timer_ms=expires if timer else None,
-        last_data_sent_ms=sent,
-        last_data_recv_ms=received,
-        last_ack_recv_ms=acked,
-        bytes_received=total_received,
-        bytes_acked=total_acked,
+        **_fields(info),
     )
 
 
@@ -153,18 +177,9 @@ def _tcp_info(datagram: bytes, at: int, end: int) -> bytes:
     return b""
 
 
-_Counters = tuple[Optional[int], Optional[int], Optional[int], Optional[int], Optional[int]]
-
-
-def _counters(info: bytes, state: TcpState) -> _Counters:
-    """Last data sent, last data received, last ACK received (ms); bytes acknowledged by the peer, bytes received."""
-    if state is TcpState.LISTEN or len(info) < _TIMES_OFFSET + _TIMES.size:
-        return None, None, None, None, None
-    sent, received, acked = _TIMES.unpack_from(info, _TIMES_OFFSET)
-    if len(info) < _BYTES_OFFSET + _BYTES.size:
-        return sent, received, acked, None, None
-    total_acked, total_received = _BYTES.unpack_from(info, _BYTES_OFFSET)
-    return sent, received, acked, total_acked, total_received
+def _fields(info: bytes) -> dict[str, int]:
+    """Those fields of a struct tcp_info that it is long enough to have, by DiagSocket's names."""
+    return {name: kind.unpack_from(info, at)[0] for name, kind, at in _TCP_INFO if at + kind.size <= len(info)}
 
 
 def _endpoint(family: int, address: bytes, port: bytes) -> Endpoint:
@@ -184,3 +199,7 @@ def _address(family: int, address: bytes) -> str:
 
 def _aligned(length: int) -> int:
     return (length + 3) & ~3
+
+
+def _before(now_ns: int, ago_ms: Optional[int]) -> Optional[int]:
+    return None if ago_ms is None else now_ns - ago_ms * 1_000_000

@@ -85,16 +85,19 @@ class KernelCounters:
     """What the kernel itself counts of a socket, by sock_diag (struct tcp_info, linux/tcp.h); None if it does not say.
 
     ``bytes_received`` and ``bytes_acked`` are over the socket's whole life and in sequence numbers: a FIN that came
-    counts as one byte received, a SYN that was acknowledged as one byte acked. ``last_data_in_ns`` and
-    ``last_data_out_ns`` are CLOCK_MONOTONIC ns. ``unsent`` is bytes in the send queue that were never sent, ``unacked``
-    segments that the peer has not acknowledged, ``peer_window`` the bytes that the peer is ready to take.
-    ``window_full_ns`` is how long, in all, sending had to wait because the peer took nothing (tcpi_rwnd_limited).
+    counts as one byte received, a SYN that was acknowledged as one byte acked. ``last_data_in_ns``,
+    ``last_data_out_ns`` and ``last_ack_in_ns`` (the peer's last segment with an ACK, its FIN included) are
+    CLOCK_MONOTONIC ns; before any data they are when the connection was made. ``unsent`` is bytes in the send queue
+    that were never sent, ``unacked`` segments that the peer has not acknowledged, ``peer_window`` the bytes that the
+    peer is ready to take. ``window_full_ns`` is how long, in all, sending had to wait because the peer took nothing
+    (tcpi_rwnd_limited).
     """
 
     bytes_received: Optional[int] = None
     bytes_acked: Optional[int] = None
     last_data_in_ns: Optional[int] = None
     last_data_out_ns: Optional[int] = None
+    last_ack_in_ns: Optional[int] = None
     unsent: Optional[int] = None
     unacked: Optional[int] = None
     peer_window: Optional[int] = None
@@ -123,11 +126,12 @@ class Connection:
     ``accepted`` is False while the socket waits in an accept queue. ``passive`` is True for accepted sockets, False for
     connected ones, None if unknown. ``opened_late`` says that ``opened`` is the first touch seen, not the
     accept or connect itself. ``missed_touches`` counts touches that were dropped because another thread was inside.
-    ``listener`` is who holds the listening socket in whose accept queue this one waits, None if that is not known.
+    ``listener`` is who holds the listening socket in whose accept queue this one waits, or from which it was accepted
+    if only the local port told so; None if that is not known.
     ``tx_queue`` is the send queue now in bytes: sent and not acknowledged, or not sent yet. ``kernel`` has the kernel's
     own counters. ``interests`` are the epoll sets that it is in, () if it is in none though its holders have some, None
-    if that is not known or no holder uses epoll. ``never_reused`` is True if an older connection of the same opener to
-    the same remote lay idle and alive when this one was opened.
+    if that is not known, no holder uses epoll, or its descriptors block. ``never_reused`` is True if this one is of
+    several by one opener to one remote, most of which were opened while an older one of them lay idle and alive.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
     """

@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer.host.accept_queues import first_holder, listening_at
 from tracer.host.inet_diag import DiagSocket, SockDiagError, parse, request
+from tracer.host.namespaces import Namespaces
 from tracer.host.netns import NetnsUnreachable, inside
 from tracer.host.sockdiag import dump, listeners
-from tracer.model.connection import Endpoint
+from tracer.model.connection import Endpoint, Holder
 from tracer.model.states import TcpState
 
 # One reply of Linux 6.18 each, as received: strace of the conversation is the same bytes.
@@ -60,8 +62,38 @@ def test_frozen_close_wait() -> None:
         last_ack_recv_ms=200,
         bytes_received=151,
         bytes_acked=121,
+        unsent=0,
+        unacked=0,
+        peer_window=65536,
+        window_full_us=0,
     )
     assert not found.awaits_accept
+
+
+def test_older_kernels_tell_less() -> None:
+    """A struct tcp_info that ends before a field leaves it unknown: each kernel's ends where its own did."""
+    attribute = CLOSE_WAIT_V4.index(bytes.fromhex("1c01020008"))  # INET_DIAG_INFO, 280 bytes
+    for length, known in ((104, set()), (144, {"bytes_acked"}), (192, {"bytes_acked", "unsent", "window_full_us"})):
+        body = CLOSE_WAIT_V4[:attribute] + (length + 4).to_bytes(2, "little") + CLOSE_WAIT_V4[attribute + 2 :]
+        cut = body[: attribute + 4 + length]
+        (found,), _ = parse(len(cut).to_bytes(4, "little") + cut[4:], 7)
+        assert found.last_data_recv_ms == 200
+        told = {
+            name
+            for name in ("bytes_acked", "unsent", "window_full_us", "peer_window")
+            if getattr(found, name) is not None
+        }
+        assert told == known
+
+
+def test_counters_are_on_the_clock() -> None:
+    """Ages of a dump become times of CLOCK_MONOTONIC, microseconds nanoseconds; what is unknown stays so."""
+    (found,), _ = parse(CLOSE_WAIT_V4, 7)
+    counters = found.counters(5_000_000_000)
+    assert counters.last_data_in_ns == counters.last_data_out_ns == counters.last_ack_in_ns == 4_800_000_000
+    assert (counters.bytes_received, counters.unsent, counters.window_full_ns) == (151, 0, 0)
+    (bare,), _ = parse(TIME_WAIT_MAPPED, 7)
+    assert set(vars(bare.counters(5)).values()) == {None}
 
 
 def test_frozen_time_wait_mapped() -> None:
@@ -203,6 +235,27 @@ def test_accept_queue() -> None:
         assert clients[0].getsockname()[1] not in {number for number, _ in waiting}
         queue = find(listeners(), port)
         assert (queue.rx_queue, queue.tx_queue) == (2, 7)
+
+
+def test_listening_at() -> None:
+    """The listener on the address, else that on all addresses of the port; none where nobody listens."""
+    with ExitStack() as stack:
+        every = stack.enter_context(socket.create_server(("", 0)))
+        port = every.getsockname()[1]
+        netns = os.stat("/proc/self/ns/net").st_ino
+        here, there, nowhere = ((netns, Endpoint(f"127.0.0.{n}", p)) for n, p in ((1, port), (2, port), (1, 1)))
+        found = listening_at([here, there, nowhere], Namespaces())
+        inode = os.fstat(every.fileno()).st_ino
+        assert {place: one.inode for place, one in found.items()} == {here: inode, there: inode}
+        assert listening_at([], Namespaces()) == {}
+        assert listening_at([(1, here[1])], Namespaces()) == {}  # no such namespace
+
+
+def test_first_holder() -> None:
+    """By pid, then by descriptor; nobody of nobody."""
+    several = [Holder(20, 3, "b"), Holder(3, 9, "a"), Holder(3, 4, "a")]
+    assert first_holder(several) == Holder(3, 4, "a")
+    assert first_holder([]) is None
 
 
 def ss(port: int) -> set[tuple[object, ...]]:

@@ -1,0 +1,102 @@
+"""Epoll sets: frozen fdinfo, hostile fdinfo, and the sets of this and of other processes as they made them."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer.host.epoll import event_names, interests, parse_blocking, parse_set
+from tracer.model.connection import Holder, Interest
+
+# Linux 6.18
+FDINFO = """pos:	0
+flags:	02000002
+mnt_id:	15
+ino:	1057
+tfd:       11 events:       19 data:             5555000b  pos:0 ino:5d4a sdev:8
+tfd:       12 events: 80002005 data: ffffffffffffffff  pos:0 ino:5d4b sdev:8
+"""
+
+
+def test_frozen_set() -> None:
+    """Inode, descriptor and mask of each line; the head is none."""
+    assert parse_set(FDINFO) == {0x5D4A: (11, 0x19), 0x5D4B: (12, 0x80002005)}
+    assert event_names(0x80002005) == ("EPOLLIN", "EPOLLOUT", "EPOLLRDHUP", "EPOLLET")
+    assert event_names(select.EPOLLERR | select.EPOLLHUP) == ()
+
+
+def test_before_linux_4_13() -> None:
+    """Without the inode a line says nothing: the descriptor may be another file by now."""
+    assert parse_set("tfd:       11 events:       19 data:             5555000b\n") == {}
+
+
+def test_blocking() -> None:
+    """O_NONBLOCK is in the octal flags."""
+    assert parse_blocking("pos:\t0\nflags:\t02\n") is True
+    assert parse_blocking("pos:\t0\nflags:\t02004002\n") is False
+    assert parse_blocking("") is None
+    assert parse_blocking("flags:\tnone\n") is None
+
+
+@given(st.text(max_size=200), st.integers(0, len(FDINFO)))
+def test_hostile_text(junk: str, at: int) -> None:
+    """Any text at all gives sets, never an error."""
+    for text in (junk, FDINFO[:at] + junk + FDINFO[at:]):
+        assert all(isinstance(fd, int) for fd, _ in parse_set(text).values())
+        assert parse_blocking(text) in (True, False, None)
+
+
+def held(*sockets: socket.socket) -> dict[int, tuple[Holder, ...]]:
+    return {os.fstat(s.fileno()).st_ino: (Holder(os.getpid(), s.fileno(), "test"),) for s in sockets}
+
+
+def test_sets_of_this_process() -> None:
+    """Watched, watched for output alone, in no set; and a socket whose calls block needs no set."""
+    with ExitStack() as stack:
+        several = [stack.enter_context(socket.socket()) for _ in range(4)]
+        reading, writing, loose, blocking = several
+        for one in (reading, writing, loose):
+            one.setblocking(False)
+        loop = stack.enter_context(select.epoll())
+        loop.register(reading, select.EPOLLIN)
+        loop.register(writing, select.EPOLLOUT)
+        found = interests(held(*several))
+        always = select.EPOLLERR | select.EPOLLHUP
+        me, number = os.getpid(), loop.fileno()
+        inode = {s: os.fstat(s.fileno()).st_ino for s in several}
+        assert found[inode[reading]] == (Interest(me, number, reading.fileno(), select.EPOLLIN | always),)
+        assert found[inode[writing]] == (Interest(me, number, writing.fileno(), select.EPOLLOUT | always),)
+        assert found[inode[loose]] == ()
+        assert inode[blocking] not in found
+
+
+def test_a_process_without_epoll() -> None:
+    """Nothing is known of a socket whose holder has no set, or is gone."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert interests({1: (Holder(child.pid, 0, "child"),)}) == {}
+        child.communicate(b"\n")
+    assert interests({1: (Holder(child.pid, 0, "child"),)}) == {}
+
+
+def test_a_thousand_entries_are_quick() -> None:
+    """One pass over a process with a set of 1,000, for all of them at once."""
+    with ExitStack() as stack:
+        loop = stack.enter_context(select.epoll())
+        pairs = [socket.socketpair() for _ in range(500)]
+        several = [stack.enter_context(one) for pair in pairs for one in pair]
+        for one in several:
+            loop.register(one, select.EPOLLIN)
+        began = time.process_time()
+        found = interests(held(*several))
+        spent = time.process_time() - began
+    assert len(found) == 1000
+    assert all(len(sets) == 1 for sets in found.values())
+    assert spent < 0.2

@@ -1,0 +1,113 @@
+"""Which epoll sets watch a socket, and for what: ``/proc/PID/fdinfo`` of the sets' descriptors (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterable
+from typing import Optional
+
+from tracer.host.descriptors import links
+from tracer.model.connection import Holder, Interest
+
+_LINK = "anon_inode:[eventpoll]"
+_MOST_DESCRIPTORS = 20_000
+"""While the kernel lists a set, epoll_wait on it has to wait (mutex ep->mtx): not done to a process with more."""
+
+
+def parse_set(text: str) -> dict[int, tuple[int, int]]:
+    """Inode -> (descriptor, events) of what an epoll set watches, from its fdinfo; lines without an inode are left out.
+
+    A line is ``tfd: 11 events: 80000019 data: ... pos:0 ino:5d4a sdev:8``, all but the descriptor in hexadecimal
+    (``ino`` since Linux 4.13, 77493f04b74c). The descriptor is as it was when it was added, and may be stale.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    for line in text.splitlines():
+        words = line.replace(":", ": ").split()
+        told = dict(zip(words[::2], words[1::2]))
+        try:
+            found[int(told["ino:"], 16)] = (int(told["tfd:"]), int(told["events:"], 16))
+        except (KeyError, ValueError):
+            continue
+    return found
+
+
+def parse_blocking(text: str) -> Optional[bool]:
+    """Whether a descriptor's calls wait (no O_NONBLOCK in the octal ``flags:`` of its fdinfo); None if not told."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "flags":
+            try:
+                return not int(value, 8) & os.O_NONBLOCK
+            except ValueError:
+                return None
+    return None
+
+
+def interests(held: dict[int, tuple[Holder, ...]]) -> dict[int, tuple[Interest, ...]]:
+    """The epoll sets of each socket's holders that watch it, by inode; ``held`` is who holds which inode.
+
+    () means: in none, although a holder has a set that watches something. No key: not known, or none of its holders
+    uses epoll, or the socket is in none and its descriptors block: who reads such a socket needs no epoll. One pass
+    over the descriptors of each holder.
+    """
+    sets = {pid: _sets_of(pid) for pid in {holder.pid for several in held.values() for holder in several}}
+    found: dict[int, tuple[Interest, ...]] = {}
+    for inode, several in held.items():
+        theirs = [(pid, sets[pid]) for pid in sorted({holder.pid for holder in several})]
+        if not any(watched for _, of_pid in theirs for watched in (of_pid or {}).values()):
+            continue
+        mine = tuple(
+            Interest(pid, number, *watched[inode])
+            for pid, of_pid in theirs
+            for number, watched in (of_pid or {}).items()
+            if inode in watched
+        )
+        if mine or (all(of_pid is not None for _, of_pid in theirs) and _waits_for_none(several)):
+            found[inode] = mine
+    return found
+
+
+def _waits_for_none(holders: Iterable[Holder]) -> bool:
+    return all(parse_blocking(_head(holder.pid, holder.fd)) is False for holder in holders)
+
+
+def _sets_of(pid: int) -> Optional[dict[int, dict[int, tuple[int, int]]]]:
+    """Epoll descriptor -> what it watches; None if that is not known."""
+    every = list(links(pid))
+    if not every or len(every) > _MOST_DESCRIPTORS:
+        return None
+    return {fd: parse_set(_fdinfo(pid, fd)) for fd, link in every if link == _LINK}
+
+
+def _fdinfo(pid: int, fd: int) -> str:
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _head(pid: int, fd: int) -> str:
+    """The beginning of a descriptor's fdinfo, flags included; made for thousands of them."""
+    try:
+        file = os.open(f"/proc/{pid}/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(file, 256).decode("ascii", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
+
+
+def event_names(events: int) -> tuple[str, ...]:
+    """``EPOLLIN``, ``EPOLLOUT``... of a mask, without EPOLLERR and EPOLLHUP, which are reported in any case."""
+    return tuple(name for name, bit in _NAMES if events & bit)
+
+
+_NAMES = tuple(
+    (name, getattr(select, name))
+    for name in ("EPOLLIN", "EPOLLPRI", "EPOLLOUT", "EPOLLRDHUP", "EPOLLEXCLUSIVE", "EPOLLONESHOT", "EPOLLET")
+)
