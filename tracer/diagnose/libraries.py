@@ -16,6 +16,8 @@ class Library:
     ``functions`` and ``modules`` are prefixes (a module is a file's base name), ``files`` parts of a source path.
     ``pool``: how its pool lets go of idle connections, ``{limit}`` standing for a time below the peer's.
     ``release``: how a program gives one connection back for good. Both are empty for frameworks that own no client.
+    ``pools``: whether it takes an idle connection from its own pool before it opens another to the same peer.
+    ``prefills``: whether its pool opens connections before anybody asks for one.
     """
 
     name: str
@@ -24,11 +26,14 @@ class Library:
     files: tuple[str, ...] = ()
     pool: str = ""
     release: str = ""
+    pools: bool = False
+    prefills: bool = False
 
 
 _CLIENTS = (
     Library(
         "Apache HttpClient",
+        pools=True,
         functions=("org.apache.http.",),
         pool="HttpClientBuilder.evictIdleConnections({limit}), or in 4.2 closeIdleConnections({limit}) called every few"
         " seconds by a thread of your own; or setValidateAfterInactivity on the connection manager",
@@ -36,12 +41,14 @@ _CLIENTS = (
     ),
     Library(
         "Apache HttpClient 5",
+        pools=True,
         functions=("org.apache.hc.",),
         pool="HttpClientBuilder.evictIdleConnections({limit}), or ConnectionConfig.setValidateAfterInactivity",
         release="a response handler, or response.close() in try-with-resources",
     ),
     Library(
         "Commons HttpClient 3",
+        pools=True,
         functions=("org.apache.commons.httpclient.",),
         pool="closeIdleConnections({limit}) on the MultiThreadedHttpConnectionManager, or an"
         " IdleConnectionTimeoutThread",
@@ -49,48 +56,56 @@ _CLIENTS = (
     ),
     Library(
         "OkHttp",
+        pools=True,
         functions=("okhttp3.", "com.squareup.okhttp.", "okio."),
         pool="a ConnectionPool with a keepAliveDuration of {limit}",
         release="response.close() in try-with-resources",
     ),
     Library(
         "the JDK's HttpClient",
+        pools=True,
         functions=("jdk.internal.net.http.",),
         pool="-Djdk.httpclient.keepalive.timeout in seconds, {limit} here (1200 by default before JDK 20)",
         release="reading the body to its end, or closing its InputStream",
     ),
     Library(
         "HttpURLConnection",
+        pools=True,
         functions=("sun.net.www.http.", "sun.net.www.protocol.http."),
         pool="-Dhttp.keepAlive.time.server={limit} (JDK 19+, in whole seconds), or -Dhttp.keepAlive=false",
         release="getInputStream().close(), and getErrorStream() read and closed when the status is an error",
     ),
     Library(
         "Reactor Netty",
+        pools=True,
         functions=("reactor.netty.", "io.projectreactor.netty."),
         pool="ConnectionProvider.builder(...).maxIdleTime({limit}).evictInBackground(...)",
         release="consuming or releasing the response body",
     ),
     Library(
         "Jetty's client",
+        pools=True,
         functions=("org.eclipse.jetty.client.",),
         pool="HttpClient.setIdleTimeout({limit})",
         release="reading or aborting the response",
     ),
     Library(
         "HikariCP",
+        prefills=True,
         functions=("com.zaxxer.hikari.",),
         pool="maxLifetime or idleTimeout of {limit}, or keepaliveTime below it",
         release="connection.close() in try-with-resources (leakDetectionThreshold finds who forgets)",
     ),
     Library(
         "Commons Pool",
+        prefills=True,
         functions=("org.apache.commons.pool2.", "org.apache.commons.pool.", "redis.clients.jedis."),
         pool="minEvictableIdleTime of {limit} with timeBetweenEvictionRuns set, or testWhileIdle / testOnBorrow",
         release="returning or invalidating the object in a finally block",
     ),
     Library(
         "requests/urllib3",
+        pools=True,
         functions=("urllib3.", "requests."),
         files=("/urllib3/", "/requests/"),
         pool="session.close() when a burst is over: urllib3 looks at a pooled connection only when it takes it out"
@@ -99,6 +114,7 @@ _CLIENTS = (
     ),
     Library(
         "aiohttp",
+        pools=True,
         functions=("aiohttp.",),
         files=("/aiohttp/",),
         pool="TCPConnector(keepalive_timeout={limit})",
@@ -106,6 +122,7 @@ _CLIENTS = (
     ),
     Library(
         "httpx",
+        pools=True,
         functions=("httpx.", "httpcore."),
         files=("/httpx/", "/httpcore/"),
         pool="httpx.Limits(keepalive_expiry={limit})",
@@ -120,6 +137,7 @@ _CLIENTS = (
     ),
     Library(
         "Go's net/http",
+        pools=True,
         functions=("net/http.",),
         pool="Transport.IdleConnTimeout of {limit}",
         release="resp.Body.Close() after reading it (defer it right after the error check)",

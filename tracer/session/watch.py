@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
+from tracer.diagnose.reuse import marked
 from tracer.diagnose.sites import group, identity
 from tracer.diagnose.verdict import judge
 from tracer.flight.recorder import Recorder, SuspectEntry
@@ -112,8 +113,10 @@ class Watch:
         return self._judge([c for entry in entries if (c := self._reader.suspect(entry)) is not None])
 
     def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
+        earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
+        earlier += [gone.connection for gone in self._ended]
+        joined = marked(join(connections, self._namespaces, self._threads, self._stacks.unwind), earlier)
         now = time.monotonic_ns()
-        joined = join(connections, self._namespaces, self._threads, self._stacks.unwind)
         findings = [judge(c, now, self._started_ns) for c in joined]
         for finding in findings:
             self._findings[finding.connection.key] = finding

@@ -107,5 +107,8 @@ class Language:
     short_name: Callable[[str], str] = str
     """A function's name without package and parameters."""
 
+    changes_threads: bool = False
+    """Whether its tasks move from thread to thread, so that the thread does not tell which of them made a call."""
+
     ends_tell: bool = False
     """Whether a name too long for its column is cut at the front, because what tells stands at its end."""

@@ -57,5 +57,6 @@ LANGUAGE = Language(
     starts_stack=starts_stack,
     title="Go's runtime",
     short_name=_short_name,
+    changes_threads=True,
     ends_tell=True,
 )

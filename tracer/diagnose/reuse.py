@@ -1,0 +1,107 @@
+"""Connections that were never reused although they lay idle: several of one opener to one remote tell it together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Optional
+
+from tracer.diagnose.libraries import client_of, is_application
+from tracer.model.connection import Connection
+from tracer.model.frame import Stack
+from tracer.model.states import Op
+from tracer.stacks.registry import language
+
+Group = tuple[object, ...]
+_LEAST = 2
+_OVER, _OPENED, _IDLE = range(3)
+"""What happens at a point of time, in the order in which things at the same time are taken."""
+
+
+def marked(connections: Sequence[Connection], others: Iterable[Connection] = ()) -> list[Connection]:
+    """The same connections with ``never_reused``; ``others`` are known besides, told before or gone already.
+
+    Where a pool hands out what lies idle, a connection is opened only while all others are in use. So most of a group
+    (half of it, and two) opened while an older one lay idle and alive means that the idle ones were never given back.
+    Enough, not necessary: a group that shows no such thing may leak all the same. Pools that fill themselves in advance
+    are left out.
+    """
+    openers = _Openers()
+    group_of = [_group(c, openers) for c in connections]
+    groups: dict[Group, list[Connection]] = defaultdict(list)
+    for c, group in (*zip(connections, group_of), *((c, _group(c, openers)) for c in others)):
+        if group is not None:
+            groups[group].append(c)
+    guilty = {group for group, members in groups.items() if _never_reused(members)}
+    return [c if group is None else replace(c, never_reused=group in guilty) for c, group in zip(connections, group_of)]
+
+
+class _Openers:
+    """The application's functions of each stack, looked for once: thousands of sockets share few stacks."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Optional[tuple[str, ...]]] = {}
+
+    def application(self, stack: Optional[Stack]) -> Optional[tuple[str, ...]]:
+        """The names; None if the stack is that of a pool that fills itself in advance."""
+        if id(stack) not in self._known:
+            self._known[id(stack)] = self._look(stack)
+        return self._known[id(stack)]
+
+    def _look(self, stack: Optional[Stack]) -> Optional[tuple[str, ...]]:
+        library = client_of(stack)
+        if library is not None and library.prefills:
+            return None
+        frames = stack.frames if stack is not None else ()
+        return tuple(f.function for f in frames if f.function is not None and is_application(f))
+
+
+def _group(c: Connection, openers: _Openers) -> Optional[Group]:
+    """The process and the application's functions that opened it, and the remote; None if not all of it was seen."""
+    if c.passive is not False or c.preexisting or c.unseen or c.opened is None or c.opened_late or c.missed_touches:
+        return None
+    application = openers.application(c.opened.stack)
+    return None if application is None else (c.opened.actor.pid, c.netns, c.remote, application)
+
+
+def _thread(c: Connection) -> int:
+    """Who opened it: threads may have a pool each. Where tasks change threads it is the process."""
+    assert c.opened is not None
+    stack = c.opened.stack
+    if stack is not None and any(language(frame.language).changes_threads for frame in stack.frames):
+        return 0
+    return c.opened.actor.tid
+
+
+def _never_reused(members: Sequence[Connection]) -> bool:
+    """Whether most members were opened while an older one of the same thread lay idle: used before, FIN after."""
+    by_thread: dict[int, list[Connection]] = defaultdict(list)
+    for c in members:
+        by_thread[_thread(c)].append(c)
+    beside = sum(_beside_an_idle_one(several) for several in by_thread.values())
+    return beside >= _LEAST and 2 * beside >= len(members)
+
+
+def _beside_an_idle_one(several: Sequence[Connection]) -> int:
+    """How many were opened within the idle time of another, each idle one counted for one opening only."""
+    points = [(c.opened.ns, _OPENED, 0) for c in several if c.opened is not None]
+    for index, c in enumerate(several):
+        if c.last is not None and c.fin_ns is not None and c.last.ns < c.fin_ns and _was_answered(c):
+            points += [(c.last.ns, _IDLE, index), (c.fin_ns, _OVER, index)]
+    idle: set[int] = set()
+    count = 0
+    for _, what, index in sorted(points):
+        if what == _IDLE:
+            idle.add(index)
+        elif what == _OVER:
+            idle.discard(index)
+        elif idle:
+            idle.pop()
+            count += 1
+    return count
+
+
+def _was_answered(c: Connection) -> bool:
+    """Whether its last use was the read of an answer: after a send it may have waited for one."""
+    return c.last is not None and c.last.op is Op.RECV and c.rx_bytes > 0
