@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import NOW, START, S, actor, touch
 from tracer.flight import layout, transitions
-from tracer.model.connection import Blocked, Endpoint, Holder
+from tracer.model.connection import Blocked, Endpoint, Holder, Interest, KernelCounters
 from tracer.model.finding import Verdict
+from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
 
 HOSTILE = "a\x1b[31mred\x07\x9b2J\u202eevil\u2028\udcff\x00\tb\r\n"
@@ -56,6 +57,33 @@ SENDING: dict[str, Any] = {"last": touch(Op.SEND, 199.5, 10), "last_tx_ns": STAR
 OTHER = (Holder(555, 7, "child"),)
 INSIDE = (Blocked(actor(100, 107, "stuck"), 11, "sendto"),)
 UNREAD = {"rx_queue": 501, "rx_queue_at_fin": 500}
+WITH_DATA: dict[str, Any] = {
+    "last": touch(Op.RECV, 67, 6),
+    "last_rx_ns": START + 67 * S,
+    "rx_bytes": 156,
+    "rx_queue": 0,
+    "kernel": KernelCounters(bytes_received=157),
+}
+NEVER_READ: dict[str, Any] = {
+    "last": None,
+    "rx_bytes": 0,
+    "rx_calls": 0,
+    "last_rx_ns": None,
+    "kernel": KernelCounters(bytes_received=501),
+    **UNREAD,
+}
+PAUSED: dict[str, Any] = {**UNREAD, "interests": ()}
+STALLED: dict[str, Any] = {
+    "last": touch(Op.SEND, 65, -11),
+    "tx_queue": 2_803_712,
+    "kernel": KernelCounters(unsent=2_803_712, unacked=0, peer_window=0, last_data_out_ns=START + 65 * S),
+}
+GOODBYE: dict[str, Any] = {
+    "rx_queue": 42,
+    "rx_queue_at_fin": 41,
+    "kernel": KernelCounters(192, last_data_in_ns=START + 66 * S - 100_000),
+}
+WATCHED = (Interest(100, 5, 11, 0x19),)
 OLD: dict[str, Any] = {
     "preexisting": True,
     "passive": None,
@@ -66,10 +94,24 @@ OLD: dict[str, Any] = {
     "last_tx_ns": None,
     "rx_queue_at_fin": None,
 }
+OKHTTP = Stack(
+    (
+        Frame("recv", "libc.so.6", internal=True),
+        Frame("okhttp3.internal.http1.Http1ExchangeCodec.readHeaderLine", None, language="java"),
+        Frame("com.acme.Client.call", None, language="java"),
+    ),
+    True,
+)
+NOT_RELEASED: dict[str, Any] = {"last": touch(Op.RECV, 1.006, 150, stack=OKHTTP), "never_reused": True}
 ONE_OF_EACH: list[tuple[dict[str, Any], Verdict, str]] = [
     (EOF_READ, Verdict.EOF_IGNORED, "returned 0"),
     ({}, Verdict.IDLE_IN_POOL, "65.0 s"),
+    (WITH_DATA, Verdict.END_TAKEN, "taken by one read"),
     (UNREAD, Verdict.UNREAD_DATA, "500 B"),
+    (PAUSED, Verdict.READING_PAUSED, "in no epoll set"),
+    (NEVER_READ, Verdict.NEVER_READ, "no call has ever read"),
+    (STALLED, Verdict.SEND_STALLED, "taken nothing of them for 2m 15s"),
+    (NOT_RELEASED, Verdict.NOT_RELEASED, "lay idle"),
     (
         {"accepted": False, "last": None, "opened": None, "holders": (), "passive": True},
         Verdict.NEVER_ACCEPTED,
@@ -112,5 +154,18 @@ ANYTHING = st.fixed_dictionaries(
         "holders": st.sampled_from([(), OTHER, (Holder(100, 3, "app"),), (Holder(100, 3, "app"), *OTHER)]),
         "blocked": st.sampled_from([(), INSIDE]),
         "missed_touches": st.integers(0, 2),
+        "tx_queue": st.one_of(st.none(), st.integers(0, 100_000)),
+        "interests": st.sampled_from([None, (), WATCHED, (Interest(100, 5, 11, 0x4),)]),
+        "never_reused": st.sampled_from([None, True, False]),
+        "kernel": st.one_of(
+            st.none(),
+            st.builds(
+                KernelCounters,
+                *(st.one_of(st.none(), st.integers(0, 100_000)) for _ in range(2)),
+                *(st.one_of(st.none(), st.integers(START - S, NOW)) for _ in range(3)),
+                *(st.one_of(st.none(), st.integers(0, 100_000)) for _ in range(3)),
+                st.one_of(st.none(), st.integers(0, 100 * S)),
+            ),
+        ),
     }
 )

@@ -23,9 +23,69 @@ def unread_bytes(c: Connection) -> int:
     return 0 if read_since else c.rx_queue_at_fin or 0
 
 
-def end_seen(c: Connection) -> bool:
-    """Whether the program was told that the peer hung up: a recv of 0, or FIN gone from the receive queue."""
-    return c.eof is not None or c.eof_reads > 0 or (c.rx_queue == 0 and c.state is TcpState.CLOSE_WAIT)
+def end_read(c: Connection) -> bool:
+    """Whether a read returned 0 after FIN: only then was the program told that the peer hung up."""
+    return (c.eof is not None or c.eof_reads > 0) and not unread_bytes(c)
+
+
+def end_taken(c: Connection) -> bool:
+    """Whether FIN has left the receive queue, by a read of 0 or together with the last data (tcp_recvmsg_locked())."""
+    return end_read(c) or (c.rx_queue == 0 and c.state is TcpState.CLOSE_WAIT)
+
+
+def end_with_last_read(c: Connection) -> bool:
+    """Whether a read that was seen after FIN took the last data and FIN together, and none returned 0."""
+    seen = reads_were_seen(c) and not taken_unseen(c)
+    return end_taken(c) and not end_read(c) and seen and after_fin(c, c.last_rx_ns)
+
+
+def reads_were_seen(c: Connection) -> bool:
+    """Whether its reads were recorded from its first state on: no older socket, one handed over, or calls left out."""
+    whole = any(t.new is TcpState.ESTABLISHED for t in c.transitions)
+    return whole and not (c.preexisting or c.missed_touches or "receive" in c.unseen)
+
+
+def taken_bytes(c: Connection) -> Optional[int]:
+    """Data bytes that have left the receive queue since the socket was made, as the kernel counts; None if unknown.
+
+    tcpi_bytes_received counts the FIN as one byte, and so does the queue until the FIN is taken.
+    """
+    received = c.kernel.bytes_received if c.kernel is not None else None
+    if received is None or c.rx_queue is None or c.state is not TcpState.CLOSE_WAIT:
+        return None
+    return max(received - c.rx_queue - (c.rx_queue == 0), 0)
+
+
+def taken_unseen(c: Connection) -> int:
+    """Data bytes that left the receive queue by calls that were not recorded, though all kinds of receives should be.
+
+    Such are splice(2) and zero-copy receive (TCP_ZEROCOPY_RECEIVE). 0 also where reads may be missing for other
+    reasons.
+    """
+    taken = taken_bytes(c)
+    return max(taken - c.rx_bytes, 0) if taken is not None and reads_were_seen(c) else 0
+
+
+def never_read(c: Connection) -> bool:
+    """Whether not one byte of it was ever read: by the kernel's count, else as far as all reads were seen."""
+    taken = taken_bytes(c)
+    if taken is not None:
+        return taken == 0 and c.rx_bytes == 0
+    return c.rx_bytes == 0 and reads_were_seen(c)
+
+
+def send_stalled_ns(c: Connection, now_ns: int) -> int:
+    """How long the peer has taken nothing of what waits in the send queue; 0 if it takes it, or if that is not known.
+
+    With segments in flight: since the peer's last ACK. With none: since the last data left, for then the peer's window
+    is shut. A peer that answers window probes moves both; then what the kernel counts of waiting for the window tells.
+    """
+    if not c.tx_queue or c.kernel is None:
+        return 0
+    since = c.kernel.last_ack_in_ns if c.kernel.unacked else c.kernel.last_data_out_ns
+    quiet = now_ns - since if since is not None else 0
+    shut = c.kernel.window_full_ns or 0 if c.kernel.peer_window == 0 else 0
+    return max(quiet, shut, 0)
 
 
 def last_call(c: Connection) -> Optional[Touch]:

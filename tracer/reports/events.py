@@ -145,7 +145,7 @@ def _last(c: Connection, latest_ns: int) -> Event:
         if unread:
             facts.append(f"{words.byte_count(unread)} unread")
         elif c.rx_queue is not None:
-            facts.append("FIN unread" if c.rx_queue else "FIN read")
+            facts.append("FIN unread" if c.rx_queue else "FIN taken")
     if c.accepted is False:
         facts.append("not accepted")
     elif c.blocked:

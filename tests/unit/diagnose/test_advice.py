@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import START, S, accepted, actor, connection, judged, touch
-from tests.unit.cases import EOF_READ, OLD, ONE_OF_EACH
+from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, touch
+from tests.unit.cases import EOF_READ, NOT_RELEASED, OLD, ONE_OF_EACH, UNREAD, WATCHED
 from tracer.diagnose.sites import group
-from tracer.model.connection import Connection, Holder
+from tracer.model.connection import Connection, Holder, KernelCounters
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, TcpState
@@ -122,6 +122,45 @@ def test_accepted_and_touched_after_fin() -> None:
     why, todo = texts(site_of(connection(last=touch(Op.RECV, 67, 500))))
     assert "After the peer had hung up the program read the data" in why
     assert "once the answer is complete" in todo
+
+
+@pytest.mark.parametrize("facts", [UNREAD, {"passive": True}, {}])
+def test_the_event_loop(facts: dict[str, Any]) -> None:
+    """A loop that is told and does not come is stuck; one that is not told is said to be that; else nothing is said."""
+    watched, _ = texts(site_of(connection(**facts, interests=WATCHED)))
+    assert "event loop is stuck" in watched
+    unwatched, _ = texts(site_of(connection(**facts, interests=())))
+    assert "no event loop is told" in unwatched
+    unknown, _ = texts(site_of(connection(**facts)))
+    assert "event loop" not in unknown
+
+
+def test_release_comes_before_a_limit() -> None:
+    """Connections that were never given back are released; a pool's limit is for those that are meant to lie idle."""
+    _, todo = texts(site_of(*(connection(i, never_reused=True) for i in range(3))))
+    assert todo.index("Release each connection when its answer is complete") < todo.index("let the pool close idle")
+    _, known = texts(site_of(*(connection(i, **NOT_RELEASED) for i in range(3))))
+    assert "In OkHttp that is response.close()" in known
+    assert "keepAliveDuration" not in known
+    _, plain = texts(site_of(connection(1), connection(2)))
+    assert "Release" not in plain
+
+
+def test_bytes_taken_unseen_are_no_silence() -> None:
+    """Where some call took data unseen nobody says that nothing has touched it, or how long it was silent."""
+    why, _ = texts(site_of(connection(kernel=KernelCounters(bytes_received=160))))
+    assert "splice" in why
+    assert "has touched" not in why
+    assert "of silence" not in why
+
+
+def test_accepted_or_opened_before_the_trace() -> None:
+    """Of older sockets the side is told, and when data came last, as the kernel knows it."""
+    counters = KernelCounters(7, 3, NOW - 7200 * S, NOW - 7200 * S)
+    why, todo = texts(site_of(accepted(**{**OLD, "passive": True, "kernel": counters})))
+    assert "The last data came 2h 00m ago." in why
+    assert "accepted it on 10.0.0.5:8080" in todo
+    assert "--pid 100" in todo
 
 
 def test_shutdown_is_no_close() -> None:

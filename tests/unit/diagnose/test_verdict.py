@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 from tests.unit.builders import NOW, START, S, accepted, connection, frame, life, touch
-from tests.unit.cases import ANYTHING, EOF_READ, INSIDE, OLD, OTHER, SENDING, UNREAD
-from tracer.diagnose.verdict import judge
-from tracer.model.connection import Connection, Endpoint, Holder
+from tests.unit.cases import (
+    ANYTHING,
+    EOF_READ,
+    GOODBYE,
+    INSIDE,
+    NEVER_READ,
+    NOT_RELEASED,
+    OLD,
+    OTHER,
+    PAUSED,
+    SENDING,
+    STALLED,
+    UNREAD,
+    WATCHED,
+    WITH_DATA,
+)
+from tracer.diagnose.verdict import RULES, judge
+from tracer.model.connection import Connection, Endpoint, Holder, Interest, KernelCounters
 from tracer.model.finding import Verdict
 from tracer.model.frame import Stack
 from tracer.model.states import Op, Origin, TcpState
@@ -30,7 +47,10 @@ def verdict(c: Connection) -> Verdict:
         (accepted(last=None), Verdict.NOT_READ_SINCE),
         (connection(**EOF_READ), Verdict.EOF_IGNORED),
         (accepted(**EOF_READ), Verdict.EOF_IGNORED),
-        (connection(rx_queue=0), Verdict.EOF_IGNORED),  # the read was not seen, the queue tells of it
+        (connection(rx_queue=0), Verdict.END_TAKEN),  # it is out of the queue; whether a read returned 0 was not seen
+        (connection(**WITH_DATA), Verdict.END_TAKEN),  # one read took data and end
+        (accepted(**WITH_DATA), Verdict.END_TAKEN),
+        (connection(eof_reads=1, rx_queue=501), Verdict.UNREAD_DATA),  # recv(fd, buffer, 0) returns 0 at any time
         (connection(eof=touch(Op.RECV, 67, 0, peek=True), eof_reads=1), Verdict.EOF_IGNORED),
         (connection(**UNREAD), Verdict.UNREAD_DATA),
         (accepted(**UNREAD), Verdict.UNREAD_DATA),
@@ -49,7 +69,23 @@ def verdict(c: Connection) -> Verdict:
         (connection(last=touch(Op.RECV, 67, 500)), Verdict.NOT_READ_SINCE),  # read after FIN, but not to the end
         (connection(last=touch(Op.SHUTDOWN, 67, 0)), Verdict.NOT_READ_SINCE),
         (connection(**OLD), Verdict.UNKNOWN),
-        (connection(**{**OLD, "rx_queue": 0}), Verdict.EOF_IGNORED),
+        (connection(**{**OLD, "rx_queue": 0}), Verdict.END_TAKEN),
+        (connection(**NEVER_READ), Verdict.NEVER_READ),
+        (accepted(**NEVER_READ), Verdict.NEVER_READ),
+        (accepted(**{**OLD, "rx_bytes": 0, "rx_queue": 20, "kernel": KernelCounters(20)}), Verdict.NEVER_READ),
+        (accepted(**{**OLD, "rx_bytes": 0, "rx_queue": 20, "kernel": KernelCounters(30)}), Verdict.UNREAD_DATA),
+        (accepted(**{**OLD, "rx_bytes": 0, "rx_queue": 20}), Verdict.UNREAD_DATA),  # who knows what was read before
+        (connection(**PAUSED), Verdict.READING_PAUSED),
+        (connection(**{**PAUSED, "interests": (Interest(100, 5, 11, 0x4),)}), Verdict.READING_PAUSED),  # EPOLLOUT alone
+        (connection(**{**PAUSED, "interests": WATCHED}), Verdict.UNREAD_DATA),
+        (connection(interests=()), Verdict.IDLE_IN_POOL),  # nothing to read but the end
+        (connection(**STALLED), Verdict.SEND_STALLED),
+        (accepted(**STALLED), Verdict.SEND_STALLED),
+        (connection(**{**STALLED, **OLD}), Verdict.SEND_STALLED),  # the kernel's counters suffice
+        (connection(**NOT_RELEASED), Verdict.NOT_RELEASED),
+        (connection(never_reused=True), Verdict.IDLE_IN_POOL),  # no library is known that would have reused it
+        (connection(**{**NOT_RELEASED, "never_reused": False}), Verdict.IDLE_IN_POOL),
+        (connection(**GOODBYE), Verdict.IDLE_IN_POOL),
         (connection(**{**OLD, "rx_queue": 20}), Verdict.UNREAD_DATA),
         (connection(**{**OLD, "passive": False}), Verdict.IDLE_IN_POOL),
     ],
@@ -59,10 +95,25 @@ def test_verdict_of_plain_cases(socket: Connection, expected: Verdict) -> None:
     assert verdict(socket) is expected
 
 
+def test_the_document_has_the_same_order() -> None:
+    """docs/verdicts.md lists the rules as they are tried; what none of them holds for is unknown."""
+    text = (Path(__file__).parents[3] / "docs/verdicts.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| \d+ \| `([\w-]+)` \|", text, re.MULTILINE)
+    assert table == [verdict.value for verdict, _ in RULES] + ["unknown"]
+
+
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
         ({"accepted": False, "state": TcpState.CLOSE, "holders": ()}, Verdict.NEVER_ACCEPTED),
+        ({"state": TcpState.CLOSE, "holders": OTHER, "reset_by": Origin.PEER}, Verdict.HELD_ELSEWHERE),
+        ({"blocked": INSIDE, **STALLED}, Verdict.BLOCKED_IN_CALL),
+        ({"holders": OTHER, **STALLED}, Verdict.HELD_ELSEWHERE),
+        ({**STALLED, **SENDING, "kernel": STALLED["kernel"]}, Verdict.SEND_STALLED),
+        ({**STALLED, "eof_reads": 1}, Verdict.SEND_STALLED),
+        ({**PAUSED, **NEVER_READ}, Verdict.NEVER_READ),
+        ({**PAUSED, **GOODBYE}, Verdict.IDLE_IN_POOL),
+        ({**PAUSED, **SENDING}, Verdict.HALF_CLOSED_IN_USE),
         ({"state": TcpState.CLOSE, **EOF_READ}, Verdict.RESET_STILL_OPEN),
         ({"blocked": INSIDE, "holders": OTHER}, Verdict.BLOCKED_IN_CALL),
         ({"blocked": INSIDE, **SENDING}, Verdict.BLOCKED_IN_CALL),
@@ -94,6 +145,109 @@ def test_tls_goodbye_is_no_unread_data() -> None:
     assert verdict(connection(rx_queue=32, rx_queue_at_fin=31)) is Verdict.UNREAD_DATA
     assert verdict(dataclasses.replace(tls_socket(), rx_queue=5001, rx_queue_at_fin=5000)) is Verdict.UNREAD_DATA
     assert verdict(dataclasses.replace(tls_socket(), passive=True)) is Verdict.UNREAD_DATA
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"kernel": KernelCounters(192, last_data_in_ns=START + 60 * S)},  # six seconds before FIN: an answer
+        {"kernel": KernelCounters(192, last_data_in_ns=START + S)},  # no silence before it
+        {"rx_queue": 1500, "rx_queue_at_fin": 1499},  # longer than a line
+        {"rx_queue_at_fin": 100},  # some of it was read after FIN
+        {"passive": True},  # a server's connection is no pooled one
+        {"kernel": None},  # when it came is not known
+        {"unseen": ("receive", "send")},  # nor when the last call was, nor by the kernel when data went last
+    ],
+)
+def test_not_every_small_rest_is_a_goodbye(facts: dict[str, Any]) -> None:
+    """A goodbye is short, comes right before FIN, after silence, into a connection that had been read."""
+    assert verdict(connection(**{**GOODBYE, **facts})) is Verdict.UNREAD_DATA
+
+
+def test_goodbye_has_its_times() -> None:
+    """Evidence of a goodbye: how much, how long before FIN, after what silence."""
+    text = " ".join(judge(connection(**GOODBYE), NOW, START).evidence)
+    assert "41 bytes came 0.1 ms before FIN, after 65.0 s of silence" in text
+
+
+def test_goodbye_of_an_older_connection() -> None:
+    """Of a socket older than the trace the kernel's times tell: data out, silence, a few bytes in, FIN with them."""
+    times = KernelCounters(192, 121, START - 60 * S, START - 90 * S, START - 60 * S)
+    old = {**OLD, "rx_queue": 42, "rx_bytes": 0}
+    assert verdict(connection(**old, kernel=times)) is Verdict.IDLE_IN_POOL
+    late = dataclasses.replace(times, last_ack_in_ns=START - 30 * S)
+    assert verdict(connection(**old, kernel=late)) is Verdict.UNREAD_DATA
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stalled"),
+    [
+        (KernelCounters(unacked=0, last_data_out_ns=NOW - 5 * S, last_ack_in_ns=NOW), True),  # probes are answered
+        (KernelCounters(unacked=0, last_data_out_ns=NOW - S // 2), False),  # it has just taken some
+        (KernelCounters(unacked=3, last_data_out_ns=NOW, last_ack_in_ns=NOW - 5 * S), True),  # sent again, no answer
+        (KernelCounters(unacked=3, last_data_out_ns=NOW, last_ack_in_ns=NOW - S // 2), False),
+        (KernelCounters(unacked=3, last_ack_in_ns=NOW, peer_window=0, window_full_ns=9 * S), True),
+        (KernelCounters(unacked=3, last_ack_in_ns=NOW, peer_window=9000, window_full_ns=9 * S), False),
+        (KernelCounters(), False),
+    ],
+)
+def test_a_send_queue_that_does_not_move(kernel: KernelCounters, stalled: bool) -> None:
+    """The peer takes nothing: nothing in flight since data went last, or nothing of what is in flight acknowledged."""
+    found = verdict(connection(tx_queue=5000, kernel=kernel))
+    assert found is (Verdict.SEND_STALLED if stalled else Verdict.IDLE_IN_POOL)
+
+
+def test_the_reads_that_took_the_end() -> None:
+    """What one read took is told with its result; what was before the trace is told as either."""
+    assert "were taken by one read, which returned 6: no read returned 0." in evidence(connection(**WITH_DATA))
+    sent_since = {**WITH_DATA, "last": touch(Op.SEND, 68, -32)}
+    assert "were taken by one read: no read returned 0." in evidence(connection(**sent_since))
+    assert "or one took it together with the last data; that was before the trace" in evidence(
+        connection(**{**OLD, "rx_queue": 0})
+    )
+    spliced = {**WITH_DATA, "kernel": KernelCounters(bytes_received=166)}
+    assert "9 bytes were taken from the receive queue by calls that were not seen: splice" in evidence(
+        connection(**spliced)
+    )
+
+
+def evidence(c: Connection) -> str:
+    return " ".join(judge(c, NOW, START).evidence)
+
+
+@pytest.mark.parametrize(
+    "older",
+    [{"preexisting": True}, {"missed_touches": 1}, {"unseen": ("receive",)}, {"transitions": ()}],  # handed over
+)
+def test_bytes_that_no_hook_shows(older: dict[str, Any]) -> None:
+    """The kernel's count against what was seen; not where calls may be missing for another reason."""
+    facts: dict[str, Any] = {
+        "kernel": KernelCounters(bytes_received=160)
+    }  # with the FIN: 9 bytes more than the 150 that were read
+    assert "9 bytes were taken" in evidence(connection(**facts))
+    assert "were taken" not in evidence(connection(**facts, **older))
+    assert "were taken" not in evidence(connection(kernel=KernelCounters(bytes_received=151)))
+
+
+def test_epoll_sets_are_told() -> None:
+    """Which set asks for what, or that none does."""
+    assert "The epoll set fd 5 of pid 100 watches it for EPOLLIN." in evidence(
+        connection(**UNREAD, interests=(Interest(100, 5, 11, 0x19),))
+    )
+    assert "It is in no epoll set, although its holder uses epoll" in evidence(connection(interests=()))
+
+
+def test_what_the_kernel_knows_of_older_sockets() -> None:
+    """Where it was accepted, how much came and went, and how long ago."""
+    counters = KernelCounters(7, 3, START - 3600 * S, START - 1800 * S)
+    listener = Holder(100, 3, "app")
+    text = evidence(accepted(**{**OLD, "passive": True, "kernel": counters, "listener": listener}))
+    assert "It was accepted on 10.0.0.5:8080, where app (pid 100, fd 3) listens." in text
+    assert "6 bytes came in all, the last 1h 03m ago; all were read." in text
+    assert "3 bytes were sent and acknowledged, the last 33m 20s ago." in text
+    silent = evidence(connection(**{**OLD, "passive": False, "kernel": KernelCounters(1, 1, START, START)}))
+    assert "The peer has never sent any data." in silent
+    assert "were sent" not in silent  # the SYN alone was acknowledged
 
 
 def test_evidence_has_the_figures() -> None:
@@ -147,8 +301,13 @@ def test_every_socket_gets_a_verdict_that_its_facts_bear(facts: dict[str, Any]) 
         Verdict.NEVER_ACCEPTED: c.accepted is False,
         Verdict.BLOCKED_IN_CALL: bool(c.blocked),
         Verdict.HELD_ELSEWHERE: bool(c.holders) and c.owner is not None,
-        Verdict.EOF_IGNORED: c.eof is not None or c.eof_reads > 0 or c.rx_queue == 0,
-        Verdict.IDLE_IN_POOL: c.passive is False,
+        Verdict.EOF_IGNORED: c.eof is not None or c.eof_reads > 0,
+        Verdict.END_TAKEN: c.rx_queue == 0,
+        Verdict.IDLE_IN_POOL: c.passive is False or (c.passive is None and c.preexisting),
+        Verdict.NOT_RELEASED: c.never_reused is True,
+        Verdict.NEVER_READ: c.rx_bytes == 0,
+        Verdict.READING_PAUSED: c.interests is not None,
+        Verdict.SEND_STALLED: bool(c.tx_queue) and c.kernel is not None,
         Verdict.RESET_STILL_OPEN: c.state is TcpState.CLOSE,
         Verdict.NOT_READ_SINCE: c.owner is not None and c.state is TcpState.CLOSE_WAIT,
         Verdict.UNREAD_DATA: bool(c.rx_queue or c.rx_queue_at_fin),

@@ -8,8 +8,9 @@ from types import GeneratorType
 from typing import Any, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import end_seen
-from tracer.model.connection import Actor, Connection, Holder, Touch
+from tracer.diagnose.facts import end_read, end_taken, send_stalled_ns, taken_unseen
+from tracer.host.epoll import event_names
+from tracer.model.connection import Actor, Connection, Holder, Interest, KernelCounters, Touch
 from tracer.model.finding import Cost, Ended, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
@@ -213,11 +214,13 @@ def _socket(c: Connection, offset_ns: int) -> Value:
         "state": c.state.name,
         "opened": _stamp(_opened_ns(c), offset_ns),
         "fin": _stamp(c.fin_ns, offset_ns),
-        "eof_read": end_seen(c),
+        "eof_read": end_read(c),
+        "end_taken": end_taken(c),
         "rx_queue": c.rx_queue,
         "rx_queue_at_fin": c.rx_queue_at_fin,
         "rx_bytes": c.rx_bytes,
         "tx_bytes": c.tx_bytes,
+        **_kernel(c),
         "holders": [_holder(h) for h in c.holders],
         "blocked": [
             {"pid": b.actor.pid, "tid": b.actor.tid, "comm": b.actor.comm, "fd": b.fd, "syscall": b.syscall}
@@ -231,6 +234,32 @@ def _socket(c: Connection, offset_ns: int) -> Value:
         "reset_by": c.reset_by.value if c.reset_by is not None else None,
         "timeline": _timeline(c),
     }
+
+
+def _kernel(c: Connection) -> Value:
+    """What sock_diag and the holders' epoll sets tell; null where that is not known."""
+    k = c.kernel or KernelCounters()
+    return {
+        "tx_queue": c.tx_queue,
+        "unsent": k.unsent,
+        "unacked": k.unacked,
+        "bytes_received": k.bytes_received,
+        "bytes_acked": k.bytes_acked,
+        "last_data_in_s": _age(c, k.last_data_in_ns),
+        "last_data_out_s": _age(c, k.last_data_out_ns),
+        "send_stalled_s": _seconds(send_stalled_ns(c, c.seen_ns)),
+        "taken_unseen": taken_unseen(c),
+        "epoll": None if c.interests is None else [_interest(one) for one in c.interests],
+        "never_reused": c.never_reused,
+    }
+
+
+def _interest(one: Interest) -> Value:
+    return {"pid": one.pid, "epoll_fd": one.epoll_fd, "fd": one.fd, "events": list(event_names(one.events))}
+
+
+def _age(c: Connection, ns: Optional[int]) -> Optional[float]:
+    return None if ns is None else _seconds(max(c.seen_ns - ns, 0))
 
 
 def _holder(holder: Holder) -> Value:

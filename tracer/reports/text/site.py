@@ -47,7 +47,10 @@ def _headline(site: Site, number: int) -> str:
     process = f" of {site.comm} (pid {site.pid})" if site.pid else ""
     first = site.findings[0].connection
     accepted = all(f.connection.passive or f.connection.accepted is False for f in site.findings)
-    ways = f"from {site.remote}, accepted on {first.local}" if accepted else f"to {site.remote}"
+    known = all(f.connection.passive is not None for f in site.findings)
+    ways = f"to {site.remote}" if known else f"with {site.remote}"
+    if accepted:
+        ways = f"from {site.remote}, accepted on {first.local}"
     if first.accepted is False:
         ways = f"from {site.remote}, waiting on {first.local}"
     return clean(f"site {number}: {words.plural(site.count, 'socket')}{process} {ways}, {site.verdict.value}")

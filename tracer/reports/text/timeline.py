@@ -34,8 +34,10 @@ def losses(lost: Losses) -> Optional[str]:
 
 
 def route(c: Connection) -> str:
-    """Addresses and descriptors: ``127.0.0.1:57510 -> 127.0.0.1:8081, fd 14``; ``<-`` for accepted sockets."""
-    arrow = "<-" if c.passive or c.accepted is False else "->"
+    """Addresses and descriptors: ``127.0.0.1:57510 -> 127.0.0.1:8081, fd 14``; ``<-`` for accepted sockets,
+    ``<->`` if who opened it is not known.
+    """
+    arrow = "<-" if c.passive or c.accepted is False else "->" if c.passive is False else "<->"
     pid = c.owner.pid if c.owner is not None else None
     own = [h for h in c.holders if h.pid == pid] or list(c.holders)
     fds = sorted({h.fd for h in own})

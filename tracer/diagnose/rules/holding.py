@@ -1,0 +1,76 @@
+"""Rules on who has the socket: nobody yet, a thread that is inside a call now, another process, nobody on the net."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from tracer.diagnose import words
+from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread
+from tracer.model.connection import Connection
+from tracer.model.states import Op, Origin, TcpState
+
+
+def never_accepted(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """It waits in a listener's accept queue."""
+    if c.accepted is not False:
+        return None
+    waits = f"It waits in the accept queue of {c.local}: no accept has taken it, so no descriptor exists."
+    facts = [waits]
+    if c.listener is not None:
+        facts.append(f"{c.listener.comm} (pid {c.listener.pid}, fd {c.listener.fd}) listens there.")
+    if c.fin_ns is not None:
+        facts.append(f"The peer hung up {ago(now_ns, c.fin_ns)}.")
+    return (*facts, *unread(c))
+
+
+def blocked_in_call(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """A thread is inside a system call on it."""
+    if not c.blocked:
+        return None
+    inside = tuple(f"{words.thread(b.actor)} is inside {b.syscall} on fd {b.fd} now." for b in c.blocked)
+    return (*inside, *last_call(c, now_ns))
+
+
+def held_elsewhere(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """Who used it last has no descriptor for it any more, and others have; whether it was reset or not."""
+    owner = c.owner
+    if owner is None or not c.holders or owner.pid in {h.pid for h in c.holders}:
+        return None
+    opened = c.unseen or c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT)
+    use = "opened it" if c.unseen else "opened it last" if opened else "used it last"
+    gone = f"{words.thread(owner)} {use} and has no descriptor for it any more: it closed it, or exited."
+    held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd})" for h in c.holders)
+    over = (f"{_cause(c)}{_when(c, now_ns)}.",) if c.state is TcpState.CLOSE else ()
+    return (gone, f"Still held by {held}.", *over, *last_call(c, now_ns))
+
+
+def reset_still_open(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """The connection is gone, its descriptor is not."""
+    if c.state is not TcpState.CLOSE:
+        return None
+    facts = [f"{_cause(c)}{_when(c, now_ns)}, but the descriptor is still open."]
+    if c.fin_ns is not None:
+        facts.append(f"Before that the peer had sent FIN, {ago(now_ns, c.fin_ns)}.")
+    if c.eof is not None:
+        facts.append(f"The end had been read: {touched(c.eof, now_ns)}.")
+    return (*facts, *last_call(c, now_ns))
+
+
+def _cause(c: Connection) -> str:
+    if c.reset_by is Origin.PEER:
+        return "The peer reset the connection"
+    if c.reset_by is Origin.LOCAL:
+        return "This host reset the connection"
+    if c.shutdown is not None:
+        return "The program shut the connection down, and it has ended in order"
+    ends = [t.origin for t in c.transitions if t.new is TcpState.CLOSE]
+    by_timer = bool(ends) and ends[-1] is Origin.TIMER
+    return (
+        "A timer (keepalive or retransmission) gave the connection up"
+        if by_timer
+        else "The connection is gone (state CLOSE)"
+    )
+
+
+def _when(c: Connection, now_ns: int) -> str:
+    return "" if c.reset_ns is None else f" {ago(now_ns, c.reset_ns)}"

@@ -1,0 +1,114 @@
+"""Rules on what was read: the end, the end together with data, nothing ever, no more, not since."""
+
+from __future__ import annotations
+
+import select
+from typing import Optional
+
+from tracer.diagnose import words
+from tracer.diagnose.facts import (
+    after_fin,
+    end_read,
+    end_taken,
+    end_with_last_read,
+    never_read,
+    taken_unseen,
+    unread_bytes,
+)
+from tracer.diagnose.rules import phrases
+from tracer.diagnose.rules.phrases import Evidence, touched, watched
+from tracer.model.connection import Connection
+from tracer.model.states import Op, TcpState
+
+
+def eof_ignored(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """A read returned 0, and no close followed."""
+    if not end_read(c):
+        return None
+    if c.eof is not None:
+        facts = [f"The end was read: {touched(c.eof, now_ns)}."]
+        if c.eof_reads > 1:
+            facts.append(f"It was read {c.eof_reads} times.")
+    else:
+        facts = [f"The end was read: recv returned 0 ({words.plural(c.eof_reads, 'time')})."]
+    facts.append("The descriptor was not closed.")
+    if c.last is not None and c.eof is not None and c.last.ns > c.eof.ns and c.last.op is not Op.RECV:
+        facts.append(f"Last call since then: {touched(c.last, now_ns)}.")
+    return tuple(facts)
+
+
+def end_with_data(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """FIN has left the queue, and no read of 0 was seen: it went together with data, or before the trace, or unseen."""
+    if not end_taken(c):
+        return None
+    last = c.last
+    if taken_unseen(c):
+        how = "The peer's end (FIN) was taken from the receive queue by a call that was not seen."
+    elif not end_with_last_read(c):
+        when = "that was before the trace" if c.preexisting else "that was not seen"
+        how = (
+            "The end has left the receive queue: a read returned 0, or one took it together with the last data;"
+            f" {when}."
+        )
+    elif last is not None and last.op is Op.RECV and last.ret and last.ret > 0:
+        how = (
+            f"The last {words.plural(last.ret, 'byte')} and the peer's end (FIN) were taken by one read, which returned"
+            f" {last.ret}: no read returned 0."
+        )
+    else:
+        how = "The last data and the peer's end (FIN) were taken by one read: no read returned 0."
+    return (how, *phrases.taken_by_others(c), "The descriptor was not closed.", *phrases.last_call(c, now_ns))
+
+
+def never_read_at_all(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """Data lie unread, and no call has ever taken a byte from the socket."""
+    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c) or not never_read(c):
+        return None
+    started = {True: "It was accepted, and waits for somebody to read it.", False: "The reader never started."}
+    side = (started[c.passive],) if c.passive is not None else ()
+    return (
+        *phrases.unread(c),
+        "No call has ever read from it: never one byte was taken.",
+        *side,
+        *watched(c),
+        *phrases.last_call(c, now_ns),
+    )
+
+
+def reading_paused(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """Data lie unread, and no epoll set of its holders, which use epoll, asks for them."""
+    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c) or c.interests is None:
+        return None
+    if any(one.events & select.EPOLLIN for one in c.interests):
+        return None
+    return (*_unread(c), *watched(c), *phrases.last_call(c, now_ns))
+
+
+def unread_data(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """Data lie unread, after some were read."""
+    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c):
+        return None
+    return (*_unread(c), *watched(c), *phrases.last_call(c, now_ns))
+
+
+def _unread(c: Connection) -> Evidence:
+    if not c.rx_queue_at_fin:
+        return phrases.unread(c)
+    return (*phrases.unread(c), f"{words.plural(c.rx_queue_at_fin, 'byte')} were unread when the peer hung up.")
+
+
+def not_read_since(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """The FIN is unread, and the last call is known."""
+    if c.last is None or c.state is not TcpState.CLOSE_WAIT:
+        return None
+    if c.unseen:
+        called = f"Last call that could be seen: {touched(c.last, now_ns)}."
+    elif after_fin(c, c.last.ns):
+        called = (
+            f"The last call came after the peer hung up, but did not read on to the end: {touched(c.last, now_ns)}."
+        )
+    else:
+        called = f"No call on it since before the peer hung up: {touched(c.last, now_ns)}."
+    opened = {True: "It was accepted, not opened from here.", False: "The program opened it with connect."}
+    side = opened[c.passive] if c.passive is not None else "Who opened it was not seen."
+    return (called, side, *phrases.taken_by_others(c), *watched(c))

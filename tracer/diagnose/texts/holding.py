@@ -1,0 +1,87 @@
+"""Sockets that nobody accepted, that a thread or another process has, or whose connection is gone."""
+
+from __future__ import annotations
+
+from tracer.diagnose import words
+from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
+from tracer.model.states import Origin, TcpState
+
+
+def never_accepted(site: TextSite) -> Answer:
+    """Nobody has accepted it."""
+    listeners = words.listed(sorted({str(c.local) for c in site.connections}))
+    waits = site.say("The connection waits", f"{site.count} connections wait")
+    why = [f"{waits} in the accept queue of {listeners}: no accept has taken {site.say('it', 'them')}."]
+    waited = sorted(c.fin_ns - c.birth_ns for c in site.connections if c.fin_ns is not None and not c.preexisting)
+    if waited and waited[0] >= 0:
+        why.append(f"The peer gave up after {span(waited)}.")
+    todo = (
+        "Find what keeps the accepting thread from calling accept: a full worker pool, a blocking call in the accept"
+        " loop, too many open files (EMFILE), or a listener that nobody serves.",
+        "`ss -ltn` shows the length of that queue as Recv-Q; a restart of the listener drops it.",
+    )
+    return tuple(why), todo
+
+
+def held_elsewhere(site: TextSite) -> Answer:
+    """Who used it has let go of it; others hold it."""
+    owners = sorted({(c.owner.pid, c.owner.comm) for c in site.connections if c.owner is not None})
+    owner = words.listed(f"{comm} (pid {pid})" for pid, comm in owners[:1])
+    it = site.say("it", "them")
+    used = "opened" if site.unseen else "used"
+    why: tuple[str, ...] = (
+        f"{owner} {used} {it}{'' if site.unseen else ' last'} and has let go: it closed {it}, or exited.",
+        f"Still held by {site.holders()}: the kernel closes a socket only with its last descriptor.",
+    )
+    if all(c.state is TcpState.CLOSE for c in site.connections):
+        why = (*why, "The connection itself is gone, so ss and netstat no longer show the socket.")
+    todo = (
+        "If the descriptor was inherited over fork: open sockets close-on-exec (SOCK_CLOEXEC, accept4), or close them"
+        " in the child.",
+        "If it was passed over a unix socket: the receiver must close it.",
+    )
+    return why, todo
+
+
+def blocked_in_call(site: TextSite) -> Answer:
+    """A thread is inside a call on it."""
+    blocked = [b for c in site.connections for b in c.blocked]
+    calls = words.listed(sorted({b.syscall for b in blocked}))
+    threads = words.listed(sorted({words.thread(b.actor) for b in blocked}))
+    are = "is" if len({b.actor.tid for b in blocked}) == 1 else "are"
+    why = [f"{threads} {are} inside {calls} on {site.say('it', 'them')} now."]
+    if any("send" in b.syscall or "write" in b.syscall for b in blocked):
+        why.append("A send waits for room in its buffer: the peer neither takes the data nor resets the connection.")
+        todo = (
+            "Give sends a limit (SO_SNDTIMEO, TCP_USER_TIMEOUT, or the library's write timeout), and close the socket"
+            " when it strikes."
+        )
+    else:
+        todo = "Give the call a timeout, and see below what it waits for: until it returns nobody can clean up."
+    return tuple(why), (todo,)
+
+
+def _shut_down_still_open(site: TextSite) -> Answer:
+    why = (
+        f"The program shut {site.say('it', 'them')} down and the connection ended in order, but the descriptor is still"
+        " open: ss and netstat no longer show the socket.",
+    )
+    todo = f"shutdown(2) ends the connection, not the descriptor: call close(2) as well{within(site)}."
+    return why, (todo, *release(site))
+
+
+def reset_still_open(site: TextSite) -> Answer:
+    """The connection is gone, its descriptor is open."""
+    if all(c.shutdown is not None and c.reset_ns is None for c in site.connections):
+        return _shut_down_still_open(site)
+    by_peer = sum(c.reset_by is Origin.PEER for c in site.connections)
+    who = "the peer reset it" if by_peer == site.count else "it was reset or given up"
+    why = (
+        f"The connection is gone ({who}), but the descriptor is still open: ss and netstat no longer show the socket.",
+        "The next call on it would fail; none has come, or its error was ignored.",
+    )
+    where = f"; the last call was{within(site)}" if site.where else ""
+    todo = [
+        f"Close the descriptor on ECONNRESET, EPIPE and ETIMEDOUT, and check idle connections from time to time{where}."
+    ]
+    return why, tuple(todo + release(site))

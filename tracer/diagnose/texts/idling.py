@@ -1,0 +1,106 @@
+"""Connections that lie idle: the peer's silence, the pool's limit, or a release that never came."""
+
+from __future__ import annotations
+
+from tracer.diagnose import words
+from tracer.diagnose.facts import taken_unseen, unread_bytes
+from tracer.diagnose.texts.site import SECOND, UNSEEN, Answer, TextSite, limit, span
+
+
+def idle_in_pool(site: TextSite) -> Answer:
+    """The peer hung up on an idle connection."""
+    whose = f"{site.library.name}'s connection pool" if site.library else "a connection pool"
+    forgotten = f"in {whose}, or {site.say('was', 'were')} forgotten."
+    why = (_hung_up(site), f"{_untouched(site)} {forgotten}", *_goodbye(site), *site.watching(), *_opened_beside(site))
+    quiet = site.silences()
+    if not quiet or quiet[-1] >= SECOND:
+        return why, (*_release_each(site), *_pool(site, quiet))
+    at_once = "Let the client honour `Connection: close`, or turn keep-alive off for this peer."
+    if site.never_reused:
+        return why, (*_release_each(site), at_once)
+    own = site.library.release if site.library else ""
+    return why, (at_once, f"In {site.library.name}: {own}.") if site.library and own else (at_once,)
+
+
+def not_released(site: TextSite) -> Answer:
+    """The pool never got the connections back: its limits do not reach them."""
+    whose = f"{site.library.name}'s pool" if site.library else "the pool"
+    why = (_hung_up(site), *_opened_beside(site), f"So {site.say('it', 'they')} never went back to {whose}.")
+    return why, (*_release_each(site), "A timeout of the pool cures nothing here: what is not given back is not in it.")
+
+
+def _untouched(site: TextSite) -> str:
+    """Who has touched it since; to be ended by where it waits."""
+    waits = site.say("it waits", "they wait")
+    if site.unseen:
+        return f"{UNSEEN} Most likely {waits}"
+    if any(taken_unseen(c) for c in site.connections):
+        return (
+            "Some of the data were taken by calls that were not seen (splice, sendfile and zero-copy receive show in no"
+            f" hook), so who read last is not known. Most likely {waits}"
+        )
+    sockets = site.say("the socket", "the sockets")
+    return (
+        f"Nothing in this process has touched {sockets} since, so it does not know. {site.say('It waits', 'They wait')}"
+    )
+
+
+def _goodbye(site: TextSite) -> tuple[str, ...]:
+    if not all(unread_bytes(c) for c in site.connections):
+        return ()
+    return ("What lies unread came right before FIN: a goodbye to an idle connection, not an answer.",)
+
+
+def _opened_beside(site: TextSite) -> tuple[str, ...]:
+    if not site.never_reused:
+        return ()
+    return ("New connections to the same peer were opened while older ones lay idle, and those were never used again.",)
+
+
+def _release_each(site: TextSite) -> tuple[str, ...]:
+    if not site.never_reused:
+        return ()
+    each = (
+        "Release each connection when its answer is complete: read the response to its end, or close it; and keep one"
+        " client for all calls, for each has connections of its own."
+    )
+    own = site.library.release if site.library else ""
+    return (each, f"In {site.library.name} that is {own}.") if site.library and own else (each,)
+
+
+def _pool(site: TextSite, quiet: list[int]) -> tuple[str, ...]:
+    waits = f" (it waits {words.silence(quiet[0])}; a limit of {limit(quiet[0])} would do)" if quiet else ""
+    let = "If they are meant to lie idle, let" if site.never_reused else "Let"
+    todo = (
+        f"{let} the pool close idle connections before the peer does{waits}, or check a connection before reuse;"
+        " a one-off sweep is not enough.",
+    )
+    if site.library and site.library.pool:
+        below = limit(quiet[0]) if quiet else "a time below the peer's"
+        return (*todo, f"In {site.library.name}: {site.library.pool.format(limit=below)}.")
+    return todo
+
+
+def _hung_up(site: TextSite) -> str:
+    quiet = site.silences()
+    if not quiet:
+        return (
+            site.say("The peer hung up", "The peer hung up on them")
+            + "; when the last call was before that is not known."
+        )
+    middle = words.silence(quiet[len(quiet) // 2])
+    if quiet[-1] < SECOND:
+        return f"The peer hung up right after the last call ({span(quiet)} later): it does not keep connections open."
+    if site.one:
+        return f"The peer hung up after {middle} of silence: a keep-alive or idle timeout on its side."
+    on = f"all {site.count}" if len(quiet) == site.count else f"the {len(quiet)} of {site.count} seen in full"
+    if _steady(quiet):
+        spread = f" ({span(quiet)})" if words.silence(quiet[0]) != words.silence(quiet[-1]) else ""
+        return f"The peer hung up after {middle} of silence on {on}{spread}: its keep-alive timeout."
+    silence = f"{span(quiet)} of silence on {on}, {middle} in the middle"
+    return f"The peer hung up after {silence}: no single timeout explains that."
+
+
+def _steady(values: list[int]) -> bool:
+    """Whether times are so alike that one configured limit must have caused them."""
+    return values[-1] - values[0] <= max(2 * SECOND, values[0] // 10)

@@ -1,0 +1,180 @@
+"""Connections that were not read, not read on, or read and not closed."""
+
+from __future__ import annotations
+
+from tracer.diagnose import words
+from tracer.diagnose.facts import end_with_last_read, last_call
+from tracer.diagnose.texts.site import UNSEEN, Answer, TextSite, release, span, within
+from tracer.model.states import Op
+
+
+def eof_ignored(site: TextSite) -> Answer:
+    """A read returned 0."""
+    why = [
+        f"recv returned 0{within(site)}: the peer had hung up.",
+        site.say("The program kept the socket open all the same.", "The program kept the sockets open all the same."),
+    ]
+    most = max((c.eof_reads for c in site.connections), default=0)
+    if most > 10:
+        why.append(f"It goes on reading the end ({most} times on one socket), which costs CPU time.")
+    where = within(site)
+    todo = [f"Close the socket where the read returns 0{where}; look at the branches for errors and retries too."]
+    return tuple(why), tuple(todo + release(site))
+
+
+def end_with_data(site: TextSite) -> Answer:
+    """The end has left the queue, though no read of 0 was seen."""
+    if all(end_with_last_read(c) for c in site.connections):
+        why = (
+            f"The last data and the peer's end (FIN) were taken by one read{within(site)}, which returned the data.",
+            "No read returned 0, so the code may not know that the peer hung up.",
+        )
+    else:
+        why = (
+            "The end has left the receive queue: a read returned 0, or one took it together with the last data; that"
+            " was before the trace or unseen.",
+            site.say("The socket was kept.", "The sockets were kept."),
+        )
+    todo = (
+        "Once an answer is complete close the connection, or read once more until a read returns 0; poll and epoll tell"
+        " of the end by EPOLLRDHUP.",
+        "A client that gets `Connection: close` closes after the answer.",
+    )
+    return why, (*todo, *release(site))
+
+
+def never_read(site: TextSite) -> Answer:
+    """Nobody has ever read from it."""
+    it = site.say("it", "them")
+    todo: tuple[str, ...]
+    why = [f"{site.unread()}, and no call has ever read from {it}."]
+    if all(c.passive for c in site.connections):
+        why.append(
+            f"The program accepted {it}: {site.say('it waits', 'they wait')} for a worker, or nobody was given {it}."
+        )
+        todo = (
+            "Find what keeps the workers from taking it: all of them busy or stuck, a queue that nobody empties, an"
+            " exception before the first read.",
+            "Give a connection a time limit for its first request, and close it when that strikes.",
+        )
+    else:
+        why.append("Its reader never started.")
+        why += site.watching()
+        todo = (
+            f"Find what keeps {site.where or 'the program'} from its first read of the answer; read it, or close the"
+            " socket when it is not wanted.",
+        )
+    return tuple(why), (*todo, *release(site))
+
+
+def reading_paused(site: TextSite) -> Answer:
+    """The event loop is not told of what lies unread."""
+    masks = [one for c in site.connections for one in c.interests or ()]
+    where = "without EPOLLIN in an epoll set" if masks else "in no epoll set, although the program uses epoll"
+    why = (
+        f"{site.unread()}, and behind them the peer's FIN.",
+        f"{site.say('The socket is', 'The sockets are')} {where}: reading is paused, and no event loop is told.",
+    )
+    todo = (
+        f"Find who paused reading{within(site)} and did not resume: flow control, a consumer that takes no more, an"
+        " answer that nobody reads.",
+        "Read the response to its end, or close it when the rest is not wanted.",
+    )
+    return why, (*todo, *release(site))
+
+
+def unread_data(site: TextSite) -> Answer:
+    """A reader that stopped before the end."""
+    why = [f"{site.unread()}, and behind them the peer's FIN: the reader stopped early."]
+    quiet = site.silences()
+    if quiet:
+        why.append(f"The last call came {span(quiet)} before the peer hung up.")
+    why += site.watching()
+    todo = [
+        f"Find what keeps {site.where or 'the program'} from reading on (an exception, a size limit, a stalled"
+        " consumer); read to the end, or close the socket when the rest is not wanted."
+    ]
+    return tuple(why), tuple(todo + release(site))
+
+
+def not_read_since(site: TextSite) -> Answer:
+    """The end is unread, and the last call is known."""
+    calls = [(last_call(c), c.fin_ns) for c in site.connections]
+    after = [last.op for last, fin in calls if last is not None and fin is not None and last.ns > fin]
+    if after:
+        reads = all(op is Op.RECV for op in after)
+        what = "read the data that was there" if reads else "made a call on it"
+        why = [
+            f"After the peer had hung up the program {what}, but it neither read on to the end nor closed the socket.",
+            "So it does not know that the connection is over: it took what it wanted and kept the socket.",
+        ]
+        todo = [f"Close or release the connection once the answer is complete{within(site)}."]
+        return tuple(why), tuple(todo + release(site))
+    quiet = site.silences()
+    when = f" ({span(quiet)} after the last call)" if quiet else ""
+    accepted = all(c.passive for c in site.connections)
+    why = [f"The peer hung up{when}, and no thread has called on {site.say('the socket', 'the sockets')} since."]
+    if site.unseen:
+        why = ["The peer hung up.", UNSEEN]
+    if accepted:
+        why.append(
+            "The program accepted it, so the handler that served it is busy elsewhere, stuck, or gone without a close."
+        )
+    why += site.watching()
+    todo = [
+        f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
+        " exception that skips the close.",
+        "Give idle connections a timeout, or watch them with poll/epoll (EPOLLRDHUP) and close them when the peer"
+        " hangs up.",
+    ]
+    return tuple(why), tuple(todo)
+
+
+def unknown(site: TextSite) -> Answer:
+    """Nothing was seen of it."""
+    older = all(c.preexisting for c in site.connections)
+    held = any(c.holders for c in site.connections)
+    why = [
+        site.say("It is", "They are")
+        + " older than the trace and no call has touched "
+        + site.say("it", "them")
+        + " since."
+        if older
+        else "No call was seen on " + site.say("it.", "them.")
+    ]
+    if site.unseen:
+        why = [UNSEEN]
+    if held:
+        why.append(f"Held by {site.holders()}.")
+    why += _last_data(site)
+    if any(c.rx_queue == 1 for c in site.connections):
+        why.append("The end (FIN) is unread, so the program does not know that the peer hung up.")
+    return tuple(why), (*_by_direction(site), _leave_running(site))
+
+
+def _last_data(site: TextSite) -> list[str]:
+    """How long ago data came last, by the kernel's own count: longer ago than the trace."""
+    known = [(c, c.kernel) for c in site.connections if c.kernel is not None and (c.kernel.bytes_received or 0) > 1]
+    ages = sorted(c.seen_ns - k.last_data_in_ns for c, k in known if k.last_data_in_ns is not None)
+    if not ages:
+        return []
+    low, high = words.duration(ages[0]), words.duration(ages[-1])
+    return [f"The last data came {low if low == high else f'{low} to {high}'} ago."]
+
+
+def _by_direction(site: TextSite) -> tuple[str, ...]:
+    if all(c.passive for c in site.connections):
+        served = words.listed(sorted({str(c.local) for c in site.connections}))
+        return (
+            f"The program accepted {site.say('it', 'them')} on {served}: look at the handler that serves there, and"
+            " give idle connections a timeout.",
+        )
+    if all(c.passive is False for c in site.connections):
+        return ("The program opened it: look at what keeps connections to this peer, and at their idle timeout.",)
+    return ()
+
+
+def _leave_running(site: TextSite) -> str:
+    pids = sorted({h.pid for c in site.connections for h in c.holders})
+    pid = f" --pid {pids[0]}" if pids else ""
+    return f"Leave `closetrace{pid}` running until the program opens new connections: those are told with their stacks."

@@ -1,0 +1,103 @@
+"""What the sentences about one leak site need to know of its sockets, and the parts that several share."""
+
+from __future__ import annotations
+
+import math
+import select
+from typing import Optional
+
+from tracer.diagnose import words
+from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
+from tracer.diagnose.libraries import application_frame, client_of
+from tracer.model.finding import Finding
+from tracer.model.frame import Stack
+
+SECOND = 1_000_000_000
+UNSEEN = "Whether the program has used it since cannot be seen here: this kernel has no hook for receive and send."
+_NAME = 80
+"""Longest name of a function and its place within a sentence; the stack below has the whole."""
+
+Answer = tuple[tuple[str, ...], tuple[str, ...]]
+"""Explanation and advice, each a tuple of sentences."""
+
+
+class TextSite:
+    """The sockets of one site, with what the sentences need to know of them."""
+
+    def __init__(self, members: list[Finding], stack: Optional[Stack], opened: Optional[Stack]) -> None:
+        self.members = members
+        self.connections = [f.connection for f in members]
+        self.count = len(members)
+        self.unseen = any(c.unseen for c in self.connections)
+        self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
+        self.library = client_of(stack, opened)
+        index = application_frame(stack)
+        where = words.located(stack.frames[index]) if stack is not None and index is not None else None
+        self.where = f"{where[: _NAME - 3]}..." if where is not None and len(where) > _NAME else where
+
+    @property
+    def one(self) -> bool:
+        """Whether the site has one socket only."""
+        return self.count == 1
+
+    def say(self, one: str, many: str) -> str:
+        """The sentence for one socket or for several."""
+        return one if self.one else many
+
+    def silences(self) -> list[int]:
+        """Times in ns between the last call and FIN, of the sockets for which both are known, ascending."""
+        if self.unseen:
+            return []
+        calls = [(last_call(c), c.fin_ns) for c in self.connections if not taken_unseen(c)]
+        return sorted(fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns)
+
+    def holders(self) -> str:
+        """Who holds the descriptors, each process once."""
+        held = {h.pid: h.comm for c in self.connections for h in c.holders}
+        return words.listed(f"{comm} (pid {pid})" for pid, comm in sorted(held.items()))
+
+    def unread(self) -> str:
+        """``5000 B of data lie unread``, ``12 B to 40 KiB of data lie unread on each``."""
+        return f"{sizes([unread_bytes(c) for c in self.connections])} of data lie unread{self.say('', ' on each')}"
+
+    def watching(self) -> tuple[str, ...]:
+        """What the epoll sets say of all sockets: an event loop is told and does not come, or none is told."""
+        if all(c.interests == () for c in self.connections):
+            it = self.say("It is", "They are")
+            return (f"{it} in no epoll set, although the program uses epoll: no event loop is told of the peer's end.",)
+        if all(any(one.events & select.EPOLLIN for one in c.interests or ()) for c in self.connections):
+            return ("An epoll set asks for input (EPOLLIN): its event loop is stuck, or passes over what it is told.",)
+        return ()
+
+
+def sizes(counts: list[int]) -> str:
+    """The least and the most of several numbers of bytes."""
+    low, high = words.byte_count(min(counts)), words.byte_count(max(counts))
+    return low if low == high else f"{low} to {high}"
+
+
+def span(values: list[int]) -> str:
+    """The least and the most of several silences (ns, ascending): ``65.0 s``, ``1.0 to 3.0 s``."""
+    low, high = words.silence(values[0]), words.silence(values[-1])
+    return low if low == high else f"{low.removesuffix(' s') if high.endswith(' s') else low} to {high}"
+
+
+def limit(quiet_ns: int) -> str:
+    """A round time safely below the peer's, for settings."""
+    seconds = quiet_ns * 0.9 / SECOND
+    if seconds < 1:
+        return words.duration(int(seconds * SECOND))
+    step = 1 if seconds < 20 else 5 if seconds < 100 else 10 if seconds < 600 else 60
+    return words.duration(math.floor(seconds / step) * step * SECOND)
+
+
+def release(site: TextSite) -> list[str]:
+    """How the library at work gives a connection back."""
+    if site.library and site.library.release:
+        return [f"In {site.library.name} a connection is given back with {site.library.release}."]
+    return []
+
+
+def within(site: TextSite) -> str:
+    """`` in FUNCTION (FILE:LINE)``, nothing if no function of the program is known."""
+    return f" in {site.where}" if site.where else ""
