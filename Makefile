@@ -107,12 +107,12 @@ lint: setup ## Check style, types, layers, spelling, scripts and C
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/codespell $$(git ls-files)
 	shellcheck $$(git ls-files '*.sh' .ci/run tracer/closetrace)
-	clang-format --dry-run --Werror $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
+	clang-format --dry-run --Werror $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tests/advice/programs/c/*.[ch]' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
 
 format: ## Rewrite the sources as lint wants them
 	$(VENV)/bin/ruff check --fix --quiet . || true
 	$(VENV)/bin/ruff format .
-	clang-format -i $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
+	clang-format -i $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tests/advice/programs/c/*.[ch]' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
 
 clean: ## Remove what make made
 	rm -rf $(VENV) build

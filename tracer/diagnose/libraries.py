@@ -1,210 +1,295 @@
-"""Well-known libraries, recognised by their frames: what is not the program's own code, and which setting to turn."""
+"""Well-known client libraries, recognised by their frames, and what to set in them.
+
+Every sentence here was tried with the real library: tests/advice has a cell for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.frame import Frame, Stack
-from tracer.stacks.registry import language
+
+_MILLISECOND = 1_000_000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A library's time limit for idle connections that acts by itself, without a further call of the program.
+
+    ``text`` is how a program writes it, ``{0}`` standing for a whole number of milliseconds. ``least_ms``: the library
+    refuses anything below. ``share``: the largest part of the peer's time that is early enough; less than 0.9 for a
+    library that looks only every so often.
+    """
+
+    text: str
+    least_ms: int = 1
+    share: float = 0.9
+
+    def value_ms(self, quiet_ns: int) -> Optional[int]:
+        """A round value below the peer's idle time (ns); None if the library takes none so small."""
+        value = _rounded_down(int(quiet_ns * self.share) // _MILLISECOND)
+        return value if value >= self.least_ms else None
+
+
+def _rounded_down(ms: int) -> int:
+    steps = ((600_000, 60_000), (100_000, 10_000), (20_000, 5_000), (1_000, 100), (0, 10))
+    step = next(step for least, step in steps if ms >= least)
+    return ms // step * step
 
 
 @dataclass(frozen=True)
 class Library:
-    """How a library's frames are known, and what it calls the settings that matter here.
+    """How a library's frames are known, and how a program keeps it from leaving sockets behind.
 
     ``functions`` and ``modules`` are prefixes (a module is a file's base name), ``files`` parts of a source path.
-    ``pool``: how its pool lets go of idle connections, ``{limit}`` standing for a time below the peer's.
-    ``release``: how a program gives one connection back for good. Both are empty for frameworks that own no client.
-    ``pools``: whether it takes an idle connection from its own pool before it opens another to the same peer.
-    ``prefills``: whether its pool opens connections before anybody asks for one.
+    ``package``: the name by which a program imports it, where a process can be asked for that.
+    ``beneath``: others are built on it, so it is named only where none of them is on the stack.
+    ``pools``: it takes an idle connection from its own pool before it opens another to the same peer.
+    ``prefills``: its pool opens connections before anybody asks for one.
+    ``notices``: it closes an idle connection when the peer hangs up; the text says which connections stay all the same.
+    ``setting``, ``idle``: what ends idle connections: a limit that acts by itself, or what the program must do.
+    ``release``: how a program gives one connection back for good.
     """
 
     name: str
     functions: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    pool: str = ""
-    release: str = ""
+    package: Optional[str] = None
+    beneath: bool = False
     pools: bool = False
     prefills: bool = False
+    notices: str = ""
+    setting: Optional[Setting] = None
+    idle: str = ""
+    release: str = ""
 
 
-_CLIENTS = (
+def _package(name: str) -> tuple[str, ...]:
+    """Where a Python package's files lie, or those of a module of it."""
+    end = "" if "/" in name else "/"
+    return (f"/site-packages/{name}{end}", f"/dist-packages/{name}{end}")
+
+
+_UNRELEASED = "a connection whose response was not read to its end or closed"
+
+CLIENTS = (
     Library(
         "Apache HttpClient",
-        pools=True,
         functions=("org.apache.http.",),
-        pool="HttpClientBuilder.evictIdleConnections({limit}), or in 4.2 closeIdleConnections({limit}) called every few"
-        " seconds by a thread of your own; or setValidateAfterInactivity on the connection manager",
-        release="EntityUtils.consume(entity) and response.close() in a finally block",
+        pools=True,
+        setting=Setting(
+            "HttpClientBuilder.evictIdleConnections({0}, TimeUnit.MILLISECONDS), or before 4.4"
+            " manager.closeIdleConnections({0}, TimeUnit.MILLISECONDS) called every second by a thread of the program",
+            share=0.5,
+        ),
+        release="consuming the entity and closing the response (EntityUtils.consume(entity), try-with-resources)",
     ),
     Library(
         "Apache HttpClient 5",
-        pools=True,
         functions=("org.apache.hc.",),
-        pool="HttpClientBuilder.evictIdleConnections({limit}), or ConnectionConfig.setValidateAfterInactivity",
-        release="a response handler, or response.close() in try-with-resources",
+        pools=True,
+        setting=Setting("HttpClientBuilder.evictIdleConnections(TimeValue.ofMilliseconds({0}))", share=0.5),
+        release="closing the response (a response handler does, or try-with-resources)",
     ),
     Library(
         "Commons HttpClient 3",
-        pools=True,
         functions=("org.apache.commons.httpclient.",),
-        pool="closeIdleConnections({limit}) on the MultiThreadedHttpConnectionManager, or an"
-        " IdleConnectionTimeoutThread",
-        release="method.releaseConnection() in a finally block",
+        pools=True,
+        setting=Setting(
+            "an IdleConnectionTimeoutThread with setConnectionTimeout({0}) and addConnectionManager(manager), started",
+        ),
+        release="releasing it after each response (method.releaseConnection() in a finally block)",
     ),
     Library(
         "OkHttp",
-        pools=True,
         functions=("okhttp3.", "com.squareup.okhttp.", "okio."),
-        pool="a ConnectionPool with a keepAliveDuration of {limit}",
-        release="response.close() in try-with-resources",
+        pools=True,
+        setting=Setting("new ConnectionPool(5, {0}, TimeUnit.MILLISECONDS)"),
+        release="closing the response (response.close(), try-with-resources)",
     ),
     Library(
         "the JDK's HttpClient",
-        pools=True,
         functions=("jdk.internal.net.http.",),
-        pool="-Djdk.httpclient.keepalive.timeout in seconds, {limit} here (1200 by default before JDK 20)",
+        pools=True,
+        notices=_UNRELEASED,
         release="reading the body to its end, or closing its InputStream",
     ),
     Library(
         "HttpURLConnection",
-        pools=True,
         functions=("sun.net.www.http.", "sun.net.www.protocol.http."),
-        pool="-Dhttp.keepAlive.time.server={limit} (JDK 19+, in whole seconds), or -Dhttp.keepAlive=false",
-        release="getInputStream().close(), and getErrorStream() read and closed when the status is an error",
-    ),
-    Library(
-        "Reactor Netty",
         pools=True,
-        functions=("reactor.netty.", "io.projectreactor.netty."),
-        pool="ConnectionProvider.builder(...).maxIdleTime({limit}).evictInBackground(...)",
-        release="consuming or releasing the response body",
-    ),
-    Library(
-        "Jetty's client",
-        pools=True,
-        functions=("org.eclipse.jetty.client.",),
-        pool="HttpClient.setIdleTimeout({limit})",
-        release="reading or aborting the response",
+        idle="-Dhttp.keepAlive=false keeps none; else its cache closes them itself within 10 s of the last answer",
+        release="closing the response's stream (getInputStream(), or getErrorStream() when the status is an error)",
     ),
     Library(
         "HikariCP",
-        prefills=True,
         functions=("com.zaxxer.hikari.",),
-        pool="maxLifetime or idleTimeout of {limit}, or keepaliveTime below it",
-        release="connection.close() in try-with-resources (leakDetectionThreshold finds who forgets)",
-    ),
-    Library(
-        "Commons Pool",
         prefills=True,
-        functions=("org.apache.commons.pool2.", "org.apache.commons.pool.", "redis.clients.jedis."),
-        pool="minEvictableIdleTime of {limit} with timeBetweenEvictionRuns set, or testWhileIdle / testOnBorrow",
-        release="returning or invalidating the object in a finally block",
+        setting=Setting("setMaxLifetime({0})", least_ms=30_000),
+        release="connection.close() (try-with-resources)",
     ),
     Library(
-        "requests/urllib3",
+        "Commons DBCP",
+        functions=("org.apache.commons.dbcp2.",),
+        prefills=True,
+        setting=Setting(
+            "setMinEvictableIdleTimeMillis({0}) with setTimeBetweenEvictionRunsMillis of half of it", share=0.6
+        ),
+        release="connection.close() (try-with-resources)",
+    ),
+    Library(
+        "requests",
+        package="requests",
+        files=_package("requests"),
         pools=True,
-        functions=("urllib3.", "requests."),
-        files=("/urllib3/", "/requests/"),
-        pool="session.close() when a burst is over: urllib3 looks at a pooled connection only when it takes it out"
-        " again, and has no idle limit",
-        release="response.close() or a with block (stream=True keeps the connection until the body is read)",
+        idle="session.close() when a burst is over (or a with block); its pool has no idle limit, and looks at a"
+        " connection only when it takes it out again",
+        release="closing the response (response.close() or a with block around it)",
+    ),
+    Library(
+        "botocore",
+        package="botocore",
+        files=_package("botocore"),
+        pools=True,
+        idle="client.close() when a burst is over; its pool has no idle limit, and looks at a connection only when it"
+        " takes it out again",
+        release='closing the response\'s stream (response["Body"].close())',
+    ),
+    Library(
+        "urllib3",
+        package="urllib3",
+        files=_package("urllib3"),
+        beneath=True,
+        pools=True,
+        idle="PoolManager.clear() when a burst is over; its pool has no idle limit, and looks at a connection only when"
+        " it takes it out again",
+        release="closing the response (response.close())",
     ),
     Library(
         "aiohttp",
+        package="aiohttp",
+        files=(*_package("aiohttp/client"), *_package("aiohttp/connector")),
         pools=True,
-        functions=("aiohttp.",),
-        files=("/aiohttp/",),
-        pool="TCPConnector(keepalive_timeout={limit})",
-        release="async with around the response",
+        notices=_UNRELEASED,
+        release="closing the response (async with around it)",
     ),
     Library(
         "httpx",
+        package="httpx",
+        files=(*_package("httpx"), *_package("httpcore")),
         pools=True,
-        functions=("httpx.", "httpcore."),
-        files=("/httpx/", "/httpcore/"),
-        pool="httpx.Limits(keepalive_expiry={limit})",
-        release="response.close() or a with block around client.stream",
+        idle="client.close() when a burst is over (or a with block); keepalive_expiry acts only when the next"
+        " request is made",
+        release="closing the response (response.close() or a with block around client.stream)",
     ),
     Library(
+        "redis-py",
+        package="redis",
+        files=_package("redis"),
+        idle="client.close() when a burst is over (or a with block); its pool has no idle limit, and"
+        " health_check_interval acts only when the next command is sent",
+    ),
+    Library(
+        "SQLAlchemy",
+        package="sqlalchemy",
+        files=_package("sqlalchemy"),
+        idle="poolclass=NullPool keeps none, engine.dispose() closes all; pool_recycle and pool_pre_ping act only when"
+        " a connection is taken out again",
+        release="connection.close() or a with block around engine.connect()",
+    ),
+    Library(
+        "psycopg_pool",
+        package="psycopg_pool",
+        files=_package("psycopg_pool"),
+        prefills=True,
+        idle="call pool.check() more often than the server's idle limit; max_idle and max_lifetime act only when a"
+        " connection is given back",
+    ),
+    Library("asyncpg", package="asyncpg", files=_package("asyncpg"), prefills=True),
+    Library("c3p0", functions=("com.mchange.v2.c3p0.", "com.mchange.v2.resourcepool."), prefills=True),
+    Library(
         "http.client",
-        functions=("http.client.",),
         files=("/http/client.py",),
-        pool="connection.close() when it is no longer needed: http.client keeps it open as long as the object lives",
+        beneath=True,
+        idle="connection.close() when it is no longer needed: http.client has no pool, and keeps it as long as the"
+        " object lives",
         release="connection.close()",
     ),
     Library(
         "Go's net/http",
+        functions=("net/http.(*Client)", "net/http.(*Transport)", "net/http.(*persistConn)", "net/http.send"),
         pools=True,
-        functions=("net/http.",),
-        pool="Transport.IdleConnTimeout of {limit}",
-        release="resp.Body.Close() after reading it (defer it right after the error check)",
+        notices=_UNRELEASED,
+        release="closing the response's body (defer resp.Body.Close() right after the error check)",
     ),
     Library(
         "libcurl",
         functions=("curl_easy_", "curl_multi_", "Curl_"),
         modules=("libcurl",),
-        pool="CURLOPT_MAXAGE_CONN of {limit} (118 s by default), which curl applies when a handle is used again;"
-        " else curl_easy_cleanup",
-        release="curl_easy_cleanup, or CURLOPT_FORBID_REUSE",
+        idle="CURLOPT_FORBID_REUSE, or curl_easy_cleanup when a handle is not needed for a while; a handle looks at the"
+        " connections that it keeps, CURLOPT_MAXAGE_CONN included, only when it is used again",
+        release="curl_easy_cleanup",
     ),
     Library(
         "Node's http.Agent",
-        functions=("node::", "uv__", "uv_"),
-        modules=("libuv", "libnode"),
-        files=("node:_http", "node:net", "node:internal"),
-        pool="new http.Agent({{keepAlive: true, timeout: ...}}) with a timeout of {limit}",
-        release="response.resume() or response.destroy()",
+        files=("node:_http_agent", "node:_http_client"),
+        pools=True,
+        notices=_UNRELEASED,
+        release="reading the response to its end (response.resume()), or response.destroy()",
+    ),
+    Library(
+        "fetch",
+        files=("node:internal/deps/undici",),
+        pools=True,
+        notices=_UNRELEASED,
+        release="reading the body to its end, or response.body.cancel()",
+    ),
+    Library(
+        "undici",
+        files=("/node_modules/undici/",),
+        pools=True,
+        notices=_UNRELEASED,
+        release="reading the body to its end, or body.destroy()",
+    ),
+    Library(
+        "Node's net",
+        files=("node:net",),
+        beneath=True,
+        notices="a socket that is paused, or that was made with allowHalfOpen and is not ended",
+        release='socket.end() on its "end" event (it comes only while data are read), or socket.destroy()',
+    ),
+    Library(
+        "Netty",
+        functions=("io.netty.",),
+        beneath=True,
+        notices="a channel with autoRead off",
+        setting=Setting("IdleStateHandler(0, 0, {0}, TimeUnit.MILLISECONDS) and context.close() on its IdleStateEvent"),
+        release="channel.close()",
+    ),
+    Library(
+        "Apache's mod_proxy",
+        modules=("mod_proxy",),
+        idle="disablereuse=On (ProxyPass) keeps none",
     ),
     Library(
         "libpq",
-        functions=("PQ", "pq"),
+        functions=("PQconnect", "PQexec", "PQget", "PQsend", "PQconsume"),
         modules=("libpq.",),
-        pool="the connection pool's idle limit set to {limit}, or a check (SELECT 1) before use",
+        beneath=True,
+        idle="PQfinish when it is no longer needed: libpq has no pool",
         release="PQfinish",
-    ),
-    Library(
-        "the MySQL client",
-        functions=("mysql_", "com.mysql.", "org.mariadb."),
-        modules=("libmysqlclient", "libmariadb"),
-        pool="the pool's maximum lifetime set below the server's wait_timeout: {limit} here",
-        release="mysql_close, or connection.close() in try-with-resources",
     ),
     Library(
         "hiredis",
         functions=("redisConnect", "redisCommand", "redisBuffer", "redisGetReply"),
         modules=("libhiredis",),
-        pool="the pool's idle limit set to {limit}, below the server's `timeout`",
+        beneath=True,
+        idle="redisFree when it is no longer needed: hiredis has no pool",
         release="redisFree",
     ),
-)
-_TLS = Library(
-    "TLS",
-    functions=("sun.security.ssl.", "javax.net.ssl.", "crypto/tls.", "SSL_", "ssl.SSLSocket", "org.conscrypt."),
-    modules=("libssl", "libcrypto", "libgnutls", "libnss3", "libssl3", "libmbedtls", "_ssl."),
-    files=("/lib/python3/ssl.py", "/ssl.py"),
-)
-_FRAMEWORKS = (
-    _TLS,
-    Library("the JDK", functions=("java.", "javax.", "jdk.", "sun.", "com.sun.", "Java_java_", "Java_sun_")),
-    Library(
-        "Tomcat", functions=("org.apache.catalina.", "org.apache.tomcat.", "org.apache.coyote.", "org.apache.jasper.")
-    ),
-    Library("Spring", functions=("org.springframework.",)),
-    Library("Jetty", functions=("org.eclipse.jetty.",)),
-    Library("Netty", functions=("io.netty.",)),
-    Library("Undertow", functions=("io.undertow.", "org.xnio.")),
-    Library("Hibernate", functions=("org.hibernate.",)),
-    Library("Jersey", functions=("org.glassfish.",)),
-    Library("gunicorn", files=("/gunicorn/",)),
-    Library("Django", files=("/django/",)),
-    Library("Flask", files=("/flask/", "/werkzeug/")),
-    Library("Go's runtime", functions=("runtime.", "net.(", "internal/poll.", "syscall.", "bufio.", "io.")),
-    Library("libnghttp2", modules=("libnghttp2",)),
-    Library("libevent", modules=("libevent",)),
-    Library("libstdc++", modules=("libstdc++",)),
 )
 
 
@@ -212,7 +297,8 @@ def _base(path: Optional[str]) -> str:
     return path.rsplit("/", 1)[-1] if path else ""
 
 
-def _owns(library: Library, frame: Frame) -> bool:
+def owns(library: Library, frame: Frame) -> bool:
+    """Whether a frame is the library's code."""
     function, module, file = frame.function or "", _base(frame.module), frame.file or ""
     return (
         (bool(library.functions) and function.startswith(library.functions))
@@ -221,37 +307,29 @@ def _owns(library: Library, frame: Frame) -> bool:
     )
 
 
-def owner_of(frame: Frame) -> Optional[Library]:
-    """The well-known library or framework that a frame belongs to, None for any other code."""
-    return next((library for library in (*_CLIENTS, *_FRAMEWORKS) if _owns(library, frame)), None)
-
-
 def client_of(*stacks: Optional[Stack]) -> Optional[Library]:
-    """The client library nearest to the socket in the first of ``stacks`` that has one."""
+    """The outermost client library in the first of ``stacks`` that has one: the one that the program calls."""
     for stack in stacks:
-        for frame in stack.frames if stack is not None else ():
-            library = next((library for library in _CLIENTS if _owns(library, frame)), None)
-            if library is not None:
-                return library
+        found = [_client(frame) for frame in reversed(stack.frames)] if stack is not None else []
+        named = [library for library in found if library is not None]
+        if named:
+            return next((library for library in named if not library.beneath), named[0])
     return None
 
 
-def speaks_tls(stack: Optional[Stack]) -> bool:
-    """Whether a TLS library's frames are on the stack."""
-    return stack is not None and any(_owns(_TLS, frame) for frame in stack.frames)
+def _client(frame: Frame) -> Optional[Library]:
+    return next((library for library in CLIENTS if owns(library, frame)), None)
 
 
-def is_application(frame: Frame) -> bool:
-    """Whether a frame is the program's own code, as far as one can tell: no runtime's and no library's."""
-    return not frame.internal and owner_of(frame) is None and not language(frame.language).package(frame)
+PACKAGES = tuple(library.package for library in CLIENTS if library.package)
 
 
-def application_frame(stack: Optional[Stack]) -> Optional[int]:
-    """Index of the innermost frame of the program's own code; else of the first that is no runtime's; None if none."""
-    if stack is None:
-        return None
-    indices = range(len(stack.frames))
-    own = next((i for i in indices if is_application(stack.frames[i])), None)
-    if own is not None:
-        return own
-    return next((i for i in indices if not stack.frames[i].internal), None)
+def beside(packages: Collection[str], *stacks: Optional[Stack]) -> tuple[Library, ...]:
+    """The libraries with these packages, for stacks without a name of Python's functions: any of them may be at work.
+
+    Those that others are built on are given only where none of those is there.
+    """
+    if any(frame.language == "python" for stack in stacks if stack is not None for frame in stack.frames):
+        return ()
+    found = tuple(library for library in CLIENTS if library.package in packages)
+    return tuple(library for library in found if not library.beneath) or found

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Optional
 
-from tracer.diagnose.libraries import client_of, is_application
+from tracer.diagnose.libraries import client_of
+from tracer.diagnose.owners import is_application
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import Op

@@ -134,6 +134,7 @@ class Connection:
     several by one opener to one remote, most of which were opened while an older one of them lay idle and alive.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
+    ``packages``: client libraries that a holder could have used, where no stack names one.
     """
 
     sk: int
@@ -175,6 +176,7 @@ class Connection:
     missed_touches: int = 0
     listener: Optional[Holder] = None
     unseen: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     tx_queue: Optional[int] = None
     kernel: Optional[KernelCounters] = None
     interests: Optional[tuple[Interest, ...]] = None

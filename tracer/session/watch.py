@@ -22,6 +22,7 @@ from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Losses
 from tracer.model.finding import Ended, Finding, Report, Shown, Tick
 from tracer.model.states import TcpState
+from tracer.session.beside import Beside
 from tracer.session.draining import Drain
 from tracer.session.join import join
 from tracer.session.preexisting import Preexisting
@@ -66,6 +67,7 @@ class Watch:
         self._reader = Reader(recorder, stacks, preexisting, unseen)
         self._drain = Drain(recorder, stacks)
         self._started_ns = time.monotonic_ns()
+        self._beside = Beside()
         self._findings: dict[Key, Finding] = {}
         self._exited: dict[Key, Finding] = {}
         self._ended: list[Ended] = []
@@ -115,7 +117,8 @@ class Watch:
     def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
         earlier += [gone.connection for gone in self._ended]
-        joined = marked(join(connections, self._namespaces, self._threads, self._stacks.unwind), earlier)
+        known = self._beside.told(join(connections, self._namespaces, self._threads, self._stacks.unwind))
+        joined = marked(known, earlier)
         now = time.monotonic_ns()
         findings = [judge(c, now, self._started_ns) for c in joined]
         for finding in findings:

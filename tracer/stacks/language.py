@@ -7,6 +7,7 @@ together. What is large is imported by the functions, when a process or a file f
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -74,6 +75,9 @@ class Language:
 
     read_symbol: Callable[[str], Optional[Symbol]] = lambda _symbol: None
     """What a perf map's symbol says; None if it is not this language's."""
+
+    installed: Callable[[int, Collection[str]], tuple[str, ...]] = lambda _pid, _names: ()
+    """Which of these packages process ``pid`` could import, where its functions may have no names."""
 
     # An ELF file.
     demangle: Callable[[str], Optional[str]] = lambda _symbol: None

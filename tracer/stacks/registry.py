@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from importlib import import_module
 
@@ -31,3 +32,8 @@ def all_languages() -> tuple[Language, ...]:
 def language(name: str) -> Language:
     """The language that frames call ``name``; one that knows nothing if there is none of this name."""
     return next((known for known in all_languages() if known.name == name), Language(name))
+
+
+def installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
+    """Which of these packages process ``pid`` could import, asked of all languages."""
+    return tuple(name for known in all_languages() for name in known.installed(pid, names))

@@ -54,11 +54,14 @@ def java(function: str, line: int) -> Frame:
 @pytest.mark.parametrize(
     ("library_frame", "word"),
     [
-        (java("org.apache.http.impl.io.SessionInputBufferImpl.fillBuffer", 1), "evictIdleConnections(55 s)"),
-        (java("org.apache.commons.httpclient.HttpConnection.readLine", 1), "closeIdleConnections(55 s)"),
-        (java("okhttp3.internal.http1.Http1ExchangeCodec.readHeaderLine", 1), "ConnectionPool"),
+        (java("org.apache.http.impl.io.SessionInputBufferImpl.fillBuffer", 1), "evictIdleConnections(30000, "),
+        (java("org.apache.commons.httpclient.HttpConnection.readLine", 1), "setConnectionTimeout(55000)"),
+        (
+            java("okhttp3.internal.http1.Http1ExchangeCodec.readHeaderLine", 1),
+            "new ConnectionPool(5, 55000, TimeUnit.MILLISECONDS)",
+        ),
         (Frame("Curl_recv_plain", "/usr/lib/libcurl.so.4"), "CURLOPT_MAXAGE_CONN"),
-        (Frame("net/http.(*persistConn).readLoop", "app", language="go"), "IdleConnTimeout of 55 s"),
+        (Frame("net/http.(*persistConn).readLoop", "app", language="go"), "resp.Body.Close()"),
         (
             Frame(
                 "_make_request",
@@ -140,7 +143,7 @@ def test_release_comes_before_a_limit() -> None:
     _, todo = texts(site_of(*(connection(i, never_reused=True) for i in range(3))))
     assert todo.index("Release each connection when its answer is complete") < todo.index("let the pool close idle")
     _, known = texts(site_of(*(connection(i, **NOT_RELEASED) for i in range(3))))
-    assert "In OkHttp that is response.close()" in known
+    assert "In OkHttp that is closing the response (response.close()" in known
     assert "keepAliveDuration" not in known
     _, plain = texts(site_of(connection(1), connection(2)))
     assert "Release" not in plain
@@ -197,3 +200,21 @@ def test_nothing_is_concluded_from_calls_that_cannot_be_seen(fields: dict[str, A
     for claim in ("of silence", "has touched", "No call on it since", "no call has touched", "no thread has called"):
         assert claim not in said
     assert "no hook for receive and send" in " ".join(site.findings[0].evidence)
+
+
+def test_library_that_may_be_at_work() -> None:
+    """Where Python's functions have no names, the libraries installed for the program are told as just that."""
+    unnamed = Stack((Frame("recv", "libc.so.6", internal=True), Frame(None, "python3.11", 9)), True)
+    last = touch(Op.RECV, 1.006, 150, stack=unnamed)
+    found = connection(last=last, packages=("requests", "urllib3"))
+    why, todo = texts(site_of(found))
+    assert "If requests (installed for this program) opened it: session.close()" in todo
+    assert "urllib3 (installed" not in todo
+    assert "requests" not in why
+
+
+def test_named_functions_say_themselves_which_library_is_at_work() -> None:
+    """Where they have names and no library is among them, none is guessed from what is installed."""
+    named = Stack((Frame("fetch", None, file="/srv/app/feed.py", line=3, language="python"),), True)
+    last = touch(Op.RECV, 1.006, 150, stack=named)
+    assert "requests" not in texts(site_of(connection(last=last, packages=("requests",))))[1]

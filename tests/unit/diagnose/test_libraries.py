@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tracer.diagnose.libraries import application_frame, client_of, is_application, owner_of, speaks_tls
+from tracer.diagnose.libraries import client_of
+from tracer.diagnose.owners import application_frame, is_application, owner_of, speaks_tls
 from tracer.model.frame import Frame, Stack
 
 
@@ -24,7 +25,7 @@ from tracer.model.frame import Frame, Stack
         (Frame("net/http.(*persistConn).readLoop", "server", language="go"), "Go's net/http"),
         (
             Frame("urlopen", "python3.11", file="/opt/venv/lib/python3.11/site-packages/urllib3/connectionpool.py"),
-            "requests/urllib3",
+            "urllib3",
         ),
         (Frame("getresponse", "python3.11", file="/usr/lib/python3.11/http/client.py"), "http.client"),
         (Frame("org.apache.catalina.core.StandardHostValve.invoke", None, language="java"), "Tomcat"),
@@ -65,14 +66,60 @@ def test_application_frame() -> None:
     assert application_frame(None) is None
 
 
-def test_client_nearest_to_the_socket() -> None:
-    """Of two client libraries on a stack the inner one owns the connection."""
-    inner = Frame("org.apache.http.impl.io.X.y", None, language="java")
-    outer = Frame("redis.clients.jedis.Jedis.get", None, language="java")
-    library = client_of(None, Stack((Frame("f", "app"), inner, outer), True))
+def python(path: str) -> Frame:
+    return Frame("f", "python3.11", file=f"/opt/venv/lib/python3.11/{path}", language="python")
+
+
+@pytest.mark.parametrize(
+    ("frames", "name"),
+    [
+        (
+            [python("http/client.py"), python("site-packages/urllib3/x.py"), python("site-packages/requests/x.py")],
+            "requests",
+        ),
+        ([python("http/client.py"), python("site-packages/urllib3/connection.py")], "urllib3"),
+        ([python("http/client.py")], "http.client"),
+        ([python("site-packages/urllib3/x.py"), python("site-packages/botocore/x.py")], "botocore"),
+        (
+            [
+                Frame("io.netty.channel.socket.nio.X.read", None, language="java"),
+                Frame("okhttp3.internal.X.y", None, language="java"),
+                Frame("io.netty.channel.AbstractChannelHandlerContext.fireChannelRead", None, language="java"),
+            ],
+            "OkHttp",
+        ),
+        ([Frame("io.netty.channel.socket.nio.X.read", None, language="java")], "Netty"),
+    ],
+)
+def test_the_library_that_the_program_calls(frames: list[Frame], name: str) -> None:
+    """The outermost library is named; what others are built on only where none of them is there."""
+    library = client_of(None, Stack((*frames, Frame("main", "app")), True))
     assert library is not None
-    assert library.name == "Apache HttpClient"
-    assert client_of(None, Stack((Frame("f", "app"),), True)) is None
+    assert library.name == name
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame("node::(anonymous namespace)::Parser::OnStreamRead", "/usr/lib/libnode.so.108"),
+        Frame("uv__read", "/usr/lib/libuv.so.1"),
+        Frame("net/http.(*conn).serve", "server", language="go"),
+        python("site-packages/aiohttp/web_protocol.py"),
+        Frame("handle", "python3.11", file="/srv/app/requests/handler.py", language="python"),
+        Frame("PQueue_push", "app"),
+    ],
+)
+def test_a_runtime_or_a_server_is_no_client_library(frame: Frame) -> None:
+    """Beneath every program of a language, or serving it: that says nothing of who opened a connection."""
+    assert client_of(Stack((frame,), True)) is None
+
+
+def test_the_first_stack_with_a_library_counts() -> None:
+    """Who opened a connection is asked first; a stack without a library is passed over."""
+    okhttp, netty = (Frame(name, None, language="java") for name in ("okhttp3.X.y", "io.netty.X.y"))
+    library = client_of(None, Stack((Frame("f", "app"),), True), Stack((netty,), True), Stack((okhttp,), True))
+    assert library is not None
+    assert library.name == "Netty"
 
 
 def test_tls() -> None:

@@ -7,7 +7,8 @@ from typing import Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import after_fin, taken_bytes, unread_bytes
-from tracer.diagnose.libraries import client_of, speaks_tls
+from tracer.diagnose.libraries import client_of
+from tracer.diagnose.owners import speaks_tls
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, touched, watched
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack

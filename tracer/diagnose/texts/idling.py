@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from tracer.diagnose import words
+from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import taken_unseen, unread_bytes
-from tracer.diagnose.texts.site import SECOND, UNSEEN, Answer, TextSite, limit, span
+from tracer.diagnose.texts.site import SECOND, UNSEEN, Answer, TextSite, perhaps, span
 
 
 def idle_in_pool(site: TextSite) -> Answer:
     """The peer hung up on an idle connection."""
-    whose = f"{site.library.name}'s connection pool" if site.library else "a connection pool"
+    pooled = site.library is not None and (site.library.pools or site.library.prefills)
+    whose = f"{site.library.name}'s connection pool" if site.library and pooled else "a connection pool"
     forgotten = f"in {whose}, or {site.say('was', 'were')} forgotten."
     why = (_hung_up(site), f"{_untouched(site)} {forgotten}", *_goodbye(site), *site.watching(), *_opened_beside(site))
     quiet = site.silences()
@@ -69,16 +70,8 @@ def _release_each(site: TextSite) -> tuple[str, ...]:
 
 
 def _pool(site: TextSite, quiet: list[int]) -> tuple[str, ...]:
-    waits = f" (it waits {words.silence(quiet[0])}; a limit of {limit(quiet[0])} would do)" if quiet else ""
-    let = "If they are meant to lie idle, let" if site.never_reused else "Let"
-    todo = (
-        f"{let} the pool close idle connections before the peer does{waits}, or check a connection before reuse;"
-        " a one-off sweep is not enough.",
-    )
-    if site.library and site.library.pool:
-        below = limit(quiet[0]) if quiet else "a time below the peer's"
-        return (*todo, f"In {site.library.name}: {site.library.pool.format(limit=below)}.")
-    return todo
+    told = pooling.advice(site.library, quiet[0] if quiet else None, is_released=not site.never_reused)
+    return (*told, *perhaps(site))
 
 
 def _hung_up(site: TextSite) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import select
 from typing import Optional
 
-from tracer.diagnose import words
+from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
-from tracer.diagnose.libraries import application_frame, client_of
+from tracer.diagnose.libraries import beside, client_of
+from tracer.diagnose.owners import application_frame
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
 
@@ -30,7 +30,9 @@ class TextSite:
         self.count = len(members)
         self.unseen = any(c.unseen for c in self.connections)
         self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
-        self.library = client_of(stack, opened)
+        self.library = client_of(opened, stack)
+        packages = {package for c in self.connections for package in c.packages}
+        self.beside = beside(packages, opened, stack) if self.library is None else ()
         index = application_frame(stack)
         where = words.located(stack.frames[index]) if stack is not None and index is not None else None
         self.where = f"{where[: _NAME - 3]}..." if where is not None and len(where) > _NAME else where
@@ -82,20 +84,16 @@ def span(values: list[int]) -> str:
     return low if low == high else f"{low.removesuffix(' s') if high.endswith(' s') else low} to {high}"
 
 
-def limit(quiet_ns: int) -> str:
-    """A round time safely below the peer's, for settings."""
-    seconds = quiet_ns * 0.9 / SECOND
-    if seconds < 1:
-        return words.duration(int(seconds * SECOND))
-    step = 1 if seconds < 20 else 5 if seconds < 100 else 10 if seconds < 600 else 60
-    return words.duration(math.floor(seconds / step) * step * SECOND)
-
-
 def release(site: TextSite) -> list[str]:
     """How the library at work gives a connection back."""
     if site.library and site.library.release:
-        return [f"In {site.library.name} a connection is given back with {site.library.release}."]
-    return []
+        return [pooling.given_back(site.library)]
+    return perhaps(site)
+
+
+def perhaps(site: TextSite) -> list[str]:
+    """What to do if a library is at work of which only is known that it is installed."""
+    return list(pooling.perhaps(site.beside, site.say("it", "them")))
 
 
 def within(site: TextSite) -> str:

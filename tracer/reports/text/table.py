@@ -9,7 +9,7 @@ from typing import Optional
 from tabulate import tabulate
 
 from tracer.diagnose import words
-from tracer.diagnose.libraries import application_frame
+from tracer.diagnose.owners import application_frame
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site
 from tracer.model.states import TcpState

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Optional
 
 from tracer.model.frame import Frame
@@ -25,4 +26,10 @@ def _package(frame: Frame) -> str:
     return match.group(1).partition(".py")[0] if match else ""
 
 
-LANGUAGE = Language("python", read_symbol=_read_symbol, title="Python", package=_package)
+def _installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
+    from tracer.stacks.languages.cpython.packages import installed
+
+    return installed(pid, names)
+
+
+LANGUAGE = Language("python", read_symbol=_read_symbol, title="Python", package=_package, installed=_installed)
