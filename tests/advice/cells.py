@@ -102,6 +102,12 @@ CELLS = (
     Cell("fetch", "fetch_client.js", _NOTICES, _NOTICED),
     Cell("undici", "undici_client.js", _NOTICES, _NOTICED),
     Cell(
+        "ws",
+        "ws_client.js",
+        {"idle": CURED, "paused": PROBLEM, "resumed": CURED, "terminated": CURED},
+        {"notices": "idle", "release": "terminated"},
+    ),
+    Cell(
         "Node's net",
         "net_client.js",
         {"idle": CURED, "paused": PROBLEM, "half_open": PROBLEM, "ended": CURED, "destroyed": CURED},

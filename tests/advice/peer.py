@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 import threading
 from types import TracebackType
 
 _ANSWER_AFTER_S = 0.3
 """So long every answer takes, so that requests made at once need a connection each."""
+
+_WEBSOCKET_KEY = re.compile(rb"\r\nSec-WebSocket-Key: (\S+)\r\n", re.IGNORECASE)
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_HELLO = b"\x81\x05hello"
+"""A text frame (RFC 6455 5.7)."""
 
 
 class Peer:
@@ -52,7 +60,16 @@ class Peer:
 
 def _answer(request: bytes) -> bytes:
     """The answer that the path asks for: ``/STATUS/SIZE``, or ``/STATUS/SIZE/SENT`` for one that is cut short."""
+    if key := _WEBSOCKET_KEY.search(request):
+        return _websocket(key.group(1))
     method, path, _ = request.split(b" ", 2)
     status, size, *sent = path.removeprefix(b"/").split(b"/")
     head = b"HTTP/1.1 %s Told\r\nContent-Type: text/plain\r\nContent-Length: %s\r\n\r\n" % (status, size)
     return head if method == b"HEAD" else head + b"x" * int(sent[0] if sent else size)
+
+
+def _websocket(key: bytes) -> bytes:
+    """The server's side of a WebSocket's opening (RFC 6455 4.2.2), and a first message."""
+    accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID).digest())
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + _HELLO

@@ -16,7 +16,8 @@ from tests.advice.peer import Peer
 from tests.advice.programs import command
 from tests.live.closetrace_command import SLOW, Trace, let_linger, tracing
 from tests.live.oracles import ss
-from tracer.diagnose.libraries import CLIENTS, Library
+from tracer.diagnose.libraries import CLIENTS
+from tracer.diagnose.library import Library
 
 _HOLDS_S = 1.0
 _S = 1_000_000_000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from tracer.diagnose.libraries import CLIENTS, Library, owns
+from tracer.diagnose.libraries import CLIENTS
+from tracer.diagnose.library import Library, owns
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.registry import language
 

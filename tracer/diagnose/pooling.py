@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.libraries import Library, Setting
+from tracer.diagnose.library import Library, Setting
 
 _MILLISECOND = 1_000_000
 _MOST = 2
@@ -21,6 +21,8 @@ def advice(library: Optional[Library], quiet_ns: Optional[int], is_released: boo
     told = _advice(library, quiet_ns)
     if is_released:
         return (*told, *_how_to_release(library))
+    if library is not None and library.notices:
+        return told
     return (f"If they are meant to lie idle: {told[0][0].lower()}{told[0][1:]}", *told[1:])
 
 
@@ -36,7 +38,7 @@ def _advice(library: Optional[Library], quiet_ns: Optional[int]) -> tuple[str, .
     sentences = []
     if library.notices:
         sentences.append(
-            f"{library.name} closes an idle connection itself when the peer hangs up; what stays is {library.notices}."
+            f"In {library.name} an idle connection is closed when the peer hangs up; what stays is {library.notices}."
         )
     if library.setting and not library.notices:
         sentences += _limited(library, library.setting, quiet_ns)

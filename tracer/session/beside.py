@@ -6,25 +6,40 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tracer.diagnose.libraries import PACKAGES
+from tracer.host.processes import process_info
 from tracer.model.connection import Connection
 from tracer.stacks.registry import installed
+
+_MOST = 1000
 
 
 class Beside:
     """The packages of each process that was asked about, looked up once: what is installed does not change much."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[str, ...]] = {}
+        self._known: dict[tuple[int, int], tuple[str, ...]] = {}
 
     def told(self, connections: Iterable[Connection]) -> list[Connection]:
         """The same connections, those that a program opened with ``packages``."""
-        return [self._told(c) for c in connections]
+        known = list(connections)
+        pids = {c.holders[0].pid for c in known if c.holders and not c.passive}
+        packages = {pid: several for pid in pids if (several := self._of(pid))}
+        return [_with(c, packages) for c in known] if packages else known
 
-    def _told(self, connection: Connection) -> Connection:
-        if connection.passive or not connection.holders:
-            return connection
-        pid = connection.holders[0].pid
-        if pid not in self._known:
-            self._known[pid] = installed(pid, PACKAGES)
-        packages = self._known[pid]
-        return replace(connection, packages=packages) if packages else connection
+    def _of(self, pid: int) -> tuple[str, ...]:
+        info = process_info(pid)
+        if info is None:
+            return ()
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        key = (pid, info.start_ticks)
+        if key not in self._known:
+            self._known[key] = installed(pid, PACKAGES)
+        return self._known[key]
+
+
+def _with(connection: Connection, packages: dict[int, tuple[str, ...]]) -> Connection:
+    if connection.passive or not connection.holders:
+        return connection
+    several = packages.get(connection.holders[0].pid)
+    return replace(connection, packages=several) if several else connection

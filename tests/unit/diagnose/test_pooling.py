@@ -8,7 +8,8 @@ import pytest
 
 from tests.advice.cells import CELLS
 from tracer.diagnose import pooling
-from tracer.diagnose.libraries import CLIENTS, Library, Setting
+from tracer.diagnose.libraries import CLIENTS
+from tracer.diagnose.library import Library, Setting
 
 S = 1_000_000_000
 PARTS = ("notices", "setting", "idle", "release")
@@ -59,7 +60,7 @@ def test_library_without_a_limit() -> None:
 def test_library_that_notices() -> None:
     """An idle connection is not what stays there: which ones do, and how they are given back."""
     told = " ".join(pooling.advice(library("Go's net/http"), 2 * S))
-    assert "closes an idle connection itself" in told
+    assert "an idle connection is closed when the peer hangs up" in told
     assert "response was not read to its end or closed" in told
     assert "resp.Body.Close()" in told
 
@@ -71,6 +72,9 @@ def test_whole_sentences(one: Library, quiet_ns: int | None) -> None:
     for sentence in pooling.advice(one, quiet_ns):
         assert sentence.endswith(".")
         assert "{" not in sentence
+        assert sentence[0].isupper()
+    for sentence in pooling.advice(one, quiet_ns, is_released=False):
+        assert sentence[0].isupper()
 
 
 @pytest.mark.parametrize("one", CLIENTS, ids=lambda one: one.name)
