@@ -16,6 +16,9 @@ RBP = REGISTER_NAMES.index("rbp")
 RSP = REGISTER_NAMES.index("rsp")
 RETURN_ADDRESS = REGISTER_NAMES.index("rip")
 
+PRESERVED = tuple(REGISTER_NAMES.index(name) for name in "rbx rbp r12 r13 r14 r15".split())
+"""The registers that a callee preserves, without rsp (psABI 3.2.1)."""
+
 _PT_REGS = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs flags rsp ss".split()
 """The words of struct pt_regs (arch/x86/include/asm/ptrace.h)."""
 

@@ -1,13 +1,17 @@
-"""Recognises a stack that was unwound before, by the words that the walk rested on, without walking it again.
+"""Recognises a stack that was unwound before, without walking it again.
 
-Thousands of sockets are left by few code paths. A walk is decided by its first registers, by the code, and by the words
-that it read: return addresses and what an interpreter left must be the same in another black box; saved registers only
-where the walk then took a frame's place from them, and there relative to sp, for stacks lie at different addresses.
+A few code paths leave thousands of sockets. The result of a walk depends on its first registers, on the code, and on
+the words that it read. Another black box has the same stack if these are equal:
+
+* return addresses, and the words that an interpreter left on the stack: exactly;
+* saved registers from which the walk computed the place of a frame: relative to sp, because stacks lie at different
+  addresses.
+
 All other words (locals, saved registers that hold data) may differ. So a match is as good as a walk.
 
-What is known is a tree, a level for each step of a walk: paths that differ in one caller share all that lies before it,
-and to recognise a stack costs one look-up a frame however many paths are known. Before that, the shapes met last (walks
-whose frames have the same sizes) are tried as a whole: one look-up for all their frames.
+The known walks are a tree with one level for each step. Paths that differ in one caller share everything before it.
+Recognising a stack costs one look-up for each frame, however many paths are known. The latest shapes (walks whose
+frames have the same sizes) are tried first, as a whole: one look-up for all frames.
 """
 
 from __future__ import annotations
@@ -19,15 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
+from tracer.machine.registers import PRESERVED
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 
-_SP, _PC = 7, 16
-_SAVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12..r15: what a callee preserves (psABI, figure 3.4)
 _MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 8, 65_536
-_FIRST = -1  # as a register's origin: it is as it was at the touch
+_FIRST = -1  # as a register's origin: it still has its value from the touch
 GENERATED_CODE_S = 1.0
-"""How long stacks with generated code are known: what lies at its addresses changes without a change of the maps."""
+"""How long a stack with generated code stays known. That code can change although the maps do not."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Read:
 
 
 class ReadLog:
-    """The target's memory, noting what is read of the copied stack. Implements :class:`Memory`."""
+    """The target's memory. It records all reads of the copied stack. Implements :class:`Memory`."""
 
     def __init__(self, memory: Memory, box: BlackBox) -> None:
         self._memory = memory
@@ -72,7 +75,10 @@ class ReadLog:
 
 @dataclass
 class Basis:
-    """What one step rests on: words by address that must be the same, words and registers the same relative to sp."""
+    """What one step depends on. ``exact`` and ``relative`` are words by address, ``registers`` are by DWARF number.
+
+    In another black box ``exact`` must be equal; the others must be equal after subtracting sp.
+    """
 
     exact: dict[int, int] = field(default_factory=dict)
     relative: dict[int, int] = field(default_factory=dict)
@@ -80,17 +86,17 @@ class Basis:
 
 
 class Witness:
-    """A chain's links as one, gathering what the walk rests on. Implements :class:`Unwinder`."""
+    """The links of a chain as one link. It records what the walk depends on. Implements :class:`Unwinder`."""
 
     def __init__(self, chain: Sequence[Unwinder], stable: Unwinder, recorder: ReadLog, box: BlackBox) -> None:
         self._chain, self._stable, self._recorder, self._box = chain, stable, recorder, box
-        self._origins: dict[int, set[int]] = {register: {_FIRST} for register in _SAVED}
+        self._origins: dict[int, set[int]] = {register: {_FIRST} for register in PRESERVED}
         self.steps: list[Basis] = []
         self.usable = True
         self.generated = False
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
-        """Step by the first link that knows the code."""
+        """Step with the first link that handles the code."""
         for link in self._chain:
             self._recorder.reads.clear()
             step = link.step(cursor, memory)
@@ -104,11 +110,11 @@ class Witness:
     def _observe(self, cursor: Cursor, step: Step) -> None:
         caller = step.caller
         top = caller.sp if caller is not None else self._box.sp + len(self._box.stack)
-        for register in _SAVED:
+        for register in PRESERVED:
             value = cursor.registers[register]
             if value is not None and cursor.sp <= value <= top:
                 self._rests_on(register, value)
-        saved = {value for r in _SAVED if caller is not None and (value := caller.registers[r]) is not None}
+        saved = {value for r in PRESERVED if caller is not None and (value := caller.registers[r]) is not None}
         for read in self._recorder.reads:
             self._classify(read, cursor.sp, top, saved, caller)
         if caller is not None:
@@ -125,7 +131,7 @@ class Witness:
             self.steps[-1].exact[read.address] = read.value
 
     def _rests_on(self, register: int, value: int) -> None:
-        """A frame's place may come from this register: then from wherever the register came."""
+        """Note that the place of a frame may come from this register: the step depends on each origin of its value."""
         places = self._origins[register]
         self.usable = self.usable and bool(places)
         for address in places:
@@ -135,8 +141,8 @@ class Witness:
                 self.steps[-1].relative[address] = value
 
     def _inherit(self, cursor: Cursor, caller: Cursor) -> None:
-        """Where the caller's registers came from. Of several places with the same value each may be it: all count."""
-        for register in _SAVED:
+        """Find where the caller's registers came from. All places with the same value count as origins."""
+        for register in PRESERVED:
             value = caller.registers[register]
             found = {read.address for read in self._recorder.reads if read.value == value}
             self._origins[register] = found | (
@@ -146,13 +152,16 @@ class Witness:
 
 Words = Callable[[bytes], tuple[int, ...]]
 _Way = tuple[Words, Optional[Words], tuple[int, ...], dict[tuple[Any, ...], "_Node"]]
-"""Where a step's words lie: those that count as they are; those relative to sp, with registers, or None; what follows
-by what is found there.
+"""Where a step's words lie: a reader of the exact words, a reader of the words relative to sp (or None), the registers
+relative to sp, and the next node by the values found.
 """
 
 
 class _Node:
-    """A point of known walks: the stack, if they end here, or the ways on; two only where a frame's size varies."""
+    """A point of known walks: the stack if they end here, else the ways on. Most points have one way.
+
+    They have more only where the size of a frame varies.
+    """
 
     __slots__ = ("stack", "until", "ways")
 
@@ -162,7 +171,7 @@ class _Node:
         self.until = 0.0
 
     def follow(self, box: BlackBox, stack: bytes, sp: int) -> Optional[_Node]:
-        """The next point of the walk of ``box``; None if it is not known."""
+        """The next point in the walk of ``box``; None if it is not known."""
         for way in self.ways.values():
             try:
                 found = way[3].get(_key(way, box, stack, sp))
@@ -173,9 +182,9 @@ class _Node:
         return None
 
     def grow(self, box: BlackBox, basis: Basis, most: int = _MAX_WAYS) -> tuple[_Node, bool]:
-        """The point after this one for a step that rests on ``basis``, and whether it is new. It is tried first.
+        """The next point after a step that depends on ``basis``, and whether it is new.
 
-        No more than ``most`` ways are kept.
+        From now on its way is tried first. At most ``most`` ways are kept.
         """
         sp, registers = box.sp, tuple(sorted(basis.registers))
         exact, relative = (tuple(sorted(a - sp for a in part)) for part in (basis.exact, basis.relative))
@@ -202,7 +211,7 @@ def _key(way: _Way, box: BlackBox, stack: bytes, sp: int) -> tuple[Any, ...]:
 
 
 class Memo:
-    """The stacks of one process that are known, until :meth:`forget`: to be called when its maps change."""
+    """The known stacks of one process. Call :meth:`forget` when its maps change."""
 
     def __init__(self) -> None:
         self._roots: dict[int, _Node] = {}
@@ -210,13 +219,13 @@ class Memo:
         self._count = 0
 
     def forget(self) -> None:
-        """Know nothing."""
+        """Drop all known stacks."""
         self._roots.clear()
         self._shapes.clear()
         self._count = 0
 
     def find(self, box: BlackBox) -> Optional[Stack]:
-        """The stack of ``box`` if one like it was walked to its end before."""
+        """The stack of ``box`` if an equal one was walked to its end before; else None."""
         for known in (self._shapes, self._roots):
             node = _end_of_walk(known.get(box.pc), box)
             if node is not None and time.monotonic() < node.until:
@@ -224,7 +233,7 @@ class Memo:
         return None
 
     def keep(self, box: BlackBox, witness: Witness, stack: Stack) -> None:
-        """Know ``stack``, which was walked under ``witness``; only whole ones, for others rest on what was missing."""
+        """Keep ``stack``, whose walk ``witness`` recorded, if it is complete: others depend on what was missing."""
         if not stack.complete or not witness.usable:
             return
         if self._count >= _MAX_NODES:
@@ -245,7 +254,7 @@ class Memo:
 
 
 def _as_one(steps: Sequence[Basis]) -> Basis:
-    """What a whole walk rests on."""
+    """What a whole walk depends on."""
     whole = Basis()
     for basis in steps:
         whole.exact.update(basis.exact)
@@ -255,7 +264,7 @@ def _as_one(steps: Sequence[Basis]) -> Basis:
 
 
 def _end_of_walk(node: Optional[_Node], box: BlackBox) -> Optional[_Node]:
-    """Where the walk of ``box`` ends that starts at ``node``; None if it is not known."""
+    """The last node in the walk of ``box`` from ``node`` on; None if the walk is not known."""
     stack, sp = box.stack, box.sp
     while node is not None and node.stack is None:
         node = node.follow(box, stack, sp)
@@ -264,7 +273,7 @@ def _end_of_walk(node: Optional[_Node], box: BlackBox) -> Optional[_Node]:
 
 @functools.lru_cache(maxsize=4096)
 def _words(offsets: tuple[int, ...]) -> Words:
-    """Reads words at offsets (bytes, ascending) of a stack. Overlapping ones are read by no ABI: none then."""
+    """A reader of the words at ``offsets`` (bytes, ascending). Never matches if they overlap: no ABI has that."""
     parts, at = ["<"], 0
     for offset in offsets:
         if offset < at:

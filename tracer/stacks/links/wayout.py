@@ -20,8 +20,6 @@ _MAX_INSTRUCTIONS = 3000
 _MAX_DEPTH = 1 << 24
 _MAX_AHEAD = 4
 _LOST = (-1, 0)
-_PRESERVED = (3, 6, 12, 13, 14, 15)
-"""Callee-saved registers besides rsp: rbx rbp r12 r13 r14 r15 (psABI 3.2.1)."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _rule(address: int, state: _State, dropped: int) -> Optional[Rule]:
     saved = {
         number: place[1] - size
         for number, place in state.saved.items()
-        if number in _PRESERVED and place[0] == state.base
+        if number in arch.PRESERVED and place[0] == state.base
     }
     lost = {number for number, place in state.saved.items() if place[0] != state.base}
     return Rule(
@@ -158,7 +156,7 @@ def _rule(address: int, state: _State, dropped: int) -> Optional[Rule]:
         cfa=RegisterPlus(state.base, size),
         saved=(*sorted(saved.items()), (arch.RETURN_ADDRESS, -8)),
         values=((arch.RSP, dropped),),
-        copies=tuple((number, number) for number in _PRESERVED if number not in saved and number not in lost),
+        copies=tuple((number, number) for number in arch.PRESERVED if number not in saved and number not in lost),
         expressions=(),
         return_register=arch.RETURN_ADDRESS,
         signal=False,
