@@ -202,7 +202,7 @@ def test_memory_for_deep_stacks_spent() -> None:
     for site in whole:
         assert_stack_is(site["stack"], program.touches("recv")[-1])
     for site in cut:
-        assert site["stack_note"] == "cut at 4 KiB: the memory for deeper stacks was spent (--memory)"
+        assert site["stack_note"] == "cut at 4 KiB: the memory for deeper stacks was used up (raise --memory)"
         names = functions(machine_frames(site["stack"]))
         at = names.index("touch_it")
         assert set(names[at + 1 :]) == {"descend"}

@@ -1,1 +1,1 @@
-"""From a black box to a stack: a chain of unwinders over the copied stack and the process's files and memory."""
+"""Turns a black box into a stack. A chain of unwinders reads the copied stack and the process's files and memory."""

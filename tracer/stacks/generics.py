@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def without_arguments(name: str) -> str:
-    """Leave out the arguments: ``std::vector<int>::at(int)`` is ``std::vector::at(int)``."""
+    """Remove the arguments: ``std::vector<int>::at(int)`` becomes ``std::vector::at(int)``."""
     kept, depth = [], 0
     for letter in name:
         depth += letter == "<"

@@ -1,4 +1,4 @@
-"""From an address in an ELF file to the lines of a report: function, module, source, and what kind of code it is."""
+"""Turns an address in an ELF file into frames: function, module, source line, and what kind of code it is."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _NATIVE = "native"
 
 
 class Naming:
-    """All languages as one: the first that knows an answer gives it."""
+    """All languages as one. The first language that has an answer gives it."""
 
     def __init__(self, languages: Sequence[Language]) -> None:
         self._languages = tuple(languages)
-        # Several languages are linked into one file: a function that none owns may be of any of these.
+        # One file may hold code of several languages: a function that no language owns may be from any of these.
         self._shared = tuple(language for language in languages if language.owns is None)
         self._owners = tuple((language, language.owns) for language in languages if language.owns is not None)
         self.additions = Additions(lru_cache(maxsize=8192)(self._demangle), self._open_table)
 
     def frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
-        """Name the code under ``cursor``: inlined calls innermost first, then the machine frame. Never empty."""
+        """Name the code at ``cursor``: inlined calls innermost first, then the machine frame. Never empty."""
         if code.image is None:
             internal = self.is_runtime_module(code.module)
             return (Frame(None, code.module, cursor.pc + code.delta, pc=cursor.pc, internal=internal),)
@@ -37,15 +37,15 @@ class Naming:
         return tuple(self._frame(code, facts, cursor, name) for name in code.image.names(cursor.lookup + code.delta))
 
     def is_runtime_module(self, module: str) -> bool:
-        """Tell whether a file of this base name is a runtime or a standard library."""
+        """Tell whether a file with this base name is a runtime or a standard library."""
         return any(language.runtime_module(module) for language in self._languages)
 
     def starts_stack(self, function: Optional[str]) -> bool:
-        """Tell the functions that a runtime's stacks begin in."""
+        """Tell whether the stacks of a runtime start in this function."""
         return function is not None and any(language.starts_stack(function) for language in self._languages)
 
     def read_symbol(self, symbol: str) -> Optional[Symbol]:
-        """Take a symbol of generated code apart; None if no language knows it."""
+        """Read a symbol of generated code; None if no language can."""
         return next((read for language in self._languages if (read := language.read_symbol(symbol)) is not None), None)
 
     def _frame(self, code: Code, facts: ElfFacts, cursor: Cursor, name: Name) -> Frame:

@@ -1,4 +1,4 @@
-"""All languages: one line each. Nothing else in closetrace lists them."""
+"""All languages, one line each. No other place in closetrace lists them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ MODULES = (
     "tracer.stacks.languages.node",
     "tracer.stacks.languages.perfmap",
 )
-"""Asked in this order: Rust before C++, whose mangling its older compilers use; perf maps, which are anyone's, last."""
+"""In the order in which they are asked. Rust is before C++ because older Rust compilers use the mangling of C++.
+
+Perf maps are last because any language may write one.
+"""
 
 
 @lru_cache(maxsize=1)
 def all_languages() -> tuple[Language, ...]:
-    """All languages, in the order in which they are asked. The first call, made after attaching, imports them."""
+    """All languages, in the order in which they are asked. The first call imports them; it comes after attaching."""
     languages = tuple(import_module(module).LANGUAGE for module in MODULES)
     assert all(isinstance(language, Language) for language in languages)
     return languages
@@ -30,7 +33,7 @@ def all_languages() -> tuple[Language, ...]:
 
 @lru_cache(maxsize=64)
 def language(name: str) -> Language:
-    """The language that frames call ``name``; one that knows nothing if there is none of this name."""
+    """The language with the name ``name`` in frames. If there is none, an empty language with this name."""
     return next((known for known in all_languages() if known.name == name), Language(name))
 
 

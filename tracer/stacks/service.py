@@ -1,4 +1,4 @@
-"""Black boxes in, stacks out, for any number of processes: the one entry that the session uses."""
+"""Turns black boxes into stacks, for any number of processes. The session uses only this class."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _GONE = "process exited before its stack could be read"
 
 
 class StackService:
-    """Unwinds and names stacks; keeps processes and files, within bounds.
+    """Unwinds and names stacks. Keeps a limited number of processes and files.
 
-    ``debuginfod`` allows libdw to download debug information from the servers named in DEBUGINFOD_URLS.
+    If ``debuginfod`` is true, libdw may download debug information from the servers in DEBUGINFOD_URLS.
     Raises HostUnsupported if libdw is not installed.
     """
 
     def __init__(self, debuginfod: bool = False) -> None:
         libdw.load()
         self.unwound = 0
-        """Boxes that were given to unwind()."""
+        """Number of boxes given to unwind()."""
         self._naming = Naming(all_languages())
         self._images = ImageCache(debuginfod, self._naming.additions)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
 
     def unwind(self, box: BlackBox) -> Stack:
-        """Unwind ``box``. Never raises for a target that is gone, hostile or damaged: the stack's note says why."""
+        """Unwind ``box``. Never raises, even if the target is gone, hostile or damaged: the stack's note says why."""
         self.unwound += 1
         target = self._target(box)
         if target is None:
@@ -54,7 +54,7 @@ class StackService:
         return target.unwind(box)
 
     def forget(self, pid: int) -> None:
-        """Release what is held of the process ``pid``, which has exited and has no black boxes left."""
+        """Release everything about the process ``pid``, which has exited and has no black boxes left."""
         target = self._targets.pop(pid, None)
         if target is not None:
             target.process.close()
@@ -75,7 +75,7 @@ class StackService:
         except ProcessGone:
             return known
         if known is not None and not _could_be_of(box, process):
-            process.close()  # the box was filled before exec: the old program's maps are the right ones
+            process.close()  # the box is from before exec: it needs the old program's maps
             return known
         self.forget(box.pid)
         target = self._targets[box.pid] = _Target(process, self._images, self._naming)
@@ -86,7 +86,7 @@ class StackService:
 
 
 class _Target:
-    """One process with its chain of unwinders: those of its languages, then CFI, then what works without."""
+    """One process with its chain of unwinders: those of its languages, then CFI, then the one that needs no CFI."""
 
     def __init__(self, process: Process, images: ImageCache, naming: Naming) -> None:
         self.process = process
@@ -123,7 +123,7 @@ class _Target:
         return stack
 
     def _attach(self) -> None:
-        """Ask the languages that are not attached yet whether they are in the process by now."""
+        """Ask each language that is not attached yet whether it is in the process now."""
         for language in all_languages():
             runtime = language.attach(self._as_target) if language.name not in self._attached else None
             if runtime is not None:

@@ -1,4 +1,4 @@
-"""The walk: from a black box's registers through the chain of unwinders to the last caller that can be known."""
+"""The walk: from the registers of a black box to the last caller that the chain of unwinders can find."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
 
 MAX_FRAMES = 1024
+_NOT_ABOVE = "the next frame is not above this one: the stack is damaged or was changed"
 
 
 def walk(box: BlackBox, memory: Memory, chain: Sequence[Unwinder]) -> Stack:
-    """Walk the stack of ``box``; the first link of ``chain`` that knows the code under the cursor takes each step."""
-    # The pc follows the syscall instruction: like a return address it may be the first byte of other code.
+    """Walk the stack of ``box``. In each step the first link of ``chain`` that handles the code finds the caller."""
+    # The pc is after the syscall instruction. Like a return address, it may be the first byte of other code.
     registers = box.registers[: arch.REGISTER_COUNT]
     cursor = Cursor(tuple(None if n in box.unknown else value for n, value in enumerate(registers)), is_return=True)
     frames: list[Frame] = []
@@ -30,9 +31,9 @@ def walk(box: BlackBox, memory: Memory, chain: Sequence[Unwinder]) -> Stack:
         caller = step.caller
         if caller is None:
             return Stack(tuple(frames), step.complete, None if step.complete else step.stop)
-        # Only a signal handler may run on another stack; else callers lie higher up, or the stack is damaged.
+        # Only a signal handler may run on another stack. In all other cases the caller lies higher on the stack.
         if caller.is_return and caller.sp <= cursor.sp:
-            return Stack(tuple(frames), False, "the stack does not go on upwards: it is damaged or was changed")
+            return Stack(tuple(frames), False, _NOT_ABOVE)
         cursor = caller
     return Stack(tuple(frames), False, f"more than {MAX_FRAMES} frames")
 

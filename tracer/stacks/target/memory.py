@@ -1,4 +1,4 @@
-"""The target's memory as one touch saw it: the stack from the black box, all else from the live process."""
+"""The target's memory at one touch: the stack from the black box, everything else from the live process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Live(Protocol):
 class BoxMemory:
     """Implements :class:`tracer.stacks.chain.Memory` for one black box.
 
-    The stack beyond the copy is never read from the live process, where other calls have overwritten it since.
+    The stack beyond the copy is never read from the live process: later calls have overwritten it there.
     """
 
     def __init__(self, box: BlackBox, process: Live) -> None:
@@ -46,7 +46,7 @@ class BoxMemory:
         self._process = process
 
     def read(self, address: int, size: int) -> bytes:
-        """Read ``size`` bytes at ``address``; raises MemoryUnreadable."""
+        """Read ``size`` bytes at ``address``. Raises MemoryUnreadable."""
         if self._start <= address and address + size <= self._end:
             return self._stack[address - self._start : address - self._start + size]
         if address < self._end and address + size > self._start or self._on_same_stack(address):
@@ -54,11 +54,11 @@ class BoxMemory:
         return self._process.read(address, size)
 
     def u64(self, address: int) -> int:
-        """Read the little-endian 64-bit word at ``address``; raises MemoryUnreadable."""
+        """Read the little-endian 64-bit word at ``address``. Raises MemoryUnreadable."""
         return int.from_bytes(self.read(address, 8), "little")
 
     def stack_word(self, address: int, size: int) -> int:
-        """Read the little-endian word of ``size`` bytes in the copied stack; raises MemoryUnreadable."""
+        """Read the little-endian word of ``size`` bytes in the copied stack. Raises MemoryUnreadable."""
         offset = address - self._start
         if offset < 0 or address + size > self._end:
             raise MemoryUnreadable(self._why(address))
@@ -68,9 +68,9 @@ class BoxMemory:
         if address < self._start or not self._on_same_stack(address):
             return f"the stack goes on at {address:#x}, on memory that was not copied"
         if self._box.cramped:
-            return f"cut at {_kib(len(self._stack))} KiB: the memory for deeper stacks was spent (--memory)"
+            return f"cut at {_kib(len(self._stack))} KiB: the memory for deeper stacks was used up (raise --memory)"
         if self._box.cut:
-            return f"stack deeper than the {_kib(len(self._stack))} KiB that were copied (--stack-bytes)"
+            return f"stack deeper than the {_kib(len(self._stack))} KiB that were copied (raise --stack-bytes)"
         return "the rest of the stack was not in memory when it was copied"
 
     def _on_same_stack(self, address: int) -> bool:

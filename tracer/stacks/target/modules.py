@@ -1,4 +1,4 @@
-"""Which file's code an address of a process belongs to, with the files opened once for all processes."""
+"""Finds the file whose code is at an address of a process. A file is opened once for all processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_VDSO_BYTES = 1 << 20
 
 
 class ImageCache:
-    """Open images by file identity (device, inode, change of contents); the least recently used goes first."""
+    """Open images by file identity (device, inode, mtime, size). A full cache drops the least recently used."""
 
     def __init__(self, debuginfod: bool = False, additions: Optional[Additions] = None) -> None:
         self._debuginfod = debuginfod
@@ -28,7 +28,7 @@ class ImageCache:
         self._images: OrderedDict[Hashable, Optional[Image]] = OrderedDict()
 
     def of_mapping(self, process: Process, mapping: Mapping) -> Optional[Image]:
-        """Open the image mapped there; None if its file cannot be had or is no ELF file for this machine."""
+        """Open the image mapped there; None if its file cannot be opened or is not an ELF file for this machine."""
         descriptor = _vdso(process, mapping) if mapping.path == "[vdso]" else process.open_mapped(mapping)
         if descriptor is None:
             return None
@@ -46,7 +46,7 @@ class ImageCache:
 
 @dataclass(frozen=True)
 class Code:
-    """Mapped code. ``delta`` added to an address of the process gives that of the file (without image: the offset)."""
+    """Mapped code. An address of the process plus ``delta`` is the address in the file (without image: the offset)."""
 
     mapping: Mapping
     image: Optional[Image]
@@ -70,12 +70,12 @@ class Modules:
         self._may_refresh = True
 
     def begin(self) -> bool:
-        """Start another stack: old maps are read again. True if they changed since the last call."""
+        """Start another stack: read the maps again if they are old. True if they changed since the last call."""
         self._may_refresh = not self._process.refresh_if_old()
         return self._changed()
 
     def at(self, address: int) -> Optional[Code]:
-        """Find the code mapped at ``address``; None if nothing executable is. Unknown addresses re-read the maps."""
+        """Find the code mapped at ``address``; None if there is none. An unknown address reads the maps again."""
         mapping = self._process.mapping(address)
         if (mapping is None or not mapping.executable) and self._may_refresh:
             self._may_refresh = False
@@ -119,7 +119,7 @@ def _key(descriptor: int, mapping: Mapping) -> Hashable:
 
 
 def _vdso(process: Process, mapping: Mapping) -> Optional[int]:
-    """Copy the vDSO, an ELF image without a file, out of the process's memory."""
+    """Copy the vDSO from the process's memory: it is an ELF image without a file."""
     try:
         contents = process.read(mapping.start, min(mapping.end - mapping.start, _MAX_VDSO_BYTES))
         descriptor = os.memfd_create("vdso", os.MFD_CLOEXEC)

@@ -1,8 +1,8 @@
 """One target process: identity, memory map, memory, and the files behind its mappings.
 
-Everything is opened relative to a descriptor of ``/proc/PID``, which the kernel ties to the process and not to the
-number: once the process is gone, look-ups fail with ESRCH, even when the pid has been given to another (proc(5),
-fs/proc/base.c). So a Process never silently becomes another process.
+Every file is opened relative to a descriptor of ``/proc/PID``. The kernel binds this descriptor to the process, not to
+the number: after the process has exited, look-ups fail with ESRCH, even if another process has the same pid now
+(proc(5), fs/proc/base.c). So a Process never becomes another process.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tracer.stacks.chain import MemoryUnreadable
 
 _MAPS_FRESH_SECONDS = 1.0
 _MAPS_DUTY = 50
-"""Maps that take long to read (tens of thousands of lines) are read again only after this many times as long."""
+"""The pause before maps are read again, as a multiple of the time that the last read took."""
 _MAPS_LIMIT_BYTES = 64 << 20
 _DELETED = " (deleted)"
 
 
 class ProcessGone(Exception):
-    """The process does not exist any more (or its /proc files may not be read); the text says which."""
+    """The process has exited, or its /proc files may not be read. The text says which."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,20 @@ class Mapping:
 
     @property
     def is_file(self) -> bool:
-        """Whether a file backs it (``[vdso]``, ``[stack]`` and anonymous memory have inode 0)."""
+        """Whether a file backs it. ``[vdso]``, ``[stack]`` and anonymous memory have inode 0."""
         return self.inode != 0
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells a process from a later one with the same number. ``start`` is field 22 of ``/proc/PID/stat``."""
+    """Tells a process from a later one with the same pid. ``start``: field 22 of ``/proc/PID/stat`` (clock ticks)."""
 
     pid: int
     start: int
 
 
 class Process:
-    """A process that was alive at :meth:`open`. After its exit the cached maps still answer; reads raise."""
+    """A process that was alive at :meth:`open`. After its exit the cached maps stay usable, and reads raise."""
 
     def __init__(self, identity: Identity, directory: int, memory: Optional[int]) -> None:
         self.identity = identity
@@ -73,7 +73,7 @@ class Process:
         self._starts: list[int] = []
         self._mappings: list[Mapping] = []
         self.maps_generation = 0
-        """Grows whenever the maps were found changed: what was derived from older ones may be stale."""
+        """Grows with each change of the maps. Data computed from older maps may be wrong then."""
 
     @classmethod
     def open(cls, pid: int) -> Process:
@@ -98,7 +98,7 @@ class Process:
         return process
 
     def close(self) -> None:
-        """Give the descriptors back. The cached maps stay usable."""
+        """Close the descriptors. The cached maps stay usable."""
         for descriptor in (self._directory, self._memory):
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
@@ -106,20 +106,20 @@ class Process:
         self._memory = None
 
     def same_program(self) -> bool:
-        """Whether the process lives and still runs the memory image that was opened (no exit, no exec since).
+        """Whether the process still runs the program that was opened: no exit and no exec since.
 
-        A descriptor of ``mem`` stays with the address space it was opened on; once that has no user any more, reads
-        give 0 bytes (mem_rw in fs/proc/base.c).
+        A descriptor of ``mem`` belongs to the address space at the time of its open. When nobody uses that address
+        space any more, reads give 0 bytes (mem_rw in fs/proc/base.c).
         """
         if self._memory is None or not self._mappings:
             return self._alive()
         try:
             return os.pread(self._memory, 1, self._mappings[0].start) != b""
-        except OSError:  # EIO: this page is unmapped, but the address space is there
+        except OSError:  # EIO: this page is unmapped, but the address space exists
             return True
 
     def refresh(self) -> bool:
-        """Read the maps again. True if they changed. After the process's exit the last known maps stay."""
+        """Read the maps again. True if they changed. After the process has exited, the last known maps stay."""
         begun = time.monotonic()
         text = self.read_proc("maps", _MAPS_LIMIT_BYTES)
         changed = bool(text) and text != self._maps_text
@@ -133,7 +133,7 @@ class Process:
         return changed
 
     def refresh_if_old(self) -> bool:
-        """Read the maps again unless that was done within the last second or so. True if they changed."""
+        """Read the maps again if the last read is older than about one second. True if they changed."""
         return time.monotonic() > self._maps_stale_at and self.refresh()
 
     @property
@@ -142,7 +142,7 @@ class Process:
         return tuple(self._mappings)
 
     def mapping(self, address: int) -> Optional[Mapping]:
-        """Find the mapping that holds ``address`` as the maps were last read; None if there is none."""
+        """Find the mapping that holds ``address`` in the maps as last read; None if there is none."""
         index = bisect_right(self._starts, address) - 1
         if index >= 0 and address < self._mappings[index].end:
             return self._mappings[index]
@@ -161,31 +161,31 @@ class Process:
         return data
 
     def root_path(self, path: str) -> str:
-        """Give our name for ``path`` as the process sees it (its root directory and mount namespace)."""
+        """Give a path by which we reach ``path`` as the process sees it (its root directory and mount namespace)."""
         return f"/proc/self/fd/{self._directory}/root/{path.lstrip('/')}"
 
     def open_root(self, path: str, *, follow_links: bool = True) -> Optional[int]:
-        """Open the regular file ``path`` as the process sees it: a descriptor, None if there is none.
+        """Open the regular file ``path`` as the process sees it. Returns a descriptor, None if there is no such file.
 
-        Opened by way of O_PATH, so that a FIFO or device put there neither blocks nor acts. ``follow_links`` is for the
-        last component; an absolute link there would lead into our own root.
+        The first open uses O_PATH, so a FIFO cannot block us and a device does nothing. ``follow_links`` is about the
+        last component: an absolute link there would lead into our own root directory.
         """
         if self._directory < 0:
             return None
         return _open_regular(self._directory, f"root/{path.lstrip('/')}", follow_links)
 
     def open_mapped(self, mapping: Mapping) -> Optional[int]:
-        """Open the very file that is mapped: a descriptor, None if it cannot be had.
+        """Open the file that is mapped. Returns a descriptor, or None if it cannot be opened.
 
-        The path is used only while it still names that file; deleted or replaced files, and file systems whose stat
-        numbers differ from those in maps (overlay, btrfs), come by ``/proc/PID/map_files``.
+        The path is used only if it still names the same file. ``/proc/PID/map_files`` serves the other cases: the file
+        was deleted or replaced, or stat gives other numbers than maps (overlay, btrfs).
         """
         if not mapping.is_file:
             return None
         descriptor = None
         if not mapping.deleted:
             descriptor = self.open_root(mapping.path)
-            if descriptor is None:  # it has exited, but on the host the same name may still be the same file
+            if descriptor is None:  # it has exited, but on the host this path may still name the same file
                 descriptor = _open_regular(None, mapping.path)
         if descriptor is not None:
             found = os.fstat(descriptor)
@@ -195,7 +195,7 @@ class Process:
         return _open_regular(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
 
     def open_executable(self) -> Optional[int]:
-        """Open the program file (``/proc/PID/exe``): a descriptor, None if it cannot be had."""
+        """Open the program file (``/proc/PID/exe``). Returns a descriptor, or None if it cannot be opened."""
         return _open_regular(self._directory, "exe")
 
     def read_proc(self, name: str, limit: int = 1 << 20) -> bytes:
@@ -213,7 +213,7 @@ class Process:
                 return b""
 
     def status_field(self, name: str) -> tuple[str, ...]:
-        """Give the words of one line of ``/proc/PID/status`` (``NSpid``, ``Uid``); empty if there is none."""
+        """Give the words of one line of ``/proc/PID/status`` (``NSpid``, ``Uid``); empty if there is no such line."""
         for line in self.read_proc("status").decode("utf-8", "replace").splitlines():
             key, _, value = line.partition(":")
             if key == name:
@@ -228,7 +228,7 @@ class Process:
 
 
 def parse_maps(text: bytes) -> list[Mapping]:
-    """Read the mappings in the text of ``/proc/PID/maps`` (proc_pid_maps(5)); lines that make no sense are left out."""
+    """Parse the text of ``/proc/PID/maps`` (proc_pid_maps(5)), by address. Leaves out lines that cannot be parsed."""
     mappings = []
     for line in text.split(b"\n"):
         fields = line.split(None, 5)
@@ -245,7 +245,7 @@ def parse_maps(text: bytes) -> list[Mapping]:
 def _parse_line(fields: list[bytes]) -> Mapping:
     start, end = (int(part, 16) for part in fields[0].split(b"-"))
     major, minor = (int(part, 16) for part in fields[3].split(b":"))
-    # The kernel writes only a newline in an octal escape here (seq_path with "\n").
+    # The only character that the kernel escapes here is a newline, as octal (seq_path with "\n").
     path = os.fsdecode(fields[5].replace(b"\\012", b"\n")) if len(fields) > 5 else ""
     deleted = path.endswith(_DELETED)
     return Mapping(
@@ -264,12 +264,12 @@ def _start_time(directory: int) -> int:
     descriptor = os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     with os.fdopen(descriptor, "rb") as file:
         text = file.read(4096)
-    # comm (field 2) may hold spaces and parentheses: count from the last one.
+    # comm (field 2) may contain spaces and parentheses, so count from the last parenthesis.
     return int(text.rpartition(b")")[2].split()[19])
 
 
 def _with_memory(directory: int) -> int:
-    """``directory``, or that of a thread when the first thread has exited and taken its view of memory with it."""
+    """Give ``directory``, or that of another thread: /proc/PID shows no memory after the first thread has exited."""
     descriptor = os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     with os.fdopen(descriptor, "rb") as file:
         state = file.read(4096).rpartition(b")")[2].split()[0]
@@ -279,7 +279,7 @@ def _with_memory(directory: int) -> int:
     try:
         for name in os.listdir(tasks):
             with contextlib.suppress(OSError):
-                exe = os.readlink(f"{name}/exe", dir_fd=tasks)  # ENOENT for a thread without memory
+                exe = os.readlink(f"{name}/exe", dir_fd=tasks)  # ENOENT if the thread has no memory any more
                 thread = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tasks)
                 if exe:
                     os.close(directory)

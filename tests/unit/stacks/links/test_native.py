@@ -290,7 +290,7 @@ def test_stack_deeper_than_the_box(service: StackService, tmp_path: Path) -> Non
     assert 50 < len(short.frames) < 100
     assert short.frames == whole.frames[: len(short.frames)]
     assert not short.complete
-    assert short.note == "stack deeper than the 16 KiB that were copied (--stack-bytes)"
+    assert short.note == "stack deeper than the 16 KiB that were copied (raise --stack-bytes)"
 
 
 def test_cpp_names_and_exceptions_code(service: StackService, tmp_path: Path) -> None:
