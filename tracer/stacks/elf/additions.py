@@ -1,4 +1,4 @@
-"""What languages add to the reading of an ELF file: a function table of their own, and names as people write them."""
+"""What a language adds to an ELF file: its own function table, and readable names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tracer.stacks.elf.facts import ElfFacts
 
 
 class Function(Protocol):
-    """A function of such a table: its name and its first address (of the file)."""
+    """A function of a language's table: its name and its first address in the file."""
 
     @property
     def name(self) -> str:
@@ -22,25 +22,25 @@ class Function(Protocol):
 
 
 class FunctionTable(Protocol):
-    """A language's own table of functions, for what CFI, symbols and DWARF lines do not tell. Never raises."""
+    """A language's own table of functions. It is asked where CFI, symbols and DWARF have no answer. Never raises."""
 
     def function(self, address: int) -> Optional[Function]:
-        """Find the function that holds ``address``; None if the table has none there."""
+        """Find the function that contains ``address``; None if the table has none."""
 
     def line(self, address: int) -> tuple[Optional[str], Optional[int]]:
-        """Find file and line of ``address``; None for what is not known."""
+        """Find file and line of ``address``; None for each that is not known."""
 
     def rule(self, address: int) -> Optional[Rule]:
-        """Find the unwind rule at ``address``; None if the table has none there."""
+        """Find the unwind rule at ``address``; None if the table has none."""
 
 
 OpenTable = Callable[[int, ElfFacts], Optional[FunctionTable]]
-"""Opens the table of the file open as this descriptor, which stays the caller's; None if the file has none."""
+"""Opens the table of the file behind a descriptor; None if the file has none. The caller keeps the descriptor."""
 
 
 @dataclass(frozen=True)
 class Additions:
-    """``demangle`` gives a symbol as people write it, or as it is. Without languages a file has its own tables only."""
+    """``demangle`` gives a symbol as in source code, or unchanged. The defaults are for a file without languages."""
 
     demangle: Callable[[str], str] = str
     open_table: OpenTable = lambda _descriptor, _facts: None

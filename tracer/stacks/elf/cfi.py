@@ -1,4 +1,4 @@
-"""Call frame information: one row of libdw's rules, compiled to a value that can be applied again and again."""
+"""Call frame information (CFI). One row of libdw's rules is compiled to a value that can be applied many times."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Registers = Sequence[Optional[int]]
 
 @dataclass(frozen=True)
 class RegisterPlus:
-    """The CFA as register plus offset, by far the most common rule."""
+    """The CFA is a register plus an offset (bytes). This is by far the most common rule."""
 
     register: int
     offset: int
@@ -40,7 +40,7 @@ class RegisterPlus:
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression whose result is a value, or the address of one (``is_value`` false)."""
+    """A DWARF expression. Its result is the value (``is_value``), or the address of the value."""
 
     ops: tuple[Op, ...]
     is_value: bool
@@ -48,12 +48,12 @@ class Expression:
 
 @dataclass(frozen=True)
 class Rule:
-    """How to find the caller's registers from code in [start, end) (addresses of the file).
+    """How to find the caller's registers from code in [start, end), as addresses in the file.
 
-    A register is in at most one of: ``saved`` (number, offset from the CFA of the word that holds it), ``values``
-    (number, offset from the CFA that it equals), ``copies`` (number, register that holds it), ``expressions``.
-    Any other is undefined; ``outermost`` says that the return address is, which marks the first frame of a thread
-    (DWARF 5, 6.4.4). ``signal`` marks the frame of a signal trampoline.
+    A register is in at most one of these: ``saved`` (number, offset: its value is in the word at CFA + offset),
+    ``values`` (number, offset: its value is CFA + offset), ``copies`` (number, the register that holds its value),
+    ``expressions``. All other registers are undefined. ``outermost`` says that the return address is undefined, which
+    marks the first frame of a thread (DWARF 5, 6.4.4). ``signal`` marks the frame of a signal trampoline.
     """
 
     start: int
@@ -71,8 +71,8 @@ class Rule:
 def apply(rule: Rule, registers: Registers, load: Callable[[int, int], int]) -> tuple[int, list[Optional[int]]]:
     """Compute the CFA and the caller's registers.
 
-    ``load(address, size)`` reads the copied stack. Registers whose word is not there become None, except that a
-    return address that cannot be read raises MemoryUnreadable. Raises ExpressionError for an unknown CFA.
+    ``load(address, size)`` reads the copied stack. A register whose word cannot be read becomes None. Raises
+    MemoryUnreadable if the return address cannot be read, ExpressionError if the CFA is not known.
     """
     cfa = _cfa(rule, registers, load)
     caller: list[Optional[int]] = [None] * arch.REGISTER_COUNT
@@ -108,7 +108,7 @@ def _cfa(rule: Rule, registers: Registers, load: Callable[[int, int], int]) -> i
 
 
 class CfiTable:
-    """The CFI of one section of one file, asked through libdw. ``bias`` is subtracted from addresses."""
+    """The CFI of one section of one file, read through libdw. ``bias`` is subtracted from the file's addresses."""
 
     def __init__(self, handle: int, bias: int) -> None:
         self._libdw = libdw.load()
@@ -116,7 +116,7 @@ class CfiTable:
         self._bias = bias
 
     def rule(self, address: int) -> Optional[Rule]:
-        """Compile the row for the file's ``address``; None if it has none or if libdw cannot make sense of it."""
+        """Compile the row for the file's ``address``; None if there is no row or libdw cannot read it."""
         frame = ctypes.c_void_p()
         if self._libdw.dwarf_cfi_addrframe(self._handle, (address - self._bias) & _MASK, ctypes.byref(frame)):
             return None

@@ -1,4 +1,4 @@
-"""Where separate debug files are looked for: the process's own root first, then where elfutils looks on the host."""
+"""Finds separate debug files: first in the process's own root, then where elfutils looks on the host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEBUG_ROOT = "/usr/lib/debug"
 
 
 class DebugFileFinder:
-    """The ``find_debuginfo`` callback of one file's Dwfl. ``debuginfod`` allows downloads from DEBUGINFOD_URLS."""
+    """The ``find_debuginfo`` callback of one file's Dwfl. If ``debuginfod``, it may download from DEBUGINFOD_URLS."""
 
     def __init__(self, path: str, build_id: bytes, open_in_root: OpenInRoot, debuginfod: bool) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class DebugFileFinder:
         crc: int,
         found_name: Any,
     ) -> int:
-        """Answer libdwfl with a descriptor that it then owns, or -1. Nothing may be raised through C."""
+        """Return a descriptor, which libdwfl then owns, or -1. An exception must not pass through C code."""
         try:
             own = self._find_in_root(link, crc)
             if own is not None:
@@ -57,7 +57,7 @@ class DebugFileFinder:
             return -1
 
     def _find_in_root(self, link: Optional[bytes], crc: int) -> Optional[tuple[int, str]]:
-        """Look in the process's root; what is found there must prove by build-id or CRC that it belongs."""
+        """Look in the process's root. A file there counts only if its build-id or CRC matches."""
         if self._build_id:
             text = self._build_id.hex()
             path = f"{_DEBUG_ROOT}/.build-id/{text[:2]}/{text[2:]}.debug"
@@ -97,7 +97,7 @@ def _crc32(descriptor: int) -> int:
 
 @contextmanager
 def _debuginfod_only_if(allowed: bool) -> Iterator[None]:
-    """Keep libdwfl from the network: it downloads whenever the environment names servers."""
+    """Stop libdwfl from using the network: it downloads whenever DEBUGINFOD_URLS is set."""
     urls = None if allowed else os.environ.pop("DEBUGINFOD_URLS", None)
     try:
         yield

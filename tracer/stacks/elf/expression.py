@@ -1,4 +1,4 @@
-"""DWARF expressions as they occur in call frame information (DWARF 5, section 2.5), evaluated on known registers."""
+"""Evaluates the DWARF expressions of call frame information (DWARF 5, section 2.5)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DW_OP_STACK_VALUE = 0x9F
 
 
 class Op(NamedTuple):
-    """One operation as libdw decodes it: opcode, operands (unsigned 64-bit), offset in the expression."""
+    """One operation as libdw decodes it: opcode, operands (unsigned 64-bit), offset in the expression (bytes)."""
 
     atom: int
     number: int = 0
@@ -32,7 +32,7 @@ class Op(NamedTuple):
 
 
 class ExpressionError(Exception):
-    """The expression cannot be evaluated (an unknown operation, an unknown register, no end)."""
+    """The expression cannot be evaluated: an unknown operation, an unknown register, or no end."""
 
 
 def signed(value: int) -> int:
@@ -46,10 +46,10 @@ def evaluate(
     cfa: Optional[int],
     load: Callable[[int, int], int],
 ) -> int:
-    """Evaluate ``ops`` to the value on top of the stack.
+    """Evaluate ``ops``. Returns the value on top of the stack.
 
-    ``load(address, size)`` gives the little-endian unsigned word in the target's memory; what it raises goes to the
-    caller. ``cfa`` is what DW_OP_call_frame_cfa pushes. Raises ExpressionError.
+    ``load(address, size)`` gives the little-endian unsigned word in the target's memory. ``cfa`` is the value that
+    DW_OP_call_frame_cfa pushes. Raises ExpressionError, and everything that ``load`` raises.
     """
     machine = _Machine(registers, cfa, load)
     index_of = {op.offset: index for index, op in enumerate(ops)}
@@ -61,7 +61,7 @@ def evaluate(
         index += 1
         if op.atom in (_BRA, _SKIP):
             if op.atom == _SKIP or machine.pop():
-                # The operand counts from the end of the operation: one byte of opcode, two of operand.
+                # The operand counts from the end of the operation, which has one byte of opcode and two of operand.
                 target = op.offset + 3 + signed(op.number)
                 index = index_of.get(target, len(ops))
             continue
@@ -101,7 +101,7 @@ class _Machine:
             if self._cfa is None:
                 raise ExpressionError("a DWARF expression for the CFA uses the CFA")
             self.stack.append(self._cfa)
-        elif atom in (0x96, DW_OP_STACK_VALUE):  # nop; the caller knows whether the result is a value
+        elif atom in (0x96, DW_OP_STACK_VALUE):  # nop; the caller handles stack_value
             pass
         else:
             self._execute_unary(op)
@@ -160,7 +160,7 @@ def _modulo(left: int, right: int) -> int:
     return left % right
 
 
-# addr, const1u to const8s, constu, consts: libdw has sign-extended the operand already.
+# addr, const1u to const8s, constu, consts: libdw has already sign-extended the operand.
 _CONSTANTS = frozenset({0x03, *range(0x08, 0x12)})
 
 _UNARY: dict[int, Callable[[int], int]] = {

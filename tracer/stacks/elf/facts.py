@@ -1,4 +1,4 @@
-"""The few facts that are read straight from an ELF file: class, machine, entry, segments, build-id (System V gABI)."""
+"""Reads a few facts directly from an ELF file: class, machine, entry, segments, build-id (System V gABI)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Section:
-    """Where a section lies, in memory and in the file."""
+    """The place of a section: its address, its offset in the file, its size in bytes."""
 
     address: int
     offset: int
@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True)
 class ElfFacts:
-    """``bits`` is 32 or 64; the rest is filled for 64-bit little-endian files only."""
+    """``bits`` is 32 or 64. The fields after ``machine`` are filled only for 64-bit little-endian files."""
 
     bits: int
     machine: int
@@ -54,19 +54,19 @@ class ElfFacts:
     segments: tuple[Segment, ...] = ()
     build_id: bytes = b""
     is_static: bool = False
-    """A program without dynamic linker; also the musl library, which is one."""
+    """True for a program that needs no dynamic linker. Also true for the musl library, which is itself one."""
     sections: Mapping[bytes, Section] = field(default_factory=dict)
     """By name; empty if the section headers were stripped."""
 
     @property
     def has_symtab(self) -> bool:
-        """Whether the full symbol table is there."""
+        """Whether the file has the full symbol table."""
         return b".symtab" in self.sections
 
     def bias(self, offset: int) -> Optional[int]:
-        """Find what turns file offsets of code mapped from ``offset`` into the addresses of symbols and CFI.
+        """Find the number that turns a file offset into an address of symbols and CFI, for code mapped from ``offset``.
 
-        None if no segment is loaded from there. Mappings begin at page boundaries, segments need not.
+        None if no segment is loaded from there. Mappings start at page boundaries; segments may start anywhere.
         """
         best: Optional[Segment] = None
         for segment in self.segments:
@@ -77,7 +77,7 @@ class ElfFacts:
 
 
 def read_facts(descriptor: int) -> Optional[ElfFacts]:
-    """Read the facts of the ELF file open as ``descriptor``; None if it is not ELF or is damaged."""
+    """Read the facts of the ELF file behind ``descriptor``; None if it is not an ELF file or is damaged."""
     try:
         header = os.pread(descriptor, 64, 0)
         if header[:4] != b"\x7fELF" or len(header) < 20 or header[4] not in (1, 2):
@@ -110,7 +110,7 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
     return ElfFacts(
         bits=64,
         machine=machine,
-        # Some linkers give libraries an entry, too: the start of their text.
+        # Some linkers also give a library an entry, the start of its text.
         entry=entry if is_dynamic or not is_library else 0,
         segments=tuple(segments),
         build_id=build_id,
@@ -120,7 +120,7 @@ def _read64(descriptor: int, header: bytes, machine: int) -> ElfFacts:
 
 
 def _names_libraries(dynamic: bytes) -> bool:
-    """Tell whether a dynamic section needs libraries or names itself as one; that of a static-pie program does not."""
+    """Tell whether a dynamic section needs a library or names itself as one. A static-pie program does neither."""
     for tag, _ in struct.iter_unpack("<qQ", dynamic[: len(dynamic) // 16 * 16]):
         if tag in (_DT_NEEDED, _DT_SONAME):
             return True
@@ -142,7 +142,7 @@ def _build_id(notes: bytes) -> bytes:
 
 
 def _sections(descriptor: int, shoff: int, count: int, names_index: int) -> dict[bytes, Section]:
-    """Read the section headers by name; none if they were stripped."""
+    """Read the section headers, by name; empty if they were stripped."""
     table = os.pread(descriptor, 64 * count, shoff) if shoff else b""
     headers = list(struct.iter_unpack("<IIQQQQIIQQ", table[: len(table) // 64 * 64]))
     if names_index >= len(headers):

@@ -1,4 +1,4 @@
-"""One ELF file as a libdwfl module that lies at its own link addresses, so that no address needs a bias."""
+"""One ELF file as a libdwfl module. It is placed at its own link addresses, so no address needs a bias."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tracer.stacks.elf.facts import ElfFacts
 
 
 class ElfFile:
-    """Owns a descriptor and libdw's session on it; both end with the last reference. ``module`` is a Dwfl_Module.
+    """Owns a descriptor and libdw's session on it. Both end with the last reference. ``module`` is a Dwfl_Module.
 
-    The file is read, not mapped: touching a mapped page beyond the end of a library that is being overwritten in place
-    would kill the reader (SIGBUS).
+    The file is read, not mapped. A library may be overwritten in place: then access to a mapped page beyond its new end
+    would kill us (SIGBUS).
     """
 
     def __init__(self, descriptor: int, facts: ElfFacts, path: str, finder: DebugFileFinder) -> None:
@@ -25,11 +25,11 @@ class ElfFile:
         callbacks = libdw.DwflCallbacks(_find_elf(descriptor, os.fsencode(path)), finder.callback, None, None)
         lib = libdw.load()
         dwfl = lib.dwfl_begin(ctypes.byref(callbacks))
-        # Held by the finalizer because libdw holds pointers to them. Not run at exit, where nothing needs freeing.
+        # The finalizer keeps the callbacks alive: libdw has pointers to them. At exit nothing has to be freed.
         weakref.finalize(self, _end, dwfl, descriptor, callbacks, finder).atexit = False
         self.module = _report(dwfl, os.fsencode(path), facts)
         bias = ctypes.c_uint64()
-        # libdwfl calls find_elf at this first use and never again.
+        # libdwfl calls find_elf at this first use only.
         if not self.module or not lib.dwfl_module_getelf(self.module, ctypes.byref(bias)):
             raise ValueError(os.fsdecode(lib.dwfl_errmsg(-1) or b"unknown error"))
 
@@ -47,7 +47,7 @@ def _report(dwfl: int, path: bytes, facts: ElfFacts) -> int:
 
 
 def _find_elf(descriptor: int, path: bytes) -> Any:
-    """Make the callback that gives libdwfl an ELF handle, which it then owns; the descriptor stays ours (-1)."""
+    """Make the callback that gives libdwfl an ELF handle, which it then owns. -1: we keep the descriptor."""
 
     def find(_module: int, _data: int, _name: bytes, _base: int, file_name: Any, elf: Any) -> int:
         elf[0] = libdw.load_libelf().elf_begin(descriptor, libdw.ELF_C_READ, None)

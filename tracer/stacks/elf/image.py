@@ -1,4 +1,4 @@
-"""One ELF file as elfutils sees it: unwind rules and names for the addresses of that file. Shared by all processes."""
+"""One ELF file, read with elfutils: unwind rules and names for its addresses. All processes share it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_NAMES = 50_000
 
 @dataclass(frozen=True)
 class Name:
-    """One line for an address: the machine frame's function, or one inlined into it (then ``inlined``)."""
+    """One name for an address: the function of the machine frame, or a function inlined into it (``inlined``)."""
 
     function: Optional[str]
     offset: int
@@ -38,7 +38,7 @@ class Name:
 
 
 class Image:
-    """An open ELF file. Addresses are those of the file (what ``nm`` and ``addr2line`` use)."""
+    """An open ELF file. Addresses are those of the file, as ``nm`` and ``addr2line`` use them."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Image:
         debuginfod: bool = False,
         additions: Optional[Additions] = None,
     ) -> Optional[Image]:
-        """Open the file ``descriptor`` (which is taken over); None if it is no ELF file that can be unwound."""
+        """Open the file and take over ``descriptor``; None if it is not an ELF file that can be unwound."""
         took = Took()
         facts = read_facts(descriptor)
         if facts is None or facts.bits != 64 or facts.machine != arch.EM_MACHINE:
@@ -86,7 +86,7 @@ class Image:
         return image
 
     def rule(self, address: int) -> Optional[Rule]:
-        """Find the unwind rule for code at ``address``; None where the file has no CFI for it."""
+        """Find the unwind rule for code at ``address``; None if the file has none."""
         try:
             return self._rules[address]
         except KeyError:
@@ -100,9 +100,9 @@ class Image:
         return rule
 
     def names(self, address: int) -> tuple[Name, ...]:
-        """Name ``address``: inlined functions innermost first, then the function that the symbol table gives.
+        """Name ``address``: inlined functions innermost first, then the function of the symbol table.
 
-        ``offset`` counts from that function's symbol to ``address``. Without symbol the function is None.
+        ``offset`` is the distance from that function's symbol to ``address``. Without a symbol the function is None.
         """
         known = self._names.get(address)
         if known is None:
@@ -129,19 +129,19 @@ class Image:
         return tuple(names)
 
     def _symbol(self, address: int) -> tuple[Optional[str], int]:
-        """Find the symbol as eu-addr2line does: within its size, or the nearest label where no sized symbol ends."""
+        """Find the symbol as eu-addr2line does: one whose size covers ``address``, else the nearest label before it."""
         offset, symbol, bias = ctypes.c_uint64(), libdw.GElfSym(), ctypes.c_uint64()
         name = self._libdw.dwfl_module_addrinfo(
             self._module, address, ctypes.byref(offset), ctypes.byref(symbol), None, None, ctypes.byref(bias)
         )
         if not name or (symbol.st_size == 0 and not self._has_all_symbols()):
             return None, 0
-        # A version such as "@@GLIBC_2.34" belongs to the linker's name, not to the function's.
+        # A version such as "@@GLIBC_2.34" is for the linker. It is not part of the function's name.
         text = name.decode("utf-8", "replace")
         return text[: text.find("@", 1)] if "@" in text[1:] else text, offset.value
 
     def _has_all_symbols(self) -> bool:
-        """Tell whether .symtab is there: a label without size reaches up to the next symbol only if all are known."""
+        """Tell whether .symtab exists. Without it, a label without size may reach over symbols that are missing."""
         debug_file = ctypes.c_char_p()
         self._libdw.dwfl_module_info(self._module, None, None, None, None, None, None, ctypes.byref(debug_file))
         return self.facts.has_symtab or bool(debug_file.value)
@@ -163,7 +163,7 @@ class Image:
         return None
 
     def _cfi_tables(self) -> Iterator[CfiTable]:
-        """Give .eh_frame's table first; only where it has no row is the debug file looked for and .debug_frame read."""
+        """Give the table of .eh_frame first. The debug file and its .debug_frame are needed only if that has no row."""
         asks = (self._libdw.dwfl_module_eh_cfi, self._libdw.dwfl_module_dwarf_cfi)
         for index, ask in enumerate(asks):
             if index == len(self._tables):

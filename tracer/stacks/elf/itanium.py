@@ -1,4 +1,4 @@
-"""Names mangled by the Itanium C++ ABI (``_Z...``), taken apart by libstdc++."""
+"""Demangles names of the Itanium C++ ABI (``_Z...``) with libstdc++."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tracer.stacks.elf import libdw
 
 
 def demangle(symbol: str) -> Optional[str]:
-    """Demangle ``symbol``; None if it is not such a name, if the library cannot read it, or if there is no library."""
+    """Demangle ``symbol``; None if it is not such a name, if libstdc++ cannot read it, or if libstdc++ is missing."""
     if not symbol.startswith("_Z"):
         return None
     library = _libstdcxx()

@@ -1,7 +1,7 @@
-"""ctypes bindings of the parts of elfutils' libdw that are used here. All exist since elfutils 0.170 or earlier.
+"""ctypes bindings for the functions of elfutils' libdw that we use. elfutils 0.170 has all of them.
 
-The signatures are those of <elfutils/libdw.h> and <elfutils/libdwfl.h>. Importing this module loads nothing;
-:func:`load` does, once.
+The signatures are those of <elfutils/libdw.h> and <elfutils/libdwfl.h>. The import of this module loads
+nothing. The first call of :func:`load` loads the library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class DwarfOp(ctypes.Structure):
 
 
 class DwarfDie(ctypes.Structure):
-    """Dwarf_Die, which the caller allocates in some calls."""
+    """Dwarf_Die. In some calls the caller allocates it."""
 
     _fields_ = (
         ("addr", c_void_p),
@@ -31,13 +31,13 @@ class DwarfDie(ctypes.Structure):
 
 
 class DwarfAttribute(ctypes.Structure):
-    """Dwarf_Attribute, which the caller allocates."""
+    """Dwarf_Attribute. The caller allocates it."""
 
     _fields_ = (("code", c_uint), ("form", c_uint), ("valp", c_void_p), ("cu", c_void_p))
 
 
 class GElfSym(ctypes.Structure):
-    """GElf_Sym, that is Elf64_Sym."""
+    """GElf_Sym, the same as Elf64_Sym."""
 
     _fields_ = (
         ("st_name", c_uint32),
@@ -56,7 +56,7 @@ FindDebuginfo = ctypes.CFUNCTYPE(
 
 
 class DwflCallbacks(ctypes.Structure):
-    """Dwfl_Callbacks. Must live as long as the Dwfl that was begun with it."""
+    """Dwfl_Callbacks. It must live as long as the Dwfl that uses it."""
 
     _fields_ = (
         ("find_elf", FindElf),
@@ -133,7 +133,7 @@ _SIGNATURES = {
 
 @lru_cache(maxsize=1)
 def load() -> ctypes.CDLL:
-    """Load libdw with its signatures declared. Raises HostUnsupported with the package to install."""
+    """Load libdw and declare the signatures. Raises HostUnsupported; the text names the package to install."""
     try:
         libdw = ctypes.CDLL("libdw.so.1")
         for name, (result, arguments) in _SIGNATURES.items():
@@ -149,7 +149,7 @@ def load() -> ctypes.CDLL:
 
 @lru_cache(maxsize=1)
 def load_libelf() -> ctypes.CDLL:
-    """Load libelf, which libdw needs and therefore is there."""
+    """Load libelf. It is always there with libdw, which needs it."""
     library = ctypes.CDLL("libelf.so.1")
     library.elf_version.argtypes = [c_uint]
     library.elf_begin.argtypes = [c_int, c_int, c_void_p]
@@ -160,7 +160,7 @@ def load_libelf() -> ctypes.CDLL:
 
 @lru_cache(maxsize=1)
 def libc() -> ctypes.CDLL:
-    """Load the C library, whose free() and strdup() go with what libdw allocates and frees."""
+    """Load the C library. Its free() and strdup() match the allocations of libdw."""
     library = ctypes.CDLL(None)
     library.free.argtypes = [c_void_p]
     library.free.restype = None

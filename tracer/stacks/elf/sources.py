@@ -1,4 +1,4 @@
-"""Source lines and inlined calls from DWARF, through libdwfl, for one module whose addresses have no bias."""
+"""Reads source lines and inlined calls from DWARF through libdwfl, for one module without address bias."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MAX_SIBLINGS = 50_000
 _NAMESPACES = (0x39, 0x1E)
 """DW_TAG_namespace, DW_TAG_module."""
 _SCOPES = (libdw.DW_TAG_SUBPROGRAM, libdw.DW_TAG_INLINED_SUBROUTINE, 0x0B)
-"""What nests in code; 0x0b is DW_TAG_lexical_block."""
+"""The DIEs that nest in code. 0x0b is DW_TAG_lexical_block."""
 _FUNCTIONS = (libdw.DW_TAG_SUBPROGRAM, libdw.DW_TAG_INLINED_SUBROUTINE)
 
 
 @dataclass(frozen=True)
 class Inline:
-    """A call that the compiler inlined: the callee, and where in its caller it was called."""
+    """A call that the compiler inlined: the callee, and the place of the call in its caller."""
 
     function: str
     call_file: Optional[str]
@@ -29,14 +29,14 @@ class Inline:
 
 
 class SourceTables:
-    """What the debug information of ``module`` (a Dwfl_Module) says about addresses; nothing where there is none."""
+    """The debug information of ``module`` (a Dwfl_Module), by address. Results are empty if there is none."""
 
     def __init__(self, module: int) -> None:
         self._libdw = libdw.load()
         self._module = module
 
     def line(self, address: int) -> tuple[Optional[str], Optional[int]]:
-        """Find the file name and line number of ``address``."""
+        """Find the file name and line number of ``address``; None for each that is not known."""
         unit, bias = self._unit(address)
         found = self._libdw.dwarf_getsrc_die(unit, address - bias) if unit else None
         if not found:
@@ -48,7 +48,7 @@ class SourceTables:
         return _text(file), number.value or None
 
     def inlines(self, address: int) -> tuple[Inline, ...]:
-        """List the inlined calls that ``address`` lies in, innermost first."""
+        """List the inlined calls that contain ``address``, innermost first."""
         found = []
         for die in self._scopes(address):
             tag = self._libdw.dwarf_tag(ctypes.byref(die))
@@ -60,20 +60,20 @@ class SourceTables:
         return tuple(found)
 
     def _scopes(self, address: int) -> list[libdw.DwarfDie]:
-        """List the DIEs around ``address`` as they are nested in the compiled code, innermost first."""
+        """List the DIEs that contain ``address``, innermost first, as they nest in the compiled code."""
         unit, bias = self._unit(address)
         if not unit:
             return []
         scopes = POINTER(libdw.DwarfDie)()
-        # From an inlined call on, dwarf_getscopes goes on in the source where the callee was written; the innermost
-        # DIE's own ancestors are what tells the nesting of calls.
+        # After an inlined call, dwarf_getscopes continues with the scopes around the callee's definition. The nesting
+        # of the calls is in the ancestors of the innermost DIE.
         for die in _taken(scopes, self._libdw.dwarf_getscopes(unit, address - bias, ctypes.byref(scopes))):
             if self._libdw.dwarf_tag(ctypes.byref(die)) in _FUNCTIONS:
                 return _taken(scopes, self._libdw.dwarf_getscopes_die(ctypes.byref(die), ctypes.byref(scopes)))
         return self._scopes_in_namespaces(unit, address - bias)
 
     def _scopes_in_namespaces(self, unit: Any, address: int) -> list[libdw.DwarfDie]:
-        """Find the same where functions stand within namespaces (rustc), into which dwarf_getscopes does not look."""
+        """Find the DIEs where functions are inside namespaces (rustc). dwarf_getscopes does not search there."""
         found: list[libdw.DwarfDie] = []
         containers = [unit]
         for _ in range(_MAX_NAMESPACES):
@@ -103,7 +103,7 @@ class SourceTables:
         unit = self._libdw.dwfl_module_addrdie(self._module, address, ctypes.byref(bias))
         if unit:
             return unit, bias.value
-        # clang and rustc leave .debug_aranges out; then only the units themselves tell their ranges.
+        # clang and rustc write no .debug_aranges. Then only the units themselves have their ranges.
         for _ in range(_MAX_UNITS):
             unit = self._libdw.dwfl_module_nextcu(self._module, unit, ctypes.byref(bias))
             if not unit:
@@ -147,7 +147,7 @@ def _text(value: Optional[bytes]) -> Optional[str]:
 
 
 def _taken(scopes: Any, count: int) -> list[libdw.DwarfDie]:
-    """Copy an array of DIEs that libdw allocated, and free it; what the DIEs point to belongs to the Dwarf."""
+    """Copy an array of DIEs that libdw allocated, and free it. The data behind the DIEs belongs to the Dwarf."""
     if count <= 0:
         return []
     dies = [libdw.DwarfDie.from_buffer_copy(scopes[index]) for index in range(count)]
