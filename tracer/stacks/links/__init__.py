@@ -1,1 +1,1 @@
-"""The links of the chain for compiled code: by unwind tables, and without them."""
+"""The links of the chain for compiled code: with unwind tables, and without."""

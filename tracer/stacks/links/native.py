@@ -1,4 +1,4 @@
-"""The chain's link for compiled code with call frame information, in the file or in its separate debug file."""
+"""The link for compiled code with call frame information (CFI), in the file or in its separate debug file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_FRAMES_KEPT = 20_000
 
 
 class NativeUnwinder:
-    """Steps by CFI. Code without any is not its own: step() gives None there."""
+    """Unwinds with CFI. For code without CFI step() gives None."""
 
     def __init__(self, modules: Modules, naming: Naming) -> None:
         self._modules = modules
@@ -24,11 +24,11 @@ class NativeUnwinder:
         self._frames: dict[tuple[int, bool], tuple[Frame, ...]] = {}
 
     def forget(self) -> None:
-        """Drop what was derived from older maps."""
+        """Drop everything that was computed from older maps."""
         self._frames.clear()
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
-        """Step out of ``cursor`` by the CFI row of its code."""
+        """Step from ``cursor`` to its caller with the CFI row of its code."""
         code = self._modules.at(cursor.lookup)
         if code is None or code.image is None:
             return None
@@ -54,7 +54,7 @@ class NativeUnwinder:
         return Step(frames, Cursor(tuple(registers), is_return=not rule.signal))
 
     def _without_return(self, frames: tuple[Frame, ...], registers: list[Optional[int]]) -> Step:
-        # psABI 3.4.1: code that starts a stack marks it by a frame pointer of zero.
+        # psABI 3.4.1: the code that starts a stack sets the frame pointer to zero.
         is_marked = not registers[arch.RBP] or self._naming.starts_stack(frames[-1].function)
         if registers[arch.RETURN_ADDRESS] == 0 and is_marked:
             return Step(frames, None, complete=True)

@@ -1,7 +1,7 @@
-"""The chain's last link: code without call frame information (generated code, hand-written assembly).
+"""The last link of the chain: code without call frame information (generated code, hand-written assembly).
 
-Three ways, the surest first: the known starts of a stack; the way out that the code itself shows (see wayout); the
-frame pointer, checked as far as can be and marked on the frame that it led to.
+It tries three ways, the most reliable first: the known starts of a stack; the instructions up to the function's return
+(see wayout); the frame pointer. What the frame pointer gives is checked, and the frame found by it gets a note.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tracer.stacks.target.process import Process
 
 BY_FRAME_POINTER = "found by frame pointer, callers may be missing"
 
-BY_WAY_OUT = "found by reading its callee's code ahead"
+BY_WAY_OUT = "found by reading the callee's code up to its return"
 
 _MAX_WAYS_OUT = 10_000
 _MAX_NAMED = 20_000
@@ -34,10 +34,10 @@ _EXITS = frozenset({"exit", "pthread_exit", "__pthread_exit"})
 
 
 class NoCfiUnwinder:
-    """Answers for every address: what it cannot step out of ends the stack, with the reason."""
+    """Gives a step for every address. If it finds no caller, the stack ends with the reason."""
 
     def __init__(self, process: Process, modules: Modules, naming: Naming, runtimes: Sequence[Runtime] = ()) -> None:
-        """``runtimes`` are those that the process has, a list that may grow: they name code that no file backs."""
+        """``runtimes`` are those of the process. They name code that no file backs. The list may grow."""
         self._process = process
         self._modules = modules
         self._naming = naming
@@ -47,16 +47,16 @@ class NoCfiUnwinder:
         self._ways_out: dict[int, Optional[wayout.WayOut]] = {}
 
     def begin(self) -> None:
-        """Start another stack: code without a name is explained once a stack."""
+        """Start another stack. Code without a name is explained once in each stack."""
         self._is_unnamed_told = False
 
     def forget(self) -> None:
-        """Drop what was derived from older maps."""
+        """Drop everything that was computed from older maps."""
         self._named.clear()
         self._ways_out.clear()
 
     def step(self, cursor: Cursor, memory: Memory) -> Step:
-        """Step out of ``cursor``, or tell why that is not possible."""
+        """Step from ``cursor`` to its caller, or say why that is not possible."""
         code = self._modules.at(cursor.lookup)
         if code is None:
             return Step((), None, stop=f"{cursor.pc:#x}, where the next frame should be, is not code")
@@ -83,7 +83,7 @@ class NoCfiUnwinder:
         return frames
 
     def _generated(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
-        """Name code that no file backs, or say what would help."""
+        """Name code that no file backs, or say how to get its name."""
         for runtime in self._runtimes:
             frames = runtime.name(cursor, code.module) if runtime.name is not None else None
             if frames:
@@ -96,7 +96,7 @@ class NoCfiUnwinder:
         return (replace(frames[0], note=note), *frames[1:])
 
     def _is_stack_start(self, code: Code, cursor: Cursor, frame: Frame) -> bool:
-        """Tell the first code of a process or thread, which some C libraries (musl) give no CFI."""
+        """Tell whether this is the first code of a process or thread. Some C libraries (musl) have no CFI for it."""
         if code.image is None:
             return False
         entry = code.image.facts.entry
@@ -110,7 +110,7 @@ class NoCfiUnwinder:
         return is_runtime and self._exits_with_result(code, cursor)
 
     def _exits_with_result(self, code: Code, cursor: Cursor) -> bool:
-        """Tell ``exit(main(...))`` and ``pthread_exit(start(...))``, by which musl starts programs and threads."""
+        """Tell whether the call is in ``exit(main(...))`` or ``pthread_exit(start(...))``: the starts of musl."""
         target = wayout.call_ahead(cursor.pc, self._process.read)
         if target is None or code.image is None or self._modules.at(target) is not code:
             return False
@@ -128,9 +128,10 @@ class NoCfiUnwinder:
         return self._checked(registers, BY_WAY_OUT if way_out.calls else None)
 
     def _way_out(self, code: Code, pc: int) -> Optional[wayout.WayOut]:
-        """Read the way out of ``pc``. Generated code keeps frame pointers, so there only a path without calls counts.
+        """Find the way out of the function at ``pc``.
 
-        Kept for code of files only: generated code changes.
+        Generated code keeps frame pointers, so there a way out counts only if it has no calls. Generated code changes,
+        so only the results for code of files are kept.
         """
         if code.image is None:
             found = wayout.find(pc, self._process.read)
@@ -155,7 +156,7 @@ class NoCfiUnwinder:
         return self._checked(registers, BY_FRAME_POINTER)
 
     def _checked(self, registers: list[Optional[int]], note: Optional[str]) -> Optional[Cursor]:
-        """Accept a return address only in code and, where the text can be read, after a call instruction."""
+        """Accept a return address only if it is in code, after a call instruction (if the code can be read)."""
         pc = registers[arch.RETURN_ADDRESS] or 0
         if self._modules.at(pc - 1) is None:
             return None

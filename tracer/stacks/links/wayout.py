@@ -1,8 +1,8 @@
-"""A function's way out, read from its code: where no CFI exists, the instructions ahead tell the caller's registers.
+"""Finds the caller's registers without CFI, by reading a function's instructions up to its ``ret``: its way out.
 
-From the return address on, a function will take its stack down and return. All paths to its ``ret`` must leave the
-same stack, so any of them tells the rule; the path with the fewest calls is taken, because a call that never returns
-(abort, __stack_chk_fail) would lead on into foreign code. musl, which has no CFI at all, unwinds this way.
+After the return address the function will restore its stack and return. All paths to ``ret`` must restore the same
+stack, so one path is enough to find the rule. The path with the fewest calls is taken: a call that never returns
+(abort, __stack_chk_fail) would continue in the code of another function. musl has no CFI and is unwound this way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOST = (-1, 0)
 
 @dataclass(frozen=True)
 class WayOut:
-    """``rule`` holds at the address it was asked for; ``calls`` is how many calls lie on the path to ``ret``."""
+    """``rule`` is valid only at the address that was asked for. ``calls``: number of calls on the path to ``ret``."""
 
     rule: Rule
     calls: int
@@ -36,13 +36,13 @@ class _State:
     base: int
     offset: int
     saved: dict[int, tuple[int, int]]
-    """Register to place (base, offset), for those that differ from their values now; _LOST if that is not known."""
+    """Registers that changed on the way: number to the place (base, offset) of the value, _LOST if it is not known."""
     pushed: dict[int, tuple[int, Optional[tuple[int, int]]]]
-    """What a function that is jumped to at the end pushes, by offset from rsp: the register and where it was."""
+    """What a function pushes that the code jumps to: offset from rsp to (register, its place before the push)."""
 
 
 def find(address: int, text: Callable[[int, int], bytes]) -> Optional[WayOut]:
-    """Find the way out of the code at ``address``; ``text(address, size)`` reads code or raises MemoryUnreadable."""
+    """Find the way out from ``address``; None if there is none. ``text(address, size)`` may raise MemoryUnreadable."""
     queue: list[tuple[int, int, _State]] = [(0, 0, _State(address, arch.RSP, 0, {}, {}))]
     seen: set[int] = set()
     serial = 0
@@ -68,7 +68,7 @@ def find(address: int, text: Callable[[int, int], bytes]) -> Optional[WayOut]:
 
 
 def call_ahead(address: int, text: Callable[[int, int], bytes]) -> Optional[int]:
-    """Find the target of a direct call that the few instructions from ``address`` on lead to without a jump."""
+    """Find the target of a direct call within the next few instructions at ``address``; None if a jump comes first."""
     for _ in range(_MAX_AHEAD):
         instruction = _read(address, text)
         if instruction is None or instruction.kind not in (Kind.OTHER, Kind.CALL):
@@ -83,7 +83,7 @@ def _read(address: int, text: Callable[[int, int], bytes]) -> Optional[Instructi
     for size in (LONGEST_INSTRUCTION, arch.PAGE_SIZE - address % arch.PAGE_SIZE):
         try:
             return decode(text(address, size))
-        except MemoryUnreadable:  # perhaps only the next page
+        except MemoryUnreadable:  # perhaps only the next page is unreadable
             continue
     return None
 
@@ -101,7 +101,7 @@ def _followers(state: _State, instruction: Instruction) -> list[_State]:
 
 
 def _executed(state: _State, instruction: Instruction) -> Optional[_State]:
-    """Apply what the instruction does to the stack pointer and to the registers that are taken from the stack."""
+    """Apply the instruction to the stack pointer and to the registers that it loads from the stack."""
     kind, register, base, offset = instruction.kind, instruction.register, state.base, state.offset
     if kind is Kind.PUSH:
         pushed = state.pushed
@@ -129,7 +129,7 @@ def _executed(state: _State, instruction: Instruction) -> Optional[_State]:
 
 
 def _loaded(state: _State, register: int, place: tuple[int, int]) -> dict[int, tuple[int, int]]:
-    """Note that ``register`` is filled from ``place``, a word that the code ahead has pushed or one of the stack."""
+    """Note that ``register`` is loaded from ``place``: a word of the stack, or one that the code itself pushed."""
     if place[0] != arch.RSP or (place[1] >= 0 and place[1] not in state.pushed):
         return {**state.saved, register: place}
     pushed, before = state.pushed.get(place[1], (-1, None))
