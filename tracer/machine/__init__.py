@@ -1,1 +1,1 @@
-"""All that depends on the machine: registers, system call numbers, decoder, C macros. x86-64 today."""
+"""Everything that depends on the machine: registers, system call numbers, decoder, C macros. Only x86-64 today."""

@@ -1,5 +1,6 @@
-"""System call numbers of x86-64 (asm/unistd_64.h): the calls on sockets, those in which threads wait, and those that
-closetrace itself makes.
+"""System call numbers of x86-64 (asm/unistd_64.h).
+
+The table has the calls on sockets, the calls in which threads wait, and the calls that closetrace itself makes.
 """
 
 from __future__ import annotations
@@ -81,10 +82,10 @@ _NUMBERS = {name: number for number, name in _NAMES.items()}
 
 
 def name(number: int) -> Optional[str]:
-    """Name of system call ``number``; None if it is unknown (-1) or this table does not have it."""
+    """Name of system call ``number``; None if it is -1 (not known) or not in the table."""
     return _NAMES.get(number)
 
 
 def number(name: str) -> int:
-    """Number of the system call ``name``. Raises KeyError if this table does not have it."""
+    """Number of the system call ``name``. Raises KeyError if it is not in the table."""
     return _NUMBERS[name]

@@ -1,4 +1,4 @@
-"""Enough of an x86-64 decoder to follow code to its ``ret``: lengths, stack changes, jumps (Intel SDM volume 2)."""
+"""A partial x86-64 decoder that can follow code to its ``ret``: lengths, stack changes, jumps (Intel SDM volume 2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FF = 0xFF
 
 
 class Kind(enum.Enum):
-    """What an instruction means for the way out of a function."""
+    """What an instruction does on the way out of a function."""
 
     OTHER = enum.auto()
     PUSH = enum.auto()
@@ -33,11 +33,12 @@ class Kind(enum.Enum):
 
 
 class Instruction(NamedTuple):
-    """``value``: bytes added to rsp (ADJUST), rsp = rbp + value (FROM_RBP), displacement (LOAD, JUMP, BRANCH, CALL;
-    0 for an indirect call).
+    """One instruction. ``length`` is in bytes.
 
-    ``register`` is the DWARF number of the register that POP and LOAD fill or PUSH stores, ``base`` that by which LOAD
-    reads.
+    ``value`` depends on the kind. ADJUST: bytes added to rsp. FROM_RBP: rsp becomes rbp + value. LOAD, JUMP, BRANCH,
+    CALL: the displacement, 0 for an indirect call. RETURN: bytes that it removes after the return address.
+    ``register`` (DWARF number) is filled by POP and LOAD, or stored by PUSH. ``base`` (DWARF number) is the register
+    that LOAD addresses with. Both are -1 for other kinds.
     """
 
     length: int
@@ -47,7 +48,7 @@ class Instruction(NamedTuple):
     base: int = -1
 
 
-# Hardware encoding to DWARF number: rax rcx rdx rbx rsp rbp rsi rdi, then r8 to r15 alike.
+# Hardware encoding to DWARF number: rax rcx rdx rbx rsp rbp rsi rdi. r8 to r15 have the same number in both.
 _DWARF = (0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15)
 
 _LEGACY_PREFIXES = frozenset(b"\x66\x67\xf2\xf3\x2e\x36\x3e\x26\x64\x65\xf0")
@@ -71,7 +72,7 @@ _DEAD_ENDS = frozenset([0xCC, 0xCD, 0xCF, 0xF1, 0xF4, 0xCA, 0xCB])
 
 
 def decode(code: bytes) -> Optional[Instruction]:
-    """Decode the instruction at the start of ``code``; None if it is not valid or not all there."""
+    """Decode the instruction at the start of ``code``; None if it is not valid or not complete."""
     try:
         instruction = _Decoder(code).decode()
     except IndexError:
@@ -170,13 +171,13 @@ class _Decoder:
         return self._made(kinds.get(operation, Kind.OTHER))
 
     def _stack_arithmetic(self, opcode: int, value: int) -> Instruction:
-        """Tell instructions that write rsp, or that load a register from the stack, from all others."""
+        """Recognise instructions that write rsp or load a register from the stack. All others are OTHER."""
         mode, middle, rm = self.modrm >> 6, (self.modrm >> 3) & 7, self.modrm & 7
         wide = bool(self.rex & 8)
         if opcode in (0x81, 0x83) and mode == 3 and rm == 4 and not self.rex & 1:
             if wide and middle in (0, 5):
                 return self._made(Kind.ADJUST, value if middle == 0 else -value)
-            # and $-32,%rsp belongs to a prologue; cmp changes nothing
+            # "and $-32,%rsp" belongs to a prologue; cmp changes nothing
             return self._made(Kind.OTHER if middle == 7 else Kind.DEAD_END)
         if opcode in (0x8B, 0x8D) and wide:
             return self._load_or_lea(opcode)
@@ -207,7 +208,7 @@ class _Decoder:
         return self._made(Kind.LOAD, displacement, target, base)
 
     def _stack_operand(self) -> tuple[int, int]:
-        """Give base register and displacement of disp(%rsp) or disp(%rbp); base -1 for any other operand."""
+        """Give base register and displacement of disp(%rsp) or disp(%rbp). The base of any other operand is -1."""
         mode, rm = self.modrm >> 6, self.modrm & 7
         size = (0, 1, 4, 0)[mode]
         displacement = int.from_bytes(self.code[self.position - size : self.position], "little", signed=True)
@@ -272,10 +273,10 @@ class _Decoder:
 
 
 def follows_call(code: bytes) -> bool:
-    """Whether ``code``, the LONGEST_CALL bytes before an address, ends in a call instruction.
+    """Whether ``code``, the LONGEST_CALL bytes before an address, ends with a call instruction.
 
-    e8 rel32, or ff /2 with any addressing form (Intel SDM volume 2, CALL). A return address always follows one; few
-    other words on a stack do.
+    That is e8 rel32, or ff /2 with any addressing form (Intel SDM volume 2, CALL). A return address always follows a
+    call. Few other words on a stack do.
     """
     if len(code) >= 5 and code[-5] == 0xE8:
         return True
