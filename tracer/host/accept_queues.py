@@ -1,4 +1,4 @@
-"""Which listening socket a connection came in by: it waits in its accept queue, or was accepted from it."""
+"""Finds the listening socket of a connection that waits in its accept queue or was accepted from it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _ANY = ("0.0.0.0", "::")
 
 
 def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place, DiagSocket]:
-    """The listening socket on the address and port of each place, where there is one now.
+    """The listening socket on the address and port of each place. Places without one now are left out.
 
-    The kernel picks no port that is bound already when a program connects, so a connection on it was accepted there.
+    When a program connects, the kernel does not choose a port that is already bound. So a connection on the port of a
+    listener was accepted there.
     """
     wanted = set(places)
     found: dict[Place, DiagSocket] = {}
@@ -35,7 +36,7 @@ def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place,
 
 
 def first_holder(holders: Iterable[Holder]) -> Optional[Holder]:
-    """Of several holders of a listening socket the first, by pid."""
+    """The holder with the lowest pid; None if there is none."""
     ordered = sorted(holders, key=_order)
     return ordered[0] if ordered else None
 
@@ -45,7 +46,7 @@ def _order(holder: Holder) -> tuple[int, int]:
 
 
 def _listener(local: Endpoint, every: Iterable[DiagSocket]) -> Optional[DiagSocket]:
-    """The listener on that address, else the one on all addresses: the kernel's own preference."""
+    """The listener on that address, else the one on all addresses. The kernel has the same preference."""
     found = [one for one in every if one.local.port == local.port]
     exact = [one for one in found if one.local.address == local.address]
     return next(iter(exact or [one for one in found if one.local.address in _ANY]), None)

@@ -21,11 +21,10 @@ def _root() -> str:
 
 
 def find(path: str) -> tuple[tuple[int, int], str]:
-    """Id and level of a cgroup v2 directory, and its path from the root of the hierarchy.
+    """Give ((id, level), path) of a cgroup v2 directory. The returned path starts at the root of the hierarchy.
 
-    ``path`` is in the file system or from the root of the hierarchy.
-    A cgroup's id is the inode of its directory (kernfs); its level counts from the root, which is 0.
-    Raises NoCgroup.
+    ``path`` starts at the root of the file system or at the root of the hierarchy. The id of a cgroup is the inode of
+    its directory (kernfs). The root has level 0. Raises NoCgroup.
     """
     root = _root()
     inside = os.path.normpath(path)

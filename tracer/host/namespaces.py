@@ -1,4 +1,4 @@
-"""Network namespaces by inode number, and how to get into each: through a process that lives in it."""
+"""Finds network namespaces by inode number, with a path into each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional
 
 
 class Namespaces:
-    """Finds ``/proc/PID/ns/net`` paths by namespace inode; looks again when asked for an unknown one."""
+    """Finds a ``/proc/PID/ns/net`` path by namespace inode. Reads /proc again for an inode that is not known."""
 
     def __init__(self) -> None:
         self._paths: dict[int, str] = {}
@@ -19,11 +19,11 @@ class Namespaces:
             if name.isdigit():
                 self.note(f"/proc/{name}/ns/net")
         with contextlib.suppress(OSError):
-            for name in os.listdir("/run/netns"):  # namespaces that live by a bind mount (ip-netns(8))
+            for name in os.listdir("/run/netns"):  # a bind mount keeps these alive (ip-netns(8))
                 self.note(f"/run/netns/{name}")
 
     def note(self, path: str) -> Optional[int]:
-        """Remember a path; its inode number, None if there is nothing."""
+        """Remember a path. Returns its inode number, None if it does not exist."""
         try:
             inode = os.stat(path).st_ino
         except OSError:
@@ -32,7 +32,7 @@ class Namespaces:
         return inode
 
     def path(self, inode: int) -> Optional[str]:
-        """A path into the namespace; None for this process's own, or one that no process is in any more."""
+        """A path into the namespace. None if it is this process's own, or if no path to it exists any more."""
         own = self.note("/proc/self/ns/net")
         if inode == own:
             return None
@@ -43,7 +43,7 @@ class Namespaces:
         return self._paths.get(inode)
 
     def all(self, pids: Iterable[int] = ()) -> tuple[int, ...]:
-        """The namespaces of these processes; without any, of all processes."""
+        """Inodes of the namespaces of these processes. Without ``pids``: of all processes."""
         chosen = [self.note(f"/proc/{pid}/ns/net") for pid in pids]
         if not chosen:
             self._look()

@@ -1,4 +1,4 @@
-"""Asking another network namespace than the one that this process is in."""
+"""Runs a function in another network namespace."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 class NetnsUnreachable(ClosetraceError):
-    """A network namespace cannot be entered: it is gone, it is none, or the right (CAP_SYS_ADMIN) is missing."""
+    """A network namespace cannot be entered: it is gone, the path is something else, or CAP_SYS_ADMIN is missing."""
 
 
 def inside(path: Optional[str], call: Callable[[], T]) -> T:
-    """Return ``call()``, made in the network namespace at ``path`` (``/proc/PID/ns/net``, ``/run/netns/NAME``).
+    """Run ``call()`` in the network namespace at ``path`` and return its result.
 
-    None is the namespace of this process. A namespace belongs to a thread, so a thread that does nothing else goes
-    there and this process stays where it is; a socket made there keeps belonging to that namespace. Raises
-    NetnsUnreachable, and whatever ``call`` raises.
+    ``path`` is ``/proc/PID/ns/net`` or ``/run/netns/NAME``; None is the namespace of this process. Each thread has its
+    own namespace, so a new thread enters it and the rest of this process does not. A socket made there stays in that
+    namespace. Raises NetnsUnreachable, and everything that ``call`` raises.
     """
     if path is None:
         return call()
@@ -34,7 +34,7 @@ def inside(path: Optional[str], call: Callable[[], T]) -> T:
         try:
             _enter(path)
             results.append(call())
-        except BaseException as error:  # handed to the caller, whose thread is the one that is waited for
+        except BaseException as error:  # raised again in the caller's thread
             failures.append(error)
 
     thread = threading.Thread(target=visit, name="netns", daemon=True)
@@ -46,14 +46,14 @@ def inside(path: Optional[str], call: Callable[[], T]) -> T:
 
 
 def path_of(netns: str) -> str:
-    """Give the path to a network namespace as users name it: a pid, a path, or a name of ip-netns(8)."""
+    """Give the path of a network namespace. Users name it by pid, path, or a name of ip-netns(8)."""
     if netns.isdigit():
         return f"/proc/{netns}/ns/net"
     return netns if "/" in netns else f"/run/netns/{netns}"
 
 
 def inode_of(path: str) -> int:
-    """Return the inode number of the network namespace at ``path``, its identity. Raises NetnsUnreachable."""
+    """Return the inode number of the network namespace at ``path``. It is its identity. Raises NetnsUnreachable."""
     try:
         return os.stat(path).st_ino
     except (OSError, ValueError) as error:
@@ -62,14 +62,14 @@ def inode_of(path: str) -> int:
 
 
 def current() -> int:
-    """Return the inode of the calling thread's network namespace, its identity in BPF and in ``/proc``."""
+    """Return the inode of the calling thread's network namespace. BPF and ``/proc`` use the same number."""
     return os.stat("/proc/thread-self/ns/net").st_ino
 
 
 def _enter(path: str) -> None:
-    """Move the calling thread, and it alone, into the network namespace at ``path``."""
+    """Move only the calling thread into the network namespace at ``path``. Raises NetnsUnreachable."""
     try:
-        # O_NONBLOCK: a path that names a FIFO must not hang us.
+        # O_NONBLOCK: if the path is a FIFO, open must not block.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

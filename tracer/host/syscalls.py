@@ -1,4 +1,4 @@
-"""What a thread waits for in a system call: which descriptors, to read or to write. Linux system call manual pages."""
+"""Tells which descriptors a system call waits for, to read or to write (the manual pages in section 2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 from tracer.machine import calls
 
 Read = Callable[[int, int], Optional[bytes]]
-"""Bytes of the target's memory by address and size; None if they cannot be read."""
+"""Reads the target's memory by address and size (bytes); None if it cannot be read."""
 
 _READS = "read readv preadv preadv2 pread64 recvfrom recvmsg recvmmsg accept accept4".split()
 _WRITES = "write writev pwritev pwritev2 pwrite64 sendto sendmsg sendmmsg sendfile connect".split()
@@ -19,14 +19,14 @@ _SETS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "io_uring_enter")
 _POLL_READ, _POLL_WRITE = 0x1 | 0x2 | 0x40 | 0x80 | 0x2000, 0x4 | 0x100 | 0x200
 _POLLFD = struct.Struct("<ihh")
 _MOST = 1 << 16
-"""Descriptors of one call that are looked at. What a hostile program gives is not to be read by the gigabyte."""
+"""The most descriptors of one call that are read: a hostile program could make us read gigabytes."""
 
 _DESCRIPTOR = 0xFFFFFFFF
-"""The kernel reads a descriptor from the low half of the register; what the high half holds is chance."""
+"""The kernel reads a descriptor from the low half of the register. The high half may hold anything."""
 
 
 class Purpose(NamedTuple):
-    """The descriptors of a call, and for what; ``fds`` may have some that are in neither of the others."""
+    """The descriptors of a call. ``fds`` has all of them; some may be in neither ``to_read`` nor ``to_write``."""
 
     fds: tuple[int, ...] = ()
     to_read: frozenset[int] = frozenset()
@@ -37,12 +37,12 @@ NONE = Purpose()
 
 
 def works_on_socket(name: Optional[str]) -> bool:
-    """Whether the call does a descriptor's own work: a thread that waits for many (poll, epoll_wait) is not at it."""
+    """Whether the call reads, writes, accepts or connects. A call that waits for many descriptors does not count."""
     return name in _READS or name in _WRITES or name == "splice"
 
 
 def purpose(number: int, arguments: Sequence[int], read: Read) -> Purpose:
-    """What the system call ``number`` with its six ``arguments`` waits for; NONE if that is not known."""
+    """What the system call ``number`` with its six ``arguments`` waits for; NONE if it is not known."""
     name = calls.name(number)
     first = arguments[0] & _DESCRIPTOR
     if name in _READS:
@@ -62,7 +62,7 @@ def purpose(number: int, arguments: Sequence[int], read: Read) -> Purpose:
 
 
 def _polled(address: int, count: int, read: Read) -> Purpose:
-    """An array of struct pollfd; a negative descriptor is passed over."""
+    """Read an array of struct pollfd. Negative descriptors are skipped."""
     if not 0 < count <= _MOST:
         return NONE
     data = read(address, count * _POLLFD.size)
@@ -75,7 +75,7 @@ def _polled(address: int, count: int, read: Read) -> Purpose:
 
 
 def _selected(count: int, addresses: Sequence[int], read: Read) -> Purpose:
-    """Three sets of ``count`` bits, each in words of 64 (a set may be missing): to read, to write, exceptional."""
+    """Read three sets of ``count`` bits: to read, to write, exceptional. Each has words of 64 bits, or is missing."""
     if not 0 < count <= _MOST:
         return NONE
     sets = []

@@ -1,4 +1,4 @@
-"""The kernel settings that decide how long closed connections stay and how many can be opened."""
+"""The kernel settings that control how long closed connections stay and how many can be opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional
 from tracer.host.netns import inside
 
 TIME_WAIT_S = 60
-"""TCP_TIMEWAIT_LEN (include/net/tcp.h): fixed when the kernel is built, no setting changes it."""
+"""TCP_TIMEWAIT_LEN (include/net/tcp.h), in seconds. It is a constant of the kernel; no setting changes it."""
 
 _DIRECTORY = "/proc/sys/net/ipv4"
 _PORTS = 1 << 16
@@ -17,10 +17,11 @@ _PORTS = 1 << 16
 
 @dataclass(frozen=True)
 class TcpSettings:
-    """Settings of one network namespace (Documentation/networking/ip-sysctl.rst); IPv6 uses the same.
+    """Settings of one network namespace (Documentation/networking/ip-sysctl.rst). IPv6 uses them too.
 
-    Ephemeral ports are ``first_port`` to ``last_port`` without ``reserved``. ``tw_reuse`` (0 never, 1 always, 2 to
-    loopback only) lets connect take a port after ``reuse_delay_ms`` in TIME_WAIT, if ``timestamps`` (RFC 7323) are on.
+    Ephemeral ports are ``first_port`` to ``last_port`` without ``reserved``. With ``tw_reuse`` (0 never, 1 always, 2
+    for loopback only) connect may use a port that has been in TIME_WAIT for ``reuse_delay_ms``, if ``timestamps``
+    (RFC 7323) are on.
     """
 
     first_port: int
@@ -33,12 +34,12 @@ class TcpSettings:
 
 
 def tcp_settings(netns_path: Optional[str] = None) -> TcpSettings:
-    """Read the settings of a namespace (None: this one). Raises NetnsUnreachable; OSError, ValueError if unreadable."""
+    """Read the settings of a namespace (None: this one). Raises NetnsUnreachable, OSError, ValueError."""
     return inside(netns_path, _read)
 
 
 def port_list(text: str) -> frozenset[int]:
-    """Parse the form of ip_local_reserved_ports: ``8080,9148-9150``. Raises ValueError."""
+    """Parse a list of ports as in ip_local_reserved_ports: ``8080,9148-9150``. Raises ValueError."""
     ports: set[int] = set()
     for part in text.replace("\n", "").split(","):
         if part.strip():
@@ -63,7 +64,7 @@ def _read() -> TcpSettings:
 def _reuse_delay() -> int:
     try:
         return int(_text("tcp_tw_reuse_delay"))
-    except FileNotFoundError:  # kernels without the setting have it fixed
+    except FileNotFoundError:  # in kernels without the setting the delay is fixed
         return TcpSettings.reuse_delay_ms
 
 

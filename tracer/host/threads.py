@@ -1,8 +1,8 @@
-"""Where threads are now, without stopping them: running, or waiting in which system call, with a copy of the stack.
+"""Tells what threads do now, without stopping them: whether they run, or which system call they wait in.
 
-The registers come from a source of task samples (tracer/kernel/tasks.py). Where it has none,
-``/proc/PID/task/TID/syscall`` (proc(5)) tells the call, the stack pointer and the program counter; the other registers
-are unknown then.
+A waiting thread comes with a copy of its stack. Its registers come from a source of task samples
+(tracer/kernel/tasks.py). Without a sample, ``/proc/PID/task/TID/syscall`` (proc(5)) gives the call, the stack pointer
+and the program counter; the other registers are not known then.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from tracer.model.frame import BlackBox
 from tracer.model.thread import TaskSample, ThreadNow, ThreadState
 
 _STACK_BYTES, _DEEP_STACK_BYTES = 1 << 16, 1 << 18
-"""How much of a stack is copied: up to the second where its end is known, since that tells that it is one stack."""
+"""How many bytes of a stack are copied. The second limit applies only if the end of the stack is known."""
 _ATTEMPTS = 3
 
 _RUNNING = "it runs"
-_WENT_ON = "it went on while its stack was copied"
+_WENT_ON = "it ran while its stack was copied"
 _UNREADABLE = "its memory may not be read"
-_OF_KERNEL = "it is a worker of the kernel"
+_OF_KERNEL = "it is a kernel worker"
 _OTHER_BITS = "it runs 32-bit code"
 
 
 class TaskSource(Protocol):
-    """Where samples of threads come from."""
+    """Gives samples of threads."""
 
     def read(self, directory: int) -> Optional[TaskSample]:
-        """The thread whose ``/proc/PID/task/TID`` is open as this descriptor; None if that cannot be had."""
+        """Sample the thread whose ``/proc/PID/task/TID`` is open as ``directory``; None if that is not possible."""
 
 
 class _Glance(NamedTuple):
-    """A thread at one moment. Two glances with the same ``mark`` (not None): it did not run in between."""
+    """A thread at one moment. If two glances have the same ``mark`` (not None), it did not run in between."""
 
     comm: str
     state: ThreadState
@@ -62,30 +62,31 @@ class _Glance(NamedTuple):
 
 
 class ThreadsNow:
-    """Looks at threads. Not for several threads of this program at a time."""
+    """Looks at threads. Not thread-safe."""
 
     def __init__(self, source: Optional[TaskSource] = None) -> None:
         self._source = source
 
     def look(self, pid: int, tid: int) -> Optional[ThreadNow]:
-        """This thread now, with its stack if it waits; None if it has ended or may not be looked at."""
+        """This thread now, with its stack if it waits; None if it has ended or may not be read."""
         with _opened_process(pid) as process:
             return self._look(process, tid, lambda _: True)
 
     def look_all(self, pid: int, tids: Optional[Iterable[int]] = None) -> tuple[ThreadNow, ...]:
-        """The threads ``tids`` of ``pid`` (None: all), in that order, without those that ended meanwhile."""
+        """The threads ``tids`` of ``pid`` (None: all), in that order. Threads that have ended are left out."""
         return self._select(pid, tids, lambda _: True)
 
     def at_work_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
-        """Those threads of ``pid`` that are inside a call (read, send, accept, ...) on one of its descriptors ``fds``.
+        """The threads of ``pid`` that are inside a call (read, send, accept, ...) on one of its descriptors ``fds``.
 
-        Threads that wait for events (poll, epoll_wait) are not among them; see ``waiting_on``.
+        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``.
         """
         return self._on(pid, fds, at_work=True)
 
     def waiting_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
-        """All threads of ``pid`` that wait for one of ``fds``: in a call on it, in poll or select for it, or, if it is
-        an epoll or io_uring descriptor, in a wait for its events.
+        """All threads of ``pid`` that wait for one of its descriptors ``fds``.
+
+        They are in a call on it, in poll or select for it, or in epoll_wait or io_uring_enter on it.
         """
         return self._on(pid, fds, at_work=False)
 
@@ -108,7 +109,7 @@ class ThreadsNow:
             return tuple(look for look in looks if look is not None)
 
     def _look(self, process: _Process, tid: int, chosen: Callable[[ThreadNow], bool]) -> Optional[ThreadNow]:
-        """The thread with its stack; None if it is gone, or not one of those that are wanted."""
+        """The thread with its stack; None if it has ended or ``chosen`` refuses it."""
         with _opened(f"/proc/{process.pid}/task/{tid}") as directory:
             before = self._glance(process, directory)
             for _ in range(_ATTEMPTS):
@@ -137,14 +138,14 @@ class ThreadsNow:
 
 @dataclass(frozen=True)
 class _Process:
-    """A process while its threads are looked at. ``memory`` is -1 if it may not be read."""
+    """A process while we look at its threads. ``memory`` is a descriptor, -1 if memory may not be read."""
 
     pid: int
     memory: int
 
     @cached_property
     def is_64_bit(self) -> bool:
-        """Whether its program is ELFCLASS64: 32-bit ones number their calls differently."""
+        """Whether its program is ELFCLASS64. 32-bit programs have other system call numbers."""
         try:
             with open(f"/proc/{self.pid}/exe", "rb") as file:
                 return file.read(5) == b"\x7fELF\x02"
@@ -152,12 +153,12 @@ class _Process:
             return False
 
     def read(self, address: int, size: int) -> Optional[bytes]:
-        """All of these bytes, or None."""
+        """Exactly ``size`` bytes, or None."""
         data = self.read_up_to(address, size)
         return data if len(data) == size else None
 
     def read_up_to(self, address: int, size: int) -> bytes:
-        """As many of these bytes as are there."""
+        """At most ``size`` bytes: as many as can be read."""
         try:
             return os.pread(self.memory, size, address) if self.memory >= 0 else b""
         except (OSError, OverflowError):
@@ -198,9 +199,9 @@ def _of_proc(directory: int) -> Optional[_Glance]:
 
 
 def parse_syscall(line: str, comm: str) -> Optional[_Glance]:
-    """Of the text of ``/proc/PID/task/TID/syscall``: "running", "NUMBER ARG*6 SP PC", or "-1 SP PC" outside a call.
+    """Parse the text of ``/proc/PID/task/TID/syscall``; None if it has another form.
 
-    None for anything else.
+    The forms are "running", "NUMBER ARG*6 SP PC", and "-1 SP PC" outside of a call.
     """
     words = line.split()
     if words == ["running"]:
@@ -212,7 +213,7 @@ def parse_syscall(line: str, comm: str) -> Optional[_Glance]:
     if len(values) not in (2, 8) or (number < 0) != (len(values) == 2):
         return None
     known = {RSP: values[-2], RETURN_ADDRESS: values[-1]}
-    if not known[RSP]:  # a worker of the kernel
+    if not known[RSP]:  # a kernel worker
         return _Glance(comm, ThreadState.WAITS, note=_OF_KERNEL)
     return _Glance(
         comm,
@@ -265,7 +266,7 @@ def _opened_process(pid: int) -> Iterator[_Process]:
 
 @contextlib.contextmanager
 def _opened(path: str, flags: int = os.O_RDONLY | os.O_DIRECTORY) -> Iterator[int]:
-    """A descriptor, -1 if it cannot be had."""
+    """A descriptor, -1 if it cannot be opened."""
     try:
         descriptor = os.open(path, flags | os.O_CLOEXEC)
     except OSError:

@@ -161,7 +161,7 @@ def test_any_text(text: str) -> None:
 
 
 def test_lines_of_the_kernel() -> None:
-    """The forms of proc(5): a call, a running thread, one blocked outside any call, a worker of the kernel."""
+    """The forms of proc(5): a call, a running thread, one blocked outside any call, a kernel worker."""
     line = "45 0xdeadbeef00000003 0x7f 0x80 0x0 0x0 0x0 0x7ffdfbf77958 0x7fb7c246f2ad\n"
     call = parse_syscall(line, "x")
     assert call is not None
@@ -174,7 +174,7 @@ def test_lines_of_the_kernel() -> None:
     assert (outside.number, outside.registers[RSP]) == (-1, 0x7FFDFBF77958)
     worker = parse_syscall("-1 0x0 0x0\n", "iou-wrk-1")
     assert worker is not None
-    assert worker.note == "it is a worker of the kernel"
+    assert worker.note == "it is a kernel worker"
     assert parse_syscall("-1 0x7ffdfbf77958\n", "x") is None
 
 
@@ -214,7 +214,7 @@ def test_a_thread_that_went_on_is_looked_at_again() -> None:
     assert still.box.stack.startswith(b"stack")
     assert still.syscall == "futex"
     busy = look_at(*(sample(switches) for switches in range(9)))
-    assert (busy.box, busy.note) == (None, "it went on while its stack was copied")
+    assert (busy.box, busy.note) == (None, "it ran while its stack was copied")
     begun = look_at(sample(7), sample(7, steady=False), sample(8, runnable=True))
     assert (begun.state, begun.box) == (ThreadState.RUNS, None)
 
@@ -222,7 +222,7 @@ def test_a_thread_that_went_on_is_looked_at_again() -> None:
 @pytest.mark.parametrize(
     ("other", "state", "note"),
     [
-        ({"kernel": True}, ThreadState.WAITS, "it is a worker of the kernel"),
+        ({"kernel": True}, ThreadState.WAITS, "it is a kernel worker"),
         ({"is_64_bit": False}, ThreadState.WAITS, "it runs 32-bit code"),
         ({"runnable": True}, ThreadState.RUNS, "it runs"),
     ],
