@@ -169,7 +169,7 @@ def test_a_virtual_thread_that_parked_ends_with_a_note(major: int, options: tupl
     stack, trace = virtual_thread(find_jdk(major), options, classes, "vthread-parked")
     ours, whole = application(java_frames(stack)), application(trace)
     assert not stack.complete
-    assert stack.note == "virtual thread: callers parked in the Java heap are not available"
+    assert stack.note == "virtual thread: callers that are in the Java heap cannot be read"
     assert 2 <= len(ours) < len(whole)
     assert ours == whole[: len(ours)]
     assert not [frame for frame in stack.frames if "ForkJoin" in (frame.function or "")]

@@ -10,13 +10,13 @@ from tracer.stacks.language import Language, Runtime, Target
 if TYPE_CHECKING:
     from tracer.stacks.target.process import Mapping, Process
 
-# The JVM and the native halves of the JDK's own classes; no other library has these names without a version behind.
+# The JVM and the native code of the JDK's own classes. Other libraries with these names have a version after .so.
 _LIBRARIES = re.compile(r"lib(jvm|java|jli|net|nio|extnet|zip|jimage|verify)\.so")
-_OTHER_JVM = "generated code of a JVM that is not HotSpot: a perf map would name it (OpenJ9: -Xjit:perfTool)"
+_OTHER_JVM = "generated code of a JVM that is not HotSpot: a perf map gives it names (OpenJ9: -Xjit:perfTool)"
 
 
 def libjvm(process: Process) -> Optional[Mapping]:
-    """Where libjvm.so is loaded; None in a process without a JVM."""
+    """The first mapping of libjvm.so; None in a process without a JVM."""
     for mapping in process.mappings:
         if mapping.offset == 0 and mapping.path.endswith("/libjvm.so"):
             return mapping

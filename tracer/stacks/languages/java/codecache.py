@@ -1,8 +1,8 @@
-"""From a pc to the CodeBlob that holds it, by the code heaps' segment maps.
+"""Finds the CodeBlob that holds a pc, with the segment maps of the code heaps.
 
-Source: src/hotspot/share/memory/heap.cpp (CodeHeap::find_block_for). One byte per segment: 0xff free, 0 the first
-segment of a block, else the number of segments to go back by; that may lead to a segment that has to go back further
-(both the saw-tooth of JDK 8 and the merged runs since JDK 14 are followed by the same loop).
+Source: src/hotspot/share/memory/heap.cpp (CodeHeap::find_block_for). The map has one byte for each segment. 0xff: free.
+0: the first segment of a block. Other values: go back by this many segments, perhaps several times. The same loop reads
+the maps of JDK 8 and those since JDK 14, which merge blocks.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _MAX_HEAPS = 16
 _MAX_HOPS = 4096
 _MAX_HEAP_BYTES = 1 << 32
 _MAX_FRAME_WORDS = 1 << 20
+_NO_CODE = "the code cache has no code at the return address"
 
 
 @dataclass(frozen=True)
 class CodeHeap:
-    """One reserved range of code, [low, high), with a segment of ``1 << shift`` bytes per byte at ``segmap``."""
+    """One reserved range of code, [low, high). Each byte at ``segmap`` is for a segment of ``1 << shift`` bytes."""
 
     low: int
     high: int
@@ -34,8 +35,8 @@ class CodeHeap:
 class CodeBlob:
     """A piece of generated code: compiled method, interpreter or stub.
 
-    ``address`` is that of the CodeBlob struct, ``frame_size`` counts words (0: none, or not fixed). ``raw`` are the
-    bytes of the struct.
+    ``address`` is the address of the CodeBlob struct and ``raw`` its bytes. ``size`` is in bytes, ``frame_size`` in
+    words of 8 bytes (0: no frame, or no fixed size).
     """
 
     address: int
@@ -48,22 +49,22 @@ class CodeBlob:
 
     @property
     def is_nmethod(self) -> bool:
-        """A compiled method or the compiled wrapper of a native one."""
+        """Whether it is a compiled method or the compiled wrapper of a native method."""
         return self.name in {"nmethod", "native nmethod"}
 
     @property
     def is_native_wrapper(self) -> bool:
-        """The compiled wrapper of a native method."""
+        """Whether it is the compiled wrapper of a native method."""
         return self.name == "native nmethod"
 
     @property
     def is_interpreter(self) -> bool:
-        """The template interpreter."""
+        """Whether it is the template interpreter."""
         return self.name == "Interpreter"
 
     @property
     def is_continuation(self) -> bool:
-        """Stubs of virtual threads; as a return address: the return barrier."""
+        """Whether it is a stub of virtual threads. As a return address it is the return barrier."""
         return not self.is_nmethod and "continuation" in self.name.lower()
 
 
@@ -77,20 +78,20 @@ class CodeCache:
         self._heaps: tuple[CodeHeap, ...] = ()
 
     def heap(self, pc: int) -> Optional[CodeHeap]:
-        """The code heap that ``pc`` lies in, None outside of generated code."""
+        """The code heap that contains ``pc``; None outside of generated code."""
         if not self._heaps:
-            # Reserved ranges stay for the life of the JVM; none means that it is still starting.
+            # A running JVM never changes these ranges. If there are none, it is still starting.
             self._heaps = self._read_heaps()
         return next((heap for heap in self._heaps if heap.low <= pc < heap.high), None)
 
     def blob(self, heap: CodeHeap, pc: int) -> CodeBlob:
-        """The blob in ``heap`` around ``pc``. Raises Nonsense if there is no code now."""
+        """The blob in ``heap`` that contains ``pc``. Raises Nonsense if there is no code now."""
         block = heap.low + (self._first_segment(heap, pc) << heap.shift)
         layout = self._layout.heap
         header = self._reader.read(block, layout.block_size)
         length = layout.block_length.of(header) << heap.shift
         if not layout.block_used.of(header) & 1 or not block < pc < block + length:
-            raise Nonsense("no code there any more")
+            raise Nonsense(_NO_CODE)
         return self._read_blob(block + layout.block_size, pc, block + length)
 
     def _first_segment(self, heap: CodeHeap, pc: int) -> int:
@@ -102,7 +103,7 @@ class CodeCache:
             if tag == _FREE or tag > segment:
                 break
             segment -= tag
-        raise Nonsense("no code there any more")
+        raise Nonsense(_NO_CODE)
 
     def _read_blob(self, address: int, pc: int, end: int) -> CodeBlob:
         layout = self._layout.blob
@@ -116,18 +117,18 @@ class CodeCache:
             begin = address + (layout.code_offset.of(raw) if layout.code_offset else 0)
         size, frame_size = layout.size.of(raw), layout.frame_size.of(raw)
         if not address < begin <= pc <= address + size <= end:
-            raise Nonsense("no code there any more")
+            raise Nonsense(_NO_CODE)
         if frame_size >= 1 << 31:  # -1: no fixed frame
             frame_size = 0
         if frame_size > _MAX_FRAME_WORDS:
-            raise Nonsense(f"a frame of {frame_size} words")
+            raise Nonsense(f"its code blob has a frame of {frame_size} words")
         return CodeBlob(address, name, size, begin, frame_size, layout.data_offset.of(raw), raw)
 
     def _read_heaps(self) -> tuple[CodeHeap, ...]:
         heaps = tuple(self._read_heap(address) for address in self._heap_addresses())
         for heap in heaps:
             if not 0 < heap.high - heap.low <= _MAX_HEAP_BYTES or not 4 <= heap.shift <= 16:
-                raise Nonsense("the code heaps are not set up")
+                raise Nonsense("the code heaps are not initialised")
         return heaps
 
     def _heap_addresses(self) -> list[int]:

@@ -1,8 +1,8 @@
-"""Exported symbols of a loaded shared object, read from the process's memory alone.
+"""Reads the exported symbols of a loaded shared object, only from the process's memory.
 
-The dynamic section and the symbol, string and hash tables belong to the loaded segments (System V gABI, "Dynamic
-Section"), so neither the file nor its mount namespace is needed: a libjvm.so that was upgraded on disk under a running
-JVM is read as well.
+The dynamic section and the symbol, string and hash tables are in the loaded segments (System V gABI, "Dynamic
+Section"). So the file and its mount namespace are not needed. This also works if libjvm.so was replaced on disk while
+the JVM runs.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class _GnuHash:
 
 
 class LoadedObject:
-    """The ELF object whose first loaded byte is at ``base``. Raises MemoryUnreadable or Nonsense."""
+    """The ELF object whose first byte in memory is at ``base``. All methods raise MemoryUnreadable and Nonsense."""
 
     def __init__(self, reader: Reader, base: int) -> None:
         self._reader = reader
         self._segments = self._program_headers(base)
         loads = [virtual for kind, virtual, _ in self._segments if kind == _PT_LOAD]
         if not loads:
-            raise Nonsense(f"no loaded segment in the ELF header at {base:#x}")
+            raise Nonsense(f"the ELF header at {base:#x} has no loaded segment")
         self.bias = base - min(loads) // PAGE_SIZE * PAGE_SIZE
         self._dynamic = self._dynamic_section()
         self._hash = self._gnu_hash()
 
     def symbol(self, name: str) -> Optional[int]:
-        """The run-time address of the defined symbol ``name``, None if the object does not define it."""
+        """The run-time address of the symbol ``name``; None if the object does not define it."""
         hashed = _gnu_hash(name)
         index = self._reader.unsigned(self._hash.buckets + 4 * (hashed % self._hash.count), 4)
         if index < self._hash.first:
@@ -61,7 +61,7 @@ class LoadedObject:
         return None
 
     def build_id(self) -> bytes:
-        """The linker's build id, empty if there is none."""
+        """The linker's build-id; empty if there is none."""
         for kind, virtual, size in self._segments:
             if kind == _PT_NOTE:
                 found = _build_id(self._reader.read(self.bias + virtual, min(size, _MAX_NOTES)))
@@ -73,7 +73,7 @@ class LoadedObject:
         header = _EHDR.unpack(self._reader.read(base, _EHDR.size))
         magic, offset, entry, count = header[0], header[5], header[9], header[10]
         if magic[:6] != b"\x7fELF\x02\x01" or entry != _PHDR.size or count > _MAX_SEGMENTS:
-            raise Nonsense(f"no little-endian ELF64 header at {base:#x}")
+            raise Nonsense(f"there is no little-endian ELF64 header at {base:#x}")
         raw = self._reader.read(base + offset, entry * count)
         return [(fields[0], fields[3], fields[6]) for fields in _PHDR.iter_unpack(raw)]
 
@@ -82,20 +82,20 @@ class LoadedObject:
             if kind == _PT_DYNAMIC:
                 raw = self._reader.read(self.bias + virtual, min(size // 16, _MAX_DYNAMIC) * 16)
                 return dict(struct.iter_unpack("<QQ", raw))
-        raise Nonsense("no dynamic section")
+        raise Nonsense("its library has no dynamic section")
 
     def _table(self, tag: int) -> int:
         value = self._dynamic.get(tag, 0)
         if not value:
-            raise Nonsense(f"no entry {tag:#x} in the dynamic section")
-        # glibc relocates these entries in place, musl leaves them as linked.
+            raise Nonsense(f"the dynamic section of its library has no entry {tag:#x}")
+        # glibc relocates these entries in place, musl does not.
         return value if value >= self.bias else value + self.bias
 
     def _gnu_hash(self) -> _GnuHash:
         table = self._table(_DT_GNU_HASH)
         count, first, bloom, _ = struct.unpack("<IIII", self._reader.read(table, 16))
         if not count:
-            raise Nonsense("empty symbol hash table")
+            raise Nonsense("the symbol hash table of its library is empty")
         buckets = table + 16 + 8 * bloom
         return _GnuHash(buckets, count, buckets + 4 * count, first)
 

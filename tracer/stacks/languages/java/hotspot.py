@@ -1,6 +1,6 @@
-"""Java stacks of an unmodified HotSpot JVM: no agent, no flag, no attach.
+"""Reads the Java stacks of an unmodified HotSpot JVM: no agent, no flag, no attach.
 
-Everything comes from the tables that libjvm exports for debuggers (vmStructs) and from the process's memory.
+All information comes from the tables that libjvm exports for debuggers (vmStructs) and from the process's memory.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tracer.stacks.target.process import Mapping, Process
 
 
 def unwinder(process: Process, libjvm: Mapping) -> Optional[Unwinder]:
-    """The unwinder for ``process``, which has ``libjvm`` loaded; None if that is no HotSpot. Never raises.
+    """The unwinder for ``process``, which has loaded ``libjvm``; None if that is not HotSpot. Never raises.
 
-    A JVM that cannot be read has an unwinder too: one that ends each stack at generated code and says why.
+    A JVM that cannot be read also gets an unwinder. It ends each stack at generated code and says why.
     """
     jvm, reason = _open(process, libjvm)
     if jvm is not None:
@@ -28,7 +28,7 @@ def unwinder(process: Process, libjvm: Mapping) -> Optional[Unwinder]:
 
 
 class _Unread:
-    """A JVM that could not be read yet: it may still be starting, so each stack is another try."""
+    """A JVM that could not be read yet. It may still be starting, so each stack tries again."""
 
     def __init__(self, process: Process, libjvm: Mapping) -> None:
         self._process = process
@@ -48,11 +48,11 @@ class _Unread:
 
 
 def _open(process: Process, libjvm: Mapping) -> tuple[Optional[Jvm], str]:
-    """The JVM, or None and why; the reason is empty if it is not a HotSpot."""
+    """The JVM, or None and the reason. The reason is empty if it is not HotSpot."""
     try:
         return open_jvm(process, libjvm.start), ""
     except MissingTables as missing:
-        return None, f"this JVM's tables lack {missing}"
+        return None, f"this JVM's tables do not have {missing}"
     except (MemoryUnreadable, Nonsense) as error:
         return None, f"the JVM could not be read: {error}"
 

@@ -1,4 +1,4 @@
-"""One running HotSpot: its code cache, compiled methods and metaspace, opened once per process."""
+"""One running HotSpot: its code cache, compiled methods and metaspace. Opened once for each process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tracer.stacks.languages.java.tables import read_tables
 
 _CACHED_BUILDS = 16
 
-# By the linker's build id, which stays the same in every process and container that runs this build.
+# By the linker's build-id, which is the same in all processes and containers that run this build.
 _layouts: OrderedDict[bytes, Layout] = OrderedDict()
 
 
 @dataclass(frozen=True)
 class Jvm:
-    """What the unwinder asks."""
+    """The parts of a JVM that the unwinder reads."""
 
     layout: Layout
     code: CodeCache
@@ -31,9 +31,9 @@ class Jvm:
 
 
 def open_jvm(source: Source, libjvm_start: int) -> Optional[Jvm]:
-    """The JVM whose libjvm.so is loaded at ``libjvm_start``; None if that exports no tables (not HotSpot).
+    """The JVM whose libjvm.so is loaded at ``libjvm_start``; None if it exports no tables, so it is not HotSpot.
 
-    Raises MissingTables if they are not complete, MemoryUnreadable and Nonsense.
+    Raises MissingTables if the tables are not complete, MemoryUnreadable and Nonsense.
     """
     reader = Reader(source)
     libjvm = LoadedObject(reader, libjvm_start)

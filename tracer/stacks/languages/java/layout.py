@@ -1,6 +1,6 @@
-"""Where one build of HotSpot keeps what the unwinder needs. Decided by the fields that are there, never by version.
+"""The places of everything that the unwinder needs in one build of HotSpot. The fields decide, never the version.
 
-Facts about the layouts: OpenJDK's vmStructs.cpp, codeBlob.hpp, nmethod.hpp, compiledMethod.hpp, constMethod.hpp and
+Sources: OpenJDK's vmStructs.cpp, codeBlob.hpp, nmethod.hpp, compiledMethod.hpp, constMethod.hpp and
 symbol.hpp, JDK 8 to 25.
 """
 
@@ -13,12 +13,12 @@ from tracer.stacks.languages.java.tables import Field, VmTables
 
 
 class MissingTables(Exception):
-    """The JVM does not describe something that is needed; the text lists what."""
+    """The JVM's tables are not complete. The text lists what is missing."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A field inside a struct that was read as bytes."""
+    """A field inside a struct that was read as bytes: offset and width in bytes."""
 
     offset: int
     width: int
@@ -30,7 +30,7 @@ class Member:
 
 @dataclass(frozen=True)
 class HeapLayout:
-    """CodeCache and CodeHeap. ``heaps`` (a GrowableArray's address) is None where there is one heap (JDK 8)."""
+    """CodeCache and CodeHeap. ``heaps`` is the address of a GrowableArray; None if there is a single heap (JDK 8)."""
 
     heaps: Optional[Field]
     single: Optional[Field]
@@ -47,7 +47,7 @@ class HeapLayout:
 
 @dataclass(frozen=True)
 class BlobLayout:
-    """CodeBlob. ``code_begin`` is a pointer (JDK 9 to 22), else ``code_offset`` counts from the blob's start."""
+    """CodeBlob. ``code_begin`` is a pointer (JDK 9 to 22). If None, ``code_offset`` counts from the blob's start."""
 
     struct_size: int
     name: Member
@@ -60,7 +60,7 @@ class BlobLayout:
 
 @dataclass(frozen=True)
 class NmethodLayout:
-    """nmethod. Which of the optional members exist tells where its tables are (see Nmethod)."""
+    """nmethod. The optional members that exist decide where its tables are (see nmethod.py)."""
 
     struct_size: int
     method: Member
@@ -107,9 +107,9 @@ class MethodLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """All of it. ``biased`` says that UNSIGNED5 leaves out the zero byte (JDK 20+).
+    """All layouts. ``biased`` says that UNSIGNED5 never uses the zero byte (JDK 20 and later).
 
-    ``bcp_slot``: words below the frame pointer where an interpreted frame keeps its bytecode pointer.
+    ``bcp_slot``: an interpreted frame has its bytecode pointer this many words below the frame pointer.
     """
 
     heap: HeapLayout
@@ -121,7 +121,7 @@ class Layout:
 
 
 def build_layout(tables: VmTables) -> Layout:
-    """The layout that ``tables`` describe. Raises MissingTables."""
+    """Build the layout that ``tables`` describe. Raises MissingTables."""
     return _Builder(tables).build()
 
 
@@ -139,9 +139,9 @@ class _Builder:
             blob=blob,
             nmethod=nmethod,
             method=method,
-            # The word that ConstMethod's flags became came with JDK 21, the encoding with 20: who decodes checks it.
+            # This field came with JDK 21, the biased encoding with JDK 20. So the decoders try both for JDK 20.
             biased=self._maybe("ConstMethod._flags._flags") is not None,
-            # A slot for the class mirror came with the segmented code cache (JDK 9).
+            # JDK 9 added a slot for the class mirror, and the segmented code cache.
             bcp_slot=8 if heap.heaps else 7,
         )
 

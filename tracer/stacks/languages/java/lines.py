@@ -1,4 +1,4 @@
-"""ConstMethod's compressed line number table (src/hotspot/share/oops/method.cpp, CompressedLineNumberReadStream)."""
+"""Reads ConstMethod's compressed line numbers (src/hotspot/share/oops/method.cpp, CompressedLineNumberReadStream)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LineTable = tuple[tuple[int, int], ...]
 
 
 def decode_lines(data: bytes, code_size: int, biased: bool) -> LineTable:
-    """The table at the start of ``data``, for a method of ``code_size`` bytes of bytecode. Raises Nonsense."""
+    """Decode the table at the start of ``data``. The method has ``code_size`` bytes of bytecode. Raises Nonsense."""
     try:
         return _decode(data, code_size, biased)
     except Nonsense:
-        # JDK 20 alone has the new numbers under the old layout.
+        # Only JDK 20 has the new number format with the old layout.
         return _decode(data, code_size, not biased)
 
 
 def line_of(table: LineTable, bci: int) -> Optional[int]:
-    """The line of the last entry at or before ``bci``, as Method::line_number_from_bci takes it; None if none is."""
+    """The line of the last entry at or before ``bci``, like Method::line_number_from_bci; None if there is none."""
     best: Optional[tuple[int, int]] = None
     for pair in table:
         if pair[0] == bci:
@@ -50,6 +50,6 @@ def _decode(data: bytes, code_size: int, biased: bool) -> LineTable:
             bci += byte >> 3
             line += byte & 7
         if not 0 <= bci <= code_size or not 0 <= line <= _MAX_LINE:
-            raise Nonsense("line number table out of range")
+            raise Nonsense("a line number table is out of range")
         pairs.append((bci, line))
-    raise Nonsense("line number table does not end")
+    raise Nonsense("a line number table does not end")

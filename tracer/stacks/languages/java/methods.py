@@ -1,7 +1,7 @@
-"""Names, source files and lines of Java methods, out of metaspace.
+"""Reads names, source files and lines of Java methods from metaspace.
 
-Source: src/hotspot/share/oops/{method,constMethod,constantPool,klass,symbol}.hpp. A ConstMethod is followed by the
-bytecodes and then, if its flags say so, by the compressed line number table.
+Source: src/hotspot/share/oops/{method,constMethod,constantPool,klass,symbol}.hpp. After a
+ConstMethod come the bytecodes and, if its flags say so, the compressed line number table.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from tracer.stacks.languages.java.reader import Nonsense, Reader
 _MAX_SYMBOL = 2048
 _MAX_CONST_METHOD = 1 << 20
 _CACHED_METHODS, _CACHED_LINES = 8192, 500_000
+_NO_METHOD = "metaspace has no method at the address in the frame"
 
-# "Main$$Lambda+0x00007f..." (hidden class), "Main$$Lambda$14/0x..." and "Main$$Lambda$14" (JDK 8): the numbers
-# differ from run to run.
+# "Main$$Lambda+0x00007f..." (hidden class), "Main$$Lambda$14/0x..." and "Main$$Lambda$14" (JDK 8). Each run has other
+# numbers.
 _HIDDEN = re.compile(r"[+/]0x[0-9a-fA-F]+$")
 _LAMBDA_NUMBER = re.compile(r"(\$\$Lambda)\$\d+$")
 _JDK = re.compile(
     r"(?:java|jdk|sun|com\.sun)\."
-    # The packages of javax that are the JDK's own: javax.servlet and its like are not.
+    # The packages of javax that belong to the JDK. Others do not, such as javax.servlet.
     r"|javax\.(?:accessibility|annotation\.processing|crypto|imageio|lang\.model|management|naming|net|print|rmi"
     r"|script|security|smartcardio|sound|sql|swing|tools|transaction\.xa|xml)\."
 )
@@ -32,7 +33,7 @@ _JDK = re.compile(
 
 @dataclass(frozen=True)
 class JavaMethod:
-    """A method as its class file names it. ``code`` is the address of the bytecodes, ``code_size`` 0 if native."""
+    """A method as in its class file. ``code``: address of the bytecodes. ``code_size``: in bytes, 0 if native."""
 
     class_name: str
     name: str
@@ -43,23 +44,23 @@ class JavaMethod:
 
     @property
     def qualified(self) -> str:
-        """``org.example.Foo.bar``."""
+        """Class and method: ``org.example.Foo.bar``."""
         return f"{self.class_name}.{self.name}"
 
     @property
     def internal(self) -> bool:
-        """Whether it belongs to the JDK, or to a class that the JVM made for a lambda expression."""
+        """Whether it belongs to the JDK or to a class that the JVM generated for a lambda expression."""
         return bool(_JDK.match(self.class_name)) or "$$Lambda" in self.class_name
 
     def line(self, bci: Optional[int]) -> Optional[int]:
-        """The source line of bytecode index ``bci``, None without a line table."""
+        """The source line of bytecode index ``bci``; None if it is not known."""
         if bci is None or not 0 <= bci < self.code_size:
             return None
         return line_of(self.lines, bci)
 
 
 class Methods:
-    """Reads methods of one JVM. Methods raise MemoryUnreadable and Nonsense."""
+    """Reads the Java methods of one JVM. Raises MemoryUnreadable and Nonsense."""
 
     def __init__(self, reader: Reader, layout: Layout) -> None:
         self._reader = reader
@@ -69,10 +70,10 @@ class Methods:
         self._lines_held = 0
 
     def at(self, address: int) -> JavaMethod:
-        """The method whose Method struct is at ``address``."""
+        """The method with its Method struct at ``address``."""
         const = self._reader.pointer(address + self._layout.const_method)
         header = self._reader.read(const, self._layout.const_size)
-        # A class may be unloaded and its memory used again: the header tells a new method from the known one.
+        # A class may be unloaded and its memory used again. Then the header differs from that of the known method.
         key = (const, header)
         found = self._known.get(key)
         if found is None:
@@ -94,7 +95,7 @@ class Methods:
         holder = layout.pool_holder.of(pool_raw)
         name = self._pool_symbol(pool, pool_raw, layout.name_index.of(header))
         if not name:
-            raise Nonsense("no method there any more")
+            raise Nonsense(_NO_METHOD)
         code_size = layout.code_size.of(header)
         return JavaMethod(
             class_name=class_name(self._symbol(self._reader.pointer(holder + layout.klass_name))),
@@ -112,7 +113,7 @@ class Methods:
         start = const + layout.const_size + code_size
         size = const + 8 * layout.const_words.of(header) - start
         if not 0 < size <= _MAX_CONST_METHOD:
-            raise Nonsense("no method there any more")
+            raise Nonsense(_NO_METHOD)
         return decode_lines(self._reader.read(start, size), code_size, self._biased)
 
     def _source_file(self, pool: int, pool_raw: bytes, holder: int) -> Optional[str]:
@@ -128,7 +129,7 @@ class Methods:
 
     def _pool_symbol(self, pool: int, pool_raw: bytes, index: int) -> str:
         if not 0 < index < self._layout.pool_length.of(pool_raw):
-            raise Nonsense("no method there any more")
+            raise Nonsense(_NO_METHOD)
         return self._symbol(self._reader.pointer(pool + self._layout.pool_size + 8 * index))
 
     def _symbol(self, address: int) -> str:
@@ -136,11 +137,11 @@ class Methods:
         member = layout.symbol_length
         length = self._reader.unsigned(address + member.offset, member.width) >> layout.symbol_length_shift
         if not 0 < length <= _MAX_SYMBOL:
-            raise Nonsense("no name there any more")
-        # Modified UTF-8 (JVMS 4.4.7): what differs from UTF-8 comes out as replacement characters.
+            raise Nonsense("metaspace has no symbol at the address of a name")
+        # Modified UTF-8 (JVMS 4.4.7): sequences that are not UTF-8 become replacement characters.
         return self._reader.read(address + layout.symbol_body, length).decode("utf-8", "replace")
 
 
 def class_name(internal_name: str) -> str:
-    """``a/b/C`` as ``a.b.C``; hidden and lambda classes without the numbers that differ from run to run."""
+    """Turn ``a/b/C`` into ``a.b.C``. Hidden and lambda classes lose their numbers, which differ in each run."""
     return _LAMBDA_NUMBER.sub(r"\1", _HIDDEN.sub("", internal_name).replace("/", "."))

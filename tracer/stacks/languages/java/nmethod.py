@@ -1,7 +1,7 @@
-"""Compiled methods: which Java methods, inlined ones included, a return address belongs to.
+"""Finds the Java methods, also inlined ones, that a return address in compiled code belongs to.
 
-Source: src/hotspot/share/code/{nmethod,pcDesc,scopeDesc,debugInfo}.hpp. Every call in compiled code has a PcDesc at
-exactly its return address; its scope is a chain of (sender, method, bci) records, innermost first.
+Source: src/hotspot/share/code/{nmethod,pcDesc,scopeDesc,debugInfo}.hpp. Each call in compiled code has a PcDesc with
+exactly its return address. The scope of a PcDesc is a chain of (sender, method, bci) records, innermost first.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ _MAX_PC_DESC_BYTES = 1 << 20
 _MAX_INLINED = 512
 _SCOPE_BYTES = 15  # three numbers of at most five bytes
 _CACHED_TABLES = 128
+_MISPLACED = "the address of its debug information is wrong"
 
 
 @dataclass(frozen=True)
 class ScopeDesc:
-    """One Java method activation: the address of its Method and the index of the bytecode, None if not recorded."""
+    """One active Java method: the address of its Method, and the bytecode index (None if it is not recorded)."""
 
     method: int
     bci: Optional[int]
@@ -44,7 +45,7 @@ class _Tables:
 
 
 class Nmethods:
-    """The debug information of one JVM's nmethods. Methods raise MemoryUnreadable and Nonsense."""
+    """The debug information of the nmethods of one JVM. All methods raise MemoryUnreadable and Nonsense."""
 
     def __init__(self, reader: Reader, layout: Layout) -> None:
         self._reader = reader
@@ -53,11 +54,11 @@ class Nmethods:
         self._descs: OrderedDict[bytes, tuple[array[int], array[int]]] = OrderedDict()
 
     def method(self, blob: CodeBlob) -> int:
-        """The address of the Method that was compiled."""
+        """The address of the Method that was compiled to ``blob``."""
         return self._layout.method.of(blob.raw)
 
     def original_pc_slot(self, blob: CodeBlob, pc: int) -> Optional[int]:
-        """If ``pc`` is the deoptimisation handler: the bytes above sp where the real return address was saved."""
+        """If ``pc`` is the deoptimisation handler: where the real return address was saved, in bytes above sp."""
         layout = self._layout
         handlers = {member.of(blob.raw) for member in layout.deopt_pointers}
         handlers |= {blob.address + member.of(blob.raw) for member in layout.deopt_offsets}
@@ -65,28 +66,28 @@ class Nmethods:
             return None
         slot = layout.orig_pc_offset.of(blob.raw)
         if slot >= blob.frame_size * 8:
-            raise Nonsense("deoptimised frame without its return address")
+            raise Nonsense("a deoptimised frame without its return address")
         return slot
 
     def scopes(self, blob: CodeBlob, pc: int) -> Optional[tuple[ScopeDesc, ...]]:
-        """The methods at the return address ``pc``, innermost first; None if no call returns to there."""
+        """The methods at the return address ``pc``, innermost first; None if no call returns to ``pc``."""
         tables = _locate(self._layout, blob)
         offsets, scopes = self._pc_descs(blob, tables)
         delta = pc - blob.code_begin
         index = bisect_left(offsets, delta)
-        # Without a scope it is a mark for searches by approximate address, not a call.
+        # A PcDesc without a scope is not a call: it only helps searches by approximate address.
         if index >= len(offsets) or offsets[index] != delta or scopes[index] == 0:
             return None
         try:
             return self._scope_chain(blob, tables, scopes[index], self._biased)
         except Nonsense:
-            # JDK 20 alone has the new numbers under the old layout.
+            # Only JDK 20 has the new number format with the old layout.
             return self._scope_chain(blob, tables, scopes[index], not self._biased)
 
     def _scope_chain(self, blob: CodeBlob, tables: _Tables, start: int, biased: bool) -> tuple[ScopeDesc, ...]:
         chain = tuple(self._walk_scopes(tables, start, biased))
         if chain[-1].method != self.method(blob):
-            raise Nonsense("debug information of another method")
+            raise Nonsense("its debug information (scopes) is of another method")
         return chain
 
     def _walk_scopes(self, tables: _Tables, start: int, biased: bool) -> Iterator[ScopeDesc]:
@@ -101,19 +102,19 @@ class Nmethods:
             yield ScopeDesc(self._metadata(tables, method), bci if bci >= 0 else None)
             if sender == 0:
                 return
-            if sender >= offset:  # a caller is always written before what it inlines
+            if sender >= offset:  # the record of a caller is always before those of the methods that it inlines
                 break
             offset = sender
-        raise Nonsense("debug information does not end")
+        raise Nonsense("its debug information (scopes) does not end")
 
     def _metadata(self, tables: _Tables, index: int) -> int:
         begin, end = tables.metadata
         if not 0 < index <= (end - begin) // 8:
-            raise Nonsense("debug information names no method")
+            raise Nonsense("its debug information (metadata) has no such method")
         return self._reader.pointer(begin + 8 * (index - 1))
 
     def _pc_descs(self, blob: CodeBlob, tables: _Tables) -> tuple[array[int], array[int]]:
-        """Code offsets (ascending) and scope offsets. Cached by the bytes of the nmethod itself."""
+        """Code offsets (ascending) and scope offsets. The cache's key is the bytes of the nmethod struct."""
         found = self._descs.get(blob.raw)
         if found is None:
             found = self._read_pc_descs(tables)
@@ -127,7 +128,7 @@ class Nmethods:
         begin, end = tables.pcs
         stride, size = layout.pc_desc_size // 4, end - begin
         if size % layout.pc_desc_size or layout.pc_desc_size % 4 or size > _MAX_PC_DESC_BYTES:
-            raise Nonsense("call table of a compiled method makes no sense")
+            raise Nonsense(f"its table of calls (PcDesc) has {size} bytes")
         words = array("i", self._reader.read(begin, size))
         if sys.byteorder != "little":
             words.byteswap()
@@ -157,10 +158,10 @@ def _locate(layout: NmethodLayout, blob: CodeBlob) -> _Tables:
         metadata = start + (layout.metadata_offset.of(raw) if layout.metadata_offset else 0)
         tables = _Tables((pcs, pcs_end), (scopes, pcs), (metadata, scopes))
         if not start < metadata <= scopes <= pcs <= pcs_end <= end:
-            raise Nonsense("debug information out of place")
+            raise Nonsense(_MISPLACED)
     for low, high in (tables.pcs, tables.scopes, tables.metadata):
         if not 0 < low <= high <= low + _MAX_TABLE_BYTES:
-            raise Nonsense("debug information out of place")
+            raise Nonsense(_MISPLACED)
     return tables
 
 

@@ -1,4 +1,4 @@
-"""Typed, bounded reads of the target's live memory."""
+"""Reads integers and strings from the target's live memory, with limits."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tracer.stacks.chain import MemoryUnreadable
 
 
 class Source(Protocol):
-    """Live memory of a process (tracer.stacks.process.Process is one)."""
+    """Live memory of a process, such as tracer.stacks.target.process.Process."""
 
     def read(self, address: int, size: int) -> bytes:
-        """Exactly ``size`` bytes; raises MemoryUnreadable."""
+        """Read exactly ``size`` bytes. Raises MemoryUnreadable."""
 
 
 class Nonsense(Exception):
-    """The memory holds what no JVM writes there (it was freed, or the layout differs); the text says what."""
+    """The memory has contents that no JVM writes there: it was freed, or has another layout. The text says what."""
 
 
 class Reader:
-    """Little-endian integers and strings out of a Source. All raise MemoryUnreadable."""
+    """Reads little-endian integers and strings from a Source. All methods raise MemoryUnreadable."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -45,11 +45,11 @@ class Reader:
         return self.unsigned(address, 8)
 
     def cstring(self, address: int, limit: int = 256) -> str:
-        """The NUL-terminated string at ``address``; without a NUL in ``limit`` bytes it is cut there."""
+        """The NUL-terminated string at ``address``, cut after ``limit`` bytes."""
         data = b""
         while len(data) < limit:
             here = address + len(data)
-            # Never past the page: the next one may not be mapped.
+            # Never read past a page: the next one may not be mapped.
             chunk = self.read(here, min(limit - len(data), 64, PAGE_SIZE - here % PAGE_SIZE))
             head, nul, _ = chunk.partition(b"\0")
             data += head

@@ -1,7 +1,7 @@
-"""HotSpot's self-description: the ``gHotSpotVM*`` tables that libjvm exports for its serviceability agent.
+"""Reads the ``gHotSpotVM*`` tables: HotSpot describes itself in them, and libjvm exports them for debuggers.
 
-Source: src/hotspot/share/runtime/vmStructs.hpp (OpenJDK): arrays of entries that end with a NULL name; their strides
-and the offsets inside an entry are exported too, so that no struct needs to be known here.
+Source: src/hotspot/share/runtime/vmStructs.hpp (OpenJDK). A table is an array of entries; a NULL name ends it. The size
+of an entry and the offsets in it are exported too, so no struct is written down here.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _WIDTH_OF = {name: width for width, names in _WIDTHS.items() for name in names}
 
 @dataclass(frozen=True)
 class Field:
-    """A field's place: ``offset`` in its type (bytes), or for a static one ``address`` relative to libjvm's bias.
+    """The place of a field: ``offset`` in its type (bytes). A static field has ``address``, relative to libjvm's bias.
 
-    ``width`` is the size in bytes that its declared C++ type has.
+    ``width`` is the size of its declared C++ type in bytes.
     """
 
     offset: int
@@ -37,7 +37,7 @@ class Field:
 
 @dataclass(frozen=True)
 class VmTables:
-    """Fields by (type, field), sizes of types in bytes, and named constants, of one build of libjvm."""
+    """The tables of one build of libjvm: fields by (type, field), sizes of types in bytes, named constants."""
 
     fields: dict[tuple[str, str], Field] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class VmTables:
 
 
 def read_tables(reader: Reader, libjvm: LoadedObject) -> Optional[VmTables]:
-    """The tables of a loaded libjvm, None if it exports none (OpenJ9). Raises MemoryUnreadable or Nonsense."""
+    """The tables of a loaded libjvm; None if it exports none (OpenJ9). Raises MemoryUnreadable and Nonsense."""
     if libjvm.symbol("gHotSpotVMStructs") is None:
         return None
     tables = _Tables(reader, libjvm)
@@ -114,10 +114,10 @@ class _Tables:
 
 def _unsigned(row: bytes, at: int, size: int) -> int:
     if at < 0 or at + size > len(row):
-        raise Nonsense(f"table column at byte {at} of {len(row)}")
+        raise Nonsense(f"a column of its tables is at byte {at} of {len(row)}")
     return int.from_bytes(row[at : at + size], "little")
 
 
 def _width(declared: str) -> int:
-    """8 for pointers and size_t, which is also what the fields of class type need that we only take the address of."""
+    """Give the width in bytes. 8 for pointers and size_t, and for fields of class type: only their address is used."""
     return _WIDTH_OF.get(declared.replace("volatile ", "").replace("const ", ""), 8)

@@ -1,8 +1,8 @@
-"""The HotSpot link of the unwinding chain: Java frames of the interpreter, C1 and C2, native wrappers and stubs.
+"""The HotSpot link of the chain: Java frames of the interpreter, C1 and C2, native wrappers and stubs.
 
-The rules of the frames (x86-64; src/hotspot/cpu/x86/frame_x86.hpp): an interpreted frame hangs on rbp; a compiled one
-has the fixed size that its CodeBlob states, with the caller's rbp just below the return address. Stacks are taken
-inside system calls, so no Java frame is ever the innermost one, and prologues and epilogues need not be known.
+The frames of x86-64 (src/hotspot/cpu/x86/frame_x86.hpp): an interpreted frame is found through rbp. A compiled frame
+has a fixed size, which is in its CodeBlob; the caller's rbp is just below the return address. Stacks are copied inside
+system calls. So a Java frame is never the innermost one, and a frame is never half built (prologue, epilogue).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tracer.stacks.languages.java.reader import Nonsense
 _WORD = 8
 _SENDER_SP_SLOT, _METHOD_SLOT = 1, 3  # words below rbp (frame_x86.hpp)
 _ENTER_SPECIAL = "jdk.internal.vm.Continuation.enterSpecial"
-_PARKED = "virtual thread: callers parked in the Java heap are not available"
+_PARKED = "virtual thread: callers that are in the Java heap cannot be read"
 _FIRST = "first frame of the virtual thread"
 _CHANGED = "compiled code changed since the touch"
 _FRAMELESS = ("vtable", "itable", "I2C", "MethodHandles")
 
 
 class HotSpotUnwinder:
-    """Steps out of code in the code cache of one JVM.
+    """Unwinds code in the code cache of one JVM.
 
-    ``is_generated`` tells an address in code that no file backs; it is asked while the code heaps cannot be read.
+    ``is_generated`` tells whether an address is in code that no file backs. Used when the code heaps cannot be read.
     """
 
     def __init__(self, jvm: Jvm, is_generated: Callable[[int], bool]) -> None:
@@ -38,7 +38,7 @@ class HotSpotUnwinder:
         self._is_generated = is_generated
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
-        """The step out of generated code, None if the pc lies elsewhere. Never raises: trouble ends the stack."""
+        """Step from generated code to its caller; None if the pc is elsewhere. Never raises: errors end the stack."""
         try:
             heap = self._jvm.code.heap(cursor.lookup)
         except (Nonsense, MemoryUnreadable) as error:
@@ -64,7 +64,7 @@ class HotSpotUnwinder:
         return self._stub(blob, cursor, memory)
 
     def _checked(self, step: Step) -> Step:
-        """A Java method is called by generated code only, if but by a stub: else this was not its frame."""
+        """Check that the caller is generated code (perhaps a stub). Only such code calls a Java method."""
         if step.caller is not None and self._jvm.code.heap(step.caller.lookup) is None:
             return _stop(_CHANGED)
         return step
@@ -72,7 +72,7 @@ class HotSpotUnwinder:
     def _interpreted(self, cursor: Cursor, memory: Memory) -> Step:
         bcp_slot = self._jvm.layout.bcp_slot
         if cursor.bp is None:
-            return _stop("the frame pointer of an interpreted frame was not preserved")
+            return _stop("the frame pointer of an interpreted frame is not known")
         if cursor.bp % _WORD or cursor.bp - bcp_slot * _WORD < cursor.sp:
             return _stop("the interpreted frame is not intact")
         try:
@@ -104,7 +104,7 @@ class HotSpotUnwinder:
     def _native_wrapper(self, blob: CodeBlob, cursor: Cursor, memory: Memory) -> Step:
         method = self._jvm.methods.at(self._jvm.nmethods.method(blob))
         if method.qualified == _ENTER_SPECIAL:
-            # What called it is the carrier thread, which runs one virtual thread after another.
+            # The caller is the carrier thread, which runs one virtual thread after another.
             return Step((_frame(method, None, cursor.pc, note=_FIRST),), None, complete=True)
         return _by_size((_frame(method, None, cursor.pc),), blob, cursor, memory)
 
@@ -120,12 +120,12 @@ class HotSpotUnwinder:
         if blob.frame_size:
             return _by_size(frames, blob, cursor, memory)
         if blob.name.startswith(_FRAMELESS):
-            return _stop(f"{blob.name} cannot call: {_CHANGED}", frames)
+            return _stop(f"{blob.name} makes no calls, so {_CHANGED}", frames)
         return _by_frame_pointer(frames, cursor, memory, sp_slot=None)
 
 
 def _by_size(frames: tuple[Frame, ...], blob: CodeBlob, cursor: Cursor, memory: Memory) -> Step:
-    """The caller of a frame of fixed size: return address on top of it, the caller's rbp below that."""
+    """Find the caller of a frame of fixed size: its highest word is the return address, below is the caller's rbp."""
     sp = cursor.sp + blob.frame_size * _WORD
     if blob.frame_size < 2:
         return _stop(f"{_CHANGED} (a frame of {blob.frame_size} words)")
@@ -136,9 +136,9 @@ def _by_size(frames: tuple[Frame, ...], blob: CodeBlob, cursor: Cursor, memory: 
 
 
 def _by_frame_pointer(frames: tuple[Frame, ...], cursor: Cursor, memory: Memory, sp_slot: Optional[int]) -> Step:
-    """The caller of a frame that hangs on rbp. An interpreted one may have moved the caller's sp: see ``sp_slot``."""
+    """Find the caller of a frame through rbp. ``sp_slot`` is the word below rbp with the caller's sp (interpreter)."""
     if cursor.bp is None or cursor.bp < cursor.sp or cursor.bp % _WORD:
-        return _stop("the frame pointer was not preserved", frames)
+        return _stop("the frame pointer is not known", frames)
     try:
         sp = cursor.bp + 2 * _WORD if sp_slot is None else memory.u64(cursor.bp - sp_slot * _WORD)
         return _caller(frames, cursor, pc=memory.u64(cursor.bp + _WORD), sp=sp, bp=memory.u64(cursor.bp))
@@ -147,16 +147,16 @@ def _by_frame_pointer(frames: tuple[Frame, ...], cursor: Cursor, memory: Memory,
 
 
 def _caller(frames: tuple[Frame, ...], cursor: Cursor, pc: int, sp: int, bp: int) -> Step:
-    # Callers lie higher on the stack: this bounds every walk.
+    # A caller is always higher on the stack, so a walk cannot run forever.
     if sp <= cursor.sp or sp % _WORD or pc == 0:
-        return _stop(f"{_CHANGED} (its caller's frame would make no sense)")
+        return _stop(f"{_CHANGED} (it gives an impossible caller)")
     registers: list[Optional[int]] = [None] * arch.REGISTER_COUNT
     registers[arch.RBP], registers[arch.RSP], registers[arch.RETURN_ADDRESS] = bp, sp, pc
     return Step(frames, Cursor(tuple(registers), is_return=True))
 
 
 def _frame(method: JavaMethod, bci: Optional[int], pc: int, inlined: bool = False, note: Optional[str] = None) -> Frame:
-    """``offset`` is the bytecode index: Java's own measure of where in the method."""
+    """Make a frame. Its ``offset`` is the bytecode index, as Java itself gives places in a method."""
     return Frame(
         function=method.qualified,
         module=None,

@@ -125,7 +125,7 @@ def test_a_jvm_whose_tables_lack_a_field_is_told_so(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(hotspot_jvm, "read_tables", without_names)
     unwinder = present(for_process(FakeProcess((LIBJVM, CODE))))
     step = present(unwinder.step(THREAD.cursor, THREAD.memory))
-    assert step.stop == "this JVM's tables lack CodeBlob._name"
+    assert step.stop == "this JVM's tables do not have CodeBlob._name"
     for pc in (LIBJVM.start + 0x500, 0x10):
         registers = list(THREAD.cursor.registers)
         registers[16] = pc
