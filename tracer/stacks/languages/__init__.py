@@ -1,1 +1,1 @@
-"""One folder for each language or runtime. tracer/stacks/language.py tells what it offers, registry.py lists it."""
+"""One folder for each language or runtime. tracer/stacks/language.py is their contract, registry.py lists them."""

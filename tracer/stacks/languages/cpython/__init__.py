@@ -1,4 +1,4 @@
-"""Python, as far as CPython's own perf map names it (``python -X perf``, Doc/howto/perf_profiling.rst)."""
+"""Python, with the names in CPython's own perf map (``python -X perf``, Doc/howto/perf_profiling.rst)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C and C++: the C library, the C++ standard library, names as people write them. What is compiled is ``native``."""
+"""C and C++: the C library, the C++ standard library, and readable names. Compiled code is ``native``."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _is_library(module: str) -> bool:
 def _is_runtime(function: str, facts: ElfFacts) -> bool:
     if function in _START or _is_standard(function):
         return True
-    # A statically linked program has the C library's wrappers in itself.
+    # A statically linked program contains the C library's wrappers.
     return facts.is_static and _SYSTEM_CALLS.fullmatch(function) is not None
 
 
 def _is_standard(function: str) -> bool:
-    """Tell the C++ standard library's functions, which are for a good part compiled into programs."""
-    # A template's name follows its return type.
+    """Tell whether it belongs to the C++ standard library. Large parts of it are compiled into programs."""
+    # In the name of a template the return type comes first.
     name = without_arguments(function).partition("(")[0].rpartition(" ")[2]
     return name.startswith(("std::", "__gnu_cxx::"))
 

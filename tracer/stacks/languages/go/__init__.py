@@ -1,4 +1,4 @@
-"""Go: its own function table, its standard library, and where its stacks begin."""
+"""Go: its own function table, its standard library, and the functions that start its stacks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STARTS = frozenset({"runtime.goexit", "runtime.rt0_go", "runtime.mstart", "_rt0
 
 
 def table_section(facts: ElfFacts) -> Optional[Section]:
-    """The function table, by which a program by Go's own compiler is known; None in any other file."""
+    """The section of the function table. Only Go's own compiler writes one; None in any other file."""
     return facts.sections.get(b".gopclntab") or facts.sections.get(b".data.rel.ro.gopclntab")
 
 
 def starts_stack(function: str) -> bool:
-    """Tell the functions that a goroutine or a thread of the Go runtime begins in."""
+    """Tell whether a goroutine or a thread of the Go runtime starts in this function."""
     return function.partition(".abi0")[0] in _STARTS
 
 
@@ -37,7 +37,7 @@ def _open_table(descriptor: int, facts: ElfFacts) -> Optional[GoTable]:
 
 
 def _owns(facts: ElfFacts, function: Optional[str]) -> bool:
-    """Assembly and C that is linked in has no package in its name."""
+    """Tell Go functions from linked C and assembly, whose names have no package."""
     return table_section(facts) is not None and (function is None or "." in function)
 
 

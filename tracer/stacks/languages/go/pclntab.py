@@ -1,7 +1,7 @@
-"""Go's own function table, which the runtime needs and ``-ldflags "-s -w"`` therefore leaves in the program.
+"""Reads Go's own function table. The runtime needs it, so ``-ldflags "-s -w"`` does not remove it.
 
-It names functions, tells how far the stack pointer is from the return address at every instruction, and gives source
-lines (Go source: src/internal/abi/symtab.go, src/runtime/symtab.go, src/debug/gosym/pclntab.go). Go 1.16 and newer.
+It has the names of functions, source lines, and for each instruction the distance from the stack pointer to the return
+address (Go source: src/internal/abi/symtab.go, src/runtime/symtab.go, src/debug/gosym/pclntab.go). Go 1.16 and later.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MAX_TABLE_BYTES = 512 << 20
 _GO_1_16, _GO_1_18, _GO_1_20 = 0xFFFFFFFA, 0xFFFFFFF0, 0xFFFFFFF1
 _PCDATA_INLINED = 2
 _DAMAGED = (struct.error, ValueError, IndexError, OverflowError)
-"""What reading at places that a damaged table names may raise."""
+"""What a read may raise if the table is damaged."""
 
 
 @dataclass(frozen=True)
 class GoFunction:
-    """One function: its name, first address, and where its ``_func`` record lies in the table."""
+    """One function: its name, its first address, and the offset of its ``_func`` record in the table (bytes)."""
 
     name: str
     entry: int
@@ -34,7 +34,7 @@ class GoFunction:
 
 
 def open_table(descriptor: int, section: Section, text: Optional[Section]) -> Optional[GoTable]:
-    """Read the table in ``section`` of the ELF file open as ``descriptor``; None if it cannot be understood.
+    """Read the table in ``section`` of the ELF file behind ``descriptor``; None if it cannot be read.
 
     ``text`` is the section that holds the code.
     """
@@ -47,17 +47,17 @@ def open_table(descriptor: int, section: Section, text: Optional[Section]) -> Op
 
 
 class GoTable:
-    """The table. Addresses are those of the file."""
+    """The function table of one file. Addresses are those of the file."""
 
     def __init__(self, data: bytes, text: int) -> None:
-        """Parse the header. Raises ValueError or struct.error for a table of another kind."""
+        """Parse the header. Raises ValueError or struct.error for any other table."""
         magic, _, quantum, pointer = struct.unpack_from("<IHBB", data)
         if magic not in (_GO_1_16, _GO_1_18, _GO_1_20) or pointer != 8:
-            raise ValueError("not a function table that is known")
+            raise ValueError("unknown version of Go's function table")
         self._data = data
         self._quantum = quantum
         self._wide = magic == _GO_1_16
-        # 1.18 put the address of the text after the two counts; position-independent files have it in a relocation.
+        # Go 1.18 added the address of the text after the two counts. Position-independent files relocate it.
         words = struct.unpack_from("<8Q", data, 8)
         if self._wide:
             self._text = 0
@@ -70,14 +70,14 @@ class GoTable:
         self._find_cached = lru_cache(maxsize=4096)(self._find)
 
     def function(self, address: int) -> Optional[GoFunction]:
-        """Find the function that holds ``address``."""
+        """Find the function that contains ``address``; None if there is none."""
         try:
             return self._find_cached(address)
         except _DAMAGED:
             return None
 
     def rule(self, address: int) -> Optional[Rule]:
-        """Make the rule that holds at ``address`` alone: Go keeps no registers over calls but the frame pointer."""
+        """Make the unwind rule for ``address`` only. Go preserves no register over calls except the frame pointer."""
         function = self.function(address)
         if function is None or starts_stack(function.name):
             return None
@@ -87,7 +87,7 @@ class GoTable:
             return None
         if size is None or size < 0:
             return None
-        # The frame pointer is saved right below the return address, in every function that has a frame.
+        # Every function with a frame saves the frame pointer just below the return address.
         frame_pointer = ((arch.RBP, -16),) if size >= 8 else ()
         return Rule(
             start=address,
@@ -102,7 +102,7 @@ class GoTable:
         )
 
     def line(self, address: int) -> tuple[Optional[str], Optional[int]]:
-        """Find file and line of ``address``; nothing within an inlined call, whose line is another function's."""
+        """Find file and line of ``address``; None in an inlined call, because its line is in another function."""
         function = self.function(address)
         if function is None:
             return None, None
@@ -135,7 +135,7 @@ class GoTable:
         if low == 0:
             return None
         entry, record = struct.unpack_from(entry_format, self._data, self._functions + (low - 1) * size)
-        # The entry after the last function is the end of the text alone.
+        # The entry after the last function has only the end of the text.
         (end,) = struct.unpack_from(entry_format[:2], self._data, self._functions + low * size)
         if target >= end:
             return None
@@ -144,12 +144,12 @@ class GoTable:
         return GoFunction(self._string(self._names + name), entry + self._text, record)
 
     def _field(self, function: GoFunction, index: int) -> int:
-        """Read a 32-bit field of ``_func``, counted from nameOff."""
+        """Read a 32-bit field of ``_func``. ``index`` counts from nameOff."""
         base = function.record + (8 if self._wide else 4)
         return int(struct.unpack_from("<I", self._data, base + 4 * index)[0])
 
     def _value(self, function: GoFunction, offset: int, address: int) -> Optional[int]:
-        """Run a pc-value table: pairs of a zigzag change of value and the number of instructions it holds for."""
+        """Read a pc-value table: pairs of a zigzag change of the value and the number of instructions that have it."""
         if offset == 0:
             return None
         position = self._values + offset
@@ -174,10 +174,10 @@ class GoTable:
             if byte < 0x80:
                 return result, position
             shift += 7
-        raise ValueError("a number of the table does not end")
+        raise ValueError("a number in the table does not end")
 
     def _string(self, offset: int) -> str:
         end = self._data.find(b"\0", offset, offset + 4096)
         if offset < 0 or end < 0:
-            raise ValueError("a name of the table does not end")
+            raise ValueError("a name in the table does not end")
         return self._data[offset:end].decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""JavaScript on Node.js, as far as V8's own perf map names it (``node --perf-basic-prof``)."""
+"""JavaScript on Node.js, with the names in V8's own perf map (``node --perf-basic-prof``)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FUNCTION = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*'
 _RUNTIME = re.compile(r"(Builtin|BytecodeHandler|Stub|RegExp|Handler|WasmFunction|Wasm)\b[:\s]")
 _PROGRAM = re.compile(r"node|nodejs|libnode\.so\.\d+")
 _PACKAGE = re.compile(r".*/node_modules/((?:@[^/]+/)?[^/]+)")
-_UNNAMED = "JavaScript, or code that V8 made for it: node --perf-basic-prof names it"
+_UNNAMED = "JavaScript, or code that V8 generated for it: node --perf-basic-prof gives it names"
 
 
 def _attach(target: Target) -> Optional[Runtime]:
-    """Nothing is read of the process: what its perf map does not name has no name."""
+    """Recognise Node.js by its program file. All names come from the perf map, none from the process's memory."""
     is_node = any(m.executable and _PROGRAM.fullmatch(posixpath.basename(m.path)) for m in target.process.mappings)
     return Runtime(unnamed=_UNNAMED) if is_node else None
 

@@ -1,4 +1,4 @@
-"""Generated code that a runtime names in ``/tmp/perf-PID.map``, whatever its language."""
+"""Generated code with names in ``/tmp/perf-PID.map``, for any language."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Optional
 
 from tracer.stacks.language import Language, Runtime, Target
 
-_UNNAMED = "generated code: a perf map (/tmp/perf-PID.map) written by its runtime would name it"
+_UNNAMED = "generated code: its runtime can write a perf map (/tmp/perf-PID.map), which gives it names"
 
 
 def _attach(target: Target) -> Optional[Runtime]:
-    """Any process may begin to write one."""
+    """Attach to every process: any process may start to write a perf map."""
     from tracer.stacks.languages.perfmap.naming import MapNames
 
     names = MapNames(target.process, target.read_symbol)

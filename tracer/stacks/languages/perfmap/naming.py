@@ -1,4 +1,4 @@
-"""Frames of generated code by the symbols of a process's perf map."""
+"""Makes frames of generated code, with the symbols of a process's perf map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ReadSymbol = Callable[[str], Optional[language.Symbol]]
 
 
 class MapNames:
-    """The names of one process. ``read_symbol`` knows the formats in which runtimes write symbols."""
+    """The perf map names of one process. ``read_symbol`` reads the symbol formats of all runtimes."""
 
     def __init__(self, process: Process, read_symbol: ReadSymbol) -> None:
         self._map = PerfMap(process)
@@ -24,11 +24,11 @@ class MapNames:
         self._named: dict[tuple[int, bool, str], Optional[tuple[Frame, ...]]] = {}
 
     def begin(self, _box: BlackBox) -> None:
-        """Start another stack: the map may have grown."""
+        """Start another stack. The map may have grown."""
         self._is_fresh = False
 
     def name(self, cursor: Cursor, module: str) -> Optional[tuple[Frame, ...]]:
-        """Name the code under ``cursor``, which lies in ``module``; None if the map does not."""
+        """Name the code at ``cursor``, in ``module``; None if the map has no name for it."""
         if not self._is_fresh:
             self._is_fresh = True
             if self._map.refresh() or len(self._named) > _MAX_NAMED:
@@ -41,7 +41,7 @@ class MapNames:
 
 
 def frame(symbol: Symbol, pc: int, module: str, read_symbol: ReadSymbol) -> Frame:
-    """Turn a symbol of a map into a frame, as the runtime that wrote the name meant it."""
+    """Turn a symbol of a map into a frame. The runtime that wrote the symbol decides what it means."""
     offset = pc - symbol.start
     read = read_symbol(symbol.name)
     if read is None:

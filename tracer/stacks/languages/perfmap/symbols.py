@@ -1,4 +1,4 @@
-"""Names of generated code from ``/tmp/perf-PID.map`` (Linux tools/perf/Documentation/jit-interface.txt)."""
+"""Reads names of generated code from ``/tmp/perf-PID.map`` (Linux tools/perf/Documentation/jit-interface.txt)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OVERLAP_LOOK_BACK = 16
 
 @dataclass(frozen=True)
 class Symbol:
-    """One line of a map: code in [start, start + size)."""
+    """One line of a map: the code in [start, start + size), in bytes."""
 
     start: int
     size: int
@@ -24,24 +24,24 @@ class Symbol:
 
 
 class PerfMap:
-    """The map of one process, read as far as it has grown at each refresh; where entries overlap the last counts."""
+    """The map of one process. Each refresh reads what was added. If entries overlap, the last one counts."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._begin((0, 0))
 
     def _begin(self, identity: tuple[int, int]) -> None:
-        """Start on a file that was not read before."""
+        """Start to read a new file."""
         self._identity = identity
         self._offset = 0
         self._tail = b""
         self._count = 0
         self._starts: list[int] = []
-        # By start address: a serial number, and the line, which is only parsed when it is asked for.
+        # By start address: a serial number and the line. A line is parsed only when it is needed.
         self._lines: dict[int, tuple[int, bytes]] = {}
 
     def find(self, address: int) -> Optional[Symbol]:
-        """Find the latest symbol that covers ``address`` in what has been read."""
+        """Find the latest symbol that contains ``address``; None if what was read has none."""
         index = bisect_right(self._starts, address)
         latest, best = 0, None
         for start in self._starts[max(0, index - _OVERLAP_LOOK_BACK) : index]:
@@ -52,9 +52,9 @@ class PerfMap:
         return best
 
     def refresh(self) -> bool:
-        """Read what was appended since the last time. True if anything was.
+        """Read what was added since the last time. True if there was anything.
 
-        Only a regular file that belongs to the process's user or to root is believed: /tmp is anyone's.
+        The file must be regular and belong to the process's user or to root: anyone can write to /tmp.
         """
         descriptor = self._open()
         if descriptor is None:
@@ -100,7 +100,7 @@ class PerfMap:
 
 
 def parse_line(line: bytes) -> Optional[Symbol]:
-    """Parse ``START SIZE name``, both hexadecimal; None if it is not such a line."""
+    """Parse ``START SIZE name`` (both numbers hexadecimal); None if the line has another form."""
     fields = line.split(None, 2)
     if len(fields) != 3:
         return None

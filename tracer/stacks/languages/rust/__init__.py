@@ -1,4 +1,4 @@
-"""Rust: its two manglings and its standard library, which is compiled into every program. Frames are ``native``."""
+"""Rust: its two manglings, and its standard library, which is compiled into every program. Frames are ``native``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracer.stacks.language import Language
 _STANDARD = ("std::", "core::", "alloc::")
 _STANDARD_TYPE = re.compile(r"<[&*]*(?:mut |dyn |const )*(?:std|core|alloc)::")
 _LEGACY_HASH = "17h"
-"""How the mangled hash begins: a name of 17 letters, the first of them "h"."""
+"""The start of a mangled hash: a name of 17 letters that starts with "h"."""
 
 
 def _demangle(symbol: str) -> Optional[str]:
@@ -28,7 +28,7 @@ def _demangle(symbol: str) -> Optional[str]:
 
 
 def _is_standard(function: str, _facts: ElfFacts) -> bool:
-    """Names with parameters are C++: there, core and alloc are anyone's namespaces."""
+    """A name with parameters is C++. There, anyone may have a namespace ``core`` or ``alloc``."""
     if function.startswith("<"):
         return _STANDARD_TYPE.match(function) is not None
     return function.startswith(_STANDARD) and "(" not in without_arguments(function)

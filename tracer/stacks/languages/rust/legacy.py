@@ -1,4 +1,4 @@
-"""Rust's names before v0: the Itanium ABI's, with a hash at the end and escapes for what C++ names cannot hold."""
+"""Demangles Rust names from before v0: Itanium ABI names with a hash at the end, and escapes for other characters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ESCAPE = re.compile(r"\$u([0-9a-f]{1,6})\$|\$(?:SP|BP|RF|LT|GT|LP|RP|C)\$|\.\."
 
 
 def demangle_legacy(symbol: str) -> Optional[str]:
-    """Demangle ``symbol``; None if it has no hash: then it is C++."""
+    """Demangle ``symbol``; None if it has no hash, because then it is C++."""
     plain = itanium.demangle(symbol)
     if plain is None or not _HASH.search(plain):
         return None
-    # A path segment that would begin with "$" is given a leading underscore by rustc.
+    # rustc puts an underscore before a path segment that starts with "$".
     return _ESCAPE.sub(_unescape, re.sub(r"(^|::)_(?=\$)", r"\1", _HASH.sub("", plain, count=1)))
 
 

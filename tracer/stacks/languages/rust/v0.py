@@ -1,6 +1,6 @@
-"""Rust's v0 symbol mangling (RFC 2603), which no shared library of the usual distributions can undo.
+"""Demangles Rust's v0 symbols (RFC 2603). The usual distributions have no shared library that can.
 
-Crate hashes are left out, as in ``rustc-demangle``'s short form and in c++filt.
+Crate hashes are left out, as in the short form of ``rustc-demangle`` and in c++filt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _InvalidError(Exception):
 
 
 def demangle_v0(name: str) -> Optional[str]:
-    """Demangle ``name`` (``_R...``, with any ``.llvm.123`` suffix cut off); None if it is not such a name."""
+    """Demangle ``name`` (``_R...``; a suffix such as ``.llvm.123`` is ignored); None if it is not such a name."""
     mangled = name.partition(".")[0]
     if not mangled.startswith("_R") or len(mangled) < 3 or not mangled.isascii() or mangled[2].isdigit():
         return None
@@ -30,7 +30,7 @@ def demangle_v0(name: str) -> Optional[str]:
     try:
         parser.path(in_value=True)
         if parser.position < len(parser.text):
-            parser.silent += 1  # the crate that asked for the instance says nothing to a reader
+            parser.silent += 1  # the crate that uses the instance does not help a reader
             parser.path(in_value=False)
         if parser.position < len(parser.text):
             return None
@@ -169,7 +169,7 @@ class _Parser:
             self._print(">")
 
     def _open_path(self) -> bool:
-        """Print a path and leave its generic arguments open for associated types; True if there are any."""
+        """Print a path. Returns True if it has generic arguments: their ">" is left out, for associated types."""
         if self._eat("B"):
             result = []
             self._backreference(lambda: result.append(self._open_path()))
@@ -257,7 +257,7 @@ class _Parser:
     def _identifier(self) -> str:
         punycode = self._eat("u")
         digits = 1
-        # A decimal number has no leading zero, so that "0" ends by itself: "00" are two empty names.
+        # A decimal number has no leading zero, so "0" is complete. "00" means two empty names.
         if self.text[self.position] != "0":
             while self.text[self.position + digits : self.position + digits + 1].isdigit():
                 digits += 1
@@ -307,6 +307,6 @@ class _Parser:
 
 
 def _unpunycode(name: str) -> str:
-    """Undo Rust's variant of RFC 3492, in which "_" stands for "-"."""
+    """Decode Rust's variant of punycode (RFC 3492), which has "_" in place of "-"."""
     head, separator, tail = name.rpartition("_")
     return ((head + "-" if separator else "") + tail).encode("ascii").decode("punycode")

@@ -150,7 +150,7 @@ def test_generated_code_that_nobody_names(service: StackService, tmp_path: Path)
         stack = service.unwind(capture(child.pid))
     assert names(stack) == ["read", "block", None, "main", *GLIBC_START]
     assert stack.frames[2].module == "[anon]"
-    assert present(stack.frames[2].note).startswith("generated code: a perf map (/tmp/perf-PID.map) ")
+    assert present(stack.frames[2].note).startswith("generated code: its runtime can write a perf map (/tmp/perf-PID.map)")
 
 
 @pytest.fixture
