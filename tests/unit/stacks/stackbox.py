@@ -1,4 +1,4 @@
-"""Black boxes of stopped threads taken by ptrace, the programs they are taken from, and the oracles' stacks."""
+"""Takes black boxes of threads by ptrace, runs the programs for them, and asks the oracles for stacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DWARF_ORDER = "rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip
 
 
 class LocalName(str):
-    """A function that is local to the C library, which only that library's debug file names: else it is None."""
+    """The name of a local function of the C library. Equal to None too: only the library's debug file has it."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ _libc.ptrace.restype = ctypes.c_long
 
 
 def capture(pid: int, tid: int | None = None, size: int = 16384) -> BlackBox:
-    """Stop the thread, copy its registers and at most ``size`` bytes of stack page by page, let it go on."""
+    """Stop the thread, copy its registers and at most ``size`` bytes of stack page by page, then let it continue."""
     tid = tid or pid
     if _libc.ptrace(PTRACE_ATTACH, tid, None, None):
         raise OSError(ctypes.get_errno(), f"ptrace attach to {tid}")
@@ -125,12 +125,12 @@ def wait_blocked(pid: int, tid: int | None = None) -> None:
 
 
 def threads(pid: int) -> list[int]:
-    """List the thread ids of ``pid``, the first thread first."""
+    """List the thread ids of ``pid`` in ascending order."""
     return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
 
 
 def compile_c(directory: Path, name: str, source: str, *flags: str, compiler: str = "gcc") -> Path:
-    """Compile ``source`` as production code is built, without frame pointers; the path of the program."""
+    """Compile ``source`` like production code, without frame pointers. Returns the path of the program."""
     suffix = ".cc" if compiler.endswith("++") else ".c"
     path = directory / (name + suffix)
     path.write_text(source)
@@ -143,7 +143,7 @@ def compile_c(directory: Path, name: str, source: str, *flags: str, compiler: st
 
 
 def eu_stack(pid: int, tid: int | None = None, inlines: bool = False) -> list[str | None]:
-    """Ask elfutils' own unwinder, attached by ptrace: function names without versions, None if there is none."""
+    """Ask elfutils' own unwinder, which uses ptrace. Returns function names without versions, None for no name."""
     command = ["eu-stack", "-r", *(["-i"] if inlines else []), *(["-1"] if tid else []), "-p", str(tid or pid)]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     names: list[str | None] = []

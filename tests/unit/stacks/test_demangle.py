@@ -1,4 +1,4 @@
-"""Demangled names against binutils' c++filt, over the symbols of real programs."""
+"""Demangled names are compared with c++filt of binutils, for the symbols of real programs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ fn main() {
 
 
 def filtered(names: list[str]) -> list[str]:
-    """Demangle by c++filt, less the hashes of Rust crates."""
+    """Demangle with c++filt and remove the hashes of Rust crates."""
     command = ["c++filt", "--no-verbose"]
     said = subprocess.run(command, input="\n".join(names), capture_output=True, text=True, check=True).stdout
     return re.sub(r"\[[0-9a-f]{9,16}\]", "", said).splitlines()
@@ -89,12 +89,12 @@ def test_cxx_as_cxxfilt() -> None:
     ],
 )
 def test_single_names(mangled: str, plain: str) -> None:
-    """What is not mangled, or wrongly, stays as it is."""
+    """Names that are not mangled, or not correctly, stay unchanged."""
     assert demangle(mangled) == plain
 
 
 @given(st.text(alphabet="NvCsXMYITEBRQFDpLGKSA_0123456789abuhj", max_size=60))
 def test_any_v0_name(text: str) -> None:
-    """Noise ends, in None or a name of bounded length."""
+    """Random text gives None or a name of limited length."""
     plain = demangle_v0("_R" + text)
     assert plain is None or len(plain) <= 8192

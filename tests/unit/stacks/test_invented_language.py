@@ -1,4 +1,4 @@
-"""A language is one folder and one line: invented ones work from the stack to the reports without any other change."""
+"""A language is one folder and one line. Invented ones work, from the stack to the reports, with no other change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _one_line_more(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def unwound(directory: Path, name: str, language: ModuleType) -> Stack:
-    """The stack of the language's program, which blocks in a read."""
+    """The stack of the language's program while it blocks in a read."""
     service = StackService()
     with running(compile_c(directory, name, language.PROGRAM)) as child:
         stack = service.unwind(capture(child.pid))
@@ -50,7 +50,7 @@ def unwound(directory: Path, name: str, language: ModuleType) -> Stack:
 
 
 def test_unwound_and_named(tmp_path: Path) -> None:
-    """Its own code, its functions in a file of compiled code, and the start of its stacks are known."""
+    """Its generated code, its functions in compiled code, and the start of its stacks are recognised."""
     stack = unwound(tmp_path, "inventvm", invented)
     found = [(frame.function, frame.language, frame.internal) for frame in stack.frames]
     assert found[:7] == [
@@ -66,7 +66,7 @@ def test_unwound_and_named(tmp_path: Path) -> None:
 
 
 def reported(stack: Stack, width: int = 100) -> tuple[str, dict[str, Any]]:
-    """A report on one socket that was last read with this stack: as text, and as JSON that keeps to the schema."""
+    """A report on one socket whose last read had this stack, as text and as JSON. The JSON must fit the schema."""
     report = builders.report(builders.connection(last=builders.touch(Op.RECV, 1.006, 150, stack=stack), opened=None))
     found = json.loads("".join(json_report.to_text(report)))
     jsonschema.Draft202012Validator(SCHEMA).validate(found)
@@ -74,7 +74,7 @@ def reported(stack: Stack, width: int = 100) -> tuple[str, dict[str, Any]]:
 
 
 def test_told_in_reports(tmp_path: Path) -> None:
-    """Its application's frame is marked, its runtime's are folded by its title, names are short where room is short."""
+    """The application's frame is marked. Frames of the runtime are folded under its title. Long names are shortened."""
     stack = unwound(tmp_path, "inventvm", invented)
     stack = Stack(tuple(frame for frame in stack.frames if frame.function != "blocked"), stack.complete)
     text, found = reported(stack)
@@ -89,7 +89,7 @@ def test_told_in_reports(tmp_path: Path) -> None:
 
 
 def test_long_names_are_cut_where_they_tell_least(tmp_path: Path) -> None:
-    """The end of its names tells: they are cut at the front."""
+    """The end of its names says more than the start, so they are cut at the front."""
     stack = unwound(tmp_path, "inventvm", invented)
     long = replace(stack.frames[3], function="shop/" + "x" * 60 + ".load")
     text, _ = reported(Stack((stack.frames[0], long), True), width=60)
@@ -97,7 +97,7 @@ def test_long_names_are_cut_where_they_tell_least(tmp_path: Path) -> None:
 
 
 def test_says_what_would_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it cannot name its code, its own line about that is told once, before the general one of perf maps."""
+    """If it cannot name its code, its own hint is shown once, in place of the general hint about perf maps."""
     help_line = "invented code: inventvm --names writes its names"
     silent = replace(invented.LANGUAGE, attach=lambda _target: Runtime(unnamed=help_line))
     monkeypatch.setattr(invented, "LANGUAGE", silent)
@@ -109,7 +109,7 @@ def test_says_what_would_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_interpreted_frames_take_the_place_of_their_loop(tmp_path: Path) -> None:
-    """By the addresses of the loops' entries; compiled code between two loops stays."""
+    """The addresses of the loops' entries decide. Compiled code between two loops stays."""
     stack = unwound(tmp_path, "interpreter", interpreted)
     assert names(stack) == [
         "read", "blocked", "key", "by_price", "sorted", "cheapest", "handle", "main", "main", *GLIBC_START,

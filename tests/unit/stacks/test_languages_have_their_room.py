@@ -1,4 +1,4 @@
-"""What closetrace knows of a language lies in that language's folder: the rest of the code does not name one."""
+"""All knowledge about a language is in the folder of that language. The rest of the code names no language."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TELLING = re.compile(
     r"|perf_?map|(?<![a-z])ruby|erlang|dotnet|stacks[.]languages",
     re.IGNORECASE,
 )
-"""In names and texts of the program."""
+"""Forbidden in names and texts of the program."""
 WORDS = re.compile(r"\b(Java|JVM|HotSpot|Go's|goexit|goroutines?|Rust|CPython|Node\.js|JavaScript)\b")
-"""In comments of ``stacks/``, which is about all languages."""
+"""Forbidden in comments of ``stacks/``, which is about all languages."""
 
 
 def sources(below: Path = PACKAGE) -> list[Path]:
@@ -30,14 +30,14 @@ def sources(below: Path = PACKAGE) -> list[Path]:
 
 
 def short_names() -> set[str]:
-    """Names that are ordinary words too: they count as whole texts only (``language == "go"``)."""
+    """Names that are also ordinary words. They count only as whole texts (``language == "go"``)."""
     languages = registry.all_languages()
     names = {language.name for language in languages} | {module.rpartition(".")[2] for module in registry.MODULES}
     return names - {"native"} | {language.title for language in languages if language.title}
 
 
 def words(tree: ast.Module) -> Iterator[tuple[int, str, bool]]:
-    """Names and texts of a module, without docstrings; the last value tells the texts."""
+    """Names and texts of a module, without docstrings, as (line, word, whether it is a text)."""
     documentation = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
@@ -68,13 +68,13 @@ def offences(source: str) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_other_code_knows_a_language(path: Path) -> None:
-    """Neither by the names in the code nor by its texts."""
+    """No name and no text in the code names a language."""
     assert offences(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", sources(PACKAGE / "stacks"), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_comment_explains_the_walk_by_a_language(path: Path) -> None:
-    """Who reads ``stacks/`` without the languages need not know one."""
+    """A reader of ``stacks/`` outside of the languages does not have to know any language."""
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [(number, line) for number, line in enumerate(lines, 1) if WORDS.search(line)] == []
 
@@ -94,7 +94,7 @@ def test_no_comment_explains_the_walk_by_a_language(path: Path) -> None:
     ],
 )
 def test_the_rule_finds_such_code(source: str) -> None:
-    """The ways in which languages were known elsewhere before."""
+    """The rule finds each way in which other code knew languages before."""
     assert offences(source)
 
 
@@ -103,5 +103,5 @@ def test_the_rule_finds_such_code(source: str) -> None:
     ['"""Java."""', "def go(): pass", "node = Node()", 'raise Missing("install python3-bpfcc")', "# the JDK"],
 )
 def test_the_rule_leaves_other_words_alone(source: str) -> None:
-    """Ordinary words that are languages' names too."""
+    """The rule accepts ordinary words that are also names of languages."""
     assert offences(source) == []

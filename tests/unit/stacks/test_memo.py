@@ -1,4 +1,4 @@
-"""A remembered stack must be the one that a walk would give, or none."""
+"""A remembered stack must be equal to the result of a walk. If not, no stack may be found."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ END, BY_SP, BY_BP, SAVES = 0x1000, 0x2000, 0x3000, 0x4000
 
 
 class Code:
-    """Four kinds of functions by their pc: the first frame; 4 words, return address on top; the same on rbp; as the
-    second, but with rbp saved below the return address.
+    """Four kinds of functions, by pc.
+
+    They are: the first frame; a frame of 4 words with the return address on top; the same, but found through rbp; like
+    the second, but with rbp saved below the return address.
     """
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
@@ -48,17 +50,17 @@ class NoProcess:
 
 
 def stack_of(kinds: list[int], base: int, noise: random.Random) -> BlackBox:
-    """A box whose frames are ``kinds``, innermost first, with random words wherever nothing is prescribed."""
+    """A box with frames of these ``kinds``, innermost first. All words that do not matter are random."""
     words: list[int] = []
     pcs = [kind + index for index, kind in enumerate(kinds)] + [END]
     bases: dict[int, int] = {}
     for index, kind in enumerate(kinds):
-        extra = 0 if kind != BY_BP else (pcs[index] % 3)  # alloca: only rbp knows
+        extra = 0 if kind != BY_BP else (pcs[index] % 3)  # alloca: only rbp tells the size
         words += [noise.getrandbits(63) for _ in range(2 + extra)]
         bases[index] = len(words)
         words += [noise.getrandbits(63), pcs[index + 1]]
     bp_of = [base + 8 * bases[i] if kinds[i] == BY_BP else None for i in range(len(kinds))]
-    holder: Optional[int] = None  # slot that the frames above take their rbp from; None: the register itself
+    holder: Optional[int] = None  # the slot with the rbp of the inner frames; None: it is still in the register
     first = noise.getrandbits(63)
     for index, kind in enumerate(kinds):
         if kind == BY_BP and bp_of[index] is not None:
@@ -88,7 +90,7 @@ KINDS = st.lists(st.sampled_from([BY_SP, BY_BP, SAVES]), min_size=1, max_size=12
 
 @given(KINDS, st.integers(0, 1 << 30))
 def test_same_path_is_recognised_elsewhere(kinds: list[int], seed: int) -> None:
-    """Other locals, other saved data, another place of the stack: the same path is known again."""
+    """The same path is recognised with other locals, other saved data, and a stack at another address."""
     noise, memo = random.Random(seed), Memo()
     first = walked(stack_of(kinds, 0x7F0000001000, noise), memo)
     assert first.complete
@@ -99,7 +101,7 @@ def test_same_path_is_recognised_elsewhere(kinds: list[int], seed: int) -> None:
 
 @given(KINDS, KINDS, st.integers(0, 1 << 30))
 def test_found_is_what_a_walk_gives(kinds: list[int], others: list[int], seed: int) -> None:
-    """Whatever is found for another path's box is what walking that box gives."""
+    """If a stack is found for the box of another path, a walk of that box gives the same stack."""
     noise, memo = random.Random(seed), Memo()
     walked(stack_of(kinds, 0x7F0000001000, noise), memo)
     other = stack_of(others, 0x7F0000002000, noise)
@@ -109,7 +111,7 @@ def test_found_is_what_a_walk_gives(kinds: list[int], others: list[int], seed: i
 
 @given(KINDS, st.integers(0, 1 << 30), st.data())
 def test_a_changed_word_never_gives_a_wrong_stack(kinds: list[int], seed: int, data: st.DataObject) -> None:
-    """Any one word overwritten: either nothing is found, or what a walk of the changed box gives."""
+    """One word is overwritten. Then no stack is found, or the one that a walk of the changed box gives."""
     noise, memo = random.Random(seed), Memo()
     box = stack_of(kinds, 0x7F0000001000, noise)
     walked(box, memo)
@@ -121,7 +123,7 @@ def test_a_changed_word_never_gives_a_wrong_stack(kinds: list[int], seed: int, d
 
 
 def test_forgets() -> None:
-    """After a change of the maps nothing is known."""
+    """After forget() no stack is known."""
     memo = Memo()
     box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
     walked(box, memo)
@@ -132,7 +134,7 @@ def test_forgets() -> None:
 
 @pytest.mark.parametrize("length", [0, 8, 24])
 def test_short_copies_do_not_match(length: int) -> None:
-    """A copy that ends before the words that count is walked, not matched."""
+    """A copy of the stack without all the words that matter is not recognised."""
     memo = Memo()
     box = stack_of([BY_SP], 0x7F0000001000, random.Random(1))
     walked(box, memo)
@@ -140,7 +142,7 @@ def test_short_copies_do_not_match(length: int) -> None:
 
 
 def test_hundreds_of_paths_are_all_known() -> None:
-    """Of several hundred paths from the same call each one is recognised again, and as itself."""
+    """Several hundred paths start with the same call. Each is recognised and gives its own stack."""
     noise, memo = random.Random(2), Memo()
     paths = [[BY_SP, *noise.choices([BY_SP, BY_BP, SAVES], k=9)] for _ in range(400)]
     first = [walked(stack_of(path, 0x7F0000001000, noise), memo) for path in paths]

@@ -1,4 +1,4 @@
-"""Which functions count as runtime, so that a report can name the first one of the application."""
+"""Which functions belong to a runtime. A report shows the first frame of the application, so it must know them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def frame_of(function: Optional[str], path: str = "/srv/app", **facts: Any) -> F
     ],
 )
 def test_standard_libraries_inside_a_program(function: Optional[str], internal: bool) -> None:
-    """Standard library code is known by its namespace, not by a return type or parameter."""
+    """Standard library code is recognised by its namespace, not by a return type or parameter."""
     assert frame_of(function).internal is internal
 
 
@@ -73,13 +73,13 @@ def test_standard_libraries_inside_a_program(function: Optional[str], internal: 
     ],
 )
 def test_go(function: Optional[str], language: str, internal: bool) -> None:
-    """Functions of Go's packages are Go, those of its standard library internal, linked C is native."""
+    """Functions with a package are Go, those of Go's standard library are internal, linked C code is native."""
     frame = frame_of(function, sections={b".gopclntab": Section(0, 0, 0)})
     assert (frame.language, frame.internal) == (language, internal)
 
 
 def test_statically_linked_wrappers() -> None:
-    """A static program's own recv is the C library's; a dynamic program's is its own function."""
+    """In a static program, recv is the C library's. In a dynamic program it is a function of the program."""
     assert frame_of("__libc_recv", is_static=True).internal
     assert not frame_of("recv").internal
 
@@ -93,12 +93,12 @@ def test_statically_linked_wrappers() -> None:
     ],
 )  # fmt: skip
 def test_runtime_libraries(module: str, library: bool) -> None:
-    """The runtimes' files are known by their file names."""
+    """The files of a runtime are recognised by their names."""
     assert NAMING.is_runtime_module(module) is library
 
 
 def test_offsets() -> None:
-    """An offset counts from the function's symbol to the pc; without symbol it is the file's own address of the pc."""
+    """An offset counts from the function's symbol to the pc. Without a symbol it is the pc's address in the file."""
     assert frame_of("main").offset == 17
     nameless = frame_of(None)
     assert (nameless.function, nameless.module, nameless.offset) == (None, "app", 0x234)

@@ -1,4 +1,4 @@
-"""The service: its chain, its bounds, and what it never does."""
+"""The stack service: its chain, its limits, and what it must never do."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def open_descriptors() -> int:
 
 
 def descriptors_of(pid: int) -> list[str]:
-    """List this process's own descriptors of the directory and the memory of ``pid``."""
+    """List this process's own descriptors for the /proc directory and the memory of ``pid``."""
     found = []
     for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of listdir itself
             if os.readlink(f"/proc/self/fd/{number}") in (f"/proc/{pid}", f"/proc/{pid}/mem"):
                 found.append(number)
     return found
@@ -53,7 +53,7 @@ def descriptors_of(pid: int) -> list[str]:
 
 @pytest.fixture
 def debuginfod(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Serve as a debuginfod without any file; give the list of paths that were asked for."""
+    """Run a debuginfod server that has no files. Gives the list of requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -89,7 +89,7 @@ def test_nothing_is_downloaded_unless_allowed(
 
 
 def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path: Path) -> None:
-    """The first module of each folder, and perf maps, which any process may begin: no more for a C program."""
+    """A C program imports only the first module of each folder, and perf maps, because any process may write one."""
     program = compile_c(tmp_path, "plain", PLAIN)
     script = """if True:
         import sys
@@ -107,7 +107,7 @@ def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path: Path)
 def test_many_processes_keep_descriptors_bounded(
     service: StackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Processes beyond the bound are given back, the oldest first, and are opened again when they are back."""
+    """Beyond the limit the oldest processes are closed. They are opened again when they are needed."""
     monkeypatch.setattr(service_module, "_MAX_PROCESSES", 3)
     program = compile_c(tmp_path, "plain", PLAIN)
     boxes = []
@@ -128,7 +128,7 @@ def test_many_processes_keep_descriptors_bounded(
 
 
 def test_close_gives_all_descriptors_back(tmp_path: Path) -> None:
-    """After close() nothing of the targets is held open."""
+    """After close() no descriptor of a target is open."""
     program = compile_c(tmp_path, "plain", PLAIN)
     before = open_descriptors()
     service = StackService()
@@ -140,7 +140,7 @@ def test_close_gives_all_descriptors_back(tmp_path: Path) -> None:
 
 
 def test_one_image_for_all_processes(service: StackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is opened once, however many processes map it."""
+    """A file is opened once, even if many processes map it."""
     opened = []
     original = Image.open
 
@@ -170,7 +170,7 @@ def test_a_stack_is_recognised_while_its_process_is_known(service: StackService,
 
 
 class Runtime:
-    """A link of the chain that owns the function ``middle`` and hands over to native code on both sides."""
+    """A link of the chain that handles the function ``middle``. The frames on both sides are native code."""
 
     def __init__(self, own: range) -> None:
         self.own = own
@@ -179,7 +179,7 @@ class Runtime:
         if cursor.pc not in self.own:
             return None
         registers = list(cursor.registers)
-        # PLAIN's middle(): push rbx; its return address lies two words up.
+        # middle() of PLAIN pushes rbx: its return address is one word higher.
         registers[3] = memory.stack_word(cursor.sp, 8)
         registers[16] = memory.stack_word(cursor.sp + 8, 8)
         registers[7] = cursor.sp + 16
@@ -187,7 +187,7 @@ class Runtime:
 
 
 def test_runtime_between_native_frames(tmp_path: Path) -> None:
-    """A runtime's link takes the frames that are its own; native code goes on with the registers it recovered."""
+    """A runtime's link handles its own frames. The native link continues with the registers that it found."""
     from tracer.stacks.links.native import NativeUnwinder
     from tracer.stacks.target.modules import ImageCache, Modules
 
@@ -206,7 +206,7 @@ def test_runtime_between_native_frames(tmp_path: Path) -> None:
 
 
 def test_live_memory_stands_behind_the_copy(tmp_path: Path) -> None:
-    """Outside the stack the process's live memory is read; beyond the copy the live stack is not."""
+    """Outside of the stack the live memory is read. Beyond the copy the live stack is not read."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         process = Process.open(child.pid)
         box = capture(child.pid, size=256)
@@ -224,7 +224,7 @@ def test_live_memory_stands_behind_the_copy(tmp_path: Path) -> None:
 
 
 def test_program_that_is_cut_short_by_its_end(service: StackService, tmp_path: Path) -> None:
-    """A process that exits between two stacks does no harm; the known files still name its frames."""
+    """A process may exit between two stacks. The known files still give names to its frames."""
     source = HEAD + "int main(void) { return block(); }"
     program = compile_c(tmp_path, "brief", source)
     with running(program) as child:

@@ -1,4 +1,4 @@
-"""Damaged and hostile targets: whatever the registers, the stack, the maps or the files say, there is an answer."""
+"""Damaged and hostile targets. There is an answer for all contents of registers, stack, maps and files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StackService, BlackBox]]:
-    """Give a box of a real blocked process that lives on, and the service that has unwound it."""
+    """Give a box of a real blocked process, which stays alive, and the service that has unwound it."""
     program = compile_c(tmp_path_factory.mktemp("fuzz"), "plain", PLAIN)
     service = StackService()
     with running(program) as child:
@@ -56,7 +56,7 @@ def checked(stack: Stack) -> Stack:
 def test_random_registers_and_stack(
     target: tuple[StackService, BlackBox], registers: list[int], stack: bytes, cut: bool
 ) -> None:
-    """Noise gives no frames at all: never a made-up one."""
+    """Random input gives no frames. Frames are never invented."""
     service, box = target
     noise = BlackBox(box.pid, box.tid, tuple(registers), stack, cut)
     assert checked(service.unwind(noise)).frames == ()
@@ -65,7 +65,7 @@ def test_random_registers_and_stack(
 @MANY
 @given(data=st.data())
 def test_damaged_stack(target: tuple[StackService, BlackBox], data: st.DataObject) -> None:
-    """With words of a real stack overwritten, every frame still lies in code that is mapped executable."""
+    """Words of a real stack are overwritten. Every frame is still in executable code."""
     service, box = target
     words = bytearray(box.stack)
     for _ in range(data.draw(st.integers(1, 12))):
@@ -81,7 +81,7 @@ def test_damaged_stack(target: tuple[StackService, BlackBox], data: st.DataObjec
 @MANY
 @given(size=st.integers(0, 600), cut=st.booleans())
 def test_any_length_of_copy(target: tuple[StackService, BlackBox], size: int, cut: bool) -> None:
-    """A shorter copy gives a prefix of the whole stack and says that it is one."""
+    """A shorter copy gives the first frames of the whole stack, and a note says so."""
     service, box = target
     whole = service.unwind(box)
     part = service.unwind(replace(box, stack=box.stack[:size], cut=cut))
@@ -92,7 +92,7 @@ def test_any_length_of_copy(target: tuple[StackService, BlackBox], size: int, cu
 
 
 def test_frames_that_point_at_each_other(target: tuple[StackService, BlackBox]) -> None:
-    """A stack that leads back into itself ends, since callers must lie higher up."""
+    """A stack with a loop ends, because a caller must be higher on the stack."""
     service, box = target
     words = bytearray(box.stack)
     for place in range(0, len(words) - 8, 8):
@@ -103,7 +103,7 @@ def test_frames_that_point_at_each_other(target: tuple[StackService, BlackBox]) 
 @MANY
 @given(text=st.binary(max_size=300), data=st.data())
 def test_corrupt_maps(target: tuple[StackService, BlackBox], text: bytes, data: st.DataObject) -> None:
-    """Maps with lines of garbage, or mappings of files at wrong places, do no harm."""
+    """Maps with random lines, or with files at wrong addresses, cause no error."""
     _, box = target
     process = Process.open(box.pid)
     lines = process.read_proc("maps").splitlines()
@@ -122,7 +122,7 @@ def test_corrupt_maps(target: tuple[StackService, BlackBox], text: bytes, data: 
 @MANY
 @given(data=st.data())
 def test_corrupt_files(tmp_path: Path, data: st.DataObject) -> None:
-    """An ELF file with bytes overwritten gives rules and names or none."""
+    """An ELF file with overwritten bytes gives rules and names, or None. It raises nothing."""
     with open("/bin/true", "rb") as file:
         contents = bytearray(file.read())
     for _ in range(data.draw(st.integers(1, 20))):
@@ -138,7 +138,7 @@ def test_corrupt_files(tmp_path: Path, data: st.DataObject) -> None:
 
 
 def test_library_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
-    """A file that is cut off under our hands gives nothing more; it does not end the tracer by SIGBUS."""
+    """A file is truncated while it is read. The tracer gets no more data, and SIGBUS does not kill it."""
     path = tmp_path / "lib.so"
     path.write_bytes(open("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "rb").read())  # noqa: SIM115
     image = present(Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None))
@@ -148,14 +148,14 @@ def test_library_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_pid_that_never_was() -> None:
-    """A box of an unknown process has no frames and the reason."""
+    """The stack of an unknown process has no frames, and a note with the reason."""
     service = StackService()
     stack = service.unwind(BlackBox(1 << 30, 1 << 30, (0,) * 17, b"", False))
     assert (stack.frames, stack.complete, stack.note) == ((), False, "process exited before its stack could be read")
 
 
 def test_deep_recursion_is_bounded(tmp_path: Path) -> None:
-    """A stack of more frames than are walked ends with that reason."""
+    """A stack with too many frames ends with that reason."""
     source = (
         HEAD
         + """

@@ -1,4 +1,4 @@
-"""Facts read straight from ELF files, against readelf."""
+"""Facts read directly from ELF files, compared with readelf."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def readelf(path: Path, flag: str) -> str:
     ],
 )
 def test_kinds_of_files(tmp_path: Path, flags: tuple[str, ...], is_static: bool, is_program: bool) -> None:
-    """Static, dynamic and library are told apart, whatever entry a library claims."""
+    """Static programs, dynamic programs and libraries are told apart, even if a library has an entry."""
     path = compile_c(tmp_path, "x", SOURCE, "-Wl,--build-id", *flags)
     facts = facts_of(path)
     assert facts.is_static == is_static
@@ -53,7 +53,7 @@ def test_kinds_of_files(tmp_path: Path, flags: tuple[str, ...], is_static: bool,
 
 
 def test_segments_and_bias(tmp_path: Path) -> None:
-    """Every byte of code gets the address that the program headers give it."""
+    """Every byte of code gets the address that is in the program headers."""
     path = compile_c(tmp_path, "x", SOURCE)
     facts = facts_of(path)
     loads = re.findall(r"LOAD\s+(\S+) (\S+) \S+ (\S+) (\S+) (...)", readelf(path, "-l"))
@@ -67,7 +67,7 @@ def test_segments_and_bias(tmp_path: Path) -> None:
 
 
 def test_other_classes_and_no_elf(tmp_path: Path) -> None:
-    """A 32-bit file is known as such; text is no ELF file; a stripped one has no .symtab."""
+    """A 32-bit file is recognised, a text file is not an ELF file, a stripped file has no .symtab."""
     (tmp_path / "e").write_bytes(b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack("<HH", 2, 3) + bytes(32))
     assert (facts_of(tmp_path / "e").bits, facts_of(tmp_path / "e").machine) == (32, 3)
     (tmp_path / "t").write_text("#!/bin/sh\n")
@@ -80,7 +80,7 @@ def test_other_classes_and_no_elf(tmp_path: Path) -> None:
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_damaged_headers(data: st.DataObject) -> None:
-    """Headers with bytes overwritten give facts or None."""
+    """Headers with overwritten bytes give facts or None."""
     with open("/bin/true", "rb") as file:
         contents = bytearray(file.read())
     for _ in range(data.draw(st.integers(1, 30))):

@@ -1,4 +1,4 @@
-"""DWARF expressions against values worked out by hand from DWARF 5, section 2.5."""
+"""DWARF expressions, compared with values calculated by hand from DWARF 5, section 2.5."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(
 
 @pytest.mark.parametrize(("low", "adjust"), [(0, 0), (6, 0), (10, 0), (11, 8), (15, 8)])
 def test_plt_rule(low: int, adjust: int) -> None:
-    """The linker's rule for a PLT slot: CFA = rsp + 8, plus 8 once the index is pushed (from byte 11 of 16 on)."""
+    """The linker's rule for a PLT slot: CFA = rsp + 8, plus 8 after the push of the index (from byte 11 of 16 on)."""
     # DW_OP_breg7 8; breg16 0; lit15; and; lit11; ge; lit3; shl; plus (binutils, elf_x86_64_lazy_plt_eh_frame)
     registers = [0] * 17
     registers[7], registers[16] = 0x7FFE0000, 0x401020 + low
@@ -38,7 +38,7 @@ def test_plt_rule(low: int, adjust: int) -> None:
 
 
 def test_realigned_frame() -> None:
-    """gcc's rule for a realigned stack: the CFA is a word that rbp - 16 points to."""
+    """gcc's rule for a realigned stack: the CFA is in the word at rbp - 16."""
     words = {0x7FF0: 0x8010}
     registers = [None] * 6 + [0x8000]
     assert run((0x76, MASK - 15), 0x06, registers=registers, load=lambda a, n: words[a]) == 0x8010
@@ -70,12 +70,12 @@ def test_realigned_frame() -> None:
     ],
 )
 def test_operations(ops: list[int | tuple[int, int]], value: int) -> None:
-    """Each operation gives what the standard says."""
+    """Each operation gives the value that the standard defines."""
     assert run(*ops) == value
 
 
 def test_branches() -> None:
-    """skip and bra count from the end of the operation, and an endless loop is an error."""
+    """The operand of skip and bra counts from the end of the operation. An endless loop is an error."""
     taken = [Op(0x31, offset=0), Op(0x28, 1, offset=1), Op(0x32, offset=4), Op(0x33, offset=5)]
     assert evaluate(taken, (), None, no_memory) == 3
     with pytest.raises(ExpressionError):
@@ -86,7 +86,7 @@ def test_branches() -> None:
     "ops", [[], [0x22], [0x06], [0xE0], [0x31, 0x30, 0x1B], [(0x77, 0)], [0x9C], [0x31, (0x15, 9)]]
 )
 def test_what_cannot_be_evaluated(ops: list[int | tuple[int, int]]) -> None:
-    """An empty stack, an unknown operation or register, a division by zero: ExpressionError."""
+    """An empty stack, an unknown operation or register, and a division by zero raise ExpressionError."""
     with pytest.raises(ExpressionError):
         run(*ops, registers=[None] * 17)
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_evaluated(ops: list[int | tuple[int, int]]) -> None:
     )
 )
 def test_any_operations(ops: list[tuple[int, int, int]]) -> None:
-    """Any operations end, in a 64-bit value or an ExpressionError."""
+    """Random operations give a 64-bit value or an ExpressionError."""
     try:
         value = evaluate([Op(*op) for op in ops], [5] * 17, 7, lambda address, size: 0)
     except ExpressionError:

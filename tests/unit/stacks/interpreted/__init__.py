@@ -1,6 +1,6 @@
-"""Another language that does not exist: an interpreter in C, whose own frames lie in a chain beside the stack.
+"""Another invented language: an interpreter in C. Its own frames are in a linked list outside of the stack.
 
-Each loop of the interpreter has an entry on the machine's stack, by whose address its frames find their place.
+Each loop of the interpreter has an entry on the machine's stack. The address of the entry gives its frames their place.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ int main(void) {
 
 
 class Interpreter:
-    """Puts the interpreted frames in place of the loop that ran them, and leaves the steps to the compiled code's link.
+    """Replaces each loop of the interpreter by the frames that it runs. The link for compiled code makes the steps.
 
-    Here the chain is read from the process, which does not move on; a copy of the touch would come with the black box.
+    The list is read from the process, which is blocked. A real runtime would need a copy from the time of the touch.
     """
 
     def __init__(self, target: Target) -> None:

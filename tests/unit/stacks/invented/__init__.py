@@ -1,4 +1,4 @@
-"""A language that does not exist: its virtual machine is a C program that runs code of its own in anonymous memory."""
+"""An invented language. Its virtual machine is a C program that runs generated code in anonymous memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ int main(void) {
 
 
 class Machine:
-    """Steps out of the code that the virtual machine made: 32 bytes a function, names from offset 2048 on."""
+    """Unwinds the code that the virtual machine generated: 32 bytes for each function, names from offset 2048 on."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

@@ -1,4 +1,4 @@
-"""Native stacks of real programs, frame by frame against their known call nesting, backtrace(3) and eu-stack."""
+"""Native stacks of real programs. Each frame is compared with the known call chain, backtrace(3) and eu-stack."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def unwound(service: StackService, *command: object, size: int = 16384) -> tuple
     "flags", [("-no-pie",), ("-pie", "-fPIE"), ("-Wl,-z,separate-code",), ("-Wl,-z,noseparate-code",)]
 )
 def test_known_nesting(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """Every function of the known call chain, in order, to _start; nothing else."""
+    """The stack has exactly the functions of the known call chain, in order, up to _start."""
     stack, oracle = unwound(service, compile_c(tmp_path, "plain", PLAIN, *flags))
     assert names(stack) == PLAIN_STACK + GLIBC_START == oracle
     assert (stack.complete, stack.note) == (True, None)
@@ -78,7 +78,7 @@ def test_known_nesting(service: StackService, tmp_path: Path, flags: tuple[str, 
 
 
 def test_stripped_program_gives_addresses_for_addr2line(service: StackService, tmp_path: Path) -> None:
-    """Without symbols a frame is module+0xoffset, and addr2line finds the function there in the unstripped twin."""
+    """Without symbols a frame is module+0xoffset. addr2line finds its function in the unstripped file."""
     program = compile_c(tmp_path, "plain", PLAIN, "-pie", "-fPIE", "-g")
     stripped = tmp_path / "stripped"
     subprocess.run(["strip", "-o", stripped, program], check=True)
@@ -93,7 +93,7 @@ def test_stripped_program_gives_addresses_for_addr2line(service: StackService, t
 
 @pytest.mark.parametrize("flags", [("-static",), ("-static-pie",)])
 def test_static_programs(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """A program without a dynamic linker unwinds to _start, and its C library's wrapper counts as library."""
+    """A static program is unwound to _start. The C library's wrapper in it counts as library code."""
     stack, oracle = unwound(service, compile_c(tmp_path, "static", PLAIN, *flags))
     assert names(stack)[1:5] == PLAIN_STACK[1:]
     assert names(stack)[-1] == "_start"
@@ -103,7 +103,7 @@ def test_static_programs(service: StackService, tmp_path: Path, flags: tuple[str
 
 
 def test_large_frames_and_alloca(service: StackService, tmp_path: Path) -> None:
-    """Frames over 4 KiB and frames of run-time size (CFA by rbp) are stepped over."""
+    """Frames over 4 KiB, and frames with a size known only at run time (CFA by rbp), are unwound."""
     source = (
         HEAD
         + """
@@ -118,7 +118,7 @@ def test_large_frames_and_alloca(service: StackService, tmp_path: Path) -> None:
 
 
 def test_realigned_stack(service: StackService, tmp_path: Path) -> None:
-    """A frame aligned for vectors finds its CFA by a DWARF expression."""
+    """The CFA of a frame aligned for vectors comes from a DWARF expression."""
     source = (
         HEAD
         + """
@@ -135,7 +135,7 @@ def test_realigned_stack(service: StackService, tmp_path: Path) -> None:
 
 
 def test_handler_of_a_signal(service: StackService, tmp_path: Path) -> None:
-    """From a signal handler on the same stack the walk reaches the interrupted code at its exact instruction."""
+    """From a signal handler on the same stack, the walk reaches the exact instruction that was interrupted."""
     source = (
         HEAD
         + """
@@ -153,7 +153,7 @@ def test_handler_of_a_signal(service: StackService, tmp_path: Path) -> None:
 
 
 def test_handler_on_its_own_stack(service: StackService, tmp_path: Path) -> None:
-    """With sigaltstack the interrupted stack is not in the copy: the handler's frames, then the reason."""
+    """With sigaltstack the copy does not have the interrupted stack. It gives the handler's frames and the reason."""
     source = (
         HEAD
         + """
@@ -176,7 +176,7 @@ def test_handler_on_its_own_stack(service: StackService, tmp_path: Path) -> None
 
 
 def test_call_that_does_not_return(service: StackService, tmp_path: Path) -> None:
-    """A call as a function's last instruction is looked up inside the call, not in the function that follows."""
+    """If a call is the last instruction of a function, the frame has this function, not the next one."""
     source = (
         HEAD
         + """
@@ -194,7 +194,7 @@ def test_call_that_does_not_return(service: StackService, tmp_path: Path) -> Non
 
 
 def test_library_loaded_after_the_first_stack(service: StackService, tmp_path: Path) -> None:
-    """Code that was mapped after the maps were read is found by reading them again."""
+    """For code that was mapped later, the maps are read again."""
     library = HEAD + "CALLED int in_library(int (*f)(void)) { return f() + 1; }"
     compile_c(tmp_path, "liblate.so", library, "-shared", "-fPIC")
     source = (
@@ -219,7 +219,7 @@ def test_library_loaded_after_the_first_stack(service: StackService, tmp_path: P
 @pytest.mark.root
 @pytest.mark.parametrize("change", ["delete", "replace"])
 def test_program_deleted_or_replaced_while_it_runs(service: StackService, tmp_path: Path, change: str) -> None:
-    """The file that runs is read, whatever has become of its name."""
+    """The running file is read, even if its name is gone or belongs to another file."""
     program = compile_c(tmp_path, "plain", PLAIN)
     with running(program) as child:
         program.unlink()
@@ -232,7 +232,7 @@ def test_program_deleted_or_replaced_while_it_runs(service: StackService, tmp_pa
 
 
 def test_threads_end_at_clone(service: StackService, tmp_path: Path) -> None:
-    """A second thread's stack is complete at the C library's clone."""
+    """The stack of a second thread ends, complete, at the C library's clone."""
     source = (
         HEAD
         + """
@@ -274,7 +274,7 @@ def test_backtrace_of_the_program_itself(service: StackService, tmp_path: Path) 
 
 
 def test_stack_deeper_than_the_box(service: StackService, tmp_path: Path) -> None:
-    """What was copied is walked; then the reason names the size and the option, and the live stack is not touched."""
+    """The copied part is walked. The reason names the size and the option. The live stack is not read."""
     source = (
         HEAD
         + """
@@ -294,7 +294,7 @@ def test_stack_deeper_than_the_box(service: StackService, tmp_path: Path) -> Non
 
 
 def test_cpp_names_and_exceptions_code(service: StackService, tmp_path: Path) -> None:
-    """C++ functions carry the names of their source."""
+    """C++ functions have the names from their source."""
     source = """
     #include <unistd.h>
     #include <cstdio>
@@ -316,7 +316,7 @@ def test_cpp_names_and_exceptions_code(service: StackService, tmp_path: Path) ->
 
 @pytest.mark.skipif(not shutil.which("rustc"), reason="no rustc on this machine")
 def test_rust_names(service: StackService, tmp_path: Path) -> None:
-    """Rust's legacy names lose their hash and escapes."""
+    """Rust's legacy names have no hash and no escapes."""
     (tmp_path / "r.rs").write_text(
         "use std::io::Read;\n"
         "mod pool { pub trait Fetch { fn fetch(&self) -> usize; }\n"
@@ -335,7 +335,7 @@ def test_rust_names(service: StackService, tmp_path: Path) -> None:
 
 
 def test_python_blocked_in_recv(service: StackService) -> None:
-    """The distribution's stripped interpreter in recv: the same functions as eu-stack, frame by frame."""
+    """For the distribution's stripped interpreter in recv, each frame has the same function as in eu-stack."""
     code = (
         "import socket, sys\na, b = socket.socketpair()\n"
         "def fetch(): return a.recv(10)\nprint('ready', flush=True)\nfetch()\n"
@@ -349,7 +349,7 @@ def test_python_blocked_in_recv(service: StackService) -> None:
 
 
 def test_source_lines_and_inlined_calls(service: StackService, tmp_path: Path) -> None:
-    """With debug information: file, line and the inlined calls, as addr2line -i tells them."""
+    """With debug information, file, line and inlined calls are equal to those of addr2line -i."""
     source = (
         HEAD
         + """
@@ -381,7 +381,7 @@ int main(int argc, char **argv) { (void)argv; return handle(argc) + 1; }
 
 @pytest.mark.root
 def test_separate_debug_file_in_the_root_of_the_process(service: StackService, tmp_path: Path) -> None:
-    """A stripped program in a container is named by the debug file that its own root has under its build-id."""
+    """A stripped program in a container gets its names from the debug file for its build-id in its own root."""
     root = tmp_path / "root"
     program = compile_c(tmp_path, "plain", PLAIN, "-static", "-g", "-Wl,--build-id")
     notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=True).stdout
@@ -398,7 +398,7 @@ def test_separate_debug_file_in_the_root_of_the_process(service: StackService, t
 @pytest.mark.root
 @pytest.mark.parametrize("proof", ["matches", "wrong"])
 def test_debug_file_by_debuglink(service: StackService, tmp_path: Path, proof: str) -> None:
-    """A file that .gnu_debuglink names is believed only with the right checksum."""
+    """The file of .gnu_debuglink is used only if its checksum is right."""
     root = tmp_path / "root"
     root.mkdir()
     program = compile_c(tmp_path, "plain", PLAIN, "-static", "-g", "-Wl,--build-id=none")
@@ -414,7 +414,7 @@ def test_debug_file_by_debuglink(service: StackService, tmp_path: Path, proof: s
 
 
 def test_debug_frame_alone(service: StackService, tmp_path: Path) -> None:
-    """Without .eh_frame the rules come from .debug_frame."""
+    """Without .eh_frame, the rules come from .debug_frame."""
     flags = ("-g", "-fno-asynchronous-unwind-tables", "-fno-exceptions")
     program = compile_c(tmp_path, "debugframe", PLAIN, *flags)
     fdes = subprocess.run(
@@ -427,7 +427,7 @@ def test_debug_frame_alone(service: StackService, tmp_path: Path) -> None:
 
 
 def test_symbol_that_ends_before_the_address_is_not_used(service: StackService, tmp_path: Path) -> None:
-    """An address after the end of a sized symbol is given as an offset, not under that symbol's name."""
+    """An address after the end of a sized symbol gets an offset, not the name of that symbol."""
     source = (
         HEAD
         + """
@@ -446,14 +446,14 @@ def test_symbol_that_ends_before_the_address_is_not_used(service: StackService, 
 
 
 def test_identical_stacks_are_one_object(service: StackService, tmp_path: Path) -> None:
-    """The same stack unwound twice is the same object, also for another box."""
+    """Equal stacks are the same object, also from two boxes."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         first, second = (service.unwind(capture(child.pid)) for _ in range(2))
     assert first is second
 
 
 def test_process_that_has_exited(service: StackService, tmp_path: Path) -> None:
-    """A process gone before it was ever opened has no frames and says so; one that was known still unwinds."""
+    """A process that exited before it was opened has no frames and a note. A known process is still unwound."""
     program = compile_c(tmp_path, "plain", PLAIN)
     with running(program) as child:
         box = capture(child.pid)
@@ -467,7 +467,7 @@ def test_process_that_has_exited(service: StackService, tmp_path: Path) -> None:
 
 
 def test_exited_process_with_cached_maps_only(tmp_path: Path) -> None:
-    """With nothing but old maps left, the files are still found on the host when they are the same."""
+    """After the exit only the old maps are left. The files are found on the host if they are still the same."""
     from tracer.stacks.links.native import NativeUnwinder
     from tracer.stacks.target.memory import BoxMemory
     from tracer.stacks.target.modules import ImageCache, Modules
@@ -482,7 +482,7 @@ def test_exited_process_with_cached_maps_only(tmp_path: Path) -> None:
 
 
 def test_exec_gives_the_new_program(service: StackService, tmp_path: Path) -> None:
-    """After exec the same pid is unwound with the new program's files."""
+    """After exec, the process is unwound with the files of the new program."""
     plain = compile_c(tmp_path, "plain", PLAIN)
     source = HEAD + "int main(int c, char **v) { (void)c; block(); execv(v[1], v); return 1; }"
     with running(compile_c(tmp_path, "first", source), plain) as child:
@@ -494,7 +494,7 @@ def test_exec_gives_the_new_program(service: StackService, tmp_path: Path) -> No
 
 
 def test_32_bit_program(service: StackService, tmp_path: Path) -> None:
-    """A program of another ELF class is refused in words."""
+    """A program of another ELF class is refused, with a reason."""
     code = ".globl _start\n_start: movl $29, %eax\nint $0x80\njmp _start\n"  # pause()
     (tmp_path / "p.s").write_text(code)
     subprocess.run(["as", "--32", "-o", tmp_path / "p.o", tmp_path / "p.s"], check=True)
@@ -511,7 +511,7 @@ def test_32_bit_program(service: StackService, tmp_path: Path) -> None:
 
 
 def test_vdso_frame(service: StackService, tmp_path: Path) -> None:
-    """Code of the vDSO, which has no file, is unwound and named from memory."""
+    """The vDSO has no file. Its code is unwound and named from memory."""
     source = (
         HEAD
         + """
@@ -534,7 +534,7 @@ def test_vdso_frame(service: StackService, tmp_path: Path) -> None:
 
 
 def test_python_interpreter_used_for_these_tests(service: StackService) -> None:
-    """Blocked in accept, the interpreter of the tests gives a complete stack of the depth that eu-stack gives."""
+    """The interpreter of the tests, blocked in accept, has a complete stack with as many frames as in eu-stack."""
     code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print('ready', flush=True); s.accept()"
     stack, oracle = unwound(service, sys.executable, "-c", code)
     assert stack.complete

@@ -1,4 +1,4 @@
-"""Code without call frame information: musl, generated code, frame pointers; and what is refused."""
+"""Code without call frame information: musl, generated code, frame pointers, and what is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def unwound(service: StackService, *command: object, size: int = 16384) -> Stack
 @pytest.mark.skipif(not shutil.which("musl-gcc"), reason="no musl-tools on this machine")
 @pytest.mark.parametrize("flags", [(), ("-static",)])
 def test_musl(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """musl has no CFI at all; its functions are left by their code, and its start code is known as the end."""
+    """musl has no CFI. Its functions are unwound by their code, and its start code ends the stack."""
     source = PLAIN.replace("#include <execinfo.h>\n", "")
     stack = unwound(service, compile_c(tmp_path, "musl", source, *flags, compiler="musl-gcc"))
     found = [name for name in names(stack) if name in PLAIN_STACK]
@@ -44,7 +44,7 @@ def test_musl(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> 
 @pytest.mark.skipif(not shutil.which("musl-gcc"), reason="no musl-tools on this machine")
 @pytest.mark.parametrize("flags", [(), ("-static",)])
 def test_thread_of_musl(service: StackService, tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """A thread that musl started, blocked in recv, is complete at clone."""
+    """The stack of a musl thread that blocks in recv ends, complete, at clone."""
     source = (
         HEAD.replace("#include <execinfo.h>\n", "")
         + """
@@ -65,7 +65,7 @@ def test_thread_of_musl(service: StackService, tmp_path: Path, flags: tuple[str,
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-O2", "-O3", "-Os"])
 @pytest.mark.parametrize("pointer", ["-fomit-frame-pointer", "-fno-omit-frame-pointer"])
 def test_compiled_without_unwind_tables(service: StackService, tmp_path: Path, level: str, pointer: str) -> None:
-    """Functions without CFI are left by their code, whichever way they were compiled; no frame is missed or made up."""
+    """Functions without CFI are unwound by their code, for all compiler flags. No frame is missing or invented."""
     source = (
         HEAD
         + """

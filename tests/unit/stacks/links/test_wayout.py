@@ -1,4 +1,4 @@
-"""The way out of functions as their code shows it, against the unwind tables of a library that has both."""
+"""The way out found in the code of functions, compared with the unwind tables of the same library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIBRARIES = ["/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libst
 
 
 class Text:
-    """The text section of a file, by address."""
+    """Reads the text section of a file, by address."""
 
     def __init__(self, path: str) -> None:
         sections = subprocess.run(["readelf", "-SW", path], capture_output=True, text=True, check=True).stdout
@@ -41,7 +41,7 @@ class Text:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_as_the_unwind_tables_say(library: str) -> None:
-    """After calls, wherever the CFA is rsp plus a number: the same number, and the same saved registers."""
+    """After each call where the CFA is rsp plus a number: the number and the saved registers are the same."""
     text = Text(library)
     image = present(Image.open(os.open(library, os.O_RDONLY), library, lambda path: None))
     command = ["objdump", "-d", "-j", ".text", library]
@@ -67,7 +67,7 @@ def test_as_the_unwind_tables_say(library: str) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_code(code: bytes) -> None:
-    """Noise ends: no way out, or one by a plausible rule."""
+    """Random code gives no way out, or one with a plausible rule."""
 
     def read(address: int, size: int) -> bytes:
         if address < 0x1000 or address + size > 0x1000 + len(code):

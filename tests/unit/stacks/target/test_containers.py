@@ -1,4 +1,4 @@
-"""Programs in namespaces of their own, as a container runtime makes them."""
+"""Programs in their own namespaces, like those in a container."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def service() -> Iterator[StackService]:
 
 
 def only_child(pid: int) -> int:
-    """Give the host's number of the one child of ``pid``."""
+    """Give the only child of ``pid``, by its pid on the host."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
 
 
 def test_program_on_an_overlay_that_the_host_does_not_see(service: StackService, tmp_path: Path) -> None:
-    """Files of another mount namespace are read through the process, also from an overlay file system."""
+    """Files of another mount namespace are read through the process, even on an overlay file system."""
     for name in ("work", "merged"):
         (tmp_path / name).mkdir()
-    # An overlay's upper directory cannot itself lie on an overlay: a tmpfs is fine everywhere.
+    # The upper directory of an overlay cannot be on an overlay. A tmpfs always works.
     program = compile_c(tmp_path, "plain", PLAIN)
     script = (
         f"mount -t tmpfs none {tmp_path}/work && mkdir {tmp_path}/work/l {tmp_path}/work/u {tmp_path}/work/w && "
@@ -48,9 +48,9 @@ def test_program_on_an_overlay_that_the_host_does_not_see(service: StackService,
 
 
 def test_perf_map_under_the_number_that_the_process_knows(service: StackService, tmp_path: Path) -> None:
-    """In a pid namespace the map is named after the inner pid and lies in the inner /tmp."""
+    """In a PID namespace the map has the inner pid in its name and is in the inner /tmp."""
     program = compile_c(tmp_path, "jit", JIT)
-    # The program itself lies in /tmp, which is about to be covered.
+    # The program is in /tmp, and the next step mounts over /tmp.
     script = (
         f"exec 3<{program}; mount -t tmpfs none /tmp && cat <&3 >/tmp/inner && chmod +x /tmp/inner && "
         "exec /tmp/inner bare"

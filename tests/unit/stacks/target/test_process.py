@@ -1,4 +1,4 @@
-"""Processes pinned through /proc, against what the kernel and the test itself know of them."""
+"""Processes opened through /proc, compared with what the kernel and the test know about them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ int main(void) {
 
 @pytest.fixture
 def waiter(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a child that waits for its standard input to end."""
+    """Start a child that waits until its standard input ends."""
     command = getattr(request, "param", [sys.executable, "-c", WAITER])
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     present(child.stdout).readline()
@@ -54,7 +54,7 @@ def waiter(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_reads_the_bytes_of_this_process() -> None:
-    """Live memory read by address equals the buffer that lives there."""
+    """Live memory at an address is equal to the buffer at that address."""
     import ctypes
 
     buffer = ctypes.create_string_buffer(b"closed by the peer", 64)
@@ -66,7 +66,7 @@ def test_reads_the_bytes_of_this_process() -> None:
 
 
 def test_open_of_a_missing_pid() -> None:
-    """A pid that nobody has is ProcessGone, and so is an absurd one."""
+    """An unused pid and an impossible pid raise ProcessGone."""
     child = subprocess.Popen(["true"])
     child.wait()
     for pid in (child.pid, 1 << 40, -1):
@@ -75,7 +75,7 @@ def test_open_of_a_missing_pid() -> None:
 
 
 def test_zombie_is_gone() -> None:
-    """A process that has exited but was not waited for has no memory to read."""
+    """A zombie process has no memory that could be read."""
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     with pytest.raises(ProcessGone):
@@ -84,7 +84,7 @@ def test_zombie_is_gone() -> None:
 
 
 def test_exit_is_noticed_and_maps_stay(waiter: subprocess.Popen[bytes]) -> None:
-    """After the exit the process is not the same program, its maps still answer, its memory does not."""
+    """After the exit same_program() is false. The maps stay usable, the memory cannot be read."""
     process = Process.open(waiter.pid)
     first = process.mappings[0]
     assert process.same_program()
@@ -107,7 +107,7 @@ def test_exit_is_noticed_and_maps_stay(waiter: subprocess.Popen[bytes]) -> None:
     indirect=True,
 )
 def test_exec_is_noticed(waiter: subprocess.Popen[bytes]) -> None:
-    """The same pid and start time after exec is another program."""
+    """After exec the pid and start time are the same, but the program is another one."""
     process = Process.open(waiter.pid)
     assert process.same_program()
     for word in (b"\n", b"second\n"):
@@ -124,7 +124,7 @@ def test_exec_is_noticed(waiter: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.root
 def test_mapped_file_survives_deletion_and_replacement(tmp_path: Path) -> None:
-    """The bytes behind a mapping are those mapped, whatever now bears the name."""
+    """A mapping gives the file that is mapped, even if another file has its name now."""
     path = tmp_path / "mapped (deleted)"
     path.write_bytes(b"A" * 4096)
     with path.open("rb") as file:
@@ -141,7 +141,7 @@ def test_mapped_file_survives_deletion_and_replacement(tmp_path: Path) -> None:
 
 
 def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
-    """A name that is now a FIFO or a directory is no file."""
+    """A FIFO or a directory with the name of the file is not opened."""
     os.mkfifo(tmp_path / "fifo")
     process = Process.open(os.getpid())
     assert process.open_root(str(tmp_path / "fifo")) is None
@@ -151,7 +151,7 @@ def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_paths_are_taken_in_the_process_root(tmp_path: Path) -> None:
-    """A process in a chroot has its own files under root_path."""
+    """root_path gives the files that a process in a chroot sees."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "marker").write_text("inside")
@@ -187,7 +187,7 @@ def test_a_process_whose_first_thread_has_exited(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_parse_maps_agrees_with_the_kernel() -> None:
-    """Every line of this process's maps is there, in order, with its path."""
+    """The result has every line of this process's maps, in order, with its path."""
     with open("/proc/self/maps", "rb") as file:
         text = file.read()
     mappings = parse_maps(text)
@@ -200,5 +200,5 @@ def test_parse_maps_agrees_with_the_kernel() -> None:
 
 @given(st.binary(max_size=400))
 def test_parse_maps_takes_any_bytes(text: bytes) -> None:
-    """Garbage gives mappings or none, never an exception."""
+    """Random bytes give mappings or an empty list, never an exception."""
     assert isinstance(parse_maps(text), list)

@@ -1,4 +1,4 @@
-"""Go programs, also those linked with ``-s -w``, against Go's own addr2line and the call nesting."""
+"""Go programs, also linked with ``-s -w``, compared with Go's own addr2line and the known call chain."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def blocked_thread(pid: int) -> int:
     "flags", [(), ("-ldflags=-w",), ("-ldflags=-s -w",), ("-buildmode=pie",), ("-buildmode=pie", "-ldflags=-s -w")]
 )
 def test_goroutine_in_a_system_call(build: Callable[..., Path], flags: tuple[str, ...]) -> None:
-    """The goroutine's functions in order, complete at goexit, with lines, whatever the linker left out."""
+    """The stack has the goroutine's functions in order, with lines, up to goexit, for all linker flags."""
     program = build("program" + "".join(flags).replace(" ", ""), *flags)
     child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     service = StackService()
@@ -113,7 +113,7 @@ def test_goroutine_in_a_system_call(build: Callable[..., Path], flags: tuple[str
 
 
 def test_names_and_lines_as_go_tells_them(build: Callable[..., Path]) -> None:
-    """Over the functions of the program: name and line are those of ``go tool addr2line``."""
+    """For the functions of the program, name and line are equal to those of ``go tool addr2line``."""
     program = build("program-all")
     lines = subprocess.run(
         ["go", "tool", "nm", program], capture_output=True, text=True, check=True
@@ -140,7 +140,7 @@ def test_names_and_lines_as_go_tells_them(build: Callable[..., Path]) -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_table(build: Callable[..., Path], data: st.DataObject) -> None:
-    """A table with bytes overwritten gives answers or none."""
+    """A table with overwritten bytes gives answers or None. It raises nothing."""
     program = build("program-all")
     with program.open("rb") as file:
         facts = present(read_facts(file.fileno()))

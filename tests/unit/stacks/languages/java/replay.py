@@ -1,4 +1,4 @@
-"""Recorded JVMs (tests/systems/record_jvm.py makes them), whole or telling lies."""
+"""Replays recorded JVMs (from tests/systems/record_jvm.py), unchanged or with wrong bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAJORS = sorted(int(path.name.split(".")[0]) for path in RECORDED.glob("*.json.x
 
 
 class Recording:
-    """A Source: the memory that was read of one JVM."""
+    """A Source with the recorded memory of one JVM."""
 
     def __init__(self, memory: list[list[Any]]) -> None:
         self._starts = [address for address, _ in memory]
@@ -37,9 +37,9 @@ class Recording:
 
 
 class LyingSource:
-    """A Source that now and then gives other bytes than the truth, and random ones where it knows nothing.
+    """A Source that sometimes gives wrong bytes. With ``invents`` it gives random bytes for memory without a recording.
 
-    Counts the reads and their bytes. ``rate`` is the share of reads that lie.
+    Counts the reads and their bytes. ``rate`` is the share of wrong reads (0 to 1).
     """
 
     def __init__(self, truth: Recording, seed: int, rate: float, invents: bool) -> None:
@@ -73,7 +73,7 @@ class LyingSource:
 
 
 class RecordedStack:
-    """A Memory: the copied stack of one thread and nothing else."""
+    """A Memory with only the copied stack of one thread."""
 
     def __init__(self, start: int, data: bytes) -> None:
         self._start = start
@@ -94,7 +94,7 @@ class RecordedStack:
 
 @dataclass(frozen=True)
 class RecordedThread:
-    """``frames`` are (function, file, line) as the JVM's thread dump had them; file and line only where it had both."""
+    """``frames`` are (function, file, line) from the JVM's thread dump. File and line are None unless it had both."""
 
     name: str
     cursor: Cursor
@@ -116,7 +116,7 @@ def recorded(major: int) -> RecordedJvm:
 
 
 def java_frames(unwinder: Unwinder, thread: RecordedThread) -> tuple[list[Frame], Optional[str]]:
-    """The frames up to the first native one, and why the walk stopped before that (None if it did not)."""
+    """The frames before the first native one, and the reason if the walk stopped earlier (else None)."""
     frames: list[Frame] = []
     cursor = thread.cursor
     for _ in range(2000):

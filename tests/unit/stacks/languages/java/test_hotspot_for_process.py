@@ -1,4 +1,4 @@
-"""Which processes get a HotSpot unwinder, and what one says that cannot read its JVM."""
+"""Which processes get a HotSpot unwinder, and what it says if it cannot read the JVM."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ class NoNative:
 
 
 def test_a_process_without_libjvm_has_none() -> None:
-    """No JVM, no link in the chain."""
+    """A process without a JVM gets no link in the chain."""
     assert for_process(FakeProcess((CODE,))) is None
 
 
 def test_a_libjvm_without_tables_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenJ9's libjvm.so exports none of HotSpot's tables."""
+    """A libjvm.so without HotSpot's tables (OpenJ9) gets no HotSpot unwinder."""
     monkeypatch.setattr(LoadedObject, "symbol", lambda self, name: None)
     assert for_process(FakeProcess((LIBJVM, CODE))) is None
 
 
 def test_code_outside_the_code_cache_is_left_to_others() -> None:
-    """The pc of libjvm itself is not generated code."""
+    """A pc in libjvm itself is not in generated code."""
     unwinder = present(for_process(FakeProcess((LIBJVM, CODE))))
     registers = list(THREAD.cursor.registers)
     registers[16] = LIBJVM.start + 0x500
@@ -92,7 +92,7 @@ def test_code_outside_the_code_cache_is_left_to_others() -> None:
 
 
 def test_a_jvm_that_is_not_readable_yet_is_read_later() -> None:
-    """Its stacks end at generated code with the reason; once it can be read they do not."""
+    """Stacks end at generated code, with the reason, until the JVM can be read."""
     process = FakeProcess((LIBJVM, CODE), alive=False)
     unwinder = present(for_process(process))
     step = present(unwinder.step(THREAD.cursor, THREAD.memory))
@@ -104,7 +104,7 @@ def test_a_jvm_that_is_not_readable_yet_is_read_later() -> None:
 
 
 def test_native_code_is_left_to_others_while_the_code_heaps_cannot_be_read() -> None:
-    """A JVM that dies or is only starting costs its Java frames, not the native ones above them."""
+    """A JVM that exits or is starting has no Java frames in the stack, but its native frames stay."""
     process = FakeProcess((LIBJVM, CODE))
     unwinder = present(for_process(process))
     process.alive = False
@@ -115,7 +115,7 @@ def test_native_code_is_left_to_others_while_the_code_heaps_cannot_be_read() -> 
 
 
 def test_a_jvm_whose_tables_lack_a_field_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The note names the field; code of files and of nobody is left to other links."""
+    """The note names the field. Code of files, and code that is not mapped, is left to other links."""
 
     def without_names(reader: Reader, libjvm: LoadedObject) -> VmTables:
         full = present(read_tables(reader, libjvm))

@@ -1,4 +1,4 @@
-"""The formats below the HotSpot unwinder: compressed numbers, line tables, segment maps, exported symbols, names."""
+"""The formats that the HotSpot unwinder reads: compressed numbers, line tables, segment maps, symbols, names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tracer.stacks.target.process import Process
 
 
 def encode(value: int, biased: bool) -> bytes:
-    """UNSIGNED5 as unsigned5.hpp's write_uint has it: digits below L end the number, the rest is divided by 64."""
+    """Encode UNSIGNED5 like write_uint in unsigned5.hpp: a digit below L ends the number; otherwise divide by 64."""
     bias = 1 if biased else 0
     last = 192 - bias
     digits: list[int] = []
@@ -38,14 +38,14 @@ def encode(value: int, biased: bool) -> bytes:
 
 @given(values=st.lists(st.integers(0, 2**32 - 1), max_size=20), biased=st.booleans())
 def test_numbers_come_back_as_they_were_written(values: list[int], biased: bool) -> None:
-    """Both encodings, any 32-bit number, one after the other."""
+    """A sequence of any 32-bit numbers, in both encodings, is decoded to the same numbers."""
     stream = Unsigned5(b"".join(encode(value, biased) for value in values), biased)
     assert [stream.unsigned() for _ in values] == values
 
 
 @given(data=st.binary(max_size=64), biased=st.booleans(), code_size=st.integers(0, 65535))
 def test_any_bytes_are_a_line_table_or_nonsense(data: bytes, biased: bool, code_size: int) -> None:
-    """Whatever is decoded lies within the method and within what a class file can say."""
+    """All decoded pairs are inside the method and in the range of a class file."""
     try:
         table = decode_lines(data, code_size, biased)
     except Nonsense:
@@ -58,7 +58,7 @@ def test_any_bytes_are_a_line_table_or_nonsense(data: bytes, biased: bool, code_
     biased=st.booleans(),
 )
 def test_line_tables_come_back_as_they_were_written(pairs: list[tuple[int, int]], biased: bool) -> None:
-    """Small steps take one byte, others an escape and two zigzag numbers (CompressedLineNumberWriteStream)."""
+    """Small steps have one byte. Others have an escape and two zigzag numbers (CompressedLineNumberWriteStream)."""
     data = b""
     bci = line = 0
     for next_bci, next_line in pairs:
@@ -74,14 +74,14 @@ def test_line_tables_come_back_as_they_were_written(pairs: list[tuple[int, int]]
 
 
 def test_the_line_is_that_of_the_last_entry_at_or_before() -> None:
-    """Entries need not be in order of bytecodes; the nearest one before counts."""
+    """Entries may be in any order of bytecodes. The nearest one before counts."""
     table = ((0, 10), (8, 12), (4, 11), (20, 13))
     assert [line_of(table, bci) for bci in (0, 3, 4, 7, 8, 19, 20, 99)] == [10, 10, 11, 11, 12, 12, 13, 13]
     assert line_of(((5, 1),), 4) is None
 
 
 class _Segments:
-    """A Source that holds a segment map at address 0x1000."""
+    """A Source with a segment map at address 0x1000."""
 
     def __init__(self, segments: bytes) -> None:
         self._segments = segments
@@ -95,7 +95,7 @@ class _Segments:
 
 @given(blocks=st.lists(st.tuples(st.booleans(), st.integers(1, 1500)), min_size=1, max_size=12), merged=st.booleans())
 def test_segment_maps_lead_to_the_start_of_each_block(blocks: list[tuple[bool, int]], merged: bool) -> None:
-    """Used blocks as mark_segmap_as_used writes them, also where two runs were merged (tags that lead to tags)."""
+    """Used blocks as mark_segmap_as_used writes them, also after a merge, when one tag leads to another tag."""
     segments = bytearray()
     starts: list[int] = []
     for used, length in blocks:
@@ -123,7 +123,7 @@ def open_layout() -> Layout:
 
 
 def test_symbols_are_where_the_dynamic_linker_finds_them() -> None:
-    """Exported names of our own libc have the addresses that dlsym gives; others have none."""
+    """Exported names of our own libc have the addresses that dlsym gives. Other names give None."""
     process = Process.open(os.getpid())
     libc = next(mapping for mapping in process.mappings if re.search(r"/libc\.so\.6$|/libc-", mapping.path))
     loaded = LoadedObject(Reader(process), libc.start)
@@ -137,7 +137,7 @@ def test_symbols_are_where_the_dynamic_linker_finds_them() -> None:
 
 
 def test_the_build_id_is_that_of_the_file() -> None:
-    """What is read from memory equals the note in the file."""
+    """The build-id read from memory is equal to the note in the file."""
     process = Process.open(os.getpid())
     libc = next(mapping for mapping in process.mappings if re.search(r"/libc\.so\.6$|/libc-", mapping.path))
     found = LoadedObject(Reader(process), libc.start).build_id()
@@ -149,7 +149,7 @@ def test_the_build_id_is_that_of_the_file() -> None:
 
 @given(data=st.binary(min_size=0, max_size=400))
 def test_any_bytes_are_no_elf_object(data: bytes) -> None:
-    """Bytes that only begin like an ELF object are refused."""
+    """Bytes that only start like an ELF object are refused."""
     memory = _Segments((b"\x7fELF\x02\x01" + data).ljust(64, b"\0"))
     with pytest.raises((Nonsense, MemoryUnreadable)):
         LoadedObject(Reader(memory), 0x1000)
@@ -168,7 +168,7 @@ def test_any_bytes_are_no_elf_object(data: bytes) -> None:
     ],
 )
 def test_class_names_are_readable(internal: str, readable: str) -> None:
-    """Dots for slashes, and none of the numbers that differ from run to run."""
+    """Names have dots, not slashes, and no numbers that differ in each run."""
     assert class_name(internal) == readable
 
 
@@ -187,5 +187,5 @@ def test_class_names_are_readable(internal: str, readable: str) -> None:
     ],
 )
 def test_the_jdk_is_told_from_the_application(name: str, internal: bool) -> None:
-    """The JDK's packages and lambda glue are internal; libraries that share its prefixes are not."""
+    """The JDK's packages and classes for lambda expressions are internal. Libraries with the same prefix are not."""
     assert JavaMethod(name, "run", None, 0, 0, ()).internal is internal

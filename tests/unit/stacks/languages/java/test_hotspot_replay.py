@@ -1,4 +1,4 @@
-"""The HotSpot unwinder over recorded JVMs: what it says when all is well, and when the memory lies."""
+"""The HotSpot unwinder on recorded JVMs: its results with correct memory and with wrong memory."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def tables(major: int) -> VmTables:
 
 
 def test_every_supported_line_of_jdks_is_recorded() -> None:
-    """The recordings cover each long-term JDK."""
+    """There is a recording of each long-term JDK."""
     assert MAJORS == [8, 11, 17, 21, 25]
 
 
 @pytest.mark.parametrize(("major", "index"), THREADS)
 def test_frames_equal_the_thread_dump(major: int, index: int) -> None:
-    """Names and lines of all Java frames are those that the JVM printed of the same thread."""
+    """Names and lines of all Java frames are those that the JVM printed for the same thread."""
     thread = recorded(major).threads[index]
     frames, stop = java_frames(unwinder(major), thread)
     assert [
@@ -72,7 +72,7 @@ def test_frames_equal_the_thread_dump(major: int, index: int) -> None:
 
 @pytest.mark.parametrize("major", MAJORS)
 def test_a_return_address_that_is_no_call_site_ends_the_stack(major: int) -> None:
-    """In compiled code each address next to a call's is none, which tells code that changed."""
+    """In compiled code, the address next to a return address is not one. This is how changed code is recognised."""
     thread = next(thread for thread in recorded(major).threads if thread.name == "socket")
     hotspot = unwinder(major)
     wrapper = hotspot.step(thread.cursor, thread.memory)
@@ -88,7 +88,7 @@ def test_a_return_address_that_is_no_call_site_ends_the_stack(major: int) -> Non
 
 @pytest.mark.parametrize("major", MAJORS)
 def test_a_short_copy_of_the_stack_gives_its_innermost_frames(major: int) -> None:
-    """Whatever the length of the copy, the frames are the first ones of the whole stack, and a reason follows."""
+    """For each length of the copy, the frames are the first ones of the whole stack, and there is a reason."""
     thread = recorded(major).threads[0]
     hotspot = unwinder(major)
     whole, _ = java_frames(hotspot, thread)
@@ -105,7 +105,7 @@ def test_a_short_copy_of_the_stack_gives_its_innermost_frames(major: int) -> Non
 @pytest.mark.parametrize("major", MAJORS)
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_field_is_named(major: int, name: str) -> None:
-    """A JVM that does not describe a field which the unwinder cannot do without is refused by that field's name."""
+    """A JVM whose tables do not have a field that the unwinder needs is refused. The text names the field."""
     full = tables(major)
     owner, _, member = name.partition(".")
     fewer = {key: value for key, value in full.fields.items() if key != (owner, member)}
@@ -117,7 +117,7 @@ def test_a_missing_field_is_named(major: int, name: str) -> None:
 @pytest.mark.parametrize("major", MAJORS)
 @pytest.mark.parametrize("name", ["CodeBlob", "nmethod", "PcDesc", "ConstMethod", "ConstantPool", "HeapBlock"])
 def test_a_missing_size_is_named(major: int, name: str) -> None:
-    """The same for the sizes of types."""
+    """A JVM whose tables do not have the size of a type is refused. The text names the type."""
     full = tables(major)
     fewer = {key: value for key, value in full.sizes.items() if key != name}
     with pytest.raises(MissingTables, match=re.escape(f"sizeof({name})")):
@@ -133,7 +133,7 @@ def test_a_missing_size_is_named(major: int, name: str) -> None:
     invents=st.booleans(),
 )
 def test_a_jvm_that_lies_costs_a_note(major: int, index: int, seed: int, rate: float, invents: bool) -> None:
-    """Wrong bytes anywhere after the JVM was opened end in a stack and a reason: no exception, no endless work."""
+    """Wrong bytes after the JVM was opened give a stack and a reason: no exception, no endless work."""
     jvm = recorded(major)
     opened = open_jvm(jvm.memory, jvm.libjvm)
     assert opened is not None
@@ -153,7 +153,7 @@ def test_a_jvm_that_lies_costs_a_note(major: int, index: int, seed: int, rate: f
     invents=st.booleans(),
 )
 def test_tables_that_lie_are_refused_or_bounded(major: int, seed: int, rate: float, invents: bool) -> None:
-    """Wrong bytes while the JVM's tables are read: an unwinder, or one of the three errors that become a note."""
+    """Wrong bytes in the JVM's tables give an unwinder, or one of the three errors that become a note."""
     jvm = recorded(major)
     hotspot_jvm._layouts.clear()
     source = LyingSource(jvm.memory, seed, rate, invents)
@@ -170,7 +170,7 @@ def test_tables_that_lie_are_refused_or_bounded(major: int, seed: int, rate: flo
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(major=st.sampled_from(MAJORS), index=st.integers(0, 6), data=st.data())
 def test_a_damaged_stack_costs_a_note(major: int, index: int, data: st.DataObject) -> None:
-    """Any word of the copied stack may hold anything: the walk still ends, and always upwards."""
+    """Words of the copied stack are random. The walk still ends, and each caller is higher on the stack."""
     thread = recorded(major).threads[index]
     stack = bytearray(thread.memory._data)
     for _ in range(data.draw(st.integers(1, 8))):

@@ -1,4 +1,4 @@
-"""Perf maps: V8's and CPython's own, and how far a file in /tmp is believed."""
+"""Perf maps of V8 and CPython, and which files in /tmp are trusted."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def _map_files() -> Iterator[None]:
 @pytest.mark.usefixtures("_map_files")
 @pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
 def test_node_with_perf_basic_prof(service: StackService, tmp_path: Path) -> None:
-    """JavaScript functions have name, file and line; the stack reaches _start at eu-stack's depth."""
+    """JavaScript functions have name, file and line. The stack reaches _start with as many frames as eu-stack."""
     script = tmp_path / "app.js"
     script.write_text(NODE)
     flags = ("--perf-basic-prof", "--interpreted-frames-native-stack")
-    with running("node", *flags, script, cwd=tmp_path) as child:  # V8 writes a log into its directory
+    with running("node", *flags, script, cwd=tmp_path) as child:  # V8 writes a log into its working directory
         stack = service.unwind(capture(child.pid, size=65536))
         oracle = eu_stack(child.pid)
     own = [frame for frame in stack.frames if frame.file == str(script)]
@@ -103,7 +103,7 @@ def test_node_with_perf_basic_prof(service: StackService, tmp_path: Path) -> Non
 
 
 def pyenv_python() -> Optional[Path]:
-    """Find a CPython with perf trampolines (3.12 or newer)."""
+    """Find a CPython with perf trampolines (3.12 or later)."""
     candidates = [
         Path(sys.executable),
         Path("/usr/bin/python3"),
@@ -119,7 +119,7 @@ def pyenv_python() -> Optional[Path]:
 @pytest.mark.usefixtures("_map_files")
 @pytest.mark.skipif(pyenv_python() is None, reason="no CPython with perf trampolines (3.12 or newer) on this machine")
 def test_cpython_with_perf_trampolines(service: StackService, tmp_path: Path) -> None:
-    """Python functions stand between the frames of the interpreter, with their files."""
+    """Python functions, with their files, are between the frames of the interpreter."""
     script = tmp_path / "app.py"
     script.write_text(PYTHON)
     with running(pyenv_python(), "-X", "perf", script) as child:
@@ -132,7 +132,7 @@ def test_cpython_with_perf_trampolines(service: StackService, tmp_path: Path) ->
 @pytest.mark.usefixtures("_map_files")
 @pytest.mark.parametrize("kind", ["framed", "bare"])
 def test_generated_code(service: StackService, tmp_path: Path, kind: str) -> None:
-    """A call through generated code: left by its own epilogue, or by frame pointer and then said so."""
+    """A call through generated code is unwound by its epilogue, or by frame pointer. The latter gives a note."""
     with running(compile_c(tmp_path, "jit", JIT), kind) as child:
         stack = service.unwind(capture(child.pid))
     assert names(stack) == ["read", "block", "poll", "main", *GLIBC_START]
@@ -144,25 +144,25 @@ def test_generated_code(service: StackService, tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.usefixtures("_map_files")
 def test_generated_code_that_nobody_names(service: StackService, tmp_path: Path) -> None:
-    """Without a map the generated frame stays anonymous, yet its callers are found."""
+    """Without a map the generated frame has no name, but its callers are found."""
     with running(compile_c(tmp_path, "jit", JIT), "bare") as child:
         Path(f"/tmp/perf-{child.pid}.map").unlink()
         stack = service.unwind(capture(child.pid))
     assert names(stack) == ["read", "block", None, "main", *GLIBC_START]
     assert stack.frames[2].module == "[anon]"
-    assert present(stack.frames[2].note).startswith("generated code: its runtime can write a perf map (/tmp/perf-PID.map)")
+    assert present(stack.frames[2].note).startswith("generated code: its runtime can write a perf map (/tmp/")
 
 
 @pytest.fixture
 def own_map() -> Iterator[Path]:
-    """Give the path of the map of the process that runs the tests."""
+    """Give the path of the perf map of the process that runs the tests."""
     path = Path(f"/tmp/perf-{os.getpid()}.map")
     yield path
     path.unlink(missing_ok=True)
 
 
 def test_a_growing_map(own_map: Path) -> None:
-    """Lines that are appended are read, half a line only once it is whole; code that moved in replaces the old."""
+    """Added lines are read, and a partial line only when it is complete. New code at an address replaces the old."""
     symbols = PerfMap(Process.open(os.getpid()))
     assert not symbols.refresh()
     own_map.write_text("1000 20 first\n2000 1")
@@ -185,7 +185,7 @@ def test_a_growing_map(own_map: Path) -> None:
 @pytest.mark.root
 @pytest.mark.parametrize("trick", ["link", "fifo", "stranger"])
 def test_maps_that_are_not_believed(own_map: Path, tmp_path: Path, trick: str) -> None:
-    """A link, a FIFO, or a file of another user is no map."""
+    """A symbolic link, a FIFO, or a file of another user is not read."""
     if trick == "link":
         (tmp_path / "real").write_text("1000 20 first\n")
         own_map.symlink_to(tmp_path / "real")
@@ -216,7 +216,7 @@ def test_maps_that_are_not_believed(own_map: Path, tmp_path: Path, trick: str) -
 def test_names_of_runtimes(
     name: str, function: str, file: str, line: Optional[int], language: str, internal: bool
 ) -> None:
-    """What V8 and CPython write becomes function, file and line."""
+    """The symbols of V8 and CPython are split into function, file and line."""
     made = naming.frame(Symbol(0x1000, 0x20, name), 0x1008, "[anon]", READ_SYMBOL)
     assert (made.function, made.file, made.line, made.language, made.internal) == (
         function,
@@ -230,7 +230,7 @@ def test_names_of_runtimes(
 
 @given(st.binary(max_size=80))
 def test_any_line(line: bytes) -> None:
-    """A line of garbage is no symbol, or a sane one."""
+    """A random line gives None or a valid symbol."""
     symbol = parse_line(line)
     assert symbol is None or (symbol.size > 0 and symbol.name)
     if symbol is not None:
