@@ -1,4 +1,4 @@
-"""A black box of a thread that is blocked in a system call, taken by ptrace instead of by the recorder."""
+"""Takes a black box of a thread that is blocked in a system call, by ptrace and not by the recorder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _libc.ptrace.restype = ctypes.c_long
 
 
 def black_box(pid: int, tid: int, size: int = 1 << 20) -> BlackBox:
-    """Registers and at most ``size`` bytes of stack of thread ``tid`` of process ``pid``."""
+    """Copy the registers and at most ``size`` bytes of stack of thread ``tid`` of process ``pid``."""
     _ptrace(_PTRACE_ATTACH, tid)
     try:
         os.waitpid(tid, _WALL)

@@ -1,4 +1,4 @@
-"""The shop: a client asks a Tomcat, whose servlet asks another Tomcat through nginx, as in the incident reports."""
+"""The shop from the incident reports: a client asks a Tomcat, and its servlet asks another Tomcat through nginx."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tests.systems.software import nginx, tomcat
 
-# nginx hangs up on connections that were silent for so long.
+# nginx closes connections that were idle for this time (seconds).
 KEEPALIVE_S = 2
 AFTER_FIN_S = KEEPALIVE_S + 1
 FRONT, PROXY, BACK = 8080, 8081, 8082
@@ -18,7 +18,7 @@ CURED = "-Devict=true"
 
 @contextmanager
 def chain(netns: str, *properties: str) -> Iterator[int]:
-    """Tomcat, nginx, Tomcat; yields the first Tomcat's pid."""
+    """Run Tomcat, nginx, Tomcat. Yields the pid of the first Tomcat."""
     stock = f"-Dstock.url=http://127.0.0.1:{PROXY}/shop/it"
     front = tomcat(netns, FRONT, "OrderServlet", stock, *properties)
     with nginx(netns, PROXY, KEEPALIVE_S, BACK), tomcat(netns, BACK, "StockServlet"), front as pid:

@@ -1,4 +1,4 @@
-"""The incidents with real software. Like the live tests they fail, never skip, where they cannot run."""
+"""The incidents with real software. If they cannot run they fail, like the live tests; they never skip."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _software() -> None:
 
 @pytest.fixture(scope="session")
 def netns() -> Iterator[str]:
-    """A network namespace where an orphaned FIN_WAIT2 is forgotten after 2 s instead of 60."""
+    """A network namespace with tcp_fin_timeout 2 s, not 60 s: an orphaned FIN_WAIT2 ends sooner."""
     with network_namespace_named("systems") as name:
         subprocess.run([*inside(name), "sysctl", "-qw", "net.ipv4.tcp_fin_timeout=2"], check=True)
         yield name
@@ -40,6 +40,6 @@ def netns() -> Iterator[str]:
 
 @pytest.fixture
 def own_netns() -> Iterator[str]:
-    """A network namespace for one test, with the kernel's ordinary settings."""
+    """A network namespace for one test, with the kernel's default settings."""
     with network_namespace_named("alone") as name:
         yield name

@@ -1,4 +1,4 @@
-"""Java stacks: what the report says against what the program itself recorded."""
+"""Compares the Java stacks of a report with those that the program itself recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Place = tuple[str, str, int]
 def application_frames(stack: Sequence[dict[str, Any]], package: str = "com.acme.") -> list[Place]:
     """The frames of the application, innermost first: (class.method, file, line).
 
-    The frames of lambda's hidden classes are left out, as Throwable leaves them out.
+    The frames of hidden lambda classes are left out, as in Throwable.
     """
     names = ((frame, frame["function"] or "") for frame in stack)
     frames = [frame for frame, name in names if name.startswith(package) and "$$Lambda" not in name]
@@ -21,7 +21,7 @@ def application_frames(stack: Sequence[dict[str, Any]], package: str = "com.acme
 
 
 def recorded_frames(program: Workload, op: str) -> set[tuple[Place, ...]]:
-    """The application frames that the program's own Throwable told at its calls."""
+    """The application frames that the program recorded with its own Throwable at its calls."""
     return {
         tuple((f["function"], f["file"], f["line"]) for f in word["stack"] if f["function"].startswith("com.acme."))
         for word in program.touches(op)
@@ -29,7 +29,7 @@ def recorded_frames(program: Workload, op: str) -> set[tuple[Place, ...]]:
 
 
 def assert_in_order(stack: Sequence[dict[str, Any]], *functions: str) -> None:
-    """These functions stand in the stack in this order, innermost first, with others between them or not."""
+    """Check that the stack has these functions in this order, innermost first. Others may be between them."""
     names = [frame["function"] for frame in stack]
     rest = iter(names)
     for function in functions:

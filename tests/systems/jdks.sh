@@ -1,9 +1,9 @@
 #!/bin/sh
-# jdks.sh MAJOR: a headless JRE of Debian (21 and 25 of trixie, others of sid), unpacked with all that it depends on into
-# a directory that serves as the root of its test JVMs, because they need a newer glibc than Debian 12 has. A JRE does:
-# the thread dump that the tests compare with is printed by the JVM itself on SIGQUIT, and the host javac compiles.
+# jdks.sh MAJOR: unpack a headless JRE of Debian (21 and 25 from trixie, others from sid) with all its dependencies.
+# The directory is the root directory of the test JVMs, because they need a newer glibc than Debian 12 has. A JRE is
+# enough: on SIGQUIT the JVM itself prints the thread dump for the tests, and the host's javac compiles.
 #
-# Prints that directory. Done once: later runs find the stamp. The host's own apt state is neither used nor changed.
+# Prints the directory. Later runs find the stamp and do nothing. The host's own apt state is not used or changed.
 set -eu
 
 major=$1
@@ -46,14 +46,14 @@ mkdir "$apt/none"
 export APT_CONFIG="$apt/apt.conf"
 apt-get -qq update >&2
 apt-get -qq -y --download-only install base-files "openjdk-$major-jre-headless" >&2
-# base-files first: it has the links of the merged /usr.
+# base-files is first because it has the links of the merged /usr.
 for deb in "$apt"/cache/archives/base-files_*.deb "$apt"/cache/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$root"
 done
 java=/usr/lib/jvm/java-$major-openjdk-amd64/bin/java
 [ "$major" = 8 ] && java=/usr/lib/jvm/java-8-openjdk-amd64/jre/bin/java
 ln -s "$java" "$root/test-java"
-# The launcher finds its libraries by /proc/self/exe.
+# The launcher finds its libraries through /proc/self/exe.
 # shellcheck disable=SC2016 # for the inner shell
 unshare --mount sh -c 'mount --rbind /proc "$1/proc" && exec chroot "$1" /test-java -version' sh "$root" >&2
 rm -rf "$apt"

@@ -1,4 +1,4 @@
-"""JVMs under test: where they are, how they are started, and what they say of their own stacks."""
+"""Finds and starts the JVMs under test, and reads what they say about their own stacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM_BYTES, WARM_TLS_BYTES, WARM_REQUESTS = 60_000, 6_000, 400
 
 @dataclass(frozen=True)
 class Jdk:
-    """A JDK: its major version, the ``java`` to run, and the directory that is its root (None: the host's)."""
+    """A JDK: its major version, the ``java`` to run, and its root directory (None: that of the host)."""
 
     major: int
     java: str
@@ -33,7 +33,7 @@ class Jdk:
 
 
 def find_jdk(major: int) -> Jdk:
-    """The host's JDK 17, or Debian's JRE of another version in a root of its own (downloaded once)."""
+    """The host's JDK 17, or Debian's JRE of another version in its own root directory (downloaded once)."""
     if major == 17:
         for name in ("java-17-openjdk-amd64", "temurin-17-jdk-amd64"):
             java = Path("/usr/lib/jvm") / name / "bin" / "java"
@@ -46,7 +46,7 @@ def find_jdk(major: int) -> Jdk:
 
 @dataclass(frozen=True)
 class JavaFrame:
-    """``Class.method``, source file and line, as Java prints them; None where Java does not know."""
+    """``Class.method``, source file and line, as Java prints them. None if Java prints nothing."""
 
     function: str
     file: Optional[str]
@@ -54,7 +54,7 @@ class JavaFrame:
 
 
 def compile_workload(target: Path) -> None:
-    """Compile the workload for Java 8 (and its newer parts for 11) into ``target``."""
+    """Compile the workload into ``target``, for Java 8 (its newer parts for Java 11)."""
     javac = os.environ.get("JAVAC", "javac")
     oldest = [str(SOURCES / "witness" / "Oracle.java"), str(SOURCES / "Blocked.java"), str(SOURCES / "Waits.java")]
     modern = sorted(str(path) for path in (SOURCES / "modern").glob("*.java"))
@@ -73,7 +73,7 @@ class Jvm:
         threading.Thread(target=self._collect, daemon=True).start()
 
     def until(self, mark: str, seconds: float = 60) -> list[str]:
-        """The lines printed up to and without one that starts with ``mark``."""
+        """The lines printed before the first one that starts with ``mark``."""
         lines: list[str] = []
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -92,13 +92,13 @@ class Jvm:
             self._lines.put(line.rstrip("\n"))
 
     def say(self, command: str) -> None:
-        """One line for the workload's standard input."""
+        """Write one line to the workload's standard input."""
         assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
 
     def settle(self, seconds: float = 90) -> None:
-        """Wait until the process has used no processor time for half a second: all its threads are blocked."""
+        """Wait until the process has used no CPU time for half a second: then all its threads are blocked."""
         end = time.monotonic() + seconds
         before = -1
         while time.monotonic() < end:
@@ -114,7 +114,7 @@ class Jvm:
         return int(fields[11]) + int(fields[12])
 
     def traces(self) -> dict[str, list[JavaFrame]]:
-        """By thread name: the stack trace that each thread took of itself at its last read."""
+        """By thread name: the stack trace that each thread recorded at its last read."""
         self.say("report")
         found: dict[str, list[JavaFrame]] = {}
         current: list[JavaFrame] = []
@@ -127,7 +127,7 @@ class Jvm:
         return found
 
     def thread_dump(self) -> dict[str, tuple[int, list[JavaFrame]]]:
-        """By thread name: kernel thread id and stack, from the dump that SIGQUIT asks for (what jstack prints)."""
+        """By thread name: kernel thread id and stack, from the thread dump on SIGQUIT (the same as jstack prints)."""
         os.kill(self.pid, signal.SIGQUIT)
         return parse_dump(self.until("JNI global ref"))
 
@@ -138,7 +138,7 @@ _HIDDEN_NUMBER = re.compile(r"(?:\$\d+)?(?:/(?:0x)?[0-9a-f]+)(?=\.[^.]+$)|(?<=\$
 
 
 def parse_dump(lines: list[str]) -> dict[str, tuple[int, list[JavaFrame]]]:
-    """The Java threads of a thread dump."""
+    """Parse the Java threads of a thread dump."""
     threads: dict[str, tuple[int, list[JavaFrame]]] = {}
     current: list[JavaFrame] = []
     for line in lines:
@@ -150,7 +150,7 @@ def parse_dump(lines: list[str]) -> dict[str, tuple[int, list[JavaFrame]]]:
         frame = _FRAME.match(line)
         if frame:
             file, _, number = frame["source"].rpartition(":")
-            # "(Blocked.java)" where no line is known; "(Native Method)", "(Unknown Source)"
+            # "(Blocked.java)" if the line is not known; "(Native Method)", "(Unknown Source)"
             known = file or (frame["source"] if frame["source"].endswith(".java") else None)
             function = _HIDDEN_NUMBER.sub("", frame["function"])
             current.append(JavaFrame(function, known, int(number) if file else None))
@@ -161,7 +161,7 @@ def parse_dump(lines: list[str]) -> dict[str, tuple[int, list[JavaFrame]]]:
 def running(
     jdk: Jdk, classes: Path, options: Sequence[str], arguments: Sequence[str], main: str = "Blocked"
 ) -> Iterator[Jvm]:
-    """The workload in ``classes`` under ``jdk``; killed at the end."""
+    """Run the workload in ``classes`` with ``jdk``. It is killed at the end."""
     command = [jdk.java, *options, "-cp", "/test" if jdk.root else str(classes), main, *arguments]
     if jdk.root is not None:
         script = (
@@ -181,7 +181,7 @@ def running(
 
 @contextlib.contextmanager
 def blocked(jdk: Jdk, options: Sequence[str], classes: Path, scratch: Path, scenarios: Sequence[str]) -> Iterator[Jvm]:
-    """The workload with all its scenarios warmed up and blocked, and one class loaded that deoptimises some of them."""
+    """Run the workload until all scenarios are warm and blocked. Then load a class that deoptimises some of them."""
     with ExitStack() as stack:
         plain = stack.enter_context(serving(bytes_then_silence(WARM_BYTES)))
         tls = stack.enter_context(serving(bytes_then_silence(WARM_TLS_BYTES), self_signed(scratch)))

@@ -1,9 +1,9 @@
-"""Record what the unwinder reads of a live JVM, for unit tests that replay it where there is no Java.
+"""Records what the unwinder reads from a live JVM. Unit tests replay it on machines without Java.
 
 Usage: python -m tests.systems.record_jvm MAJOR   (writes tests/unit/stacks/languages/java/recorded/MAJOR.json.xz)
 
-A recording holds all memory that was read, and for some threads the registers at the first Java frame, the copied
-stack and the Java frames as the JVM's own thread dump told them.
+A recording has all memory that was read. For some threads it has the registers at the first Java frame, the copied
+stack, and the Java frames from the JVM's own thread dump.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TARGET = Path(__file__).parents[1] / "unit" / "stacks" / "languages" / "java" / 
 
 
 class Recorder:
-    """A Source that remembers what was read."""
+    """A Source that records all reads."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -55,7 +55,7 @@ class Recorder:
 
 
 class FirstAndLast:
-    """A link of the chain that remembers the cursors at which Java frames begin and end."""
+    """A link of the chain that records the cursors at the start and the end of Java frames."""
 
     def __init__(self, inner: HotSpotUnwinder) -> None:
         self._inner = inner

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the real software that tests/systems runs (Debian's packages), without starting any of its services.
+# Installs the software that tests/systems runs, from Debian's packages. Does not start any of its services.
 set -eu
 
 packages="nginx tomcat10 libhttpclient-java libcommons-httpclient-java openjdk-17-jdk-headless tcpdump iproute2"
@@ -16,8 +16,8 @@ done
 as_root=""
 [ "$(id -u)" -eq 0 ] || as_root="sudo"
 
-# The tests run nginx and Tomcat as their own children. A policy of this script's own keeps the packages from
-# starting theirs; it is taken away again, and an administrator's own policy is left alone.
+# The tests run nginx and Tomcat as their own children. This policy stops the packages from starting theirs. It is
+# removed at the end. If the administrator has a policy, it is not changed.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap '$as_root rm -f "$policy"' EXIT

@@ -1,4 +1,4 @@
-"""Servers on loopback that answer for a while and then fall silent with the connection open."""
+"""Servers on loopback that answer for a while, then send nothing and keep the connection open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Handler = Callable[[socket.socket], None]
 
 @contextlib.contextmanager
 def serving(handler: Handler, tls: Optional[ssl.SSLContext] = None) -> Iterator[int]:
-    """Accept on a port (the value) and run ``handler`` on each connection; all are closed at the end."""
+    """Accept connections and run ``handler`` on each. Yields the port. All connections are closed at the end."""
     kept: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         threading.Thread(target=_accept, args=(listener, handler, tls, kept), daemon=True).start()
@@ -51,7 +51,7 @@ def _serve(
 
 
 def bytes_then_silence(count: int) -> Handler:
-    """Send ``count`` bytes, one by one as far as the peer can tell, then nothing."""
+    """Send ``count`` bytes, each alone as the peer sees it, then nothing."""
 
     def handler(connection: socket.socket) -> None:
         connection.sendall(b"y" * count)
@@ -60,7 +60,7 @@ def bytes_then_silence(count: int) -> Handler:
 
 
 class Tap:
-    """A handler that sends only what :meth:`pour` tells, to every connection."""
+    """A handler that sends only what :meth:`pour` asks for, to every connection."""
 
     def __init__(self) -> None:
         self._connections: list[socket.socket] = []
@@ -76,12 +76,12 @@ class Tap:
             connection.sendall(b"y" * count)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """End the handlers, so that the connections are closed."""
         self._closed.set()
 
 
 def replies_then_silence(count: int) -> Handler:
-    """Answer ``count`` HTTP requests, over all connections together, then leave requests without an answer."""
+    """Answer ``count`` HTTP requests, counted over all connections. Later requests get no answer."""
     left = threading.Semaphore(count)
 
     def handler(connection: socket.socket) -> None:
@@ -94,7 +94,7 @@ def replies_then_silence(count: int) -> Handler:
 
 
 def self_signed(directory: Path) -> ssl.SSLContext:
-    """A server context with a certificate of its own making."""
+    """A TLS server context with a self-signed certificate."""
     key, certificate = directory / "key.pem", directory / "certificate.pem"
     subprocess.run(
         [

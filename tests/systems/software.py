@@ -1,4 +1,4 @@
-"""nginx, Tomcat, Java programs and tcpdump as children of the test, on configurations of their own."""
+"""Runs nginx, Tomcat, Java programs and tcpdump as children of the test, each with its own configuration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ START_LIMIT_S = 60
 
 @contextmanager
 def child(*words: str, log: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block: SIGTERM, then SIGKILL."""
+    """Run a process until the end of the block. It gets SIGTERM, then SIGKILL."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
@@ -47,7 +47,7 @@ def child(*words: str, log: Path, env: dict[str, str] | None = None) -> Iterator
 
 
 def wait_for_port(netns: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until somebody listens there."""
+    """Wait until a process listens on this port."""
     end = time.monotonic() + START_LIMIT_S
     while not any(line.state == "LISTEN" and line.local.endswith(f":{port}") for line in ss(netns=netns)):
         assert process.poll() is None, log.read_text()
@@ -81,7 +81,7 @@ http {{
 
 @contextmanager
 def nginx(netns: str, port: int, keepalive_s: int, upstream: int = 9) -> Iterator[None]:
-    """Runs nginx in the foreground: /order answers by itself, /shop/ is proxied to ``upstream``."""
+    """Run nginx in the foreground. It answers /order itself and is a proxy to ``upstream`` for /shop/."""
     with tempfile.TemporaryDirectory(prefix="closetrace-nginx-") as name:
         directory = Path(name)
         config = directory / "nginx.conf"
@@ -95,7 +95,7 @@ def nginx(netns: str, port: int, keepalive_s: int, upstream: int = 9) -> Iterato
 
 @functools.cache
 def classes() -> Path:
-    """The compiled programs, in a directory of this user that lives as long as the machine's temporary files."""
+    """The compiled programs, in a temporary directory of this user. Later runs use it again."""
     target = Path(tempfile.mkdtemp(prefix="closetrace-classes-"))
     jars = [JARS / jar for jar in (*HTTPCLIENT_4, *HTTPCLIENT_3)] + [TOMCAT / "lib" / "servlet-api.jar"]
     sources = sorted(str(path) for path in PROGRAMS.glob("com/acme/*.java"))
@@ -105,13 +105,13 @@ def classes() -> Path:
 
 
 def java(main: str, *arguments: str, jars: tuple[str, ...] = HTTPCLIENT_4) -> tuple[str, ...]:
-    """The words that run one of the programs."""
+    """The command that runs one of the programs."""
     path = [str(classes()), *(str(JARS / jar) for jar in jars)]
     return (str(JAVA_HOME / "bin" / "java"), "-cp", ":".join(path), f"com.acme.{main}", *arguments)
 
 
 def program(netns: str, main: str, *arguments: str, jars: tuple[str, ...] = HTTPCLIENT_4) -> Workload:
-    """One of the programs, running in the namespace, led step by step."""
+    """Run one of the programs in the namespace. The test controls its steps."""
     return Workload(*inside(netns), *java(main, *arguments, jars=jars))
 
 
@@ -129,7 +129,7 @@ WEB_XML = """<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0">
 
 
 def _lay_out_tomcat(base: Path, port: int, servlet: str) -> None:
-    """A CATALINA_BASE with one web application at /shop."""
+    """Make a CATALINA_BASE with one web application at /shop."""
     inf = base / "webapps" / "shop" / "WEB-INF"
     for directory in ("conf", "logs", "temp", "work"):
         (base / directory).mkdir()
@@ -143,7 +143,7 @@ def _lay_out_tomcat(base: Path, port: int, servlet: str) -> None:
 
 @contextmanager
 def tomcat(netns: str, port: int, servlet: str, *properties: str) -> Iterator[int]:
-    """Tomcat 10 on a CATALINA_BASE of its own, serving one servlet at /shop/it; yields its pid."""
+    """Run Tomcat 10 with its own CATALINA_BASE and one servlet at /shop/it. Yields its pid."""
     with tempfile.TemporaryDirectory(prefix="closetrace-tomcat-") as name:
         base = Path(name)
         _lay_out_tomcat(base, port, servlet)
@@ -167,7 +167,7 @@ def tomcat(netns: str, port: int, servlet: str, *properties: str) -> Iterator[in
 
 
 def fetch(netns: str, url: str, requests: int, at_once: int) -> None:
-    """Load: so many requests, so many at a time; each must be answered with 200."""
+    """Send ``requests`` requests, ``at_once`` at a time. Each must be answered with 200."""
     script = (
         "import sys, urllib.request\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
@@ -182,7 +182,7 @@ def fetch(netns: str, url: str, requests: int, at_once: int) -> None:
 
 @dataclass(frozen=True)
 class Packet:
-    """One line of tcpdump: seconds since the epoch, both ends, flags as tcpdump writes them, bytes of data."""
+    """One line of tcpdump: seconds since the epoch, both endpoints, flags as tcpdump writes them, bytes of data."""
 
     time: float
     source: str
@@ -195,7 +195,7 @@ PACKET = re.compile(r"^(\d+\.\d+) IP (\S+)\.(\d+) > (\S+)\.(\d+): Flags \[([^]]*
 
 
 class Capture:
-    """tcpdump on the namespace's loopback, read as text."""
+    """Runs tcpdump on the loopback of the namespace and reads its text."""
 
     def __init__(self, netns: str, port: int) -> None:
         self._file = tempfile.NamedTemporaryFile("r", prefix="closetrace-tcpdump-")
@@ -216,8 +216,8 @@ class Capture:
         self._file.close()
 
     def packets(self) -> list[Packet]:
-        """Everything captured, after ending the capture."""
-        time.sleep(0.5)  # what is in the kernel's buffer
+        """End the capture and return all packets."""
+        time.sleep(0.5)  # for the packets in the kernel's buffer
         self._process.send_signal(signal.SIGINT)
         self._process.wait(10)
         found = (PACKET.match(line) for line in Path(self._file.name).read_text().splitlines())

@@ -1,4 +1,4 @@
-# The incidents on the real software, and Java stacks on every JDK that Debian has.
+# The incidents with real software, and Java stacks on every JDK that Debian has.
 
 JDK_PACKAGES := openjdk-17-jdk-headless openssl debian-archive-keyring
 JDKS ?= 8 11 17 21 25
@@ -11,7 +11,7 @@ test-systems: setup ## The incidents, reproduced with nginx, Tomcat and HttpClie
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(SUDO) $(PYTEST) tests/systems --ignore-glob='*hotspot*'
 
-test-jdks: setup ## Java stacks against the JVM's own words (root; JDKS="17 25" narrows)
+test-jdks: setup ## Java stacks, compared with the JVM's own (root; JDKS="17 25" tests only these)
 	$(call need,$(TEST_PACKAGES) $(JDK_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(SUDO) env CLOSETRACE_JDKS="$(JDKS)" $(PYTEST) -s tests/systems/test_hotspot_stacks.py tests/systems/test_hotspot_changes.py

@@ -1,4 +1,4 @@
-"""Java stacks that are read late: after code was compiled anew and freed, and after the JVM's end."""
+"""Java stacks that are read late: after code was compiled again and freed, and after the JVM has exited."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("major", MAJORS)
 def test_a_stack_read_after_its_code_was_replaced_is_true_or_cut(major: int, classes: Path) -> None:
-    """Boxes from each tier of one warm-up, read at its end: what they said at once, or less with the reason."""
+    """Boxes from all tiers of a warm-up are read at its end. They give the same stack, or less and a reason."""
     tap = Tap()
     with serving(tap) as port, running(find_jdk(major), classes, [], [str(port)] * 3 + SCENARIOS) as jvm:
         jvm.until("STARTED")
@@ -55,12 +55,12 @@ def test_a_stack_read_after_its_code_was_replaced_is_true_or_cut(major: int, cla
             assert later.note is not None
             assert later.note.startswith("compiled code changed since the touch")
             assert later.frames == at_once.frames[: len(later.frames)]
-    assert len({stack.frames for _, stack in taken}) > 2 * len(SCENARIOS)  # the tiers did differ
+    assert len({stack.frames for _, stack in taken}) > 2 * len(SCENARIOS)  # the tiers were different
     print(f"\nJDK {major}: {len(taken)} boxes, {cut} cut because their code was gone")
 
 
 def take(jvm: Jvm) -> list[tuple[BlackBox, Stack]]:
-    """A box of each scenario's thread with its stack, read at once and held against the thread's own word."""
+    """A box of each scenario's thread with its stack, read at once and compared with what the thread recorded."""
     service = StackService()
     dump, traces = jvm.thread_dump(), jvm.traces()
     jvm.settle()
@@ -76,7 +76,7 @@ def take(jvm: Jvm) -> list[tuple[BlackBox, Stack]]:
 
 @pytest.mark.parametrize("major", MAJORS)
 def test_a_jvm_that_is_gone_costs_a_note(major: int, classes: Path) -> None:
-    """Killed between the touch and the reading: no exception, the frames that can still be had, and the reason."""
+    """The JVM is killed between touch and reading. There is no exception: the stack has what can still be read."""
     tap = Tap()
     with serving(tap) as port, running(find_jdk(major), classes, [], [str(port)] * 3 + SCENARIOS) as jvm:
         jvm.until("STARTED")
@@ -89,7 +89,7 @@ def test_a_jvm_that_is_gone_costs_a_note(major: int, classes: Path) -> None:
         for service in (known, StackService()):
             for box, at_once in taken:
                 later = service.unwind(box)
-                if service is known and later.complete:  # recognised: its like was unwound while the JVM lived
+                if service is known and later.complete:  # recognised: unwound while the JVM was alive
                     assert later.frames == at_once.frames
                     continue
                 assert not later.complete

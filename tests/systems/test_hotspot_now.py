@@ -1,4 +1,4 @@
-"""Java threads where they are now, looked at without stopping them, against the thread dump of the JVM itself."""
+"""The current stacks of Java threads, read without stopping them, compared with the JVM's own thread dump."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAYS = "hold monitor wait park latch read timed-read write channel-write select 
 
 @dataclass(frozen=True)
 class Seen:
-    """One thread: what was seen of it, its unwound stack, and its frames in the thread dump."""
+    """One thread: what we saw, its unwound stack, and its frames in the thread dump."""
 
     look: ThreadNow
     stack: Stack
@@ -56,7 +56,7 @@ def threads(request: pytest.FixtureRequest, classes: Path) -> Iterator[dict[str,
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_frames_are_those_of_the_thread_dump(threads: dict[str, Seen], way: str) -> None:
-    """Names, files and lines, to the thread's first frame."""
+    """Names, files and lines are equal, up to the thread's first frame."""
     seen = threads[way]
     assert seen.stack.complete, seen.stack.note
     ours = [
@@ -71,7 +71,7 @@ def test_the_frames_are_those_of_the_thread_dump(threads: dict[str, Seen], way: 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_thread_waits(threads: dict[str, Seen], way: str) -> None:
-    """In the call that Java makes for it."""
+    """Each thread is in the system call that Java makes for it."""
     look = threads[way].look
     assert look.state is ThreadState.WAITS
     waits = {"write": "write", "channel-write": "write", "select": "epoll_wait", "main": "read"}

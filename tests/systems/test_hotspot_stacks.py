@@ -1,6 +1,6 @@
-"""Java stacks, against what Java itself says of the same threads: Throwable.getStackTrace() and the thread dump.
+"""Java stacks, compared with Java's own for the same threads: Throwable.getStackTrace() and the thread dump.
 
-``CLOSETRACE_JDKS`` names the JDKs to test ("8 11 17 21 25"); without it 17 and 25 are.
+``CLOSETRACE_JDKS`` names the JDKs to test ("8 11 17 21 25"). The default is 17 and 25.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to run the JVM, and the JDKs that know it."""
+    """JVM options, and the JDKs that have them."""
 
     name: str
     options: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ CASES = [
 
 @dataclass(frozen=True)
 class Compared:
-    """One thread: what we say, what the thread dump says, and what it said of itself (None if it was not asked)."""
+    """One thread: our stack, the thread dump's, and the one that it recorded itself (None if it did not)."""
 
     thread: str
     ours: Stack
@@ -80,7 +80,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[Counter[tuple[str, str]]]:
-    """Counts of compared and equal stacks per case, printed at the end."""
+    """The numbers of compared and equal stacks of each case, printed at the end."""
     counts: Counter[tuple[str, str]] = Counter()
     yield counts
     lines = [f"{'JDK and mode':<16} {'stacks':>7} {'equal':>7} {'frames':>7} {'inlined':>8}"]
@@ -96,7 +96,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[Counter[tuple[str, str]]]:
 def test_java_frames_are_those_that_java_tells(
     major: int, mode: Mode, classes: Path, tmp_path: Path, table: Counter[tuple[str, str]]
 ) -> None:
-    """Every Java frame of every thread, name and line, equals the thread dump; application frames equal Throwable's."""
+    """Name and line of each Java frame are equal to the thread dump. Application frames are equal to Throwable's."""
     scenarios = [*SCENARIOS, *(["httpclient"] if major >= 11 else [])]
     compared = compare(find_jdk(major), mode, classes, tmp_path, scenarios)
     case = f"{major}-{mode.name}"
@@ -116,7 +116,7 @@ def test_java_frames_are_those_that_java_tells(
     assert not wrong, "\n".join(wrong)
     assert {one.thread for one in compared} >= set(scenarios)
     inlined = {frame.function for one in compared for frame in one.ours.frames if frame.inlined and is_java(frame)}
-    if mode.name == "default":  # which ones, the JVM decides anew in each run
+    if mode.name == "default":  # the JVM decides which ones, in each run again
         assert inlined & {"Blocked.leaf", "Blocked.middle", "Blocked.outer", "Blocked.down"}
     if mode.name == "int":
         assert not inlined
@@ -126,7 +126,7 @@ def test_java_frames_are_those_that_java_tells(
 def test_a_deoptimised_frame_is_read_by_its_original_return_address(
     major: int, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loading a class under a blocked compiled frame patches that frame's return address; names and lines stay."""
+    """The load of a class changes the return address of a blocked compiled frame. Names and lines stay the same."""
     patched: list[int] = []
     original = Nmethods.original_pc_slot
 
@@ -151,7 +151,7 @@ def test_a_deoptimised_frame_is_read_by_its_original_return_address(
 def test_a_virtual_thread_that_never_parked_is_told_to_its_first_frame(
     major: int, options: tuple[str, ...], classes: Path
 ) -> None:
-    """All its frames are on the carrier's stack: they equal Throwable's, and the carrier's own are left out."""
+    """All its frames are on the carrier's stack. They are equal to Throwable's, without the carrier's own frames."""
     stack, trace = virtual_thread(find_jdk(major), options, classes, "vthread-whole")
     assert stack.complete
     assert application(java_frames(stack)) == application(trace)
@@ -165,7 +165,7 @@ def test_a_virtual_thread_that_never_parked_is_told_to_its_first_frame(
 )
 @pytest.mark.parametrize("major", [major for major in MAJORS if major >= 21])
 def test_a_virtual_thread_that_parked_ends_with_a_note(major: int, options: tuple[str, ...], classes: Path) -> None:
-    """Callers that stayed in the heap when it resumed are missing: the stack says so and shows no carrier's frame."""
+    """Callers that are still in the heap are missing. The stack says so and has no frame of the carrier."""
     stack, trace = virtual_thread(find_jdk(major), options, classes, "vthread-parked")
     ours, whole = application(java_frames(stack)), application(trace)
     assert not stack.complete
@@ -176,7 +176,7 @@ def test_a_virtual_thread_that_parked_ends_with_a_note(major: int, options: tupl
 
 
 def virtual_thread(jdk: Jdk, options: tuple[str, ...], classes: Path, scenario: str) -> tuple[Stack, list[JavaFrame]]:
-    """The stack of the carrier thread that is blocked inside a virtual thread, and what that thread said of itself."""
+    """The stack of the carrier that is blocked inside a virtual thread, and the stack that this thread recorded."""
     with serving(bytes_then_silence(0)) as port:
         arguments = [str(port)] * 3 + [scenario]
         with running(jdk, classes, [*options, f"-Dsilent.port={port}"], arguments) as jvm:
@@ -193,7 +193,7 @@ def virtual_thread(jdk: Jdk, options: tuple[str, ...], classes: Path, scenario: 
 
 
 def compare(jdk: Jdk, mode: Mode, classes: Path, scratch: Path, scenarios: list[str]) -> list[Compared]:
-    """Run the workload until its threads block; every Java thread with a stack, by us and by Java."""
+    """Run the workload until its threads block. Returns each Java thread with our stack and Java's."""
     with blocked(jdk, mode.options, classes, scratch, scenarios) as jvm:
         return compare_threads(jvm)
 
@@ -217,7 +217,7 @@ def java_frames(stack: Stack) -> list[JavaFrame]:
 
 
 def as_java(frame: Frame) -> JavaFrame:
-    # Java prints no file where it has no line: "Native Method", "Unknown Source".
+    # Without a line Java prints no file: "Native Method", "Unknown Source".
     return JavaFrame(frame.function or "?", frame.file if frame.line else None, frame.line)
 
 
@@ -230,7 +230,7 @@ def is_java(frame: Frame) -> bool:
 
 
 def first_application_frame(stack: Stack) -> Optional[str]:
-    """What a report shows when the JVM's and the JDK's own frames, native ones too, are folded."""
+    """The first frame in a report that folds the frames of the JVM and the JDK, also native ones."""
     return next((frame.function for frame in stack.frames if not frame.internal), None)
 
 

@@ -1,4 +1,4 @@
-"""Idle pool behind nginx: HttpClient's pool keeps what nginx has long hung up on."""
+"""Idle pool behind nginx: HttpClient's pool keeps connections that nginx closed long ago."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.systems.software import Capture, Packet, nginx, program
 
 COUNT = 10
 WITHIN_S = 0.005
-# The pool is closed when nginx's kernel has forgotten its orphaned FIN_WAIT2 (2 s in this namespace).
+# The pool is closed after nginx's orphaned FIN_WAIT2 sockets have ended (2 s in this namespace).
 FORGOTTEN_S = 3.0
 
 
 class Incident:
-    """One run: a report while the sockets linger, another after the pool was closed, ss and the packets beside them."""
+    """One run: a report while the sockets linger, one after the pool was closed, the output of ss, and the packets."""
 
     def __init__(self, netns: str) -> None:
         with nginx(netns, PROXY, KEEPALIVE_S), Capture(netns, PROXY) as capture:
@@ -60,14 +60,14 @@ def site(incident: Incident) -> dict[str, Any]:
 
 
 def test_one_site_with_the_sockets_of_ss(incident: Incident, site: dict[str, Any]) -> None:
-    """One site, ten sockets, those that ss lists."""
+    """There is one site with ten sockets, the same ones as in ss."""
     assert (site["verdict"], site["count"], site["remote"]) == ("idle-in-pool", COUNT, f"127.0.0.1:{PROXY}")
     assert {(one["local"], one["remote"]) for one in site["sockets"]} == set(incident.ss)
     assert (site["pid"], site["comm"]) == (incident.orders.pid(), "java")
 
 
 def test_timeout_of_nginx_is_inferred(site: dict[str, Any]) -> None:
-    """The silence before FIN is nginx's keepalive_timeout, told in words to within 0.2 s."""
+    """The idle time before FIN is nginx's keepalive_timeout. The report names it, correct to 0.2 s."""
     told = re.search(r"hung up after (\d+\.\d+) s of silence", " ".join(site["explanation"]))
     assert told, site["explanation"]
     assert abs(float(told.group(1)) - KEEPALIVE_S) <= 0.2
@@ -76,7 +76,7 @@ def test_timeout_of_nginx_is_inferred(site: dict[str, Any]) -> None:
 
 
 def test_last_touch_is_named_in_java(incident: Incident, site: dict[str, Any]) -> None:
-    """From libc through the JDK and HttpClient to the application's lines, those of the program's Throwable."""
+    """The stack goes from libc through the JDK and HttpClient to the application. Its lines are those of Throwable."""
     assert site["stack_complete"] is True, site["stack_note"]
     assert recorded_frames(incident.orders, "recv") == {tuple(application_frames(site["stack"]))}
     assert_in_order(
@@ -91,7 +91,7 @@ def test_last_touch_is_named_in_java(incident: Incident, site: dict[str, Any]) -
 
 
 def test_opener_is_the_connection_operator(site: dict[str, Any]) -> None:
-    """The connection was opened by HttpClient's operator, for the same application method."""
+    """HttpClient's operator opened the connection, for the same application method."""
     assert_in_order(
         site["opened_stack"],
         "java.net.Socket.connect",
@@ -101,18 +101,18 @@ def test_opener_is_the_connection_operator(site: dict[str, Any]) -> None:
 
 
 def test_advice_names_the_pool_setting(site: dict[str, Any]) -> None:
-    """The advice speaks of this library's setting."""
+    """The advice names the setting of this library."""
     assert "closeIdleConnections" in site["advice"]
 
 
 def test_nothing_was_lost(incident: Incident) -> None:
-    """No event, record, box or stack is missing from either report."""
+    """No event, record, box or stack is missing in the two reports."""
     for ran in (incident.leak, incident.whole):
         assert set(ran.report()["losses"].values()) == {0}
 
 
 def test_closed_at_last(incident: Incident) -> None:
-    """When the pool is closed the sockets are told as closed by the program after so long, answered by RST."""
+    """After the pool is closed, the report says that the program closed the sockets, when, and that RST answered."""
     report = incident.whole.report()
     assert report["sites"] == []
     assert len(report["ended_findings"]) == COUNT
@@ -125,7 +125,7 @@ def test_closed_at_last(incident: Incident) -> None:
 
 
 def _event(one: dict[str, Any], name: str) -> float:
-    """Wall-clock time of the first event of that name."""
+    """Wall-clock time (seconds) of the first event with this name."""
     at = {event["event"]: event["t"] for event in reversed(one["timeline"])}
     return float(seconds(one["fin"]) + at[name] - at["CLOSE_WAIT"])
 
@@ -135,10 +135,10 @@ def _first(packets: list[Packet], source: str, flag: str) -> float:
 
 
 def test_packets_agree_with_the_timeline(incident: Incident) -> None:
-    """SYN, first and last data, FIN, late FIN and RST on the wire, each within 5 ms of the timeline.
+    """SYN, first and last data, FIN, late FIN and RST in the packets are each within 5 ms of the timeline.
 
-    The answer's packet lies in the queue until the program's thread gets a processor to read it on: the read is never
-    before the packet, and it is the middle one of the ten that must be within 5 ms.
+    The answer waits in the queue until the program's thread has a CPU to read it. So no read is before its packet, and
+    the median of the ten delays must be less than 5 ms.
     """
     ended = incident.whole.report()["ended_findings"]
     assert len(ended) == COUNT
@@ -173,7 +173,7 @@ def _gate(orders: Workload) -> Ran:
 
 
 def test_cure(netns: str) -> None:
-    """Swept for ever the same program leaves nothing to find."""
+    """If idle connections are closed regularly, the same program leaves nothing to find."""
     cured = (netns, "OrderClient", ORDER_URL, str(COUNT), "evictor")
     with nginx(netns, PROXY, KEEPALIVE_S), program(*cured) as orders:
         ran = _gate(orders)

@@ -9,7 +9,7 @@ from tests.live.namespaces import inside
 from tests.systems.chain import AFTER_FIN_S, KEEPALIVE_S, ORDER_URL, PROXY
 from tests.systems.software import HTTPCLIENT_3, java, nginx
 
-# The program does its requests, then stays for so long, as a load test does that goes on.
+# After its requests the program stays alive for this time, like a load test that continues.
 STEP = {"WORKLOAD_STEP_MS": str(int((AFTER_FIN_S + 2) * 1000 * SLOW))}
 
 
@@ -23,7 +23,7 @@ def _gate(netns: str, manager: str, cure: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("manager", ["simple", "pooled"])
 def test_gate_fails_with_the_site(netns: str, manager: str) -> None:
-    """Released but unclosed connections: exit 3, and the report names the method that posted."""
+    """Connections that are released but not closed give exit code 3. The report names the method that posted."""
     code, out = _gate(netns, manager, "none")
     assert code == 3, out
     assert "5 sockets" in out
@@ -34,6 +34,6 @@ def test_gate_fails_with_the_site(netns: str, manager: str) -> None:
 @pytest.mark.parametrize("manager", ["simple", "pooled"])
 @pytest.mark.parametrize("cure", ["header", "close", "idle"])
 def test_gate_passes_once_cured(netns: str, manager: str, cure: str) -> None:
-    """A Connection: close header, closing the connection, closeIdleConnections(0): exit 0."""
+    """Each cure gives exit code 0: a Connection: close header, closing the connection, closeIdleConnections(0)."""
     code, out = _gate(netns, manager, cure)
     assert code == 0, out

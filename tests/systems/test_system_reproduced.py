@@ -1,4 +1,4 @@
-"""The incidents happen, closetrace or no closetrace: ss alone shows them, and shows that the cures cure."""
+"""The incidents happen without closetrace. ss shows them, and shows that the cures work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.systems.software import HTTPCLIENT_3, fetch, nginx, program
 
 @pytest.mark.parametrize(("cure", "left"), [("none", 10), ("evictor", 0)])
 def test_idle_pool_behind_nginx(netns: str, cure: str, left: int) -> None:
-    """Ten pooled connections, swept once and too early, are ten sockets in CLOSE_WAIT; swept again and again, none."""
+    """A pool closes idle connections once, too early: ten sockets in CLOSE_WAIT. If it does so regularly: none."""
     with nginx(netns, PROXY, KEEPALIVE_S), program(netns, "OrderClient", ORDER_URL, "10", cure) as orders:
         orders.step()
         time.sleep(AFTER_FIN_S)
@@ -22,7 +22,7 @@ def test_idle_pool_behind_nginx(netns: str, cure: str, left: int) -> None:
 
 @pytest.mark.parametrize(("properties", "left"), [((), 8), ((CURED,), 0)])
 def test_tomcat_nginx_tomcat(netns: str, properties: tuple[str, ...], left: int) -> None:
-    """Under load the first Tomcat's pool grows; silence later its connections are all in CLOSE_WAIT."""
+    """Under load the first Tomcat's pool grows. Some time after the last request, all of it is in CLOSE_WAIT."""
     with chain(netns, *properties) as pid:
         fetch(netns, SHOP_URL, 40, 8)
         time.sleep(AFTER_FIN_S)
@@ -33,7 +33,7 @@ def test_tomcat_nginx_tomcat(netns: str, properties: tuple[str, ...], left: int)
 @pytest.mark.parametrize("manager", ["simple", "pooled"])
 @pytest.mark.parametrize(("cure", "left"), [("none", 5), ("header", 0), ("close", 0), ("idle", 0)])
 def test_load_test(netns: str, manager: str, cure: str, left: int) -> None:
-    """Five requests with released but unclosed connections leave five sockets; each of the three cures leaves none."""
+    """Five requests whose connections are released but not closed leave five sockets. Each of the three cures: none."""
     load_test = (netns, "LoadTest", ORDER_URL, "5", manager, cure)
     with nginx(netns, PROXY, KEEPALIVE_S), program(*load_test, jars=HTTPCLIENT_3) as load:
         load.step()

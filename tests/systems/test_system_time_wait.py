@@ -1,4 +1,4 @@
-"""TIME_WAIT is not a leak: who ends up in it, and who in nothing, is told as ss shows it."""
+"""TIME_WAIT is not a leak. closetrace and ss must agree on which end has it, or that no end has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HTTP_URL_CONNECTION_IDLE_S = 5  # sun.net.www.http.KeepAliveCache.LIFETIME
 
 
 def _timeline(netns: str, how: str, keepalive_s: int, wait_s: float) -> tuple[dict[str, Any], list[str], int]:
-    """The connection as ``timeline --json`` tells it, the ends that ss has in TIME-WAIT, and the gate's exit code."""
+    """The connection in ``timeline --json``, the ends that ss shows in TIME-WAIT, and the gate's exit code."""
     with nginx(netns, PROXY, keepalive_s), program(netns, "WhoWaits", "127.0.0.1", str(PROXY), how) as one:
         pid = str(one.pid())
         with (
@@ -51,7 +51,7 @@ def _told(block: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("how", ["client-closes", "exits"])
 def test_who_closes_first_waits(own_netns: str, how: str) -> None:
-    """Closed by the client, or by its exit: the client's end is in TIME_WAIT, and the timeline says that it closed."""
+    """If the client closes, or exits, its end is in TIME_WAIT. The timeline says that the client closed."""
     block, waiting, code = _timeline(own_netns, how, 60, 0)
     assert waiting == [block["local"]]
     assert "FIN_WAIT1" in _states(block)
@@ -63,7 +63,7 @@ def test_who_closes_first_waits(own_netns: str, how: str) -> None:
 
 
 def test_server_closes_first(own_netns: str) -> None:
-    """Connection: close: nginx closes first and has the TIME_WAIT; the client was briefly in CLOSE_WAIT."""
+    """With Connection: close, nginx closes first and has the TIME_WAIT. The client is briefly in CLOSE_WAIT."""
     block, waiting, code = _timeline(own_netns, "server-closes", 60, 0)
     assert waiting == [SERVER]
     assert _states(block)[-3:] == ["CLOSE_WAIT", "LAST_ACK", "CLOSE"]
@@ -72,7 +72,7 @@ def test_server_closes_first(own_netns: str) -> None:
 
 
 def test_reset_leaves_nothing(own_netns: str) -> None:
-    """SO_LINGER 0: an RST, and nobody waits."""
+    """With SO_LINGER 0 the client sends RST, and no end is in TIME_WAIT."""
     block, waiting, code = _timeline(own_netns, "client-resets", 60, 0)
     assert waiting == []
     assert not {"FIN_WAIT1", "CLOSE_WAIT", "LAST_ACK"} & set(_states(block))
@@ -82,14 +82,14 @@ def test_reset_leaves_nothing(own_netns: str) -> None:
 
 
 def test_keep_alive_cache(own_netns: str) -> None:
-    """HttpURLConnection's cache closes first if nginx waits longer: no CLOSE_WAIT, TIME_WAIT at the client."""
+    """If nginx waits longer, HttpURLConnection's cache closes first: no CLOSE_WAIT, and TIME_WAIT at the client."""
     block, waiting, _ = _timeline(own_netns, "keep-alive", 60, 2 * HTTP_URL_CONNECTION_IDLE_S + 1)
     assert waiting == [block["local"]]
     assert "CLOSE_WAIT" not in _states(block)
 
 
 def test_census_explains(own_netns: str) -> None:
-    """The census counts what ss counts and says that TIME_WAIT is harmless."""
+    """The census has the same counts as ss and says that TIME_WAIT is harmless."""
     with nginx(own_netns, PROXY, 60), program(own_netns, "WhoWaits", "127.0.0.1", str(PROXY), "client-closes") as one:
         one.all_steps()
         waiting = [line for line in ss(netns=own_netns) if line.state == "TIME-WAIT"]

@@ -1,4 +1,4 @@
-"""Tomcat, nginx, Tomcat: the report on the first Tomcat names the servlet that holds the connections."""
+"""Tomcat, nginx, Tomcat. The report on the first Tomcat names the servlet that keeps the connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUESTS, AT_ONCE = 400, 8
 
 
 def test_servlet_is_named(netns: str) -> None:
-    """Under load; the sockets are those of ss, and every stack leads to the servlet."""
+    """Under load, the sockets are those of ss, and every stack leads to the servlet."""
     with chain(netns) as pid, tracing(pid) as trace, Trace("--pid", str(pid), *LINGER) as text:
         trace.attached()
         text.attached()
@@ -41,7 +41,7 @@ def test_servlet_is_named(netns: str) -> None:
 
 
 def test_cure(netns: str) -> None:
-    """With an evictor the same load leaves nothing."""
+    """With a thread that closes idle connections, the same load leaves no socket."""
     with chain(netns, CURED) as pid, tracing(pid, "--fail-over", "0") as trace:
         trace.attached()
         fetch(netns, SHOP_URL, REQUESTS, AT_ONCE)

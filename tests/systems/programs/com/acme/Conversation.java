@@ -5,7 +5,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 
-/** What a program says to the test, in JSON lines, as tests/workloads/workload.h does; the test answers by a line. */
+/** Writes JSON lines to the test, like tests/workloads/workload.h. The test answers with a line. */
 final class Conversation {
     private static final BufferedReader IN = new BufferedReader(new InputStreamReader(System.in));
 
@@ -20,7 +20,7 @@ final class Conversation {
         System.out.flush();
     }
 
-    /** Says what comes next and waits until the test allows it, or for WORKLOAD_STEP_MS. */
+    /** Tells the test the next step and waits until the test allows it, or for WORKLOAD_STEP_MS. */
     static void await(String next) throws IOException, InterruptedException {
         say("\"event\": \"waiting\", \"next\": \"" + next + "\", \"t\": " + System.currentTimeMillis() / 1000.0);
         String step = System.getenv("WORKLOAD_STEP_MS");
@@ -34,7 +34,7 @@ final class Conversation {
         }
     }
 
-    /** Returns its argument, having told the caller's stack. To be called on the very line that made the call. */
+    /** Writes the caller's stack and returns the argument. Must be on the same line as the call in question. */
     static <T> T recorded(String op, T result) {
         StringBuilder frames = new StringBuilder();
         for (StackTraceElement frame : new Throwable().getStackTrace()) {

@@ -11,8 +11,8 @@ import org.apache.commons.httpclient.methods.PostMethod;
 import org.apache.commons.httpclient.methods.StringRequestEntity;
 
 /**
- * A load test with HttpClient 3.1: LoadTest URL REQUESTS simple|pooled none|header|close|idle. Each request has a client of its
- * own, as a naive harness has it, releases its connection, and goes on to the next. The last argument is the cure.
+ * A load test with HttpClient 3.1: LoadTest URL REQUESTS simple|pooled none|header|close|idle. Each request has its own client,
+ * as in a simple test harness, and releases its connection. The last argument is the cure.
  */
 public final class LoadTest {
     private final String url;

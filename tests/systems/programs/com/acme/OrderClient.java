@@ -11,8 +11,8 @@ import org.apache.http.impl.conn.PoolingClientConnectionManager;
 import org.apache.http.util.EntityUtils;
 
 /**
- * The idle pool: HttpClient's 4.2 API, one connection per worker, and a single sweep of idle connections right after the
- * work, when none is idle for long enough. With "evictor" as third argument the pool is swept for ever, which is the cure.
+ * The idle pool: HttpClient's 4.2 API, with one connection for each worker. Idle connections are closed only once, right
+ * after the work, when none has been idle long enough. With "evictor" as third argument this is repeated forever: the cure.
  */
 @SuppressWarnings("deprecation")
 public final class OrderClient {
@@ -62,7 +62,7 @@ public final class OrderClient {
         return pool;
     }
 
-    /** Loads the classes and compiles what is hot, so that the threads read an answer when it comes. */
+    /** Loads the classes and compiles hot code, so that the threads read an answer without delay. */
     private static void warmUp(String url) throws Exception {
         PoolingClientConnectionManager pool = pool(1);
         HttpClient client = new DefaultHttpClient(pool);

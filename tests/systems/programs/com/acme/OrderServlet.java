@@ -12,7 +12,7 @@ import org.apache.http.impl.client.DefaultHttpClient;
 import org.apache.http.impl.conn.PoolingClientConnectionManager;
 import org.apache.http.util.EntityUtils;
 
-/** The first Tomcat's servlet: asks the second for stock, through nginx, with a pool that is swept too late or by "evict". */
+/** The first Tomcat's servlet. It asks the second one through nginx. Its pool closes idle connections too late, or by "evict". */
 @SuppressWarnings("deprecation")
 public final class OrderServlet extends HttpServlet {
     private static final long serialVersionUID = 1L;

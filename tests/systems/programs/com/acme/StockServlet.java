@@ -6,7 +6,7 @@ import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 
-/** The second Tomcat's servlet: takes its time, so that requests overlap and the pool before it grows. */
+/** The second Tomcat's servlet. It is slow, so requests overlap and the pool of the first one grows. */
 public final class StockServlet extends HttpServlet {
     private static final long serialVersionUID = 1L;
 

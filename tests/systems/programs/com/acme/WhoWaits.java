@@ -8,8 +8,8 @@ import java.net.Socket;
 import java.net.URL;
 
 /**
- * Who ends up in TIME_WAIT: WhoWaits HOST PORT client-closes|server-closes|client-resets|exits|keep-alive. One request, then the end
- * of the connection that the last argument names.
+ * Shows which end is in TIME_WAIT: WhoWaits HOST PORT client-closes|server-closes|client-resets|exits|keep-alive. It makes one
+ * request. The last argument says how the connection ends.
  */
 public final class WhoWaits {
     private WhoWaits() {}
