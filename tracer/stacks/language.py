@@ -116,7 +116,7 @@ class Language:
     """A function's name without package and parameters."""
 
     changes_threads: bool = False
-    """Whether its tasks move from thread to thread, so that the thread does not tell which of them made a call."""
+    """Whether its tasks move between threads. Then a thread id does not tell which task made a call."""
 
     ends_tell: bool = False
     """Whether a name that is too long for its column is cut at the front, because its end says more."""

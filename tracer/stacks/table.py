@@ -1,4 +1,4 @@
-"""The same stack is one object, with a number once something outside Python refers to it."""
+"""Keeps equal stacks as one object. A stack gets a number when something outside of Python refers to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tracer.model.frame import Stack
 
 
 class StackTable:
-    """All stacks of a run by value, by identity and by number.
+    """All stacks of a run: by value, by identity and by number.
 
-    A stack without a number is kept as long as anyone else holds it; one with a number is kept for good, up to ``most``
-    of them. Numbers begin with 1, so 0 is free to mean none.
+    A stack without a number is kept as long as somebody else holds it. A stack with a number is always kept. At most
+    ``most`` stacks get a number. Numbers start at 1, and 0 means no stack.
     """
 
     def __init__(self, most: int = 65_536) -> None:
@@ -24,8 +24,8 @@ class StackTable:
         self._numbers: dict[int, int] = {}
 
     def one(self, stack: Stack) -> Stack:
-        """The object that stands for all stacks equal to this one."""
-        # To compare a stack by its value means to hash every frame: not for those that are known by themselves.
+        """The one object for all stacks that are equal to ``stack``."""
+        # Comparing by value hashes every frame. An object that is already known does not need that.
         if self._by_identity.get(id(stack)) is stack:
             return stack
         one = self._by_value.setdefault((stack.frames, stack.complete, stack.note), stack)
@@ -33,14 +33,14 @@ class StackTable:
         return one
 
     def number(self, stack: Stack) -> Optional[int]:
-        """The number of a stack that ``one`` returned; None if it has none and no more are given."""
+        """The number of a stack that ``one`` returned; a new one if needed. None if all ``most`` numbers are used."""
         number = self._numbers.get(id(stack))
         if number is None and len(self._numbered) < self._most:
             number = len(self._numbered) + 1
             self._numbered[number] = stack
-            self._numbers[id(stack)] = number  # never another's: a stack that has a number is not freed
+            self._numbers[id(stack)] = number  # the id stays unique: a stack with a number is never freed
         return number
 
     def numbered(self, number: int) -> Stack:
-        """The stack with this number. Raises KeyError if it was never given."""
+        """The stack with this number. Raises KeyError if there is none."""
         return self._numbered[number]

@@ -76,7 +76,7 @@ def _copy(pid: int, sp: int, size: int) -> tuple[bytes, bool]:
 
 
 class Child:
-    """A running program with pipes for what it reads and prints; ``said`` are the lines that it printed so far."""
+    """A running program with pipes for its input and output. ``said`` has the lines that it has printed so far."""
 
     def __init__(self, words: list[str], cwd: Path | None) -> None:
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd)
@@ -84,7 +84,7 @@ class Child:
         self.said: list[str] = []
 
     def line(self) -> str:
-        """The next line that it prints, without its end; empty once it has ended."""
+        """The next line that it prints, without the newline. Empty after the program has exited."""
         line = present(self.process.stdout).readline().decode().rstrip("\n")
         self.said.append(line)
         return line
@@ -96,14 +96,14 @@ class Child:
         stdin.flush()
 
     def end(self) -> None:
-        """Kill it and wait for its end."""
+        """Kill it and wait until it has exited."""
         self.process.kill()
         self.process.communicate()
 
 
 @contextlib.contextmanager
 def running(*command: object, until: str = "ready", cwd: Path | None = None) -> Iterator[Child]:
-    """Run a program that prints a line with ``until`` and then blocks."""
+    """Run a program until it has printed a line with ``until``. It then blocks."""
     child = Child([str(word) for word in command], cwd)
     try:
         while until not in (line := child.line()):

@@ -157,7 +157,7 @@ def test_one_image_for_all_processes(service: StackService, tmp_path: Path, monk
 
 
 def test_a_stack_is_recognised_while_its_process_is_known(service: StackService, tmp_path: Path) -> None:
-    """The same call path gives the same object again, and a service holds none once it is closed."""
+    """The same call path gives the same object. A closed service holds no stacks."""
     with running(compile_c(tmp_path, "plain", PLAIN)) as child:
         box = capture(child.pid)
         first = service.unwind(box)

@@ -1,4 +1,4 @@
-"""The same stack is one object, and has one number."""
+"""Equal stacks are one object with one number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def stack(*names: str) -> Stack:
 
 
 def test_equal_stacks_are_one_object_while_it_is_held() -> None:
-    """Whoever asks with an equal stack gets the first; once nobody holds it, nor does the table."""
+    """An equal stack gives the first object. The table keeps it only as long as somebody holds it."""
     table = StackTable()
     first = table.one(stack("a", "b"))
     assert table.one(stack("a", "b")) is first
@@ -27,7 +27,7 @@ def test_equal_stacks_are_one_object_while_it_is_held() -> None:
 
 
 def test_a_number_keeps_its_stack() -> None:
-    """Records refer to stacks by number, for as long as the run lasts; 0 is nobody's."""
+    """A number of a stack is valid for the whole run, because records have it. No stack has number 0."""
     table = StackTable()
     numbers = [table.number(table.one(stack("a", name))) for name in ("b", "c", "b")]
     gc.collect()
@@ -37,7 +37,7 @@ def test_a_number_keeps_its_stack() -> None:
 
 
 def test_no_more_numbers_than_allowed() -> None:
-    """Code that is ever new must not fill the memory; what has a number keeps it."""
+    """Programs that always generate new code must not fill the memory. A stack keeps its number."""
     table = StackTable(most=2)
     known = [table.one(stack(name)) for name in "abc"]
     assert [table.number(one) for one in known] == [1, 2, None]

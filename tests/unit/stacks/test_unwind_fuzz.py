@@ -30,7 +30,7 @@ from tracer.stacks.walk import MAX_FRAMES, walk
 
 NAMING = Naming(all_languages())
 WORD = st.integers(0, (1 << 64) - 1)
-# Of one file for all examples: what is damaged here are the maps.
+# All examples use the same file, because only the maps are damaged here.
 IMAGES = ImageCache()
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -11,25 +11,25 @@ _MAX_STACK = 1 << 30
 
 
 class Extent(Protocol):
-    """A range of addresses: ``start`` is the first of it, ``end`` the first after it."""
+    """A range of addresses, [start, end)."""
 
     @property
     def start(self) -> int:
-        """First address."""
+        """The first address."""
 
     @property
     def end(self) -> int:
-        """First address after it."""
+        """The first address after the range."""
 
 
 class Live(Protocol):
-    """What is asked of the live process (:class:`tracer.stacks.target.process.Process` is one)."""
+    """The parts of the live process that are used. :class:`tracer.stacks.target.process.Process` has them."""
 
     def mapping(self, address: int) -> Optional[Extent]:
-        """The mapping that ``address`` lies in."""
+        """The mapping that contains ``address``; None if there is none."""
 
     def read(self, address: int, size: int) -> bytes:
-        """Exactly ``size`` bytes; raises MemoryUnreadable."""
+        """Read exactly ``size`` bytes. Raises MemoryUnreadable."""
 
 
 class BoxMemory:

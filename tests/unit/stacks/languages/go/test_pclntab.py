@@ -50,7 +50,7 @@ func main() {
 pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no Go compiler on this machine")
 
 
-# Kept from run to run, as the live tests keep their programs: the standard library takes most of the time.
+# Later runs use the program again, like the live tests: the standard library takes most of the build time.
 GO_CACHE = Path(tempfile.gettempdir()) / f"closetrace-workloads-{os.getuid()}" / "go"
 
 

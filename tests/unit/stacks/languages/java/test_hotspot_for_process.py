@@ -25,7 +25,7 @@ LIBJVM = Mapping(JVM.libjvm, JVM.libjvm + 0x1000000, "r--p", 0, 1, 1, "/usr/lib/
 
 
 class JavaProcess(Protocol):
-    """What the Java unwinder asks of a process. The real one and the fake are held against it."""
+    """The parts of a process that the Java unwinder uses. mypy checks the real one and the fake against it."""
 
     @property
     def mappings(self) -> Sequence[Mapping]: ...
@@ -39,7 +39,7 @@ _REAL: type[JavaProcess] = Process
 
 
 class FakeProcess:
-    """A process of the recorded JVM; ``alive`` may be set later."""
+    """A process of the recorded JVM. A test may change ``alive`` later."""
 
     def __init__(self, mappings: tuple[Mapping, ...], alive: bool = True) -> None:
         self.mappings = mappings
@@ -66,7 +66,7 @@ def for_process(process: JavaProcess) -> Optional[Unwinder]:
 
 
 class NoNative:
-    """The link for compiled code: HotSpot's own frames are found without it."""
+    """The link for compiled code. Java frames are found without it."""
 
     def step(self, cursor: Cursor, memory: Memory) -> None:
         raise AssertionError(f"{cursor} of {memory} is asked of it")
