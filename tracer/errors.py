@@ -1,13 +1,19 @@
-"""The errors that end a run. cli.py alone turns them into one line on stderr and an exit code."""
+"""The errors that end a run. Only cli.py turns them into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
 WHOLE_LOG = "`closetrace doctor --dump DIR` writes the whole log"
-"""Where to read on after an error of the compiler or the verifier, of which one line is shown."""
+"""Added to an error of the compiler or the verifier, which shows one line of the log."""
+
+BPF_NEEDS = (
+    "closetrace needs root (or CAP_BPF with CAP_PERFMON), a kernel without lockdown, and enough memlock "
+    "(ulimit -l unlimited)"
+)
+"""Added to an error if the kernel refuses BPF maps."""
 
 
 class ClosetraceError(Exception):
-    """One clear sentence for the user. ``exit_code``: 1 anything not listed in docs, see the subclasses."""
+    """An error with one clear sentence for the user. ``exit_code`` is 1 unless a subclass has its own."""
 
     exit_code = 1
 
@@ -25,13 +31,13 @@ class LingerExceeded(ClosetraceError):
 
 
 class HostUnsupported(ClosetraceError):
-    """This host cannot be traced; the sentence says why and what would mend it (exit 4)."""
+    """This host cannot be traced. The sentence says why, and what to do (exit 4)."""
 
     exit_code = 4
 
 
 class CompileFailed(HostUnsupported):
-    """The kernel-side program does not compile here; ``said`` is all that the compiler wrote."""
+    """The kernel-side program does not compile on this host. ``said`` is all that the compiler wrote."""
 
     def __init__(self, message: str, said: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What the kernel side costs, as the kernel itself counts it: run time of our programs, memory of our maps."""
+"""What the kernel side costs, as the kernel counts it: run time of our programs, memory of our maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracer.kernel import bpf
 
 @dataclass(frozen=True)
 class KernelCost:
-    """``run_ns`` is None while nothing counts run times (kernel.bpf_stats_enabled); ``memory`` is in bytes."""
+    """``run_ns`` is None if the kernel does not count run times (kernel.bpf_stats_enabled). ``memory`` is in bytes."""
 
     run_ns: Optional[int]
     memory: int
@@ -31,7 +31,7 @@ def _own_objects() -> Iterator[dict[str, str]]:
 
 
 def kernel_cost() -> KernelCost:
-    """All that this process's BPF programs and maps have cost so far."""
+    """The cost of this process's BPF programs and maps so far."""
     objects = list(_own_objects())
     programs = {one["prog_id"]: one for one in objects if "run_cnt" in one}
     maps = {one["map_id"]: int(one.get("memlock", 0)) for one in objects if "map_id" in one}
@@ -41,7 +41,7 @@ def kernel_cost() -> KernelCost:
 
 
 class RunTimeCounting:
-    """Has the kernel count run times as long as this is open. ``on`` is False where it cannot (before Linux 5.8)."""
+    """While this is open, the kernel counts the run time of BPF programs, if it can (since Linux 5.8)."""
 
     def __init__(self) -> None:
         self._descriptor = -1
@@ -50,13 +50,8 @@ class RunTimeCounting:
         except OSError:
             self._descriptor = -1
 
-    @property
-    def on(self) -> bool:
-        """Whether run times are counted."""
-        return self._descriptor >= 0
-
     def close(self) -> None:
-        """Have them counted no more (unless kernel.bpf_stats_enabled says so)."""
+        """Stop counting, unless kernel.bpf_stats_enabled is set."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,4 +1,4 @@
-"""The way to bcc, for the compiler and for kprobes."""
+"""Imports bcc, and captures what its library prints. The compiler and kprobes use it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracer.errors import HostUnsupported
 
 
 def require_bcc() -> Any:
-    """bcc's Python module; HostUnsupported with the packages to install."""
+    """Return bcc's Python module. Raises HostUnsupported that names the packages to install."""
     try:
         import bcc  # slow, and absent on hosts where doctor must still run
     except ImportError:
@@ -26,7 +26,7 @@ def require_bcc() -> Any:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[Callable[[], str]]:
-    """Collect what bcc and LLVM write to the descriptors of stdout and stderr."""
+    """Capture what bcc and LLVM write to descriptors 1 and 2. Yields a function that returns the text so far."""
     with tempfile.TemporaryFile() as sink:
         saved = os.dup(1), os.dup(2)
         sys.stdout.flush()

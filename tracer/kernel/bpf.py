@@ -1,4 +1,4 @@
-"""bpf(2) and, for trial probes, perf_event_open(2)."""
+"""The system calls bpf(2) and, to try kprobes, perf_event_open(2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _libc = ct.CDLL(None, use_errno=True)
 
 
 def _bpf(command: int, attributes: bytes) -> int:
-    """One bpf(2) call; the result, or OSError."""
+    """Make one bpf(2) call and return its result. Raises OSError."""
     buffer = ct.create_string_buffer(attributes, max(len(attributes), 128))
     result = int(_libc.syscall(_BPF, command, buffer, len(buffer)))
     if result < 0:
@@ -34,9 +34,9 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 
 def load_empty(kind: int, btf_id: int = 0) -> int:
-    """Load a program that does nothing, to learn whether the kernel takes its type. Returns its descriptor.
+    """Load a program that does nothing, to see whether the kernel accepts its type. Return its descriptor.
 
-    Raises OSError, EPERM where a capability or the kernel's policy forbids the type.
+    Raises OSError. The errno is EPERM if a capability is missing or the kernel's policy forbids the type.
     """
     return load_program(_EMPTY, kind, "ct_trial", btf_id, exits=False)
 
@@ -51,10 +51,11 @@ def load_program(
     log: Optional[ct.Array[ct.c_char]] = None,
     log_level: int = 1,
 ) -> int:
-    """Load a BPF program; its descriptor.
+    """Load a BPF program and return its descriptor.
 
-    ``btf_id`` is the traced function's type number (PROG_TRACING only), ``exits`` chooses fexit over fentry. ``log``
-    gets the verifier's words, as many as ``log_level`` asks for (include/linux/bpf_verifier.h). Raises OSError.
+    ``kind`` is one of the constants PROG_*. PROG_TRACING also needs ``btf_id``, the BTF type number of the traced
+    function, and ``exits``: fexit if true, else fentry. The verifier writes to ``log`` as much as ``log_level`` asks
+    for (include/linux/bpf_verifier.h). Raises OSError.
     """
     code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
@@ -85,26 +86,26 @@ def load_program(
 
 
 def create_map(kind: int, key_size: int, value_size: int, entries: int, flags: int, name: str) -> int:
-    """Make a map of an enum bpf_map_type, sizes in bytes; its descriptor. OSError."""
+    """Create a map and return its descriptor. ``kind`` is an enum bpf_map_type, sizes are bytes. Raises OSError."""
     numbers = (kind, key_size, value_size, entries, flags, 0, 0)
     return _bpf(_MAP_CREATE, struct.pack("<7I16s", *numbers, name.encode()[:15]))
 
 
 def open_raw_tracepoint(program: int, name: str) -> int:
-    """Attach a loaded raw tracepoint program; OSError ENOENT if there is no such tracepoint."""
+    """Attach a loaded raw tracepoint program and return the link. Raises OSError, ENOENT without such a tracepoint."""
     text = ct.create_string_buffer(name.encode())
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ct.addressof(text), program))
 
 
 def open_trampoline(program: int) -> int:
-    """Attach a loaded fentry or fexit program (the kernel knows its target from the load)."""
+    """Attach a loaded fentry or fexit program and return the link. Its target was given at load. Raises OSError."""
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program))
 
 
 def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
     """Run a raw tracepoint program once with these arguments (BPF_PROG_TEST_RUN, since Linux 5.10, 1b4d60ec162f).
 
-    Returns the program's result; OSError if the kernel does not offer it.
+    Return the program's result. Raises OSError if the kernel cannot do this.
     """
     context = ct.create_string_buffer(struct.pack(f"<{len(arguments)}Q", *arguments), 8 * len(arguments))
     attributes = ct.create_string_buffer(
@@ -117,9 +118,9 @@ def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
 
 
 def enable_run_time_stats() -> int:
-    """Have the kernel count the run time of BPF programs as long as the returned descriptor is open.
+    """Make the kernel count the run time of BPF programs while the returned descriptor is open.
 
-    BPF_ENABLE_STATS, since Linux 5.8 (d46edd671a14); OSError if the kernel does not offer it.
+    BPF_ENABLE_STATS, since Linux 5.8 (d46edd671a14). Raises OSError if the kernel cannot do this.
     """
     return _bpf(_ENABLE_STATS, struct.pack("<I", 0))
 
@@ -130,7 +131,7 @@ def _kprobe_type() -> int:
 
 
 def try_kprobe(function: str) -> None:
-    """Place a kprobe through the perf event interface and take it away again; OSError if it cannot be placed."""
+    """Place a kprobe with perf_event_open(2) and remove it again. Raises OSError if it cannot be placed."""
     name = ct.create_string_buffer(function.encode())
     attributes = struct.pack("<IIQQQQQIIQQ", _kprobe_type(), 112, 0, 0, 0, 0, 0, 0, 0, ct.addressof(name), 0)
     buffer = ct.create_string_buffer(attributes, 112)
@@ -143,7 +144,7 @@ def try_kprobe(function: str) -> None:
 
 @contextlib.contextmanager
 def closing(descriptor: int) -> Iterator[int]:
-    """Close a descriptor on the way out."""
+    """Close a descriptor at the end of the ``with`` block."""
     try:
         yield descriptor
     finally:

@@ -1,4 +1,4 @@
-"""The running kernel's BTF, through libbpf: which functions and tracepoints exist, and where fields lie."""
+"""Reads the running kernel's BTF with libbpf: which functions and tracepoints exist, and the offsets of fields."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _BtfType(ct.Structure):
 
 def _names() -> Iterator[str]:
     yield from ("libbpf.so.1", "libbpf.so.0")
-    from ctypes.util import find_library  # brings much along, and runs ldconfig
+    from ctypes.util import find_library  # slow: it imports many modules and runs ldconfig
 
     name = find_library("bpf")
     if name is not None:
@@ -61,7 +61,7 @@ def _library() -> Any:
 
 
 class Btf:
-    """One BTF blob. ``path`` defaults to the running kernel's."""
+    """The BTF in the file ``path``, by default the running kernel's. Raises HostUnsupported if it cannot be read."""
 
     def __init__(self, path: str = "/sys/kernel/btf/vmlinux") -> None:
         took = Took()
@@ -73,13 +73,13 @@ class Btf:
         self._numbers: dict[tuple[str, int], int] = {}
 
     def close(self) -> None:
-        """Free libbpf's copy (some 10 MB)."""
+        """Free libbpf's copy (about 10 MB)."""
         self._lib.btf__free(self._btf)
 
     def find(self, name: str, kind: int) -> Optional[int]:
         """The type number of ``name``, None if BTF does not have it."""
         number = self._numbers.get((name, kind))
-        if number is None:  # libbpf looks through all types, a struct's fields are asked for one by one
+        if number is None:  # libbpf searches all types, and callers ask for each field
             number = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)
             self._numbers[name, kind] = number
         return number if number > 0 else None
@@ -92,7 +92,7 @@ class Btf:
         return str((self._lib.btf__name_by_offset(self._btf, offset) or b"").decode())
 
     def has_tracepoint(self, name: str) -> bool:
-        """Whether ``name`` is a tracepoint: its raw form has a typedef btf_trace_NAME."""
+        """Whether the kernel has the tracepoint ``name``. BTF has a typedef btf_trace_NAME for each."""
         return self.find(f"btf_trace_{name}", KIND_TYPEDEF) is not None
 
     def has_helper(self, name: str) -> bool:
@@ -105,7 +105,7 @@ class Btf:
         return any(self._name(ct.c_uint32.from_address(at + 8 * index).value) == wanted for index in range(kind.vlen))
 
     def parameters(self, function: str) -> Optional[int]:
-        """How many parameters a kernel function has; None if there is no such function to attach to."""
+        """The number of parameters of a kernel function, None if BTF has no such function."""
         number = self.find(function, KIND_FUNC)
         if number is None:
             return None
@@ -113,10 +113,11 @@ class Btf:
         return proto.vlen
 
     def member(self, type_name: str, field: str, *, typedef: bool = False) -> Optional[tuple[int, int, str]]:
-        """Offset and size in bytes, and C type, of a field of a struct (or of what a typedef names).
+        """Offset in bytes, size in bytes and C type of a field. None if there is no such type or field.
 
-        Looks through members without a name. The type is ``u8`` to ``u64``, ``struct X``, ``struct X *``, ``void *`` or
-        a typedef's name; "" if it is something else. None if there is no such type or field.
+        ``type_name`` is the name of a struct, or with ``typedef`` the name of a typedef of one. Fields of unnamed
+        members are found too. The C type is ``u8`` to ``u64``, ``struct X``, ``struct X *``, ``void *`` or the name of
+        a typedef; it is "" for any other type.
         """
         number = self.find(type_name, KIND_TYPEDEF if typedef else KIND_STRUCT)
         if number is None:
@@ -125,7 +126,7 @@ class Btf:
         return None if found is None else (found[0], self._size(found[1]), self._spelled(found[1]))
 
     def _search(self, number: int, field: str) -> Optional[tuple[int, int]]:
-        """Offset in bytes and type number of ``field``, also within members that have no name of their own."""
+        """Offset in bytes and type number of ``field``. Unnamed members are searched too."""
         kind, at = self._type(number)
         if kind.kind not in (KIND_STRUCT, KIND_UNION):
             return None
@@ -141,7 +142,7 @@ class Btf:
         return None
 
     def _unqualified(self, number: int, *, typedefs: bool) -> int:
-        """The type behind const, volatile, restrict and type tags, and behind typedefs if wanted."""
+        """The type without const, volatile, restrict and type tags; with ``typedefs`` also without typedefs."""
         skipped = _QUALIFIERS | ({KIND_TYPEDEF} if typedefs else set())
         while number and self._type(number)[0].kind in skipped:
             number = self._type(number)[0].size_or_type

@@ -1,4 +1,4 @@
-"""bcc as a compiler: C text in, object code out. Everything that clang and LLVM do to a process happens in here."""
+"""bcc as a compiler: C text in, object code out. Only this module runs clang and LLVM in the process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from tracer.errors import WHOLE_LOG, CompileFailed, HostUnsupported
+from tracer.errors import BPF_NEEDS, WHOLE_LOG, CompileFailed, HostUnsupported
 from tracer.kernel.bcclib import quietly, require_bcc
 from tracer.kernel.objectcode import MapSpec, ObjectCode, unlinked
 
-# clang hands its code over as it is: bcc's own passes (-O3) come after, and optimizing twice takes LLVM twice as long
-# for the same instructions.
+# clang does not optimize: bcc's own passes (-O3) run after it. To optimize twice takes LLVM twice as long and gives the
+# same instructions.
 FLAGS = ["-g0", "-w", "-Xclang", "-disable-llvm-passes"]
 
 # Without BTF the types come from the installed headers.
@@ -31,7 +31,9 @@ _HEADERS_INSTALLED = """
 
 @contextlib.contextmanager
 def _environment(tree: Optional[Path]) -> Iterator[None]:
-    """bcc compiles in the current directory's light and by an environment variable: give it a safe one of each."""
+    """Set what bcc takes from the process. It searches the current directory for includes, and finds the header tree
+    by an environment variable.
+    """
     try:
         before: Optional[str] = os.getcwd()
     except OSError:  # the directory was removed
@@ -58,22 +60,22 @@ def first_error(text: str) -> str:
 
 
 def compile_text(text: str, tree: Optional[Path]) -> ObjectCode:
-    """Compile. ``tree`` is the header tree, None to use the installed kernel headers. Raises HostUnsupported.
+    """Compile the C text. ``tree`` is the header tree, None means the installed kernel headers.
 
-    CompileFailed, a HostUnsupported, has all that the compiler wrote.
+    Raises HostUnsupported. Its subclass CompileFailed holds all that the compiler wrote.
     """
     bcc = require_bcc()
 
     class Unattached(bcc.BPF):  # type: ignore[misc, name-defined]
-        """bcc.BPF attaches by function name on construction; here it only compiles."""
+        """A bcc.BPF that only compiles. The base class also attaches programs by their function names."""
 
         def _trace_autoload(self) -> None:
-            """Nothing."""
+            """Attach nothing."""
 
     with quietly() as said, _environment(tree):
         try:
             module = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=FLAGS)
-        except Exception:  # bcc raises nothing more exact
+        except Exception:  # bcc raises plain Exception
             raise _failure(said()) from None
     try:
         return _object_code(bcc.lib, module.module)
@@ -83,10 +85,7 @@ def compile_text(text: str, tree: Optional[Path]) -> ObjectCode:
 
 def _failure(said: str) -> HostUnsupported:
     if "could not open bpf map" in said and "Operation not permitted" in said:
-        return HostUnsupported(
-            "the kernel refuses BPF maps: root (or CAP_BPF with CAP_PERFMON), an unlocked kernel and a "
-            "sufficient memlock limit (ulimit -l unlimited) are needed"
-        )
+        return HostUnsupported(f"the kernel refuses BPF maps. {BPF_NEEDS}")
     return CompileFailed(f"the kernel-side program could not be compiled: {first_error(said)}. {WHOLE_LOG}", said)
 
 

@@ -1,7 +1,7 @@
-"""Object code as an ELF file, so that llvm-objdump, eu-objdump and readelf show it.
+"""Writes object code as an ELF file that llvm-objdump, eu-objdump and readelf can show.
 
-One section and one symbol a program; a relocation names the map that an instruction loads. It is for reading: it has no
-map definitions and no BTF, so libbpf does not load it.
+Each program has a section and a symbol. A relocation names the map that an instruction loads. The file is only for
+reading: it has no map definitions and no BTF, so libbpf cannot load it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Strings:
 
 
 def elf_object(code: ObjectCode) -> bytes:
-    """The whole file."""
+    """Return the content of the ELF file."""
     strings = _Strings()
     names = list(code.programs)
     symbols = [_SYMBOL.pack(0, 0, 0, 0, 0, 0)]
@@ -76,7 +76,7 @@ def _relocations(code: ObjectCode, name: str, first_map: int) -> bytes:
 
 
 def _laid_out(parts: list[_Part], names: list[int]) -> bytes:
-    """Header, contents, section headers; each part at a multiple of eight bytes."""
+    """Put together header, contents and section headers. Each part begins at a multiple of eight bytes."""
     body = bytearray(_HEADER.size)
     table = [bytes(_SECTION.size)]
     for part, name in zip(parts, names):

@@ -1,4 +1,4 @@
-"""What this kernel offers, found by looking and trying, never by its version."""
+"""What this kernel offers. It is found by looking and trying, never by the kernel's version."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BTF_PATH = "/sys/kernel/btf/vmlinux"
 
 @dataclass(frozen=True)
 class Features:
-    """A host as the attach plan sees it.
+    """What the attach plan needs to know of a host.
 
-    ``functions`` maps kernel functions to their number of parameters, ``btf_ids`` to their BTF type numbers.
-    ``trampolines`` and ``kprobes`` say that such programs attach here; otherwise ``refused`` has the kernel's own words
-    by "fentry" or "kprobe".
+    ``functions`` maps names of kernel functions to their number of parameters, ``btf_ids`` maps them to their BTF type
+    numbers. ``trampolines``: fentry and fexit programs attach here. ``kprobes``: the functions where a kprobe can be
+    placed. If there are none, ``refused`` gives the reason under "fentry" or "kprobe".
     """
 
     release: str
@@ -50,7 +50,7 @@ def _try_trampoline(hooks: Hooks) -> Optional[str]:
 
 
 def _try_kprobes(functions: Iterable[str]) -> tuple[frozenset[str], Optional[str]]:
-    """Where kprobes can be placed; why nowhere, if so."""
+    """The functions where kprobes can be placed. If there are none, also the reason."""
     if not _has_kprobe_device():
         return frozenset(), "this kernel is built without kprobes"
     found, refused = set(), None
@@ -70,7 +70,7 @@ def _has_kprobe_device() -> bool:
 
 
 def _try_tracepoints() -> frozenset[str]:
-    """Without BTF: attach an empty program to each, and see."""
+    """Find the tracepoints without BTF: try to attach an empty program to each."""
     found = set()
     try:
         program = bpf.load_empty(bpf.PROG_RAW_TRACEPOINT)
@@ -87,9 +87,9 @@ def _try_tracepoints() -> frozenset[str]:
 
 
 def discover(hooks: Optional[Hooks]) -> Features:
-    """Look at this host; ``hooks`` is None where the kernel has no BTF.
+    """Find this host's features. ``hooks`` is None if the kernel has no BTF.
 
-    Needs the rights to load BPF for a full answer.
+    The answer is complete only if this process may load BPF programs.
     """
     took = Took()
     found = _discover(hooks)

@@ -1,4 +1,4 @@
-"""A scope as the C macros that the kernel side filters by."""
+"""Turns a scope into the C macros by which the kernel side filters."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tracer.model.scope import MAPPED, Network, Scope
 
 
 def defines(scope: Scope) -> dict[str, str]:
-    """The filters as macros, so that the compiler leaves out those that were not given.
+    """The filters as macros. The compiler leaves out filters that were not given.
 
-    The pids are parameters 1 and up of the object code: the one filter that differs in every incident.
+    Pids differ from run to run. So they are not in the text but are parameters 1 and up of the object code.
     """
     macros = {}
     if scope.by_task:
@@ -42,7 +42,7 @@ def _any(tests: Iterable[str]) -> str:
 
 
 def _network_test(network: Network) -> str:
-    """A test of four network-order words; an IPv4 network is tested in its v4-mapped form."""
+    """A C test of an address in four network-order words. An IPv4 network is tested in its v4-mapped form."""
     address, mask = network.network_address.packed, network.netmask.packed
     if network.version == 4:
         address, mask = b"\0" * 10 + b"\xff\xff" + address, b"\xff" * 12 + mask

@@ -1,8 +1,8 @@
-"""The small header tree that stands in for kernel headers: bcc compiles against it, its types come from BTF.
+"""Makes a small header tree that bcc compiles with in place of kernel headers. Its types come from BTF.
 
-bcc takes a tree for kernel headers if it has ``include/linux/kconfig.h``, which it includes before all else, so that
-one file holds everything and the others that bcc's helpers name are empty. What else is asked of BTF lies beside them,
-so that only the first start reads BTF, which is slow.
+bcc accepts a directory as kernel headers if it has ``include/linux/kconfig.h``, and includes that file first. So this
+file holds all declarations, and the other headers that bcc's helpers include are empty. The tree also keeps the other
+facts that closetrace needs from BTF: reading BTF is slow, so only the first start does it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _EMPTY = (
 
 
 def bpf_directory() -> Path:
-    """Where the C sources are: in the package. In a checkout that is a link to bpf/. Raises HostUnsupported."""
+    """The directory of the C sources (in a checkout a link to bpf/). Raises HostUnsupported if it is missing."""
     directory = Path(__file__).resolve().parent.parent / "bpf"
     if (directory / "closetrace.bpf.c").is_file():
         return directory
@@ -78,7 +78,7 @@ def _fingerprint() -> str:
 
 
 def _add_content(digest: hashlib._Hash, path: Path) -> None:
-    """BTF's megabytes come out of sysfs by the page: newer kernels let them be mapped, which takes half the time."""
+    """Hash BTF, which is several MB. sysfs gives it page by page. mmap takes half the time, where the kernel has it."""
     with open(path, "rb") as file:
         try:
             with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE) as content:
@@ -88,7 +88,7 @@ def _add_content(digest: hashlib._Hash, path: Path) -> None:
 
 
 def trusted(path: Path) -> bool:
-    """Whether nobody else can have written to this directory: root compiles and loads what lies in it."""
+    """Whether only this user can write to the directory. Root compiles and loads what is in it."""
     with contextlib.suppress(OSError):
         status = os.lstat(path)
         return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
@@ -102,9 +102,9 @@ def _write_tree(root: Path, contents: Mapping[str, str]) -> None:
 
 
 def _build(parent: Path, name: str, contents: Mapping[str, str]) -> Optional[Path]:
-    """Make the tree under a temporary name and rename it, so that two runs at once cannot see half of one.
+    """Make the tree under a temporary name and rename it, so that another run never sees half of a tree.
 
-    None if something that is not to be trusted has the name. OSError leaves nothing behind.
+    Return None if the name belongs to something that is not trusted. An OSError leaves nothing behind.
     """
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
     tree = parent / name
@@ -118,11 +118,11 @@ def _build(parent: Path, name: str, contents: Mapping[str, str]) -> Optional[Pat
 
 
 def header_tree(read: Callable[[], Btf] = Btf, cache: Path = CACHE) -> tuple[Path, Optional[Path]]:
-    """The tree for this kernel, from the cache or made now; the second value is a directory to remove after use.
+    """Return the tree for this kernel, and a directory that the caller removes after use (None: no directory).
 
-    Only a tree that must be made has BTF opened, by ``read``. Where the cache cannot be written (no space, read-only
-    file system) or trusted the tree goes to a private temporary directory. Raises HostUnsupported if that fails as
-    well.
+    If the tree is not in the cache it is made from BTF, which ``read`` opens. If the cache cannot be written (no space,
+    read-only file system) or is not trusted, the tree is made in a private temporary directory. Raises HostUnsupported
+    if that fails too.
     """
     took = Took()
     name = _fingerprint()
@@ -142,7 +142,7 @@ def header_tree(read: Callable[[], Btf] = Btf, cache: Path = CACHE) -> tuple[Pat
         return private
     except OSError as error:
         raise HostUnsupported(
-            f"no room for the generated headers in {cache} or {tempfile.gettempdir()}: {error.strerror}"
+            f"cannot write the generated headers to {cache} or {tempfile.gettempdir()}: {error.strerror}"
         ) from None
 
 
@@ -157,14 +157,14 @@ def _private_tree(name: str, contents: Mapping[str, str]) -> tuple[Path, Path]:
 
 
 def kept_hooks(tree: Path, read: Callable[[], Btf] = Btf) -> Hooks:
-    """What the BTF says for which the tree was made; from BTF itself, opened by ``read``, if the file is damaged."""
+    """The hooks that the tree keeps. If that file is damaged they are read from BTF, which ``read`` opens."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return from_text((tree / _HOOKS).read_text(encoding="ascii"))
     return read_hooks(read)
 
 
 def installed_headers() -> Optional[Path]:
-    """The distribution's headers for the running kernel, which bcc finds by itself; None without them."""
+    """The directory of the distribution's headers for the running kernel, None without them. bcc finds it by itself."""
     modules = Path("/lib/modules") / os.uname().release
     for name in ("source", "build"):
         if (modules / name / "include/linux/kconfig.h").is_file():

@@ -1,4 +1,4 @@
-"""What the kernel's BTF says about the places that we might hook, and about the helpers that we might call."""
+"""Looks up in BTF which hooks and BPF helpers this kernel has, of those that closetrace can use."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ HELPERS = ("task_pt_regs", "get_current_task_btf", "get_current_ancestor_cgroup_
 
 @dataclass(frozen=True)
 class Hooks:
-    """Those of FUNCTIONS (with their number of parameters, and their BTF type number), TRACEPOINTS and HELPERS that
-    this kernel has.
+    """What this kernel has of FUNCTIONS, TRACEPOINTS and HELPERS.
+
+    ``functions`` maps names to numbers of parameters, ``btf_ids`` maps the same names to BTF type numbers.
     """
 
     functions: dict[str, int]
@@ -49,13 +50,13 @@ class Hooks:
 
 
 def from_text(text: str) -> Hooks:
-    """What ``to_text`` wrote; ValueError, KeyError or TypeError for anything else."""
+    """Read what ``to_text`` wrote. Raises ValueError, KeyError or TypeError for any other text."""
     data = json.loads(text)
     return Hooks(dict(data["functions"]), dict(data["btf_ids"]), tuple(data["tracepoints"]), tuple(data["helpers"]))
 
 
 def hooks_in(btf: Btf) -> Hooks:
-    """Look all of them up."""
+    """Look them up in ``btf``."""
     functions = {name: count for name in FUNCTIONS if (count := btf.parameters(name)) is not None}
     return Hooks(
         functions=functions,
@@ -66,7 +67,7 @@ def hooks_in(btf: Btf) -> Hooks:
 
 
 def read_hooks(read: Callable[[], Btf] = Btf) -> Hooks:
-    """The same from BTF itself, opened by ``read``."""
+    """Look them up in the BTF that ``read`` opens."""
     btf = read()
     try:
         return hooks_in(btf)

@@ -1,4 +1,4 @@
-"""Kprobes and kretprobes through bcc's library, which knows the tracefs way where perf_event_open has no maxactive."""
+"""Attaches kprobes and kretprobes with bcc's library, which can set maxactive: perf_event_open(2) cannot."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MAXACTIVE = 4096
 
 
 class Kprobe:
-    """One attached probe; closing it takes it away."""
+    """One attached probe. close() detaches it."""
 
     def __init__(self, program: int, function: str, *, returns: bool) -> None:
-        """Attach a loaded program to the entry of ``function``, or to its return. HostUnsupported."""
+        """Attach a loaded program to the entry of ``function``, or to its return. Raises HostUnsupported."""
         self._lib = require_bcc().lib
         self._name = f"{'r' if returns else 'p'}_{function}".encode()
         with quietly() as said:
-            # a larger maxactive goes through tracefs, which may not be mounted
+            # bcc sets maxactive through tracefs, which may not be mounted
             for maxactive in (_MAXACTIVE, 0) if returns else (0,):
                 self._event = int(
                     self._lib.bpf_attach_kprobe(program, int(returns), self._name, function.encode(), 0, maxactive)

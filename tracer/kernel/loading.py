@@ -1,4 +1,4 @@
-"""Programs on their way into the kernel: verifying takes up to 20 ms each, and the kernel does several at once."""
+"""Loads programs in parallel. The verifier needs up to 20 ms for each, and the kernel can verify several at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from tracer.kernel.plan import Attachment
 
 Load = Callable[[], int]
-"""Loads one program; its descriptor. May raise."""
+"""Loads one program and returns its descriptor. May raise."""
 
 
 class Loading:
-    """Begun on construction, by threads on all CPUs but the one that the caller goes on with."""
+    """Begins to load when it is made, in one thread fewer than there are CPUs: the caller's thread needs one."""
 
     def __init__(self, loads: Mapping[Attachment, Load]) -> None:
         self._pending = deque(loads.items())
@@ -33,22 +33,22 @@ class Loading:
                 return
             try:
                 self._loaded[attachment] = load()
-            except Exception as error:  # handed to the thread that asks for the descriptor
+            except Exception as error:  # descriptor() raises it
                 self._failures[attachment] = error
 
     def finish(self) -> None:
-        """Until all are loaded, or were refused; takes a part of those that nobody has begun."""
+        """Wait until every program is loaded or refused. The caller's thread helps to load."""
         self._work()
         self._join()
 
     def descriptor(self, attachment: Attachment) -> int:
-        """The loaded program, after finish(). Raises what loading raised."""
+        """The descriptor of the loaded program, after finish(). Raises what the load raised."""
         if attachment in self._failures:
             raise self._failures[attachment]
         return self._loaded[attachment]
 
     def abandon(self) -> None:
-        """Begin no more, and wait for those that are on their way."""
+        """Begin no more loads, and wait for those that have begun."""
         self._pending.clear()
         self._join()
 

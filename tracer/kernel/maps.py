@@ -1,4 +1,4 @@
-"""BPF maps from user space: raw bytes in and out, and the box pool mapped into memory."""
+"""Access to BPF maps: keys and values as bytes, and the box pool mapped into memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _libc = ct.CDLL(None, use_errno=True)
 
 
 class Map:
-    """One BPF map by descriptor, with keys and values as bytes. bcc owns the descriptor."""
+    """One BPF map, with keys and values as bytes. It does not own the descriptor."""
 
     def __init__(self, descriptor: int, key_size: int, value_size: int) -> None:
         self.descriptor = descriptor
         self._key = ct.create_string_buffer(max(key_size, 1))
         self._value = ct.create_string_buffer(value_size)
         self._key_size, self._value_size = key_size, value_size
-        # The buffers stay where they are, so the call's arguments are made once.
+        # The buffers do not move, so the arguments of bpf(2) are made once.
         at = ct.addressof(self._key) if key_size else 0
         arguments = struct.pack("<IIQQQ", descriptor, 0, at, ct.addressof(self._value), 0)
         self._arguments = ct.create_string_buffer(arguments, 64)
@@ -35,19 +35,19 @@ class Map:
         return 0 if _libc.syscall(_BPF, command, self._arguments, 64) == 0 else ct.get_errno()
 
     def lookup(self, key: bytes) -> Optional[bytes]:
-        """The value of ``key``, None if it has none."""
+        """The value of ``key``, None if the map has no such key."""
         ct.memmove(self._key, key, self._key_size)
         return self._value.raw[: self._value_size] if self._call(_LOOKUP) == 0 else None
 
     def update(self, key: bytes, value: bytes) -> bool:
-        """Store; False if the map is full. For a stack (no key) this pushes."""
+        """Store a value. False if the map is full. A stack map has no keys: this pushes the value."""
         if self._key_size:
             ct.memmove(self._key, key, self._key_size)
         ct.memmove(self._value, value, self._value_size)
         return self._call(_UPDATE) == 0
 
     def push_all(self, numbers: Iterable[int]) -> None:
-        """Push 32-bit numbers onto a stack; the last ends up on top. Thousands at the start: hence the bare call."""
+        """Push 32-bit numbers onto a stack map; the last one is on top. Faster than update(): there are thousands."""
         value = ct.c_uint32.from_buffer(self._value)
         words = (ct.c_long(_BPF), ct.c_long(_UPDATE), self._arguments, ct.c_long(len(self._arguments)))
         for number in numbers:
@@ -55,7 +55,10 @@ class Map:
             _libc.syscall(*words)
 
     def items(self, size: int = 1024) -> list[tuple[bytes, bytes]]:
-        """All entries of a hash, ``size`` at a time (Linux 5.6, cb4d03ab499d; ring buffers came later). OSError."""
+        """All entries of a hash map, read ``size`` at a time. Raises OSError.
+
+        BPF_MAP_LOOKUP_BATCH came with Linux 5.6 (cb4d03ab499d), before ring buffers.
+        """
         keys, values = ct.create_string_buffer(self._key_size * size), ct.create_string_buffer(self._value_size * size)
         cursor, first = ct.create_string_buffer(max(self._key_size, 8)), True
         pairs: list[tuple[bytes, bytes]] = []
@@ -77,7 +80,7 @@ class Map:
             )
             failed = _libc.syscall(_BPF, _LOOKUP_BATCH, attributes, len(attributes)) != 0
             error = ct.get_errno() if failed else 0
-            if error == errno.ENOSPC:  # one bucket holds more than fits
+            if error == errno.ENOSPC:  # one bucket has more entries than fit
                 size *= 2
                 keys, values = (
                     ct.create_string_buffer(self._key_size * size),
@@ -97,9 +100,9 @@ class Map:
 
 
 class BoxPool:
-    """The array of black boxes, mapped read-only into this process, and its stack of free ones.
+    """The array of black boxes, mapped read-only into this process, and the stack map of its free boxes.
 
-    ``handles`` are the names of its boxes, in the order of the array, and what lies on the stack of free ones.
+    ``handles`` are the numbers that name the boxes, in the order of the array. The stack map holds handles.
     """
 
     def __init__(self, boxes: int, free: Map, handles: range, size: int) -> None:
@@ -109,7 +112,7 @@ class BoxPool:
         self._free = free
 
     def fill(self) -> None:
-        """Make every box free; done once, before anything is attached. The first ones lie on top."""
+        """Make every box free, the first one on top. Called once, before anything is attached."""
         self._free.push_all(reversed(self.handles))
 
     def give_back(self, handle: int) -> None:
@@ -117,9 +120,10 @@ class BoxPool:
         self._free.update(b"", struct.pack("<I", handle))
 
     def read(self, handle: int, used: Callable[[bytes], int]) -> Optional[bytes]:
-        """A copy of a box, None if it was being written: its first word is odd then, or not the same before and after.
+        """A copy of a box. None if the kernel side was writing to it: its version is odd, or changed meanwhile.
 
-        ``used`` tells from its first 256 bytes how many of its bytes count. Raises ValueError for another pool's box.
+        ``used`` gets the first 256 bytes of the box and returns how many of its bytes are in use. Raises ValueError if
+        the box belongs to another pool.
         """
         at = self.handles.index(handle) * self.size
         head = self._memory[at : at + min(256, self.size)]
@@ -128,7 +132,7 @@ class BoxPool:
         return data if whole else None
 
     def versions(self, first: int, last: int) -> list[int]:
-        """The first word of each box from index ``first`` to before ``last``: every writing changes it, 0 is unused."""
+        """The versions of boxes ``first`` to ``last`` - 1. Each write changes the version; 0 means never written."""
         with memoryview(self._memory) as memory:
             words = memory[first * self.size : last * self.size].cast("I")
             versions: list[int] = words[:: self.size // 4].tolist()

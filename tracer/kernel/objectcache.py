@@ -1,4 +1,4 @@
-"""Compiled programs kept beside the generated headers: a second run of the same kind starts without the compiler."""
+"""Keeps compiled programs next to the generated headers. A second run with the same text needs no compiler."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _KEPT = 32
 
 
 def compiled(text: str, tree: Optional[Path], compile_text: Callable[[str, Optional[Path]], ObjectCode]) -> ObjectCode:
-    """The object code of ``text``, from the cache in ``tree`` or made now by ``compile_text``, which may raise.
+    """The object code of ``text``: from the cache in ``tree``, else from ``compile_text``. Raises what that raises.
 
-    Without a tree (installed headers are used, whose version nobody notes) nothing is kept. A cache that cannot be
-    read, written or trusted is as good as none.
+    Without a tree nothing is kept, because the version of installed headers is not known. A cache that cannot be read
+    or written, or that is not trusted, is not used.
     """
     if tree is None:
         return _made(text, None, compile_text)
@@ -58,7 +58,7 @@ def _load(place: Path) -> Optional[ObjectCode]:
 
 
 def _store(place: Path, text: str) -> None:
-    """Under a temporary name first, so that another run sees all of it or nothing."""
+    """Write under a temporary name and rename, so that another run sees the whole file or none."""
     place.parent.mkdir(mode=0o700, exist_ok=True)
     for old in sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)[: -_KEPT + 1]:
         old.unlink()

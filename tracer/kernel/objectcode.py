@@ -1,4 +1,4 @@
-"""Compiled BPF programs and the maps that they name, apart from any compiler and any running kernel."""
+"""Compiled BPF programs and their maps, independent of the compiler and of the running kernel."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _PARAMETER_HIGH, _PARAMETER_LOW = 0x4105E7AC, 0xE0000000
 
 
 def parameter(index: int) -> str:
-    """A C expression for the u64 that is put in at load time, so that one compilation serves all its values."""
+    """A C expression for a u64 parameter. Its value is filled in at load, so one compilation serves all values."""
     return f"CT_PARAMETER({_PARAMETER_HIGH << 32 | _PARAMETER_LOW + index:#x})"
 
 
 @dataclass(frozen=True)
 class MapSpec:
-    """What BPF_MAP_CREATE is told. ``kind`` is an enum bpf_map_type, sizes are bytes."""
+    """The arguments of BPF_MAP_CREATE. ``kind`` is an enum bpf_map_type, sizes are bytes."""
 
     name: str
     kind: int
@@ -32,13 +32,13 @@ class MapSpec:
 
 @dataclass(frozen=True)
 class ObjectCode:
-    """Programs by name, as instructions; where they load a map, the immediate is its index in ``maps``."""
+    """The instructions of each program, by name. The immediate of a map load is the map's index in ``maps``."""
 
     maps: tuple[MapSpec, ...]
     programs: Mapping[str, bytes]
 
     def linked(self, name: str, descriptors: Sequence[int], parameters: Sequence[int]) -> bytes:
-        """The instructions of one program, for the maps of this process and these parameters.
+        """The instructions of one program with map descriptors and parameters filled in.
 
         Raises KeyError if there is no such program, IndexError if a parameter is missing.
         """
@@ -55,7 +55,7 @@ class ObjectCode:
         return bytes(code)
 
     def map_loads(self, name: str) -> list[tuple[int, int]]:
-        """Where one program loads a map: offset in bytes, and index in ``maps``. KeyError if there is no program."""
+        """The map loads of a program: offset in bytes, index in ``maps``. Raises KeyError if there is no program."""
         code = self.programs[name]
         loads = ((at, *_INSTRUCTION.unpack_from(code, at)) for at in _wide_loads(code))
         return [(at, low) for at, _, registers, _, low in loads if registers >> 4 == _FROM_MAP]
@@ -67,14 +67,14 @@ class ObjectCode:
 
 
 def from_text(text: str) -> ObjectCode:
-    """What ``to_text`` wrote; ValueError, KeyError or TypeError for anything else."""
+    """Read what ``to_text`` wrote. Raises ValueError, KeyError or TypeError for any other text."""
     data = json.loads(text)
     maps = tuple(MapSpec(**spec) for spec in data["maps"])
     return ObjectCode(maps, {name: bytes.fromhex(code) for name, code in dict(data["programs"]).items()})
 
 
 def unlinked(code: bytes, index_of: Mapping[int, int]) -> bytes:
-    """Instructions with map indices for a compiler's descriptors. KeyError if one is not a known map's."""
+    """Replace the compiler's map descriptors by map indices. Raises KeyError for an unknown descriptor."""
     result = bytearray(code)
     for at in _wide_loads(result):
         opcode, registers, offset, low = _INSTRUCTION.unpack_from(result, at)
@@ -84,7 +84,7 @@ def unlinked(code: bytes, index_of: Mapping[int, int]) -> bytes:
 
 
 def _wide_loads(code: bytes | bytearray) -> list[int]:
-    """Where the two-instruction loads begin. What follows one is its second half, whatever it looks like."""
+    """Offsets in bytes of the loads that take two instructions. The second instruction is never looked at."""
     found, at = [], 0
     while at < len(code):
         wide = code[at] == _LOAD_64

@@ -1,4 +1,4 @@
-"""The attach plan: for every hook family the first way in that this kernel offers. Pure; nothing is attached here."""
+"""The attach plan: for each hook family the first way that this kernel offers. It only decides, it attaches nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Way:
-    """One way into a family: what to define when compiling, what to attach."""
+    """One way to hook a family: the macro to define when compiling, and what to attach."""
 
     name: str
     define: str
@@ -38,14 +38,14 @@ class Way:
 
 @dataclass(frozen=True)
 class Family:
-    """Alternatives in order of preference, and what a report loses without any of them."""
+    """The hooks for one kind of event: ways in order of preference, and what a report lacks without any of them."""
 
     name: str
     ways: tuple[Way, ...]
     cost: str
     required: bool = False
     derived: str = ""
-    """How the family's facts are had without a hook of its own."""
+    """Where the facts come from if the family has no hook."""
 
 
 def _fentry(family: str, *functions: str, exits: bool = False) -> Way:
@@ -82,7 +82,7 @@ FAMILIES = (
             _kprobe("STATE", "tcp_set_state", "kp_state"),
             _tracepoint("STATE", inet_sock_set_state="tp_state"),
         ),
-        "nothing can be said without state transitions",
+        "without state transitions closetrace cannot work",
         required=True,
     ),
     Family(
@@ -98,7 +98,7 @@ FAMILIES = (
             _tracepoint("RECEIVE", sock_recv_length="tp_recv"),
             _call_kprobes("RECEIVE", ("inet_recvmsg", "inet6_recvmsg"), "recv"),
         ),
-        "receives are not seen: no last-touch stack for them, and EOF cannot be told from silence",
+        "receives are not seen: no stack of the last receive, and reading the end looks like not reading",
     ),
     Family(
         "send",
@@ -107,7 +107,7 @@ FAMILIES = (
             _tracepoint("SEND", sock_send_length="tp_send"),
             _call_kprobes("SEND", ("inet_sendmsg", "inet6_sendmsg"), "send"),
         ),
-        "sends are not seen: no last-touch stack for them",
+        "sends are not seen: no stack of the last send",
     ),
     Family(
         "open",
@@ -124,7 +124,7 @@ FAMILIES = (
     Family(
         "reset",
         (_tracepoint("RESET", tcp_receive_reset="tp_reset_received", tcp_send_reset="tp_reset_sent"),),
-        "a reset is not told from an orderly close",
+        "a reset looks like a normal close",
     ),
     Family(
         "destroy",
@@ -137,7 +137,7 @@ FAMILIES = (
     ),
 )
 
-# What passes tcp_set_state by: LISTEN and the clone for a new connection (SYN_RECV) are stored directly.
+# The kernel sets LISTEN, and SYN_RECV of a new connection, without tcp_set_state.
 _STATE_REST = Attachment("raw_tp", "inet_sock_set_state", "tp_state_rest")
 
 _FORKS = (
@@ -148,7 +148,7 @@ _FORKS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """One family's outcome; ``way`` None means that none of its ways is open here, for ``reason``."""
+    """The choice for one family. ``way`` is None if no way works here; ``reason`` says why."""
 
     family: Family
     way: Optional[Way]
@@ -157,11 +157,11 @@ class Choice:
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
-        """All that this family attaches."""
+        """Everything that is attached for this family."""
         return (self.way.attachments if self.way else ()) + self.extra
 
     def probe(self) -> Probe:
-        """The outcome as reports carry it."""
+        """The choice as reports show it."""
         if self.way is None:
             return Probe(self.family.name, None, self.reason, self.family.cost)
         return Probe(self.family.name, "+".join(dict.fromkeys(a.label for a in self.attachments)), self.reason)
@@ -180,17 +180,17 @@ class Plan:
         return tuple(choice.probe() for choice in self.choices)
 
     def unseen_calls(self) -> tuple[str, ...]:
-        """Of receive and send those that no hook shows here: that none was seen then says nothing."""
+        """Which of "receive" and "send" have no hook here. Their absence in a record proves nothing."""
         names = ("receive", "send")
         return tuple(choice.family.name for choice in self.choices if choice.family.name in names and not choice.way)
 
     def attachments(self) -> tuple[Attachment, ...]:
-        """In attaching order: the ends of sockets before their beginnings, so that no record can be orphaned."""
+        """In the order of attaching. Ends of sockets come first, so that no record outlives its socket."""
         ordered = sorted(self.choices, key=lambda choice: choice.family.name != "destroy")
         return self.also + tuple(attachment for choice in ordered for attachment in choice.attachments)
 
     def defines(self) -> dict[str, str]:
-        """The C macros that compile exactly the chosen ways in."""
+        """The C macros that compile the chosen ways and no others."""
         chosen = {choice.family.name: choice.way for choice in self.choices if choice.way is not None}
         macros = {way.define: "1" for way in chosen.values()}
         if any(choice.extra for choice in self.choices) or chosen["state"].name != "tracepoint":
@@ -239,17 +239,17 @@ def _choose(family: Family, features: Features, allowed: Callable[[Way], bool]) 
     if family.required:
         raise HostUnsupported(
             f"no way to watch {family.name} on kernel {features.release}: {'; '.join(reasons)}. "
-            "closetrace doctor tells more."
+            "Run `closetrace doctor` for details."
         )
     return Choice(family, None, "; ".join(reasons) or family.derived)
 
 
 def make_plan(features: Features, requested: str = "auto", follow_forks: bool = False) -> Plan:
-    """Pick the ways in.
+    """Choose a way for each family.
 
     ``requested`` restricts the choice to one of WAYS, except for families that only have a tracepoint.
-    ``follow_forks`` adds the tracepoint that brings children into scope.
-    Raises HostUnsupported if a family that is needed has no way in, UsageError for an unknown ``requested``.
+    ``follow_forks`` adds the tracepoints that bring children into scope.
+    Raises HostUnsupported if a required family has no way, UsageError for an unknown ``requested``.
     """
     if requested not in WAYS:
         raise UsageError(f"--probes {requested}: choose one of {', '.join(WAYS)}")

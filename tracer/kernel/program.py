@@ -1,4 +1,4 @@
-"""Makes maps, loads and attaches: the only place where anything is attached."""
+"""Creates the maps, loads the programs and attaches them. No other module attaches anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Optional
 
-from tracer.errors import WHOLE_LOG, HostUnsupported
+from tracer.errors import BPF_NEEDS, WHOLE_LOG, HostUnsupported
 from tracer.kernel import bpf, verifier
 from tracer.kernel.kprobes import Kprobe
 from tracer.kernel.loading import Loading
@@ -38,7 +38,7 @@ def _raise_memlock() -> None:
 
 
 def load(name: str, attempt: Load) -> int:
-    """Load the program ``name`` by ``attempt``; the descriptor. Raises HostUnsupported with the verifier's word."""
+    """Load a program with ``attempt`` and return its descriptor. Raises HostUnsupported with the verifier's reason."""
     try:
         return attempt(None, 0)
     except OSError:
@@ -47,26 +47,23 @@ def load(name: str, attempt: Load) -> int:
 
 
 def create(spec: MapSpec, entries: int) -> int:
-    """Make a map with that many entries (bytes for a ring); the descriptor. Raises HostUnsupported."""
+    """Create a map with ``entries`` entries (a ring: bytes) and return its descriptor. Raises HostUnsupported."""
     try:
         return bpf.create_map(spec.kind, spec.key_size, spec.value_size, entries, spec.flags, spec.name)
     except OSError as error:
         if error.errno in (errno.ENOMEM, errno.E2BIG):
             raise HostUnsupported("no memory for the BPF maps: give a smaller --memory") from None
-        raise HostUnsupported(
-            f"the kernel refuses BPF maps ({error.strerror}): root (or CAP_BPF with CAP_PERFMON), an unlocked kernel "
-            "and a sufficient memlock limit (ulimit -l unlimited) are needed"
-        ) from None
+        raise HostUnsupported(f"the kernel refuses BPF maps ({error.strerror}). {BPF_NEEDS}") from None
 
 
 class Program:
-    """The kernel side. Closing it detaches everything."""
+    """The kernel side. close() detaches everything."""
 
     def __init__(self, code: ObjectCode, plan: Plan, entries: Mapping[str, int], parameters: Sequence[int]) -> None:
-        """Make the maps, and begin to load what the plan chose; attach() waits for that.
+        """Create the maps and begin to load the programs of the plan. attach() waits until they are loaded.
 
-        ``entries`` has how many entries (bytes for a ring) those maps get that have no size of their own,
-        ``parameters`` are the numbers that the programs take at load. Raises HostUnsupported.
+        ``entries`` has the number of entries (a ring: bytes) of each map whose size is not in bpf/maps.h.
+        ``parameters`` are the values that are filled in at load. Raises HostUnsupported.
         """
         _raise_memlock()
         self._code, self._parameters = code, tuple(parameters)
@@ -109,14 +106,14 @@ class Program:
         return program
 
     def verified(self, plan: Plan, runnable: Sequence[str] = ()) -> Iterator[tuple[str, Verified]]:
-        """What the verifier says of each program that ``plan`` chose, and of those that are only run on request."""
+        """Yield the verifier's log of each program that ``plan`` chose, and of the programs ``runnable``."""
         chosen = {one.program: self._loader(one, plan.features.btf_ids) for one in plan.attachments()}
         chosen.update((name, self._loader_as(name, bpf.PROG_RAW_TRACEPOINT)) for name in runnable)
         for name, attempt in chosen.items():
             yield name, verifier.verify(attempt, verifier.EVERYTHING)
 
     def attach(self, plan: Plan) -> None:
-        """Attach all that the plan chose; all or nothing. Raises HostUnsupported."""
+        """Attach everything that the plan chose. If one cannot be attached, none is: HostUnsupported."""
         try:
             self._loading.finish()
             for attachment in plan.attachments():
@@ -140,13 +137,13 @@ class Program:
         _log.debug("attached %s in %s", attachment.label, took)
 
     def load_runnable(self, name: str) -> int:
-        """Load a program that is only run on request (BPF_PROG_TEST_RUN); its descriptor."""
+        """Load a program that is only run on request (BPF_PROG_TEST_RUN). Return its descriptor."""
         return self._load(name, self._loader_as(name, bpf.PROG_RAW_TRACEPOINT))
 
     def missed_runs(self) -> int:
-        """How often the kernel skipped one of the programs because it was running on that CPU already.
+        """How often the kernel skipped a program because that program was already running on the CPU.
 
-        Counted by the kernel since 5.12 (9ed9e9ba2337); older ones do not say.
+        The kernel counts this since 5.12 (9ed9e9ba2337). On older kernels the result is 0.
         """
         total = 0
         for descriptor in self._programs:
@@ -155,23 +152,23 @@ class Program:
         return total
 
     def map(self, name: str, key_size: int, value_size: int) -> Map:
-        """A map by its name in bpf/maps.h. OSError if there is none."""
+        """A map by its name in bpf/maps.h. Raises OSError if there is none."""
         for spec, descriptor in zip(self._code.maps, self._maps):
             if spec.name == name:
                 return Map(descriptor, key_size, value_size)
         raise OSError(errno.ENOENT, f"no map {name}")
 
     def detach(self) -> None:
-        """Run no more; the maps stay readable."""
+        """Detach all programs. The maps stay readable."""
         while self._kprobes:
             self._kprobes.pop().close()
         while self._links:
             os.close(self._links.pop())
 
     def close(self) -> None:
-        """Detach and free everything; harmless when repeated."""
+        """Detach and free everything. It may be called again."""
         self.detach()
-        self._loading.abandon()  # what is still on its way has a descriptor to close
+        self._loading.abandon()  # a program that is still being loaded has a descriptor to close
         for descriptors in (self._programs, self._maps):
             while descriptors:
                 os.close(descriptors.pop())

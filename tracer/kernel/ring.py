@@ -13,10 +13,10 @@ _BATCH = 4096
 
 
 class Ring:
-    """The consumer of one ring buffer of ``size`` data bytes. The descriptor stays its owner's.
+    """The consumer of one ring buffer of ``size`` data bytes. It does not own the descriptor.
 
-    The mapping is: the consumer's position in a page of its own, the producer's in the next, then the data twice over,
-    so that a record that wraps around lies in one piece.
+    The kernel maps a page with the consumer's position, a page with the producer's position, and the data twice. So a
+    record that wraps around the end is still in one piece.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
@@ -28,11 +28,11 @@ class Ring:
         self._ready.register(descriptor, select.EPOLLIN)
 
     def wait(self, timeout_ms: int) -> None:
-        """Until there is something to read."""
+        """Wait until there is something to read, or for ``timeout_ms``."""
         self._ready.poll(timeout_ms / 1000)
 
     def read(self) -> list[bytes]:
-        """Some thousands of records at most, oldest first; empty if there are none."""
+        """Up to 4096 records, oldest first; empty if there are none."""
         memory, mask, base = self._producer, self._mask, mmap.PAGESIZE
         header = struct.Struct("<I").unpack_from
         at = int(struct.unpack_from("<Q", self._consumer)[0])
@@ -51,10 +51,10 @@ class Ring:
         return records
 
     def unpack(self, layout: struct.Struct) -> list[tuple[Any, ...]]:
-        """The same for a buffer whose records are all of one size, each as ``layout`` takes it apart.
+        """Up to 4096 records, each unpacked by ``layout``, from a buffer whose records all have the same size.
 
-        ``layout`` begins with the ring's own header of 8 bytes and is a multiple of 8 long. Raises ValueError if
-        there is a record of another size.
+        ``layout`` begins with the 8 bytes of the record's header, and its size is a multiple of 8. Raises ValueError
+        if a record has another size.
         """
         size = layout.size
         at = int(struct.unpack_from("<Q", self._consumer)[0])
@@ -71,7 +71,7 @@ class Ring:
 
     @property
     def produced(self) -> int:
-        """Bytes that the kernel side has ever put in, headers included."""
+        """Bytes that the kernel side has written so far, record headers included."""
         return int(struct.unpack_from("<Q", self._producer)[0])
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
-"""The C text that bcc compiles: sizes, scope and plan as macros, then bpf/ with its own includes resolved.
+"""Makes the C text that bcc compiles: macros for sizes, scope and plan, then the sources in bpf/.
 
-bcc compiles a text, not a file, and rewrites map operations only in the main file: quoted includes are resolved here.
+bcc compiles a text, not a file, and rewrites map operations only in the main file. So each quoted include is replaced
+by the content of its file.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ class Sizes:
 
     @property
     def records(self) -> int:
-        """Sockets that can be followed at once: an eighth of the budget, but room for some thousands always."""
+        """How many sockets can be followed at once. Records take an eighth of the budget; there are at least 4096."""
         return max(4096, self.memory // 8 // (_RECORD_BYTES + _SUSPECT_BYTES))
 
     @property
     def small_boxes(self) -> int:
-        """Black boxes for stacks of up to SMALL_STACK bytes: a quarter of what the records leave, if there is room."""
+        """How many black boxes hold up to SMALL_STACK bytes. They take up to a quarter of what the records leave."""
         left = self._for_boxes - _LEAST_BOXES * (self.stack_bytes + _BOX_HEADER)
         return max(_LEAST_BOXES, min(self._for_boxes // _SMALL_SHARE, left) // (SMALL_STACK + _BOX_HEADER))
 
     @property
     def boxes(self) -> int:
-        """Black boxes for any stack: the rest."""
+        """How many black boxes hold up to ``stack_bytes``. They take the rest."""
         left = self._for_boxes - self.small_boxes * (SMALL_STACK + _BOX_HEADER)
         return max(_LEAST_BOXES, left // (self.stack_bytes + _BOX_HEADER))
 
@@ -63,7 +64,7 @@ class Sizes:
         }
 
     def entries(self) -> dict[str, int]:
-        """Entries by name of those maps that CT_SIZED stands for in bpf/maps.h; bytes for a ring."""
+        """The number of entries (a ring: bytes) of each map that bpf/maps.h gives the size CT_SIZED, by name."""
         rings = dict.fromkeys(("endings", "events"), RING_PAGES * PAGE)
         records = dict.fromkeys(("sockets", "suspects", "seeds"), self.records)
         boxes = dict.fromkeys(("boxes", "free_boxes"), self.boxes)
@@ -73,8 +74,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the command at hand reads: events for `tail`, every ending for `timeline`. ``guarded``: may be asked to
-    spare the host stacks.
+    """What a command needs from the kernel side. ``linger_ns`` is the threshold in ns.
+
+    ``events``: each transition, for `tail`, with its user stack if ``event_stacks``. ``all_endings``: each connection
+    that ends, for `timeline`. ``guarded``: --max-overhead may reduce how many stacks are kept.
     """
 
     linger_ns: int
@@ -100,7 +103,7 @@ class Wanted:
 
 
 def parameters(scope: Scope, wanted: Wanted) -> tuple[int, ...]:
-    """The values of the text's parameters: the threshold in ns, then the pids."""
+    """The values of the parameters in the text: the threshold in ns, then the pids."""
     return (wanted.linger_ns, *scope.pids)
 
 
@@ -113,7 +116,7 @@ def _inlined(directory: Path, name: str, seen: set[str]) -> str:
 
 
 def standalone_text(name: str, macros: Mapping[str, str]) -> str:
-    """A translation unit of bpf/ beside the recorder's."""
+    """The C text of a program in bpf/ that is not part of the recorder: the file ``name`` with ``macros``."""
     return _defined({**machine_macros(), **macros}) + _inlined(bpf_directory(), name, set())
 
 
@@ -122,7 +125,7 @@ def _defined(macros: Mapping[str, str]) -> str:
 
 
 def program_text(plan: Plan, scope: Scope, sizes: Sizes, wanted: Wanted) -> str:
-    """The whole translation unit."""
+    """The C text of the recorder."""
     macros = {f"CT_{name}": str(int(TcpState[name])) for name in _STATES}
     for part in (machine_macros(), sizes.defines(), wanted.defines(), filters.defines(scope), plan.defines()):
         macros.update(part)

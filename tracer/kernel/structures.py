@@ -1,9 +1,9 @@
-"""The kernel structures that bpf/ reads, as C with exactly the fields that it reads, each at its offset in this kernel.
+"""Declares in C the kernel structures that bpf/ reads: only the fields that it reads, at their offsets in this kernel.
 
-libbpf's dumper would give the structures whole, but a release that is older than the kernel gets newer ones wrong:
-libbpf 1.1 leaves out members that are a tagged struct without a name (``socket_lock_t`` since Linux 7.1), and lays
-7.2's ``task_struct`` out with ``thread`` in another place. Here every field is a union member behind padding of its
-own, so no field's place can depend on another's.
+libbpf's dumper would write whole structures. But a libbpf that is older than the kernel gets some of them wrong: libbpf
+1.1 leaves out members that are a tagged struct without a name (``socket_lock_t`` since Linux 7.1), and puts ``thread``
+of 7.2's ``task_struct`` in another place. Here each field is a union member with its own padding before it, so the
+place of one field cannot depend on another.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "struct task_struct": ("flags", "stack", "mm", "thread", "pid", "tgid", "comm", "signal"),
     "struct pt_regs": (),
 }
-"""By type, what is contained before what contains it: the fields that closetrace cannot do without. A type that _WHOLE
-has is given whole: its layout is ABI.
+"""The fields that closetrace needs, by type. A type stands before the types that contain it. A type in _WHOLE is
+declared whole, because its layout is ABI.
 """
 
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
@@ -66,7 +66,7 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "struct sched_entity": ("exec_start", "cfs_rq"),
     "struct task_struct": ("files", "pid_links", "nvcsw", "nivcsw", "on_cpu", "__state", "state", "se"),
 }
-"""More fields of the same types. Each one that this kernel has is told to bpf/ by a macro: CT_HAVE_PROC_INODE_PID."""
+"""Fields that not every kernel has. bpf/ gets a macro for each one that is there, such as CT_HAVE_PROC_INODE_PID."""
 
 _WHOLE = {
     "struct bpf_raw_tracepoint_args": "struct bpf_raw_tracepoint_args { u64 args[0]; };\n",
@@ -79,7 +79,7 @@ _WHOLE = {
 
 @dataclass(frozen=True)
 class Member:
-    """A field: ``offset`` and ``size`` in bytes, ``type`` as it is spelled in C, or "" for bytes without meaning."""
+    """A field. ``offset`` and ``size`` are in bytes. ``type`` is its C type; "" declares it as plain bytes."""
 
     name: str
     offset: int
@@ -88,9 +88,9 @@ class Member:
 
 
 def declarations(btf: Btf) -> str:
-    """All of FIELDS as C, with those of OPTIONAL that there are.
+    """C declarations of all FIELDS, and of those OPTIONAL fields that this kernel has.
 
-    Raises HostUnsupported naming the first field of FIELDS that this kernel does not have.
+    Raises HostUnsupported that names the first field of FIELDS that this kernel does not have.
     """
     names = [name.split()[-1] for name in FIELDS if name.startswith("struct ")]
     text = "".join(f"struct {name};\n" for name in names)
@@ -108,7 +108,10 @@ def _members(btf: Btf, name: str, declared: Collection[str]) -> tuple[Member, ..
     needed = [_member(btf, name, field, declared) for field in FIELDS[name]]
     for field, member in zip(FIELDS[name], needed):
         if member is None:
-            raise HostUnsupported(f"this kernel's {name} has no field {field}: closetrace does not know this kernel")
+            raise HostUnsupported(
+                f"this kernel's {name} has no field {field}, so closetrace does not work on it. "
+                "Please report this, with the files that `closetrace doctor --dump DIR` writes"
+            )
     others = [_member(btf, name, field, declared) for field in OPTIONAL.get(name, ())]
     return tuple(member for member in (*needed, *others) if member is not None)
 

@@ -1,4 +1,4 @@
-"""Reads the registers of other threads without stopping them, by a BPF program that is run on request."""
+"""Reads the registers of other threads without stopping them, with a BPF program that is run on request."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _ZERO = struct.pack("<I", 0)
 _STOPPED = 0x4 | 0x8  # __TASK_STOPPED, __TASK_TRACED (linux/sched.h)
 _PAUSE_S = 50e-6
 _CLOCK_HOLDS_NS = 60_000_000_000
-"""NTP may slew CLOCK_MONOTONIC by 500 ppm: 30 ms in this time."""
+"""NTP may change the speed of CLOCK_MONOTONIC by 500 ppm: that is 30 ms in this time."""
 
 
 class TaskReader:
-    """Loaded when it is first asked: compiling takes some tenths of a second once, later runs take it from the cache.
+    """Loads its program at the first read(). The first compilation takes some tenths of a second, then it is cached.
 
-    For one thread at a time: there is one place for the answer.
+    Only one thread may use it at a time, because the answer has only one place.
     """
 
     def __init__(self) -> None:
         self.reason: Optional[str] = None
-        """Why nothing can be read here; None as long as that is possible or was not tried."""
+        """Why threads cannot be read on this host. None if they can, or if that was not tried yet."""
         self._descriptors: list[int] = []
         self._program = -1
         self._answer: Optional[Map] = None
@@ -48,9 +48,9 @@ class TaskReader:
         self._clock_set_ns = 0
 
     def read(self, directory: int) -> Optional[TaskSample]:
-        """The thread whose ``/proc/PID/task/TID`` is open as ``directory``.
+        """Read the thread whose ``/proc/PID/task/TID`` is open as descriptor ``directory``.
 
-        None if it has ended, or if this kernel does not allow it (then ``reason`` is set).
+        None if the thread has ended, or if threads cannot be read here (then ``reason`` is set).
         """
         if not self._ready():
             return None
@@ -59,7 +59,7 @@ class TaskReader:
         return self._sample(directory)
 
     def close(self) -> None:
-        """Free the program and its map. Harmless when repeated."""
+        """Free the program and its map. It may be called again."""
         self._answer = None
         while self._descriptors:
             os.close(self._descriptors.pop())
@@ -78,7 +78,7 @@ class TaskReader:
         code = _code()
         (spec,) = code.maps
         if spec.value_size != _THREAD.size:
-            raise HostUnsupported("bpf/threads.bpf.c and tracer/kernel/tasks.py do not belong together")
+            raise HostUnsupported("bpf/threads.bpf.c and tracer/kernel/tasks.py are of different versions")
         self._descriptors.append(create(spec, spec.entries))
         linked = code.linked("run_thread", self._descriptors, ())
         self._program = load(
@@ -93,14 +93,14 @@ class TaskReader:
         self._set_clock()
 
     def _check(self) -> None:
-        """Look at this thread, which is in bpf(2) then: whether the registers lie where they are read."""
+        """Check where registers are: read this thread, which is in bpf(2) at that moment."""
         with bpf.closing(_own_directory()) as directory:
             sample = self._sample(directory)
         if sample is None or sample.words[PT_REGS_SYSCALL] != calls.number("bpf"):
             raise HostUnsupported("this kernel keeps the registers of its threads in another place")
 
     def _set_clock(self) -> None:
-        """Compare the scheduler's clock with CLOCK_MONOTONIC. After a sleep the CPU's copy of it is fresh."""
+        """Compare the scheduler's clock with CLOCK_MONOTONIC. A sleep makes the scheduler update its clock."""
         found = []
         self._clock_set_ns = time.monotonic_ns()
         with bpf.closing(_own_directory()) as directory:
@@ -140,7 +140,11 @@ class TaskReader:
         )
 
     def _monotonic_ns(self, ran_ns: int, left_out_ns: int) -> Optional[int]:
-        """When it last ran. What its CPU left out until now is at least what it had left out then: never too early."""
+        """When the thread last ran (CLOCK_MONOTONIC, ns), never too early.
+
+        ``ran_ns`` is from the scheduler's clock that leaves out interrupts and stolen time. ``left_out_ns`` is all that
+        it left out until now, which is at least what it had left out when the thread ran.
+        """
         if not ran_ns or self._offset_ns is None:
             return None
         return min(ran_ns + left_out_ns + self._offset_ns, time.monotonic_ns())

@@ -1,4 +1,4 @@
-"""What the kernel's verifier says of one program, whole: the buffer grows until all of it fits."""
+"""Gets the verifier's whole log of one program. The buffer grows until the log fits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import Optional
 
 REFUSALS, EVERYTHING = 1, 2 | 4
-"""Log levels (include/linux/bpf_verifier.h). BPF_LOG_LEVEL1 tells the path that was refused. BPF_LOG_LEVEL2 tells every
-instruction on every path, BPF_LOG_STATS the effort.
+"""Log levels (include/linux/bpf_verifier.h). BPF_LOG_LEVEL1 shows the path that was refused. BPF_LOG_LEVEL2 shows every
+instruction on every path, BPF_LOG_STATS shows how much work the verifier had.
 """
 _SIZES = (1 << 20, 1 << 24, 1 << 26, 1 << 28)
 """Bytes. The kernel takes up to a gigabyte (since Linux 5.2, 7a9f5c65abcc)."""
 
 Log = ct.Array[ct.c_char]
 Load = Callable[[Optional[Log], int], int]
-"""Loads the program, with this buffer (None: no log is wanted) and log level; its descriptor. Raises OSError."""
+"""Loads the program with a log buffer (None: no log) and a log level. Returns its descriptor. Raises OSError."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """``refused`` is the errno of the load, None if it was accepted. ``whole``: nothing of ``log`` was cut."""
+    """``refused`` is the errno of the load, None if it was accepted. ``whole`` is False if ``log`` was cut."""
 
     log: str
     refused: Optional[int]
@@ -31,13 +31,13 @@ class Verified:
 
     @property
     def reason(self) -> str:
-        """Why, in one line, from a log of level REFUSALS: the line before the statistics, else the errno's text."""
+        """The reason in one line: in a log of level REFUSALS the line before the statistics, else the errno text."""
         said = [line for line in self.log.splitlines() if line.strip()]
         return said[-2] if len(said) > 1 else os.strerror(self.refused or 0)
 
 
 def verify(load: Load, level: int) -> Verified:
-    """Load once more for the log; what was loaded is freed. A kernel answers ENOSPC while the buffer is too small."""
+    """Load the program once more to get the log, then free it. The kernel returns ENOSPC if a buffer is too small."""
     for size in _SIZES:
         buffer = ct.create_string_buffer(size)
         refused = None
