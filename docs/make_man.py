@@ -43,7 +43,10 @@ def _value(option: click.Option) -> str:
 
 
 def _default(option: click.Option) -> str:
-    return f" [default: {option.default:g}]" if option.show_default and isinstance(option.default, (int, float)) else ""
+    if not option.show_default:
+        return ""
+    shown = f"{option.default:g}" if isinstance(option.default, (int, float)) else option.default
+    return f" [default: {shown}]"
 
 
 def _option(option: click.Option) -> list[str]:
@@ -89,7 +92,7 @@ def page() -> str:
         ".SH FILES",
         ".TP",
         "\\fI/var/cache/closetrace\\fR",
-        _roff("Type declarations made from the kernel's BTF."),
+        _roff("Type declarations made from the kernel's BTF, and compiled BPF programs."),
     ]
     lines += [".SH SEE ALSO", "ss(8), proc(5), bpf(2), sock_diag(7)"]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The command line, and the one place where an error becomes a line on stderr and an exit code."""
+"""The command line. Only here an error becomes a line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _SUBCOMMANDS = ("census", "demo", "doctor", "run", "tail", "timeline")
 
 
 class _Subcommands(click.Group):
-    """Each is imported when it is asked for: what one of them needs is no other's start-up time."""
+    """Imports a subcommand only when it is used, so that the others start faster."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """All names, as in the help."""
         return list(_SUBCOMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:  # noqa: ARG002
-        """The command of module tracer.commands.NAME, None if there is none."""
+        """Return the command in the module tracer.commands.NAME, None if there is none."""
         if cmd_name not in _SUBCOMMANDS:
             return None
         module = importlib.import_module(f"tracer.commands.{cmd_name}")
@@ -75,11 +75,11 @@ class _Subcommands(click.Group):
 @linger_option
 @duration_option
 @interval_option
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON, at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, at the end.")
 @all_frames_option
 @fail_over_option
 @max_overhead_option
-@click.option("--debuginfod", is_flag=True, help="Let debug information be fetched from DEBUGINFOD_URLS.")
+@click.option("--debuginfod", is_flag=True, help="Fetch debug information from the servers in DEBUGINFOD_URLS.")
 @tuning
 @verbose_option
 @click.version_option(__version__, "-V", "--version", prog_name="closetrace")
@@ -102,13 +102,14 @@ def main_group(
 ) -> None:
     """Name the code that leaves TCP sockets in CLOSE_WAIT.
 
-    Watches sockets from inside the kernel and reports those that linger after the peer hung up, grouped by the user
-    stack that touched them last, with what to change. Nothing is restarted. Without a filter it watches the whole host.
+    Watches sockets from inside the kernel. Reports those that stay open after the peer hung up, grouped by the code
+    that used them last, and says what to change. Nothing is restarted. Without a filter it watches the whole host.
     """
     if ctx.invoked_subcommand is not None:
         given = [p for p in ctx.params if ctx.get_parameter_source(p) is click.core.ParameterSource.COMMANDLINE]
         if given:
-            raise UsageError(f"options of {ctx.invoked_subcommand} belong after its name")
+            name = ctx.invoked_subcommand
+            raise UsageError(f"put the options of {name} after its name: closetrace {name} [options]")
         return
     scope = make_scope(**chosen)
     request = Request(
@@ -130,12 +131,12 @@ def _fail(message: str, code: int) -> int:
 
 
 def _to_devnull() -> None:
-    """Nobody reads any more: what is still buffered must not raise at exit."""
+    """Send stdout to /dev/null. Its reader has gone, and what is still buffered must not raise at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_command(arguments: Optional[list[str]] = None) -> int:
-    """Run one command line; the exit code."""
+    """Run one command line and return the exit code."""
     try:
         result = main_group.main(args=arguments, prog_name="closetrace", standalone_mode=False)
         sys.stdout.flush()
@@ -147,7 +148,7 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
         return _fail(f"{error.format_message()}{hint}", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 1)
-    except (BrokenPipeError, SystemExit):  # click exits when a pipe is closed, and only then
+    except (BrokenPipeError, SystemExit):  # click raises SystemExit only when a pipe is closed
         _to_devnull()
         return 0
     except (KeyboardInterrupt, click.Abort):
@@ -159,7 +160,7 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Make descriptors 0 to 2 exist, lest a file of ours gets one of them, and no character too much for a locale."""
+    """Open descriptors 0 to 2, so that no other file gets one. Escape characters that the locale cannot encode."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -178,6 +179,6 @@ def main() -> None:
     code = run_command()
     try:
         sys.stdout.flush()
-    except OSError:  # told already; python would tell it again at exit, and make the exit code 120
+    except OSError:  # already reported. Python would report it again at exit, with exit code 120
         _to_devnull()
     sys.exit(code)

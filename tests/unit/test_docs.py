@@ -50,6 +50,9 @@ def test_the_man_page_is_good_roff() -> None:
         check=True,
     )
     assert shown.stderr == ""
+    page = (DOCS / "closetrace.1").read_text(encoding="utf-8")
+    assert "\\eb" not in page, "a paragraph's backspace was written as two characters"
+    assert "RANGE" not in page, "an option has no name for its value"
     text = shown.stdout.replace("\u2010", "-").replace("\u2212", "-")
     for name, command in commands():
         assert f"closetrace {name}".strip() in text

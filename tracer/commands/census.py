@@ -17,29 +17,36 @@ from tracer.session.census import NoProcess, count
 
 @click.command("census")
 @filters
-@click.option("--rows", type=click.IntRange(0), default=20, show_default=True, help="Most groups to show; 0 is all.")
+@click.option(
+    "--rows",
+    metavar="N",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Show at most N groups; 0 shows all.",
+)
 @click.option(
     "--watch",
     type=click.FloatRange(0.1, 86400),
     is_flag=False,
     flag_value=2.0,
     metavar="[SECONDS]",
-    help="Count again every SECONDS (2), until Ctrl-C.",
+    help="Count again every SECONDS, until Ctrl-C.  [SECONDS without a value: 2]",
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON; with --watch one document a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, one document a line.")
 def census(rows: int, watch: Optional[float], as_json: bool, **chosen: Any) -> None:
-    r"""Count TCP connections by state, remote endpoint and process, and say what the states mean.
+    """Count TCP connections by state, remote endpoint and process, and say what the states mean.
 
-    CLOSE_WAIT is a program that has not closed; TIME_WAIT is harmless until ephemeral ports run short, which is
-    worked out for each destination. The figures come from the kernel's sock_diag: no BPF and, for your own
-    processes, no root is needed.
+    CLOSE_WAIT means that a program has not closed. TIME_WAIT is harmless until ephemeral ports run short; the census
+    counts them for each destination. The figures come from the kernel's sock_diag: it needs no BPF and, for your own
+    processes, no root.
 
     \b
     closetrace census                        this network namespace
     closetrace census --pid 4121 --watch     one process, every 2 seconds
     closetrace census --remote 10.1.0.0/16   what goes to a network
     closetrace census --netns 4121           the namespace of a container
-    """
+    """  # noqa: D301, click reads the backspace
     if watch is not None and math.isnan(watch):
         raise UsageError("--watch takes a number of seconds")
     scope, netns = make_scope(**chosen), chosen["netns"]

@@ -1,4 +1,4 @@
-"""``closetrace demo``: a leak of our own, found."""
+"""``closetrace demo``: starts a program that leaks sockets, and finds the leak."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STACK_BYTES, _MEMORY_MB = 16384, 16
 def _build(directory: Path) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise ClosetraceError("the demo builds a small C program: install a compiler (apt install gcc libc6-dev)")
+        raise ClosetraceError("the demo needs a C compiler: apt install gcc libc6-dev")
     program = directory / "price-client"
     built = subprocess.run(
         [compiler, "-O2", "-g", "-fomit-frame-pointer", "-o", str(program), str(_SOURCE)],
@@ -78,5 +78,5 @@ def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
         leak.stdin.write(b"\n")
         leak.stdin.flush()
 
-    terminal.say("a client with two leaks runs; the peer hangs up on its idle connections after 1.5 s")
+    terminal.say("started a client with two leaks; its peer hangs up on idle connections after 1.5 s")
     trace(request, Output(all_frames=all_frames), Stop(_DURATION_S, scope.pids), attached=go)

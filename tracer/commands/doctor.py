@@ -1,4 +1,4 @@
-"""``closetrace doctor``: what this host offers, which way in was picked, and what would mend the rest."""
+"""``closetrace doctor``: what this host offers, which hooks are used, and what to do about the rest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tracer.session.opening import look, require_rights
 from tracer.session.request import Request
 
 Check = tuple[str, bool, str]
-"""What was looked at, whether it is in order, and what was found or how to mend it."""
+"""What was checked, whether it is fine, and what was found or what to do."""
 
 
 def _bcc() -> Check:
@@ -82,7 +82,7 @@ def _plan(probes: str) -> tuple[Optional[Plan], Optional[Features], str]:
 
 
 def examine(probes: str = "auto") -> dict[str, Any]:
-    """All findings, as ``--json`` prints them; ``probes`` is one of WAYS."""
+    """Return all findings, as ``--json`` prints them. ``probes`` is one of WAYS."""
     checks = [_rights(), _bcc(), _libdw(), _types(), _memlock()]
     plan, features, obstacle = _plan(probes)
     families = []
@@ -110,7 +110,7 @@ def examine(probes: str = "auto") -> dict[str, Any]:
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option(
     "--dump",
     "directory",
@@ -123,7 +123,7 @@ def examine(probes: str = "auto") -> dict[str, Any]:
     "variant",
     type=click.Choice(tuple(VARIANTS)),
     default="trace",
-    help="With --dump: the command, or the option of a command, whose programs are meant.  [default: trace]",
+    help="With --dump: the command, or the option of a command, whose programs to write.  [default: trace]",
 )
 @filters
 @tuning
@@ -142,13 +142,13 @@ def doctor(
 ) -> None:
     """Tell what this host offers and what it lacks.
 
-    For each family of hooks: the way in that was picked, why not a better one, and what a report misses without. Works
-    without root as far as it can. The preferred way is fentry, then kprobe, then tracepoints; --probes restricts the
-    choice for trying.
+    For each family of hooks it shows which way was chosen, why no better one, and what a report lacks without it. It
+    works without root as far as possible. The preferred way is fentry, then kprobe, then tracepoint. Use --probes to
+    try another way.
 
-    With --dump it also writes to DIR what closetrace would load into the kernel and what the verifier says of it, for
-    whoever looks for the cause of an error. Give the filters and --for as for the trace that failed. DIR must not exist
-    or be empty. Nothing is attached.
+    With --dump it also writes to DIR what closetrace would load into the kernel, and what the verifier says of it. Use
+    this to find the cause of an error: give the filters of the trace that failed, and its command with --for. DIR must
+    be empty or not exist. Nothing is attached.
     """
     if directory is None:
         _refuse_without_dump(ctx)
@@ -160,13 +160,13 @@ def doctor(
     found = examine(probes)
     missing = dump(folder, request, json.dumps(found, indent=2))
     _tell(found, as_json)
-    terminal.say(f"{directory}: {len(folder.names)} files; contents.txt tells what they are")
+    terminal.say(f"{directory}: {len(folder.names)} files; contents.txt says what they are")
     for line in missing:
         terminal.say(line)
 
 
 def _refuse_without_dump(ctx: click.Context) -> None:
-    """Filters and sizes change what is compiled and nothing that doctor finds."""
+    """Refuse filters and sizes without --dump: they change what is compiled, not what doctor finds."""
     for param in ctx.command.params:
         given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
         if given and param.name not in ("as_json", "probes", "verbose"):
@@ -197,7 +197,7 @@ def _print(found: dict[str, Any]) -> None:
         for family in found["families"]
     ]
     fitted = [(name, textwrap.fill(way, room), textwrap.fill(cost, room)) for name, way, cost in rows]
-    click.echo(tabulate(fitted, headers=("family", "way in", "what is lost")))
+    click.echo(tabulate(fitted, headers=("family", "hooks", "what a report lacks")))
     for way, reason in found["refused"].items():
         click.echo(f"\nno {way}: {reason}")
     click.echo(f"\nways to choose from with --probes: {', '.join(WAYS)}")

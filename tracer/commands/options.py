@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they come to: a scope and the tuning of the recorder."""
+"""Options that several commands share. They give a scope and the sizes of the recorder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NetworkType(click.ParamType):
 
 
 class Seconds(click.ParamType):
-    """A time in seconds, from a tenth to some years. ``nan`` and ``inf``, which float() takes, are none."""
+    """A time in seconds, 0.1 to 1e8. ``nan`` and ``inf``, which float() accepts, are refused."""
 
     name = "SECONDS"
 
@@ -58,16 +58,25 @@ _PORT = click.IntRange(1, 65535)
 
 _FILTERS = (
     click.option(
-        "--pid", "pids", metavar="PID", type=click.IntRange(1), multiple=True, help="A process to watch; repeatable."
+        "--pid",
+        "pids",
+        metavar="PID",
+        type=click.IntRange(1),
+        multiple=True,
+        help="Only this process. Can be given more than once.",
     ),
-    click.option("--comm", metavar="NAME", help="Only threads with this command name (at most 15 bytes count)."),
+    click.option(
+        "--comm",
+        metavar="NAME",
+        help="Only threads with this command name. The kernel keeps its first 15 bytes.",
+    ),
     click.option(
         "--local-port",
         "local_ports",
         metavar="PORT",
         type=_PORT,
         multiple=True,
-        help="Only this local port; repeatable.",
+        help="Only this local port. Can be given more than once.",
     ),
     click.option(
         "--remote-port",
@@ -75,9 +84,15 @@ _FILTERS = (
         metavar="PORT",
         type=_PORT,
         multiple=True,
-        help="Only this remote port; repeatable.",
+        help="Only this remote port. Can be given more than once.",
     ),
-    click.option("--remote", "remotes", type=NetworkType(), multiple=True, help="Only this peer; repeatable."),
+    click.option(
+        "--remote",
+        "remotes",
+        type=NetworkType(),
+        multiple=True,
+        help="Only this remote address or network. Can be given more than once.",
+    ),
     click.option("--netns", metavar="NAME|PATH|PID", help="Only this network namespace."),
     click.option("--cgroup", metavar="PATH", help="Only tasks in this cgroup v2 directory or below it."),
 )
@@ -89,7 +104,7 @@ _TUNING = (
         type=click.IntRange(PAGE, 16 * PAGE),
         default=4 * PAGE,
         show_default=True,
-        help="How much of each user stack to keep; a multiple of 4096.",
+        help="Bytes to copy of each user stack, a multiple of 4096.",
     ),
     click.option(
         "--memory",
@@ -104,29 +119,44 @@ _TUNING = (
         type=click.Choice(WAYS),
         default="auto",
         show_default=True,
-        help="The way into the kernel; doctor tells which are open here.",
+        help="Which kind of kernel hook to use. `closetrace doctor` shows which kinds work here.",
     ),
 )
 
 
 linger_option = click.option(
-    "--linger", metavar="SECONDS", type=SECONDS, default=10, show_default=True, help="Threshold in seconds."
+    "--linger",
+    metavar="SECONDS",
+    type=SECONDS,
+    default=10,
+    show_default=True,
+    help="Report sockets that have been in CLOSE_WAIT for more than this many seconds.",
 )
 duration_option = click.option(
-    "--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: Ctrl-C]"
+    "--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: until Ctrl-C]"
 )
 interval_option = click.option(
-    "--interval", metavar="SECONDS", type=SECONDS, default=1, show_default=True, help="Seconds between looks."
+    "--interval",
+    metavar="SECONDS",
+    type=SECONDS,
+    default=1,
+    show_default=True,
+    help="Look at the sockets every so many seconds.",
 )
-all_frames_option = click.option("--all-frames", is_flag=True, help="Fold no frames of libraries and runtimes.")
+all_frames_option = click.option(
+    "--all-frames", is_flag=True, help="Show all frames, also those of libraries and runtimes."
+)
 fail_over_option = click.option(
-    "--fail-over", metavar="N", type=click.IntRange(0), help="Exit with 3 if more sockets than this lingered."
+    "--fail-over",
+    metavar="N",
+    type=click.IntRange(0),
+    help="End with exit code 3 if more than N sockets lingered.",
 )
 max_overhead_option = click.option(
     "--max-overhead",
     metavar="PCT",
     type=click.FloatRange(0.1, 100),
-    help="Take fewer stacks rather than cost more than this percentage of one CPU.",
+    help="Take fewer stacks when tracing costs more than this percentage of one CPU.",
 )
 
 
@@ -143,7 +173,7 @@ verbose_option = click.option(
     expose_value=False,
     is_eager=True,
     callback=_begin_verbose,
-    help="Tell on stderr what is probed, attached and read, and how long it took.",
+    help="Print on stderr what is probed, attached and read, and how long it took.",
 )
 
 
@@ -154,23 +184,23 @@ def _add(options: tuple[Callable[[F], F], ...], command: F) -> F:
 
 
 def filters(command: F) -> F:
-    """Add the filter options; the command gets them as keyword arguments for :func:`make_scope`."""
+    """Add the filter options. The command gets them as keyword arguments for :func:`make_scope`."""
     return _add(_FILTERS, command)
 
 
 def tuning(command: F) -> F:
-    """Add the options of the recorder; see :func:`make_sizes`."""
+    """Add --stack-bytes and --memory, see :func:`make_sizes`, and --probes."""
     return _add(_TUNING, command)
 
 
 def default_memory() -> int:
-    """Bytes of kernel memory to spend if the user does not say: 1/64 of RAM, at least 16 MB, at most 128 MB."""
+    """Bytes of kernel memory to use without --memory: 1/64 of RAM, at least 16 MB, at most 128 MB."""
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(128 * _MEGABYTE, max(16 * _MEGABYTE, ram // 64))
 
 
 def make_sizes(stack_bytes: int, memory_mb: Optional[int]) -> Sizes:
-    """Sizes of the kernel side. Raises UsageError if the stack size is not whole pages."""
+    """Return the sizes of the kernel side. Raises UsageError if ``stack_bytes`` is not a multiple of PAGE."""
     if stack_bytes % PAGE:
         raise UsageError(f"--stack-bytes {stack_bytes}: give a multiple of {PAGE}")
     memory = memory_mb * _MEGABYTE if memory_mb is not None else default_memory()
@@ -180,7 +210,7 @@ def make_sizes(stack_bytes: int, memory_mb: Optional[int]) -> Sizes:
 def _check_pid(pid: int) -> int:
     group = thread_group(pid)
     if group is None:
-        raise UsageError(f"no process {pid}: it does not exist, or has ended")
+        raise UsageError(f"there is no process {pid}")
     if group != pid:
         raise UsageError(f"{pid} is a thread of process {group}: use --pid {group}")
     return pid
@@ -210,10 +240,10 @@ def make_scope(
     netns: Optional[str],
     cgroup: Optional[str],
 ) -> Scope:
-    """Check the filters against this host. Raises UsageError for a process, namespace or cgroup that is not there."""
+    """Make a scope from the filters. Raises UsageError if a process, namespace or cgroup is not on this host."""
     number, path = _cgroup(cgroup) if cgroup is not None else ((0, 0), "")
     if comm is not None and not comm:
-        raise UsageError("--comm: give a command name")
+        raise UsageError("--comm is empty: give a command name")
     return Scope(
         pids=tuple(dict.fromkeys(_check_pid(pid) for pid in pids)),
         comm=comm or "",
@@ -227,7 +257,7 @@ def make_scope(
 
 
 def describe(scope: Scope) -> str:
-    """The target in words, for the first line of a trace."""
+    """Describe the scope in words, for the first line of a trace."""
     names = [named(pid) for pid in scope.pids]
     parts = [", ".join(names)] if names else []
     parts += [f"threads named {scope.comm}"] if scope.comm else []

@@ -1,4 +1,4 @@
-"""Which format a command writes: the one place where --json is decided."""
+"""Chooses the format that a command writes. Only this module decides about --json."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tracer.reports.writers import CensusWriter, LifeWriter, ReportWriter, TransitionWriter
 
-# A writer is made after attaching, and brings its format's modules along then.
+# A writer is made after attaching, and only then imports the modules of its format.
 
 
 def report_writer(as_json: bool, all_frames: bool) -> ReportWriter:
-    """Write a trace's report."""
+    """Return the writer of a trace's report."""
     if as_json:
         from tracer.reports.json.writers import JsonReport
 
@@ -22,7 +22,7 @@ def report_writer(as_json: bool, all_frames: bool) -> ReportWriter:
 
 
 def transition_writer(as_json: bool, all_frames: bool, clock_offset_ns: int) -> TransitionWriter:
-    """Write transitions; ``clock_offset_ns`` added to CLOCK_MONOTONIC gives ns since the epoch."""
+    """Return the writer of transitions. ``clock_offset_ns`` added to CLOCK_MONOTONIC gives ns since the epoch."""
     if as_json:
         from tracer.reports.json.writers import JsonTransitions
 
@@ -33,7 +33,7 @@ def transition_writer(as_json: bool, all_frames: bool, clock_offset_ns: int) -> 
 
 
 def life_writer(as_json: bool, clock_offset_ns: int) -> LifeWriter:
-    """Write connections; ``clock_offset_ns`` as above."""
+    """Return the writer of connections; ``clock_offset_ns`` as above."""
     if as_json:
         from tracer.reports.json.writers import JsonLives
 
@@ -44,7 +44,7 @@ def life_writer(as_json: bool, clock_offset_ns: int) -> LifeWriter:
 
 
 def census_writer(as_json: bool, rows: int, *, watching: bool) -> CensusWriter:
-    """Write a census of at most ``rows`` groups (0: all); ``watching``: it will be written again and again."""
+    """Return the writer of a census. It shows at most ``rows`` groups (0: all); ``watching``: it writes repeatedly."""
     if as_json:
         from tracer.reports.json.writers import JsonCensus
 

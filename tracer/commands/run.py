@@ -30,7 +30,7 @@ from tracer.session.request import Request
 @linger_option
 @click.option("--duration", metavar="SECONDS", type=SECONDS, help="End the command after this many seconds.")
 @interval_option
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON; the command's stdout goes to stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON. The command's stdout goes to stderr.")
 @all_frames_option
 @fail_over_option
 @max_overhead_option
@@ -52,8 +52,9 @@ def run(
 ) -> None:
     """Run COMMAND, trace it and its children from the first socket on, and end with it.
 
-    Under sudo the command runs as the user who called sudo. With --fail-over it is a load test's gate: a socket counts
-    if it lingered, also if only the end of the process closed it. If the command itself fails the exit code is 1.
+    Under sudo the command runs as the user who called sudo. With --fail-over it can decide whether a load test passes.
+    A socket counts if it lingered, even if it was closed only because the process ended. If the command itself fails,
+    the exit code is 1.
     """
     sizes = make_sizes(stack_bytes, memory_mb)
     child = Child(command, stdout_to_stderr=as_json)

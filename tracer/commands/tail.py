@@ -24,13 +24,13 @@ from tracer.session.session import Session
 from tracer.session.stopping import Stop
 
 _NEVER_NS = 1 << 62
-"""The threshold: `tail` follows no suspects."""
+"""A threshold that no socket reaches, because `tail` does not follow suspects."""
 
 
 @click.command("tail")
 @filters
-@click.option("--stacks", is_flag=True, help="Add the user stack of transitions that a local call made.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--stacks", is_flag=True, help="Show the user stack of each transition that a local call caused.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @all_frames_option
 @duration_option
 @tuning
@@ -47,7 +47,7 @@ def tail(
 ) -> None:
     """Print TCP state transitions as they happen.
 
-    PID and COMM are those of the socket's owner as recorded, not of whoever was on the CPU. ORIGIN tells who caused the
+    PID and COMM are those of the socket's owner, not of the process that was on the CPU. ORIGIN shows who caused the
     transition: a local call, the peer, or a timer.
     """
     scope = make_scope(**chosen)

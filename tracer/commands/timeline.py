@@ -29,7 +29,7 @@ from tracer.session.stopping import Stop
 @click.command("timeline")
 @filters
 @linger_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a connection.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each connection.")
 @duration_option
 @interval_option
 @tuning
@@ -46,7 +46,8 @@ def timeline(
 ) -> None:
     """Print each connection as one block, when it ends or when it lingers.
 
-    Who opened it, what was sent and received, who hung up first, and who closed it, with times from its start.
+    Each block tells who opened the connection, what was sent and received, who hung up first, and who closed it, with
+    times from its start.
     """
     scope = make_scope(**chosen)
     wanted = Wanted(int(linger * 1e9), all_endings=True)

@@ -1,4 +1,4 @@
-"""Attach, follow, report: what the default command, `run` and `demo` do with their options."""
+"""Attach, follow, report. The default command, `run` and `demo` do this."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class Output:
 
 
 def trace(request: Request, output: Output, stop: Stop, attached: Optional[Callable[[], None]] = None) -> None:
-    """Run until ``stop`` says so; prints as it goes, and the report at the end.
+    """Trace until ``stop`` is over. Print sites when they are found, and the report at the end.
 
-    ``attached`` is called once everything is recorded from then on. Raises HostUnsupported, LingerExceeded.
+    ``attached`` is called when recording has begun. Raises HostUnsupported, LingerExceeded, and BrokenPipeError if
+    nobody reads stdout any more.
     """
     with Session(request) as session:
         _announce(request, session)
@@ -52,7 +53,7 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
 
 
 def _write_unless_closed(writer: ReportWriter, report: Report) -> Optional[BrokenPipeError]:
-    """Write; a reader who has gone is told later, because the gate's verdict does not depend on one."""
+    """Write the report. Return a BrokenPipeError, because --fail-over is decided first."""
     took = Took()
     try:
         writer.report(report)

@@ -1,4 +1,4 @@
-"""What ``--verbose`` prints: each step of the program as one line on stderr, with the time since the process began."""
+"""Prints what ``--verbose`` shows: each step as one line on stderr, with the time since the process began."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGE = "tracer"
 
 
 def _process_age_s() -> float:
-    """Seconds since this process was made: field 22 of /proc/self/stat, in ticks since boot (proc(5)), so to 10 ms."""
+    """Seconds since this process began, to 10 ms: field 22 of /proc/self/stat, in ticks since boot (proc(5))."""
     with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
         ticks = int(file.read().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
@@ -32,7 +32,7 @@ class _Lines(logging.Handler):
         self._began = time.monotonic() - _process_age_s()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; where the status line stands on a terminal it makes room and is drawn again later."""
+        """Write one line. On a terminal it first clears the status line, which is drawn again later."""
         try:
             milliseconds = (time.monotonic() - self._began) * 1e3
             room = "\r\x1b[K" if sys.stderr.isatty() else ""
@@ -42,7 +42,7 @@ class _Lines(logging.Handler):
 
 
 def begin() -> Callable[[], None]:
-    """Tell the steps from now on. Returns what ends that."""
+    """Begin to print steps. Return a function that ends it."""
     logger, lines = logging.getLogger(_PACKAGE), _Lines()
     level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.DEBUG)

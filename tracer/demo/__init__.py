@@ -1,1 +1,1 @@
-"""A small leaking client and its server, for `closetrace demo`."""
+"""A small client that leaks sockets, and its server, for `closetrace demo`."""

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A price service in miniature, as it is met at 3 a.m.: a client keeps its connections in a pool, the server hangs up
-// on idle ones, and nobody tells the pool. A second code path reads the end of the stream and forgets to close. Built
-// without frame pointers on purpose. The parent is the client; its child is the server.
+// A small price service. A client keeps its connections in a pool. The server hangs up on idle connections, and the
+// pool does not notice. A second code path reads the end of the stream (EOF) and forgets to close. It is built without
+// frame pointers on purpose. The parent is the client; its child is the server.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -79,14 +79,14 @@ static NOINLINE int exchange(int connection)
 	return read_response(connection) + 1;
 }
 
-// Puts the connection back into the pool, where it stays.
+// Keeps the connection in the pool and never closes it.
 static NOINLINE int fetch_price(const struct sockaddr_in *server, int slot)
 {
 	pool[slot] = open_connection(server);
 	return exchange(pool[slot]) + 1;
 }
 
-// Waits for more, is told that there is none, and leaves without a word.
+// drain_feed reads the end of this connection. Nobody closes it.
 static NOINLINE int poll_feed(const struct sockaddr_in *server, int slot)
 {
 	feeds[slot] = open_connection(server);
@@ -117,7 +117,7 @@ int main(void)
 	if (fork() == 0)
 		serve(listener);
 	close(listener);
-	if (getchar() == EOF) // closetrace says when it is attached
+	if (getchar() == EOF) // closetrace sends a line when it is attached
 		return 0;
 	refresh_prices(&server);
 	getchar();
