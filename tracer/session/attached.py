@@ -1,4 +1,4 @@
-"""What the parts of a session share: the attached recorder, and what it was attached for."""
+"""What the parts of a session share: the attached recorder and the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracer.session.request import Request
 
 @dataclass(frozen=True)
 class Attached:
-    """One run from its attachment on. ``started`` is in seconds since the epoch.
+    """A run that is attached. ``started`` is in seconds since the epoch.
 
     ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch.
     """

@@ -1,4 +1,4 @@
-"""One census: which processes and namespaces are meant, and what sock_diag and /proc say of them. It needs no BPF."""
+"""Takes one census: finds the processes and namespaces in scope, and reads sock_diag and /proc. It needs no BPF."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tracer.model.states import TcpState
 _STATES = tuple(state for state in TcpState if state not in (TcpState.CLOSE, TcpState.NEW_SYN_RECV))
 
 Place = tuple[str, Optional[str]]
-"""A network namespace: its name for people, and the path to enter it by (None: this process is in it)."""
+"""A network namespace: its name in the report, and the path to enter it (None: this process is in it)."""
 
 
 class NoProcess(UsageError):
-    """No process meets the filters: a mistake at first, the natural end of a watch."""
+    """No process matches the filters. In the first count this is an error; later it ends --watch."""
 
 
 def count(asked: Scope, netns: Optional[str]) -> Census:
-    """Count the connections in scope now; ``netns`` names a network namespace, None stands for those of the scope.
+    """Count the connections in scope now. ``netns`` names a network namespace; None means those of the scope.
 
     Raises NoProcess, NetnsUnreachable, SockDiagError.
     """
@@ -47,11 +47,11 @@ def count(asked: Scope, netns: Optional[str]) -> Census:
 
 
 def _wanted(asked: Scope) -> list[int]:
-    """List the processes that run and meet the filters. Raises UsageError if there are none."""
+    """List the running processes that match the filters. Raises NoProcess if there are none."""
     infos = map(processes.process_info, asked.pids or processes.pids())
     found = [info.pid for info in infos if info is not None and process_matches(asked, info)]
     if not found:
-        raise NoProcess("no process meets the filters")
+        raise NoProcess("no process matches the filters")
     return found
 
 
@@ -72,7 +72,7 @@ def _places(wanted: Optional[list[int]], netns: Optional[str]) -> dict[int, Plac
 
 
 def _settings(path: Optional[str]) -> Optional[TcpSettings]:
-    """Read the settings, None where /proc/sys is hidden or masked: then ports are not worked out."""
+    """Read the TCP settings. None if /proc/sys is hidden: then the census does not count ports."""
     try:
         return tcp_settings(path)
     except (OSError, ValueError, ClosetraceError):

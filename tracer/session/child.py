@@ -1,4 +1,4 @@
-"""The command of `closetrace run`: started as the invoking user, held back until everything is recorded."""
+"""Starts the command of `closetrace run` as the invoking user, and holds it until recording has begun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracer.session.stopping import Stop
 
 
 def _invoking_user() -> Optional[tuple[int, int]]:
-    """User and group who called sudo; None if this is no sudo."""
+    """Uid and gid of the user who called sudo, None without sudo."""
     try:
         return int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
     except (KeyError, ValueError):
@@ -37,7 +37,7 @@ def _become(uid: int, gid: int) -> None:
 
 
 class Child:
-    """A process that waits before exec until it is released. ``stdout_to_stderr`` keeps its words out of a report."""
+    """A process that waits before exec until it is released. ``stdout_to_stderr`` keeps its output out of a report."""
 
     def __init__(self, command: Sequence[str], stdout_to_stderr: bool = False) -> None:
         self._command = list(command)
@@ -58,7 +58,7 @@ class Child:
         try:
             if not os.read(held, 1):
                 os._exit(0)  # the parent gave up before it attached
-            # Python ignores the last two, and what is ignored stays so over exec
+            # Python ignores the last two, and ignored signals stay ignored after exec
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             user = _invoking_user() if os.geteuid() == 0 else None
@@ -74,7 +74,7 @@ class Child:
 
     def release(self) -> None:
         """Let it run. Raises ClosetraceError if the command cannot be started."""
-        with contextlib.suppress(BrokenPipeError):  # somebody killed it while it waited: ended() tells
+        with contextlib.suppress(BrokenPipeError):  # it was killed while it waited: ended() says so
             os.write(self._gate, b"g")
         os.close(self._gate)
         self._gate = -1
@@ -93,7 +93,7 @@ class Child:
         return self.status is not None
 
     def finish(self) -> None:
-        """End what is still running: politely, and after two seconds for good."""
+        """End the command if it still runs: with SIGTERM, after two seconds with SIGKILL."""
         if self._gate >= 0:
             os.close(self._gate)
             self._gate = -1
@@ -115,7 +115,7 @@ class Child:
 
 
 class StopWithChild(Stop):
-    """Ends with the command as well; its last sockets get a moment to be told."""
+    """A Stop that is also over when the command has ended."""
 
     def __init__(self, duration: Optional[float], child: Child) -> None:
         super().__init__(duration)
@@ -128,5 +128,5 @@ class StopWithChild(Stop):
             super().wait(min(0.1, until - time.monotonic()))
 
     def over(self) -> bool:
-        """Whether the run is over, or the command is."""
+        """Whether the run is over or the command has ended."""
         return super().over() or self._child.ended()

@@ -1,7 +1,7 @@
-"""``closetrace doctor --dump DIR``: all that is made on the way into the kernel, as files for finding a fault.
+"""``closetrace doctor --dump DIR``: writes what closetrace would load into the kernel to files, to find a fault.
 
-It is made by the same steps as for a trace (`tracer/session/opening.py`), but a step that fails ends only what comes
-after it, and the verifier is asked to tell everything. Nothing is attached.
+The steps are those of a trace (`tracer/session/opening.py`). If a step fails, the files of the steps before it are
+still written. The verifier writes its most detailed log. Nothing is attached.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ VARIANTS = {
     "tail-stacks": Wanted(1 << 62, events=True, event_stacks=True),
     "timeline": Wanted(10_000_000_000, all_endings=True),
 }
-"""Each command has its own macros, and so its own program: by name, what the command reads."""
+"""What each command needs, by name. Each command has its own macros, and so its own program."""
 FOLLOWS_FORKS = "run"
 
 _PARTS = {
     "findings.json": "what doctor found",
-    "headers/": "the type declarations made from the kernel's BTF, which stand in for kernel headers",
+    "headers/": "the type declarations made from the kernel's BTF, used in place of kernel headers",
     "plan.json": "what this kernel offers, and the attachments that were chosen from it",
     "program.c": "the C text, with sizes, filters and plan as macros at its beginning",
-    "object.json": "the object code: maps, and instructions in hex. Pids and threshold are put in when it is loaded",
-    "object.o": "the same as ELF for reading: llvm-objdump -dr object.o",
+    "object.json": "the object code: maps, and instructions in hex. Pids and threshold are filled in when it is loaded",
+    "object.o": "the object code as ELF, for reading: llvm-objdump -dr object.o",
     "verifier/": "the verifier's whole log of each program, also of accepted ones",
 }
 _CONTENTS = "contents.txt"
 _RUNNABLE = ("run_drain",)
-_PERMISSIONS = "this directory is not for everyone: the logs have addresses of the kernel"
+_PERMISSIONS = "keep this directory private: the logs contain addresses of the kernel"
 
 Content = Union[str, bytes]
 
 
 class Folder:
-    """A new or empty directory that only its owner can write to, and the files that are put there."""
+    """A new or empty directory that only its owner can write to, and the names of the files written to it."""
 
     def __init__(self, path: Path) -> None:
-        """Make the directory if it is missing. Raises UsageError where it is not fit."""
+        """Make the directory if it is missing. Raises UsageError if it cannot be used."""
         self.path = path
         self.names: list[str] = []
         for missing in reversed([parent for parent in path.parents if not parent.exists()]):
@@ -71,7 +71,7 @@ class Folder:
         self._check()
 
     def _check(self) -> None:
-        """Root writes here: nobody else may put a link where a file will be."""
+        """Root writes here. So nobody else may be able to put a link in place of a file."""
         status = os.lstat(self.path)
         if not stat.S_ISDIR(status.st_mode):
             raise UsageError(f"--dump {self.path}: it exists and is not a directory")
@@ -81,7 +81,7 @@ class Folder:
             raise UsageError(f"--dump {self.path}: the directory is not empty")
 
     def write(self, name: str, content: Content) -> None:
-        """One new file; ``name`` may have directories in it. Raises OSError."""
+        """Write one new file. ``name`` may contain directories. Raises OSError."""
         place = self.path / name
         for parent in reversed(place.relative_to(self.path).parents):
             with contextlib.suppress(FileExistsError):
@@ -93,7 +93,7 @@ class Folder:
 
 
 def _open_to_others(status: os.stat_result) -> bool:
-    """Whether somebody may write who is neither root, nor this user, nor the one who called sudo."""
+    """Whether anybody may write to it except root, this user and the user who called sudo."""
     invoker = os.environ.get("SUDO_UID", "")
     owners = {0, os.geteuid(), int(invoker) if invoker.isdecimal() else 0}
     return bool(status.st_mode & 0o022) or status.st_uid not in owners
@@ -109,7 +109,7 @@ def _make(path: Path, mode: int) -> None:
 
 
 def dump(folder: Folder, request: Request, findings: str) -> list[str]:
-    """Write all that can be made here, and a list of it. Returns lines that tell what is missing and why.
+    """Write all that can be made here, and a list of it. Return lines that say what is missing and why.
 
     ``findings`` is doctor's JSON. Raises OSError if the directory cannot be written.
     """
@@ -133,7 +133,7 @@ def _missing(parts: list[str], why: str) -> list[str]:
 
 
 def _write_all(folder: Folder, contents: Iterator[tuple[str, Content]]) -> str:
-    """Write what is made until a step fails; why it failed, "" if none did."""
+    """Write files until a step fails. Return why it failed, "" if none did."""
     while True:
         try:
             name, content = next(contents)
@@ -145,7 +145,7 @@ def _write_all(folder: Folder, contents: Iterator[tuple[str, Content]]) -> str:
 
 
 def _contents(request: Request) -> Iterator[tuple[str, Content]]:
-    """File by file, in the order in which a trace makes them. Raises ClosetraceError or OSError where a step fails."""
+    """Yield name and content, in the order in which a trace makes them. Raises ClosetraceError, OSError."""
     with contextlib.ExitStack() as cleanup:
         tree = None
         if os.path.exists(BTF_PATH):
@@ -197,7 +197,7 @@ def _logs(code: ObjectCode, plan: Plan, request: Request) -> Iterator[tuple[str,
 
 
 def _log(verified: Verified) -> str:
-    """The verifier's own text; what closetrace adds stands in front of it."""
+    """The verifier's own text. What closetrace adds comes before it."""
     cut = "" if verified.whole else "closetrace: the log was larger than the largest buffer and is cut\n"
     refused = f"closetrace: refused, {os.strerror(verified.refused)}\n" if verified.refused else ""
     return cut + refused + verified.log

@@ -1,4 +1,4 @@
-"""From the attachment to the report: the loop of looks, with its guard against costing too much."""
+"""The loop from attaching to the report: it looks at sockets once each interval and checks what tracing costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracer.stacks.service import StackService
 
 
 class Following:
-    """The looks of one session. Raises HostUnsupported if stacks cannot be read on this host."""
+    """The loop of one session. Raises HostUnsupported if stacks cannot be read on this host."""
 
     def __init__(self, run: Attached) -> None:
         request, recorder = run.request, run.recorder
@@ -38,7 +38,7 @@ class Following:
         )
 
     def until(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
-        """Look once an interval until ``stop`` says so."""
+        """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
         while not stop.over():
             brought = self._watch.tick()
@@ -53,13 +53,13 @@ class Following:
             stop.wait(min(left, USUAL.pressed_s if pressed else USUAL.look_s))
 
     def report(self) -> Report:
-        """Everything found so far."""
+        """Return everything found so far."""
         run = self._run
         report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns)
         return replace(report, cost=self._guard.cost())
 
     def close(self) -> None:
-        """Let go of the traced processes' files, and stop counting run times."""
+        """Close the files of the traced processes, and stop counting run times."""
         self._service.close()
         self._tasks.close()
         self._guard.close()

@@ -1,4 +1,4 @@
-"""Watches what tracing itself costs, and spares the host: --max-overhead."""
+"""Measures what tracing costs, and takes fewer stacks if it costs too much: --max-overhead."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tracer.kernel.accounting import RunTimeCounting, kernel_cost
 from tracer.model.finding import BackOff, Cost
 
 _WINDOW_S = 5.0
-"""Over how long a cost is measured before it counts as too high: a report's own work is a matter of a moment."""
+"""The cost is averaged over this time. So the short work of one report does not count as too high."""
 
 ALL, SAMPLED, OFF = 0, 15, 0xFFFFFFFF
-"""Masks for bpf/blackbox.h: the stack of every touch, of one in 16 by chance, of none."""
+"""Masks for bpf/blackbox.h: keep the stack of every touch, of a random one in 16, of none."""
 _NAMES = {SAMPLED: "sampled", OFF: "off"}
 
 
 class Guard:
-    """Adds up CPU and memory; with ``percent`` (of one CPU) it backs off when that is exceeded, and never returns."""
+    """Adds up CPU time and memory. If the cost exceeds ``percent`` of one CPU, it takes fewer stacks from then on."""
 
     def __init__(self, recorder: Recorder, percent: Optional[float] = None) -> None:
         self._recorder, self._percent = recorder, percent
-        # Counting costs every BPF program of the host some 20 ns a run, so only who asks for a limit pays for it.
+        # Counting adds about 20 ns to each run of every BPF program on the host. So it is on only with a limit.
         self._counting = RunTimeCounting() if percent is not None else None
         self._begun = self._checked = time.monotonic()
         self._cpu0 = self._last = time.process_time()
@@ -32,7 +32,7 @@ class Guard:
         self._backed_off: list[BackOff] = []
 
     def check(self) -> None:
-        """To be called once an interval."""
+        """Compare the cost with the limit. Called once each interval."""
         now = time.monotonic()
         if self._percent is None or now - self._checked < _WINDOW_S:
             return
@@ -58,6 +58,6 @@ class Guard:
         )
 
     def close(self) -> None:
-        """Have the kernel count no longer."""
+        """Stop counting run times."""
         if self._counting is not None:
             self._counting.close()

@@ -20,7 +20,7 @@ from tracer.trail import Took
 _log = logging.getLogger(__name__)
 
 _LAST_MOMENT_S = 0.05
-"""The sockets of a process that has just ended are on their way."""
+"""Time for the sockets of a process that has just ended to end too."""
 
 
 class Lives:
@@ -35,7 +35,7 @@ class Lives:
         self._lingering: set[tuple[int, int]] = set()
 
     def until(self, stop: Stop) -> Iterator[Connection]:
-        """Look once an interval until ``stop`` says so, and once more then."""
+        """Look once each interval until ``stop`` is over, and once more at the end."""
         stop.begin()
         try:
             while not stop.over():
@@ -63,7 +63,7 @@ class Lives:
         )
 
     def _late(self) -> Generator[Connection, None, int]:
-        """Give those that linger and were not given yet; at the end, how many records were read."""
+        """Yield lingering connections that were not yielded before. Return how many records were read."""
         now = time.monotonic_ns()
         linger_ns = self._run.request.wanted.linger_ns
         late = [entry for entry in self._recorder.suspects() if now - entry.since_ns >= linger_ns]

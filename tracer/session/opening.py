@@ -1,4 +1,4 @@
-"""From options to an attached recorder: rights, headers, features, plan, compilation, in that order."""
+"""Opens a recorder for a request: checks rights, then headers, features, plan and compilation."""
 
 from __future__ import annotations
 
@@ -28,32 +28,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Opened:
-    """An attached recorder and how it is attached."""
+    """A loaded recorder, and the plan to attach it by."""
 
     recorder: Recorder
     plan: Plan
 
 
 def require_rights() -> None:
-    """HostUnsupported with the reason and the cure if this process may not load tracing programs."""
+    """Check that this process may load tracing programs. Raises HostUnsupported with the reason and what to do."""
     if lockdown() == "confidentiality":
         raise HostUnsupported(
             "kernel lockdown is in confidentiality mode, which forbids BPF to read kernel memory: "
-            "boot with lockdown=integrity or without"
+            "boot with lockdown=integrity or without lockdown"
         )
     if not in_first_pid_namespace():
         raise HostUnsupported(
-            "this is a PID namespace of its own, whose process numbers the kernel side does not know: run it on the "
-            "host, or in a container that shares the host's (docker run --pid=host, hostPID: true)"
+            "closetrace runs in a PID namespace of its own, and BPF sees other process numbers. Run it on the host, "
+            "or in a container that shares the host's PID namespace (docker run --pid=host, hostPID: true)"
         )
     try:
         os.close(bpf.load_empty(bpf.PROG_RAW_TRACEPOINT))
     except OSError as error:
         if os.geteuid() != 0:
-            raise HostUnsupported("tracing needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE): run it by sudo") from None
+            raise HostUnsupported(
+                "tracing needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE): run it with sudo"
+            ) from None
         raise HostUnsupported(
-            f"the kernel refuses BPF programs although this is root ({error.strerror}): a container without "
-            "CAP_SYS_ADMIN or CAP_BPF, a seccomp filter, or a kernel without CONFIG_BPF_SYSCALL"
+            f"the kernel refuses BPF programs although this is root ({error.strerror}). Possible causes: a container "
+            "without CAP_SYS_ADMIN or CAP_BPF, a seccomp filter, or a kernel without CONFIG_BPF_SYSCALL"
         ) from None
 
 
@@ -72,9 +74,9 @@ def _require_headers() -> None:
 
 
 def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "auto") -> Opened:
-    """Compile and load; the caller attaches with ``recorder.start(plan)`` after seeding the scope.
+    """Compile and load. The caller seeds the scope, then attaches with ``recorder.start(plan)``.
 
-    Raises HostUnsupported, with the one thing that is in the way.
+    Raises HostUnsupported with the reason.
     """
     require_rights()
     machine_macros()

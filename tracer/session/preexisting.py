@@ -1,4 +1,4 @@
-"""Sockets that are older than the trace: found by sock_diag after attaching, so that none falls between the two."""
+"""Finds sockets that are older than the trace. It lists them after attaching, so that no socket is missed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpStat
 
 
 class Preexisting:
-    """What was there at the start, within the scope."""
+    """The sockets in scope that were there when the trace began."""
 
     def __init__(self, scope: Scope, namespaces: Namespaces) -> None:
         self._scope, self._namespaces = scope, namespaces
@@ -35,10 +35,10 @@ class Preexisting:
         self._taken_ns = 0
 
     def take(self, recorder: Recorder) -> None:
-        """List, seed the kernel side with what belongs to tasks in scope, and keep what is in CLOSE_WAIT already."""
+        """List the sockets, tell the kernel side those of tasks in scope, and keep those in CLOSE_WAIT."""
         took = Took()
         inodes = self._inodes()
-        # Only a filter by task needs every connection: the kernel side cannot tell their owners otherwise.
+        # Only a filter by task needs every connection: the kernel side cannot know the owners of older ones.
         states = _CONNECTED if inodes is not None else (TcpState.CLOSE_WAIT,)
         namespaces = list(self._namespaces.all(self._scope.pids))
         for netns in namespaces:
@@ -87,24 +87,24 @@ class Preexisting:
             self._waiting[one.cookie] = one
 
     def is_older(self, connection: Connection) -> bool:
-        """Whether a socket that was met in mid life was there at the start (else it came from out of scope).
+        """Whether a socket whose beginning was not seen is older than the trace. Else it came from out of scope.
 
-        The listing gives a cookie to every socket that it shows (sock_diag_save_cookie in net/core/sock_diag.c). So one
-        without a cookie was made later, unless it was met between attaching and the end of the listing.
+        The listing gives a cookie to every socket that it shows (sock_diag_save_cookie in net/core/sock_diag.c). So a
+        socket without a cookie is newer, unless it was recorded between attaching and the end of the listing.
         """
         if not self._scope.by_task or connection.cookie in self._cookies:
             return True
         return connection.cookie == 0 and connection.birth_ns < self._taken_ns
 
     def fin_before_ns(self, cookie: int) -> Optional[int]:
-        """When FIN had come at the latest: the peer's last packet of any kind, as the kernel remembers it."""
+        """The latest time at which FIN can have come (CLOCK_MONOTONIC, ns): that of the peer's last packet."""
         one = self._waiting.get(cookie)
         if one is None:
             return None
         return self._taken_ns - min(one.last_ack_recv_ms or 0, one.last_data_recv_ms or 0) * 1_000_000
 
     def untouched(self, recorded: set[int]) -> list[Connection]:
-        """Those that are still in CLOSE_WAIT and that nothing has touched since, so that no record knows them."""
+        """The older sockets that are still in CLOSE_WAIT and have no record, because no call has used them since."""
         rest = {cookie: one for cookie, one in self._waiting.items() if cookie not in recorded}
         if not rest:
             return []

@@ -1,4 +1,4 @@
-"""What one traced run was asked for."""
+"""What a traced run is asked to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracer.model.scope import Scope
 
 @dataclass(frozen=True)
 class Request:
-    """The scope (``target`` is the same in words), what the kernel side shall keep, and the limits of the run.
+    """The scope (``target``: in words), what the kernel side keeps, and the limits of the run.
 
     ``probes`` is one of kernel.plan.WAYS. ``interval_s`` is the time between two looks in seconds. ``max_overhead`` is
     in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded.

@@ -1,4 +1,4 @@
-"""One traced run: open, seed, follow, report, close. Every command that traces is made of one."""
+"""One traced run: open, seed, follow, report, close. Every command that traces uses one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """An attached recorder whose scope is seeded. Use it in a ``with`` statement: its end detaches and frees all.
+    """An attached recorder. Use it in a ``with`` statement: the end of the block detaches and frees everything.
 
-    What reads stacks and judges sockets is imported after attaching: the kernel side records meanwhile.
+    The modules that read stacks and judge sockets are imported after attaching, while the kernel side already records.
     """
 
     def __init__(self, request: Request) -> None:
-        """Compile, load, attach, seed. Raises HostUnsupported with the one thing that is in the way."""
+        """Compile, load, attach, seed. Raises HostUnsupported with the reason."""
         started, offset_ns = time.time(), clock_offset_ns()
         namespaces = Namespaces()
         older = Preexisting(request.scope, namespaces)
@@ -42,7 +42,7 @@ class Session:
             raise
 
     def _attach(self) -> None:
-        """Attach first and list older sockets then, so that none falls between the two."""
+        """Attach, then list the older sockets. In this order no socket is missed."""
         run = self._run
         for pid in run.request.scope.pids:
             run.recorder.add_pid(pid)
@@ -67,11 +67,11 @@ class Session:
         return self._run.plan.probes()
 
     def follow(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
-        """Look at the suspects once an interval, and call ``tick`` with what that brought, until ``stop`` says so."""
+        """Look at the suspects once each interval until ``stop`` is over. ``tick`` gets the result of each look."""
         self._follower().until(stop, tick)
 
     def report(self) -> Report:
-        """Everything that was found, at this moment."""
+        """Return everything found so far."""
         return self._follower().report()
 
     def _follower(self) -> Following:
@@ -94,7 +94,7 @@ class Session:
         return Lives(self._run)
 
     def close(self) -> None:
-        """Detach and free everything; harmless when repeated."""
+        """Detach and free everything. It may be called again."""
         if self._following is not None:
             self._following.close()
             self._following = None

@@ -13,7 +13,7 @@ from tracer.host.processes import process_info
 
 
 class Stop:
-    """Armed on construction. The first signal asks for the report; a second one is the default again."""
+    """Handles signals from its construction on. The first asks for the report; the second has its default effect."""
 
     def __init__(self, duration_s: Optional[float] = None, pids: Collection[int] = ()) -> None:
         self._asked = threading.Event()
@@ -28,7 +28,7 @@ class Stop:
         self._asked.set()
 
     def begin(self) -> None:
-        """Count the duration from now on: attaching took its own time."""
+        """Begin to count the duration: the time for attaching is not part of it."""
         if self._duration is not None:
             self._until = time.monotonic() + self._duration
 
@@ -44,18 +44,18 @@ class Stop:
         return self._asked.is_set()
 
     def over(self) -> bool:
-        """Whether the run is at its end, for whichever reason."""
+        """Whether the run is over, for any reason."""
         if self._asked.is_set() or (self._until is not None and time.monotonic() >= self._until):
             return True
         return bool(self._starts) and not any(_runs(pid, start) for pid, start in self._starts.items())
 
 
 def _runs(pid: int, start: Optional[int]) -> bool:
-    """Whether the process that had this start is still there; one that had none was gone at the outset."""
+    """Whether the process with this start time still runs. ``start`` is None if it had already ended."""
     return start is not None and _start(pid) == start
 
 
 def _start(pid: int) -> Optional[int]:
-    """What tells this process from a later one with its pid; None if there is none (or only its zombie is left)."""
+    """Start time in ticks: a later process with the same pid has another. None without a process, or for a zombie."""
     info = process_info(pid)
     return None if info is None or info.ended else info.start_ticks

@@ -24,7 +24,7 @@ _POLL_MS, _GATHER_S = 100, 0.025
 
 @dataclass(frozen=True)
 class Batch:
-    """Some transitions, oldest first, and how many were ``lost`` before the next ones."""
+    """Some transitions, oldest first. After them ``lost`` transitions are missing."""
 
     events: Sequence[Raw]
     lost: int
@@ -40,12 +40,12 @@ class Transitions:
         self._shown = self._lost = 0
 
     def until(self, stop: Stop) -> Iterator[Batch]:
-        """Give batches until ``stop`` says so, then detach and give the rest."""
+        """Yield batches until ``stop`` is over, then detach and yield the rest."""
         stop.begin()
         try:
             while not stop.over():
                 self._recorder.wait_for_events(_POLL_MS)
-                # Those that come next are taken along: to wake up for each would cost more than to print it.
+                # Wait for more transitions: to wake up for each one costs more than to print it.
                 time.sleep(_GATHER_S)
                 yield self._batch()
             self._recorder.stop()
@@ -66,11 +66,11 @@ class Transitions:
         return Batch(events, self._lost - before)
 
     def stack(self, box: int) -> Optional[Stack]:
-        """The stack of a transition's box, which is freed by this; None if it could not be read."""
+        """Return the stack in a transition's box and free the box. None if the stack cannot be read."""
         return self._stacks.resolve_event(box)
 
     def total(self) -> Streamed:
-        """How many there were, once no more can come."""
+        """Return the totals. Call it after the last batch."""
         losses = self._recorder.losses()
         produced = self._recorder.events_produced
         return Streamed(produced, self._shown, losses.events, losses.records, losses.nested)
