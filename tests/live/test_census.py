@@ -157,7 +157,7 @@ def test_every_state_is_counted_as_ss_counts_it(netns: str) -> None:
         in printed
     )
     assert f"closetrace --pid {pid} names the code" in printed
-    assert "Harmless in place." in printed
+    assert "Harmless. This side closed first" in printed
     assert "2 of 7 were opened by the peer" in printed
     assert "5 closed by the program: the kernel drops them by itself" in printed
     assert "1 half-closed by shutdown and still held" in printed
@@ -195,7 +195,7 @@ def test_process_filter_finds_the_namespace(netns: str) -> None:
             assert found["unowned"] == 5 + 7
             assert {row["owner"]["comm"] for row in found["groups"]} == {name}
         assert states(document("--netns", netns)) == ss_states(netns)
-        assert "12 more connections that no process has" in flat("--pid", str(pid))
+        assert "12 more connections belong to no process" in flat("--pid", str(pid))
 
 
 @contextmanager
@@ -378,7 +378,7 @@ def test_watch_json_is_one_document_a_line(netns: str) -> None:
     ("options", "message"),
     [
         (["--pid", "4194304999"], "no process 4194304999"),
-        (["--comm", "no-such-comm"], "no process meets the filters"),
+        (["--comm", "no-such-comm"], "no process matches the filters"),
         (["--netns", "/nonexistent"], "/nonexistent"),
         (["--netns", "/proc/self/ns/mnt"], "cannot enter the network namespace"),
         (["--remote", "10.0.0.300"], "10.0.0.300"),
@@ -423,7 +423,7 @@ def test_unprivileged(netns: str) -> None:
         own.kill()
     assert (done.returncode, done.stderr) == (0, "")
     assert "(not visible)" in done.stdout
-    assert "other users' need root" in " ".join(done.stdout.split())
+    assert "that you may not see. Root sees all." in " ".join(done.stdout.split())
 
 
 def test_hostile_command_name(netns: str) -> None:

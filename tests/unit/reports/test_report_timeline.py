@@ -115,7 +115,7 @@ def test_closed_socket_is_not_still_there() -> None:
         ({"reset_ns": START + 150 * S, "reset_by": Origin.LOCAL}, "RST sent by this host"),
         ({"shutdown": touch(Op.SHUTDOWN, 100.0, 0, actor=actor(100, 103, "io"))}, "shutdown  io (tid 103)"),
         ({"eof": touch(Op.RECV, 67.0, 0), "eof_reads": 3}, "recv returned 0: end seen (3 times)"),
-        ({"transitions_dropped": 2}, "2 transitions more not kept"),
+        ({"transitions_dropped": 2}, "2 more transitions not kept"),
         ({"opened_late": True, "opened": touch(Op.RECV, 1.006, 9)}, "first call seen: recv of 9 bytes"),
         ({"preexisting": True}, "older than the trace"),
         ({"last": touch(Op.RECV, 60.0, -11)}, "recv that found nothing yet (EAGAIN)"),

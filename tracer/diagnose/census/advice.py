@@ -1,4 +1,4 @@
-"""What the states of closing connections mean here and now: paragraphs with this host's figures in them. Pure."""
+"""Explains the states of closing connections, in sentences with this host's figures. Values in, values out."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tracer.model.states import TcpState
 MEANINGS = {
     TcpState.ESTABLISHED: "open",
     TcpState.SYN_SENT: "opening: the peer has not answered",
-    TcpState.SYN_RECV: "opening: the peer's last ACK is due",
-    TcpState.FIN_WAIT1: "our FIN is sent, its ACK is due",
+    TcpState.SYN_RECV: "opening: the peer's last ACK has not come",
+    TcpState.FIN_WAIT1: "our FIN is sent, its ACK has not come",
     TcpState.FIN_WAIT2: "we closed, the peer has not: see below",
     TcpState.TIME_WAIT: "harmless: see below",
     TcpState.CLOSE_WAIT: "the peer closed, we have not: see below",
-    TcpState.LAST_ACK: "both closed, the last ACK is due",
-    TcpState.CLOSING: "both closed at once, an ACK is due",
+    TcpState.LAST_ACK: "both closed, the last ACK has not come",
+    TcpState.CLOSING: "both closed at once, an ACK has not come",
 }
-"""A few words for each state that a connection can be counted in."""
+"""A short meaning of each state that the census counts."""
 
 _MS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What connections in one state mean: plain sentences, the figures of this census in them."""
+    """What connections in one state mean, in sentences with the figures of this census."""
 
     state: TcpState
     count: int
@@ -39,7 +39,7 @@ class Explanation:
 
 
 def explain(census: Census) -> tuple[Explanation, ...]:
-    """Explain CLOSE_WAIT, FIN_WAIT2 and TIME_WAIT, those of them that there are, in this order."""
+    """Explain CLOSE_WAIT, FIN_WAIT2 and TIME_WAIT, in this order, if there are such connections."""
     found = []
     for state in (TcpState.CLOSE_WAIT, TcpState.FIN_WAIT2, TcpState.TIME_WAIT):
         several = [it for it in census.connections if it.socket.state is state]
@@ -54,7 +54,7 @@ def warnings(census: Census) -> tuple[str, ...]:
 
 
 def port_sentences(census: Census) -> tuple[str, ...]:
-    """Say what ephemeral ports there are and what TIME_WAIT costs, for each namespace of the census."""
+    """Say how many ephemeral ports each namespace has, and how TIME_WAIT limits new connections."""
     sentences = []
     for space in census.namespaces:
         use = next((use for use in census.ports if use.netns == space.inode), None)
@@ -108,8 +108,8 @@ def _fin_wait2(several: list[Counted], census: Census) -> list[str]:
         )
     if kept:
         sentences.append(
-            f"{kept} half-closed by shutdown and still held: no timeout ends these; they stay until the peer closes or"
-            " the program lets go."
+            f"{kept} half-closed by shutdown and still held: no timeout ends these; they stay until the peer or the"
+            " program closes."
         )
     elsewhere = _other_ends(several, census)
     if elsewhere:
@@ -121,16 +121,17 @@ def _time_wait(several: list[Counted]) -> list[str]:
     left = max((it.socket.timer_ms or 0 for it in several), default=0)
     incoming = sum(it.incoming for it in several)
     sentences = [
-        "Harmless in place. This side closed first, so the kernel keeps the pair of addresses for"
-        f" {TIME_WAIT_S} s, lest a late segment reach a new connection (RFC 9293, 3.6). No program and no descriptor"
-        f" holds them, they take a few hundred bytes each, and they leave by themselves, the last in"
+        "Harmless. This side closed first, so the kernel keeps the pair of addresses for"
+        f" {TIME_WAIT_S} s, so that no late segment reaches a new connection (RFC 9293, 3.6). No program and no"
+        f" descriptor holds them. They take a few hundred bytes each and end by themselves, the last in"
         f" {words.duration(left * _MS)}."
     ]
     if incoming:
         sentences.append(f"{_share(incoming, several)} opened by the peer: no ephemeral port of this host is taken.")
     if incoming < len(several):
         outgoing = len(several) - incoming
-        sentences.append(f"{_share(outgoing, several)} opened from here: each keeps an ephemeral port till then.")
+        keeps = " and keeps" if outgoing == 1 else ": each keeps"
+        sentences.append(f"{_share(outgoing, several)} opened from here{keeps} an ephemeral port until then.")
     return sentences
 
 
@@ -143,7 +144,7 @@ def _share(part: int, several: list[Counted]) -> str:
 
 def _longest(sockets: Iterable[DiagSocket]) -> str:
     longest = max((ms for ms in map(quiet, sockets) if ms is not None), default=None)
-    return "" if longest is None else f" The oldest has been so for at least {words.duration(longest * _MS)}."
+    return "" if longest is None else f" The oldest has been in it for at least {words.duration(longest * _MS)}."
 
 
 def _fin_timeout(census: Census, orphans: list[DiagSocket]) -> str:
@@ -165,9 +166,9 @@ def _other_ends(several: Iterable[Counted], census: Census) -> str:
 def _range(settings: TcpSettings, use: PortUse) -> str:
     return (
         f"connect can choose from {words.plural(use.usable, 'ephemeral port')} for each destination"
-        f" (net.ipv4.ip_local_port_range is {settings.first_port} to {settings.last_port}, less reserved and listening"
-        f" ones). At {TIME_WAIT_S} s of TIME_WAIT that bears {use.connects_per_second:.3g} connections a second to one"
-        " destination."
+        f" (net.ipv4.ip_local_port_range is {settings.first_port} to {settings.last_port}, without reserved and"
+        f" listening ports). With {TIME_WAIT_S} s of TIME_WAIT that allows {use.connects_per_second:.3g} connections a"
+        " second to one destination."
     )
 
 

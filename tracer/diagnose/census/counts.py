@@ -27,11 +27,11 @@ _CLOSED_FIRST = {
     TcpState.TIME_WAIT: "this side",
     TcpState.CLOSING: "both",
 }
-"""Who sent FIN first, by the state itself (RFC 9293, 3.3.2 and 3.6)."""
+"""Who sent FIN first, as the state alone shows (RFC 9293, 3.3.2 and 3.6)."""
 
 
 class OwnerKind(str, enum.Enum):
-    """Who has a socket: a process that we see, one that we do not see, a listener's queue, or the kernel alone."""
+    """Who has a socket: a process that we see, one that we do not see, a listener's accept queue, only the kernel."""
 
     PROCESS = "process"
     UNSEEN = "unseen"
@@ -41,7 +41,7 @@ class OwnerKind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Owner:
-    """Who has a socket. For an accept queue pid and comm are the listener's. ``others`` counts further processes."""
+    """Who has a socket. In an accept queue pid and comm are the listener's. ``others``: how many more processes."""
 
     kind: OwnerKind
     pid: int = 0
@@ -51,7 +51,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A network namespace of the census: its inode, how it was named to us, its settings (None: not readable)."""
+    """A network namespace of the census: its inode, its name in the report, its settings (None: not readable)."""
 
     inode: int
     name: str
@@ -60,9 +60,9 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which connections to count: different fields must all match, several values of one are alternatives.
+    """Which connections to count. Every field must match; it matches if one of its values does, or if it is empty.
 
-    Empty fields select all. ``processes`` are the pids to select by; None selects all, sockets without a process too.
+    ``processes`` are pids. None selects all connections, also those without a process.
     """
 
     processes: Optional[frozenset[int]] = None
@@ -87,7 +87,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Counted:
-    """A connection with its owner. ``incoming`` ones were opened by the peer."""
+    """A connection with its owner. ``incoming``: the peer opened it."""
 
     socket: DiagSocket
     owner: Owner
@@ -105,10 +105,10 @@ class StateCount:
 
 @dataclass(frozen=True)
 class Group:
-    """Connections alike: one namespace, owner, direction, far end and state.
+    """Connections that have the same namespace, owner, direction, remote end and state.
 
-    ``incoming`` connections came to ``local_port`` of this host and are grouped by the peer's address; outgoing ones
-    by the peer's address and port, with ``local_port`` 0. ``quiet_ms`` is the longest of them (see quiet()).
+    ``incoming`` connections are grouped by ``local_port`` and the peer's address. Outgoing ones are grouped by the
+    peer's address and port; their ``local_port`` is 0. ``quiet_ms`` is the largest quiet() of the group.
     """
 
     netns: int
@@ -123,10 +123,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Census:
-    """What there was at ``taken`` (seconds since the epoch): the connections in scope, and sums over them.
+    """The connections in scope at ``taken`` (seconds since the epoch), and sums over them.
 
-    ``listeners`` counts listening sockets. ``ports`` is about all processes, whichever the scope names: they share
-    them. ``unowned`` counts connections that would be in scope if any process had them.
+    ``listeners`` is the number of listening sockets. ``ports`` counts the connections of all processes, also of those
+    out of scope, because they share the ports. ``unowned`` is the number of connections that match all filters but
+    the one by process, and that no process has.
     """
 
     taken: float
@@ -143,7 +144,7 @@ class Census:
 def take(
     sockets: Sequence[DiagSocket], holders: Holders, namespaces: Sequence[Namespace], scope: Selection, taken: float
 ) -> Census:
-    """Count ``sockets`` (all states, listeners among them) of ``namespaces``.
+    """Count ``sockets`` of ``namespaces``. They have all states, also LISTEN.
 
     ``holders`` maps socket inodes to processes.
     """
@@ -168,11 +169,11 @@ def take(
 
 
 def quiet(one: DiagSocket) -> Optional[int]:
-    """For how long (ms) nothing has happened on a connection; None if the kernel keeps no such time.
+    """For how long (ms) nothing has happened on a connection. None if the kernel does not say.
 
-    ESTABLISHED: since data last went either way. TIME_WAIT: since it began. Otherwise since the peer's last segment,
-    which is a lower bound of the time in the state: CLOSE_WAIT began with a FIN, and FIN_WAIT2 with an ACK, and
-    neither can be younger than the last segment.
+    ESTABLISHED: since the last data in either direction. TIME_WAIT: since it began. Other states: since the peer's last
+    segment. That is a lower bound of the time in the state, because a segment of the peer began it: FIN began
+    CLOSE_WAIT, ACK began FIN_WAIT2.
     """
     if one.timer == TIMER_TIME_WAIT:
         return max(0, TIME_WAIT_S * 1000 - (one.timer_ms or 0)) if one.state is TcpState.TIME_WAIT else None
@@ -183,7 +184,7 @@ def quiet(one: DiagSocket) -> Optional[int]:
 
 
 class _Listeners:
-    """The listening sockets, to tell which connections came in and whose accept queue a connection is in."""
+    """The listening sockets. They show which connections came in, and whose accept queue a connection is in."""
 
     def __init__(self, sockets: Iterable[DiagSocket], holders: Holders) -> None:
         self._holders = holders
@@ -210,8 +211,8 @@ class _Listeners:
     def came_in(self, one: DiagSocket, settings: Optional[TcpSettings]) -> bool:
         """Whether the peer opened it.
 
-        Where the listener is gone, the end with an ephemeral port is the opener's; if both have one, the end that
-        has more connections is the server's.
+        Without a listener, the end with an ephemeral port opened the connection. If both ends have one, the end with
+        more connections is the server.
         """
         if (one.netns, one.local.port) in self._by_port:
             return True
@@ -222,7 +223,7 @@ class _Listeners:
         return self._locals[(one.netns, one.local.port)] > self._remotes[(one.netns, one.remote)]
 
     def holders_of_queue(self, one: DiagSocket) -> tuple[Holder, ...]:
-        """Who holds the listener whose queue ``one`` is in; one bound to the very address goes before a wildcard."""
+        """Who holds the listener of this accept queue. A listener on the exact address comes before a wildcard."""
         desks = self._by_port.get((one.netns, one.local.port), [])
         exact = [desk for desk in desks if desk.local.address == one.local.address]
         wild = [desk for desk in desks if desk.local.address in _ANY]
@@ -275,7 +276,7 @@ def _groups(counted: Iterable[Counted]) -> tuple[Group, ...]:
 
 
 def _importance(group: Group) -> tuple[object, ...]:
-    """Sort what a program must act on first, then what is most."""
+    """Sort CLOSE_WAIT first, because a program must act on it, then the largest groups."""
     waits = group.state is not TcpState.CLOSE_WAIT
     return (waits, -group.count, group.state, group.remote, group.local_port, group.owner.pid, group.netns)
 

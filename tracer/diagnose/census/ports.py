@@ -13,16 +13,16 @@ from tracer.model.connection import Endpoint
 from tracer.model.states import TcpState
 
 NEAR = 0.8
-"""The share of ports in use from which a destination is called near exhaustion."""
+"""A destination is near exhaustion if this share of its ports, or more, is in use."""
 
 
 @dataclass(frozen=True)
 class PortUse:
     """The ephemeral ports that connections from one local address to one remote endpoint occupy.
 
-    A connection is told by both its endpoints, so every pair of local address and remote endpoint has all the ports
-    of the range to itself (connect(2), ip(7)). ``used`` counts ports, ``time_wait`` those of them that only TIME_WAIT
-    holds, ``usable`` what there is. ``reusable`` says that connect may take ports in TIME_WAIT (tcp_tw_reuse).
+    Two connections may not have the same pair of endpoints. So each pair of local address and remote endpoint has all
+    ports of the range (connect(2), ip(7)). ``used``: ports in use. ``time_wait``: ports that only TIME_WAIT holds, part
+    of ``used``. ``usable``: all ports. ``reusable``: connect may take ports in TIME_WAIT (tcp_tw_reuse).
     """
 
     netns: int
@@ -35,7 +35,7 @@ class PortUse:
 
     @property
     def share(self) -> float:
-        """Part of the usable ports that is in use, TIME_WAIT included; 1.0 if there are none."""
+        """Part of the usable ports that is in use, TIME_WAIT included; 1.0 without usable ports."""
         return self.used / self.usable if self.usable else 1.0
 
     @property
@@ -51,12 +51,12 @@ class PortUse:
 
     @property
     def connects_per_second(self) -> float:
-        """The rate of connections closed by this side that the ports bear for long, without reuse."""
+        """How many connections this side can open and close each second for a long time, without reuse."""
         return self.usable / TIME_WAIT_S
 
 
 def usable_ports(settings: TcpSettings, listening: Iterable[int]) -> frozenset[int]:
-    """Return the ports that connect may choose: the range, less what is reserved and what a listener has bound."""
+    """Return the ports that connect may choose: the range without reserved ports and without listeners' ports."""
     everything = range(settings.first_port, settings.last_port + 1)
     return frozenset(everything) - settings.reserved - frozenset(listening)
 
@@ -87,7 +87,7 @@ def port_use(outgoing: Iterable[DiagSocket], settings: TcpSettings, usable: froz
 
 
 def _reusable(settings: TcpSettings, source: str, destination: str) -> bool:
-    """Tell as the kernel does (tcp_twsk_unique) whether tcp_tw_reuse applies between two addresses."""
+    """Whether tcp_tw_reuse applies between two addresses, by the kernel's rule (tcp_twsk_unique)."""
     if not settings.timestamps or settings.tw_reuse == 0:
         return False
     return settings.tw_reuse == 1 or any(ipaddress.ip_address(end).is_loopback for end in (source, destination))

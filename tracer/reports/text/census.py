@@ -1,4 +1,4 @@
-"""The census as text: what there is, what it means, which ports it takes."""
+"""The census as text: which connections there are, what they mean, which ports they take."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PORT_ROWS = 10
 
 
 def render(census: Census, width: int, rows: int, before: Optional[Census] = None) -> str:
-    """Print the whole report for a terminal of ``width`` columns, with at most ``rows`` groups (0: all).
+    """Return the whole report for a terminal of ``width`` columns, with at most ``rows`` groups (0: all).
 
-    With ``before``, an earlier census, the states table tells what changed since.
+    With ``before``, an earlier census, the states table shows what changed since.
     """
     parts = [_headline(census), _states(census, before), _groups(census, rows)]
     parts += [_explanation(it, width) for it in census_advice.explain(census)]
@@ -109,7 +109,7 @@ def _explanation(it: census_advice.Explanation, width: int) -> str:
 
 
 def _ports(census: Census, width: int) -> str:
-    """Print the table of destinations, for TIME_WAIT and shortage alone: without them it tells nothing."""
+    """Return the table of destinations. It is empty without TIME_WAIT and without a shortage of ports."""
     if not any(it.state is TcpState.TIME_WAIT for it in census.states) and not census_advice.warnings(census):
         return ""
     uses = [it for it in census.ports if it.time_wait or it.near_exhaustion][:_PORT_ROWS]
@@ -129,9 +129,10 @@ def _share(use: PortUse) -> str:
 def _unowned(census: Census, width: int) -> str:
     if not census.unowned:
         return ""
+    belong = "belongs" if census.unowned == 1 else "belong"
     return _wrap(
-        f"{words.plural(census.unowned, 'more connection')} that no process has (TIME_WAIT and others that the kernel"
-        " finishes alone) cannot be told by process: leave the process filter out to see them.",
+        f"{words.plural(census.unowned, 'more connection')} {belong} to no process (TIME_WAIT, and others that only the"
+        " kernel still has). Leave out the process filter to see them.",
         width,
         "",
     )
@@ -142,12 +143,12 @@ def _unseen(census: Census, width: int) -> str:
     if not unseen or census.scope.processes is not None:
         return ""
     held = "is held by a process" if unseen == 1 else "are held by processes"
-    text = f"{words.plural(unseen, 'connection')} {held} that cannot be seen from here: other users' need root."
+    text = f"{words.plural(unseen, 'connection')} {held} that you may not see. Root sees all."
     return _wrap(text, width, "")
 
 
 def _table(rows: Iterable[Iterable[object]], headers: list[str], align: tuple[str, ...]) -> str:
-    # The headers go in as a row: tabulate widens columns that it knows to have a header.
+    # The headers are given as a row, because tabulate makes a column with a header wider.
     text = tabulate([headers, *rows], tablefmt="plain", colalign=align, disable_numparse=True)
     return textwrap.indent("\n".join(line.rstrip() for line in text.splitlines()), _INDENT)
 

@@ -1,4 +1,4 @@
-"""Sockets that had lingered and then left: how, and by which code, as text."""
+"""Sockets that lingered and then ended, as text: how they ended, and which code closed them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tracer.reports.text import stacks, timeline
 from tracer.reports.text.cells import clean, wrap
 
 _FEW = 3
-"""So many sockets have their story told each, and so many closing stacks are shown."""
+"""Up to so many sockets are described one by one. Up to so many closing stacks are shown."""
 
 
 def render(ended: Sequence[Ended], *, width: int, prose: int, color: bool, all_frames: bool) -> list[str]:
-    """Each socket's story if they are few, else a count by who ended them; then the stacks that closed them."""
+    """How each socket ended if they are few, else counts by who ended them. Then the stacks of the closing calls."""
     if not ended:
         return []
     told = _each(ended, prose) if len(ended) <= _FEW else _counted(ended, prose)
@@ -48,11 +48,11 @@ def _counted(ended: Sequence[Ended], prose: int) -> list[str]:
 def _ender(connection: Connection) -> str:
     if connection.closed is not None:
         return "closed by the program"
-    return "reset by the peer" if connection.reset_by is Origin.PEER else "gone without a close that was seen"
+    return "reset by the peer" if connection.reset_by is Origin.PEER else "gone (no close was seen)"
 
 
 def _closers(ended: Sequence[Ended], width: int, prose: int, color: bool, all_frames: bool) -> list[str]:
-    """The stacks of the closing calls, those that closed the most sockets first."""
+    """The stacks of the closing calls, most sockets first."""
     calls: dict[StackKey, list[Touch]] = {}
     for gone in ended:
         closed = gone.connection.closed

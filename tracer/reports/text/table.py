@@ -16,6 +16,7 @@ from tracer.model.states import TcpState
 from tracer.reports.text import ended
 from tracer.reports.text import site as site_report
 from tracer.reports.text.cells import clean, fit, fit_left, lines, style, width_of, wrap
+from tracer.reports.text.losses import described
 from tracer.reports.times import rfc3339
 from tracer.stacks.registry import language
 
@@ -172,14 +173,5 @@ def _lost(losses: Losses, width: int, color: bool) -> list[str]:
     """Each loss in words; that nothing was lost is said too."""
     if not losses.any():
         return ["lost: nothing"]
-    told = (
-        (losses.events, "transition", "came faster than they were read"),
-        (losses.records, "socket", "found no room in the flight-record map (raise --memory)"),
-        (losses.boxes, "call", "kept without a stack: the stack memory was spent (raise --memory)"),
-        (losses.contended, "call", "dropped: another thread was in a call on the same socket"),
-        (losses.nested, "event", "not seen: they interrupted the same hook on that CPU"),
-        (losses.returns, "call result", "missed by the kernel's return probes"),
-        (losses.stacks_truncated, "stack", "in this report incomplete"),
-    )
-    parts = [f"{words.plural(count, noun)} {what}" for count, noun, what in told if count]
-    return [style(line, color, fg="yellow") for line in wrap(f"lost: {'; '.join(parts)}", _prose(width), rest="  ")]
+    text = wrap(f"lost: {described(losses)}", _prose(width), rest="  ")
+    return [style(line, color, fg="yellow") for line in text]

@@ -40,8 +40,8 @@ def lines(
 ) -> list[str]:
     """A line for each: local wall-clock time, owner, addresses (never cut), states, ms in the old state, origin.
 
-    Below a transition that a local call made stands its user stack, if ``stack_of``, which resolves and frees a box,
-    has one.
+    The user stack of a transition that a local call caused follows below it. ``stack_of`` reads the stack in a box and
+    frees the box.
     """
     ends = _ends_to_fit(_address_width(width))
     out = []
@@ -56,7 +56,7 @@ def lines(
     return out
 
 
-# Few sockets make many transitions: columns are made once.
+# Few sockets make many transitions, so columns are cached.
 @lru_cache(maxsize=4096)
 def _owner(raw: bytes) -> str:
     pid, comm = transitions.owner(raw)
@@ -101,12 +101,14 @@ def loss(count: int, *, color: bool) -> str:
 
 
 def total(streamed: Streamed, *, color: bool) -> str:
-    """The last line: how many were shown and lost, and what was not seen at all."""
+    """The last line: how many transitions were shown and lost, and what was not followed."""
     parts = [f"{words.plural(streamed.shown, 'transition')} shown", f"{streamed.lost} lost"]
     if streamed.not_followed:
-        parts.append(f"{words.plural(streamed.not_followed, 'socket')} not followed for want of memory (see --memory)")
+        parts.append(f"{words.plural(streamed.not_followed, 'socket')} not followed: no memory (raise --memory)")
     if streamed.not_run:
-        parts.append(f"{words.plural(streamed.not_run, 'hook')} not run, having interrupted themselves")
+        parts.append(
+            f"{words.plural(streamed.not_run, 'hook')} not run: the kernel skips a hook that interrupts itself"
+        )
     return style(f"-- {', '.join(parts)} --", color, dim=True)
 
 

@@ -11,6 +11,7 @@ from tracer.model.states import Origin
 from tracer.reports import events as timeline
 from tracer.reports.events import Event
 from tracer.reports.text.cells import clean, fit, lines, pad, style, width_of
+from tracer.reports.text.losses import described
 
 _COLORS = {Origin.PEER: "cyan", Origin.TIMER: "yellow"}
 
@@ -28,9 +29,8 @@ def render(connection: Connection, clock_offset_ns: int, *, width: int, color: b
 
 
 def losses(lost: Losses) -> Optional[str]:
-    """The last word of a timeline; None if nothing was lost."""
-    told = [f"{count} {name}" for name, count in vars(lost).items() if count]
-    return f"lost: {words.listed(told)}" if told else None
+    """The last line of a timeline; None if nothing was lost."""
+    return f"lost: {described(lost)}" if lost.any() else None
 
 
 def route(c: Connection) -> str:
@@ -53,7 +53,7 @@ def body(c: Connection, *, width: int, color: bool) -> list[str]:
     text_width = min(room, max(width - 40, 24))
     out = []
     if c.preexisting:
-        out.append(style("              older than the trace: what came before is not known", color, dim=True))
+        out.append(style("              older than the trace: earlier events are not known", color, dim=True))
     for event in rows:
         seconds = (event.ns - start) / 1e9
         text = clean(event.text)
@@ -61,7 +61,7 @@ def body(c: Connection, *, width: int, color: bool) -> list[str]:
         line = fit(f"  {seconds:10.3f}  {pad(text, text_width)}  {who}".rstrip(), width)
         out.append(style(line, color, fg=_COLORS.get(event.origin)) if event.origin in _COLORS else line)
     if c.transitions_dropped:
-        out.append(f"              {words.plural(c.transitions_dropped, 'transition')} more not kept")
+        out.append(f"              {words.plural(c.transitions_dropped, 'more transition')} not kept")
     return out
 
 
@@ -73,7 +73,7 @@ def _process(c: Connection) -> Optional[str]:
 
 
 def _rows(c: Connection) -> list[Event]:
-    """Events to print: what the connect line says already is left out, and the data lines become one if adjacent."""
+    """Events to print, without what the connect line already says. Adjacent data lines become one."""
     rows: list[Event] = []
     for event in timeline.events(c):
         if timeline.is_opening(c, event):
@@ -87,7 +87,7 @@ def _rows(c: Connection) -> list[Event]:
 
 
 def _who(event: Event, c: Connection) -> str:
-    """The thread, where the text does not name it already; the headline has named the process."""
+    """The thread, unless the text already names it. The header line names the process."""
     if event.actor is None or event.name == "close":
         return ""
     main = c.owner is not None and event.actor.tid == event.actor.pid == c.owner.pid
