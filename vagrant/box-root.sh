@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes a Vagrant guest of the root file system in $1 (a hook of mmdebstrap, run by box.py): the user and key that
-# Vagrant expects, ssh, an address by DHCP, the modules of kernel $3 from the image $4, and the wheels of $2, as the
-# guest reaches no registry.
+# Turns the root file system in $1 into a Vagrant guest (box.py runs this as a hook of mmdebstrap). It adds the user and
+# key that Vagrant expects, ssh, an address by DHCP, the modules of kernel $3 from the image $4, and the wheels in $2,
+# because the guest reaches no package index.
 set -eu
 root=$1
 wheels=$2
@@ -23,7 +23,7 @@ printf '[Match]\nType=ether\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/
 chroot "$root" systemctl -q enable systemd-networkd ssh
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online.service
 
-# Debian's packages that provisioning asks for are installed already; Python's lie here.
+# The Debian packages that provisioning needs are already installed. The Python packages are here.
 rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
 cp -r "$wheels" "$root/opt/wheels"
 printf '[global]\nno-index = true\nfind-links = /opt/wheels\n' >"$root/etc/pip.conf"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Builds a Vagrant box (libvirt) of a Debian suite from its packages: build/closetrace-<suite>.box.
 
-The box has no boot loader: its Vagrantfile gives libvirt the kernel and the initrd that lie beside the disk. It
-carries the packages that `make install` and `make test` ask for, so that provisioning passes in a guest that reaches
-no registry.
+The box has no boot loader: its Vagrantfile gives libvirt the kernel and the initrd, which are files of the box. It
+contains the packages that `make install` and `make test` need, so that provisioning works in a guest that reaches no
+package index.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.vm.kernels import KernelFiles, kernel_files  # noqa: E402
 from tests.vm.matrix import cache_directory  # noqa: E402
 from tests.vm.userlands import Hook, userland_image, wheels  # noqa: E402
 
-#: What makes a bootable machine that Vagrant can reach, beside the packages of the kernel tests.
+#: What a bootable machine that Vagrant can reach needs, besides the packages of the kernel tests.
 GUEST_PACKAGES = ("systemd-sysv", "udev", "dbus", "openssh-server", "sudo", "rsync")
 
 
@@ -50,13 +50,13 @@ def main() -> int:
 
 
 def _make_packages() -> list[str]:
-    """Return what `make install` and `make test` ask apt for."""
+    """Return the packages that `make install` and `make test` get with apt."""
     lists = re.findall(r"^(?:RUN|TEST)_PACKAGES := (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     return [package for line in lists for package in line.split()]
 
 
 def _wanted() -> list[str]:
-    """Return what `make install` and `make test` ask PyPI for."""
+    """Return the requirements that `make install` and `make test` get with pip."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     return ["pip", "setuptools", "wheel", *project["dependencies"], *project["optional-dependencies"]["dev"]]
 

@@ -1,22 +1,23 @@
 #!/bin/sh
-# In the guest, as an ordinary user: leaks three connections on purpose and has `sudo closetrace --pid` find them.
+# Runs in the guest as an ordinary user: leaks three connections on purpose and finds them with `sudo closetrace --pid`.
 set -eu
 work=$(mktemp -d)
 leaker="" tracer=""
 tidy() {
     status=$?
     exec 3>&- || true
-    # What closetrace said, where it did not do as wanted.
+    # After a failure, show what closetrace printed.
     if [ "$status" != 0 ] && [ -n "$tracer" ]; then cat "$work/errors" "$work/report" >&2; fi
     if [ -n "$leaker" ]; then kill "$leaker" 2>/dev/null || true; fi
     rm -rf "$work"
     exit "$status"
 }
 trap tidy EXIT
-# The leaker's end is told by what is not said, not by this shell's death.
+# If the leaker ends early, await() reports it. SIGPIPE must not end this shell.
 trap '' PIPE
 
-# Waits until the file $1 has the text $2, while process $3 lives, two minutes at most. It may be root's: no signal tells.
+# Waits until the file $1 has the text $2, at most two minutes, while process $3 runs. It looks for the process in
+# /proc, because a user may not send a signal to root's process.
 await() {
     for _ in $(seq 240); do
         if grep -q "$2" "$1"; then return 0; fi
@@ -28,7 +29,7 @@ await() {
     return 1
 }
 
-# The first start compiles the kernel's side: under emulation that may take longer than the leaker lives (two minutes).
+# The first start compiles the kernel side. Under emulation this can take longer than the leaker runs (two minutes).
 sudo closetrace --pid $$ --duration 0.1 >/dev/null
 gcc -O2 -pthread -rdynamic -o "$work/leaker" /closetrace/tests/workloads/idle_pool.c -ldl
 mkfifo "$work/steps"

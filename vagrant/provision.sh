@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sets closetrace up in a Vagrant guest as README.md tells a user to, and as that user: `make install` brings the
-# packages that it needs by sudo.
+# Installs closetrace in a Vagrant guest as README.md says, as an ordinary user. `make install` uses sudo to install the
+# packages that it needs.
 set -eu
 sudo apt-get update -q
 sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends make

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs the whole way of a contributor with Vagrant (whole-way.sh) on this machine alone and by emulation, with the box
-# that box.py built. libvirt, its networks and all processes live in namespaces of this run: they end with it, however
-# it ends, and a libvirt of this machine is not touched. All files are in one directory, which goes too.
+# Does all that a contributor does with Vagrant (whole-way.sh), on this machine, by emulation, with the box that box.py
+# built. libvirt, its networks and all processes are in namespaces of this run. They end with it, even if it is killed,
+# and the machine's own libvirt is not touched. All files are in one directory, which is removed.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 suite=${1:-bookworm}
@@ -14,7 +14,7 @@ tidy() {
     status=$?
     trap '' INT TERM HUP
     if [ -n "$namespaces" ]; then
-        # The first process takes all others with it; only then does unshare return.
+        # When the first process of the namespaces ends, the kernel ends all others. Then unshare returns.
         pkill -KILL -P "$namespaces" || kill -KILL "$namespaces" 2>/dev/null || true
         wait "$namespaces" || true
     fi
@@ -26,7 +26,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# qemu runs as another user and must reach the disk and the kernel: not below a home directory.
+# qemu runs as another user and must reach the disk and the kernel, so they are not below a home directory.
 work=$(mktemp -d /var/tmp/closetrace-vagrant.XXXXXX)
 chmod 755 "$work"
 setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child \

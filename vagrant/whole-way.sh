@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run by test.sh as root, as the first process of its own namespaces (processes, mounts, network): a libvirt of its own,
-# then box add, up, provision, live tests in the guest, a leak there found by `sudo closetrace --pid`, destroy.
+# test.sh runs this as root, as the first process of its own namespaces (processes, mounts, network). It starts its own
+# libvirt. Then: box add, up, provision, live tests in the guest, find a leak with `sudo closetrace --pid`, destroy.
 # Arguments: the suite, the box, a directory for all files.
 set -eu
 suite=$1
@@ -9,7 +9,7 @@ work=$3
 here=$(cd "$(dirname "$0")" && pwd)
 
 mount -t proc proc /proc
-# Without the machine's control groups, which libvirt would make directories in.
+# Hide the machine's control groups, so that libvirt makes no directories there.
 umount --recursive --lazy /sys
 mount -t sysfs sys /sys
 for directory in /run /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt; do
@@ -28,7 +28,8 @@ libvirtd --daemon
 virsh pool-define-as default dir --target "$work/pool" >/dev/null
 virsh pool-start default >/dev/null
 
-# What a kernel's cell in CI runs (tests/vm/kernels.json); its programs are built first, as they live two minutes only.
+# The tests that CI runs on a kernel (tests/vm/kernels.json). Their programs are built first, because a program ends by
+# itself after two minutes.
 tests=$(python3 -c 'import json, shlex, sys; print(shlex.join(json.load(open(sys.argv[1]))["ci_tests"]))' \
     "$here/../tests/vm/kernels.json")
 build="sudo .venv/bin/python -m tests.vm.build_workloads"

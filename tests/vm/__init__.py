@@ -1,1 +1,1 @@
-"""The live tests in guests that run Debian's kernels."""
+"""Runs the live tests in guests with Debian's kernels."""

@@ -1,4 +1,4 @@
-"""Builds the programs of the live tests' gallery, and what other tests in guests need beside it, and starts none."""
+"""Builds the programs of the gallery and of the other live tests that run in guests. It starts none of them."""
 
 from __future__ import annotations
 

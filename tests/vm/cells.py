@@ -1,4 +1,4 @@
-"""The matrix as values: kernels.json read into cells, each one kernel, one userland and one way in."""
+"""Reads kernels.json into cells. A cell is one kernel, one userland and one way to hook the kernel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DATA = Path(__file__).with_name("kernels.json")
 class Cell:
     """One run.
 
-    ``way`` is a way in or the name of an absence, ``probes`` the value for ``--probes``, ``tests`` and ``lost`` are
-    pytest's arguments for what runs and what cannot pass there, ``chroot`` is the suite of the container's files, if
-    there is to be one, ``install`` asks for `make install` first, ``slow`` stretches the tests' time limits, ``skips``
-    maps a test's name to why it may be skipped.
+    ``way`` is a way in or the name of an absence. ``probes`` is the value for ``--probes``. ``tests`` are pytest's
+    arguments for the tests to run, ``lost`` those for tests that cannot pass in this cell. ``chroot`` is the suite of a
+    container's files, None without a container. ``install`` asks for `make install` first. ``slow`` is a factor for the
+    tests' time limits. ``skips`` maps a test's name to the reason why it may be skipped.
     """
 
     kernel: str
@@ -38,13 +38,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return what the cell's directory and table row are called."""
+        """Return the name of the cell's directory and table row."""
         return f"{self.kernel}-{self.way}-{self.userland}".replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """All of kernels.json; the keys there are documented in tests/vm/README.md."""
+    """All of kernels.json. tests/vm/README.md describes its keys."""
 
     data: Mapping[str, Any]
 
@@ -54,7 +54,7 @@ class Matrix:
         return cls(json.loads(path.read_text()))
 
     def __getattr__(self, key: str) -> Any:
-        """Return a plain setting of the file, e.g. ``keyring``."""
+        """Return a setting of the file, for example ``keyring``."""
         try:
             return self.data[key]
         except KeyError:
@@ -62,7 +62,7 @@ class Matrix:
 
     @property
     def mirror(self) -> str:
-        """Return where this machine's own apt has Debian from."""
+        """Return the URL from which this machine's own apt gets Debian."""
         script = Path(__file__).resolve().parents[1] / "support" / "debian-mirror.sh"
         return subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
@@ -83,15 +83,14 @@ class Matrix:
 
     @property
     def absences(self) -> dict[str, Any]:
-        """Return what guests are made to lack or to hold, by name."""
+        """Return the guests that lack or hold something special, by name."""
         return {a["name"]: a for a in self.data["absences"]}
 
     def choose(self, kernel: Optional[str], way: Optional[str], userland: Optional[str], ci: bool) -> list[Cell]:
-        """Return the cells that were asked for.
+        """Return the chosen cells.
 
-        ``userland`` alone means that distribution's own kernel, the way in that a user would get there (``auto``) and
-        all live tests. ``ci`` means one cell per kernel. Otherwise all kernels, ways and absences that are not
-        excluded by ``kernel`` or ``way``.
+        ``userland`` without ``kernel``: the distribution's own kernel with the way ``auto`` and the userland's tests.
+        ``ci``: one cell for each kernel. Else: all kernels, ways and absences that match ``kernel`` and ``way``.
         """
         if userland and not kernel:
             own = self.userlands[userland]["kernel"]

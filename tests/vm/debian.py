@@ -1,7 +1,7 @@
 """Fetches packages from one Debian suite through apt, without touching this machine's own apt.
 
-apt checks what it loads against the suite's signed index; the state (lists, archives) lies under the cache
-directory, one tree per suite, because two suites name the same package differently.
+apt checks what it downloads against the suite's signed index. Its state (lists, archives) is in the cache directory.
+Each suite has its own state, because one package has different versions in two suites.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 
 def freshness() -> list[str]:
-    """Return this machine's settings of how old an index may be, for mmdebstrap, which does not read them.
+    """Return this machine's settings for the age of an index as options of mmdebstrap, which does not read them.
 
-    A mirror that is kept as it was one day needs them: the index of sid is good for a week.
+    A mirror that is a snapshot of one day needs them, because the index of sid is valid for a week.
     """
     shown = subprocess.run(
         ["apt-config", "dump", "Acquire::Check-Valid-Until"], check=True, stdout=subprocess.PIPE, text=True
@@ -48,7 +48,7 @@ class Suite:
         return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
     def update(self) -> None:
-        """Load the suite's signed package index. Raises CalledProcessError where it cannot be had or checked."""
+        """Download the suite's signed package index. Raises CalledProcessError if that or the check fails."""
         for directory in ("lists/partial", "cache/archives/partial"):
             (self.state / directory).mkdir(parents=True, exist_ok=True)
         (self.state / "status").touch()
@@ -68,7 +68,7 @@ class Suite:
         return found.group(1)
 
     def download(self, packages: Sequence[str], into: Path) -> list[Path]:
-        """Load ``packages`` as files into the directory ``into``; apt checks their hashes."""
+        """Download ``packages`` into the directory ``into``. apt checks their hashes."""
         into.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", *self._options(), "-qq", "download", *packages], check=True, cwd=into)
         return sorted(into.glob("*.deb"))

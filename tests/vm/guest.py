@@ -1,7 +1,8 @@
 """Boots one guest under emulation, runs one command in it, and brings back its exit status and files.
 
-A guest has one CPU: qemu emulates several in threads, and loses the kernel's own changes to its code (jump labels,
-kprobes, trampolines) between them now and then, which is a panic on "int3". Several guests run side by side instead.
+A guest has one CPU. qemu runs each emulated CPU in a thread, and sometimes one thread does not see a change that the
+kernel made to its own code (jump labels, kprobes, trampolines): the kernel panics on "int3". So several guests run at
+the same time instead.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _running: set[subprocess.Popen[bytes]] = set()
 
 @dataclass(frozen=True)
 class Machine:
-    """A guest: the kernel, the root image (never written to), boot parameters, size, and the time it may take.
+    """A guest: kernel, root image (read only), boot parameters, memory, time limit.
 
-    ``chroot`` is a tar archive that tests find as ``.vm/chroot.tar``.
+    ``chroot`` is a tar archive. Tests in the guest find it as ``.vm/chroot.tar``.
     """
 
     kernel: KernelFiles
@@ -42,7 +43,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a guest's command ended: ``status`` is None where the guest died, hung or was killed first."""
+    """How a guest's command ended. ``status`` is None if the guest died, hung or was killed before."""
 
     status: Optional[int]
     seconds: float
@@ -50,9 +51,9 @@ class Outcome:
 
 
 def run_in_guest(machine: Machine, project: Path, command: str, home: Path, kept: Path) -> Outcome:
-    """Run the shell text ``command`` as root in ``/closetrace``; its ``/out`` and the console land in ``home``.
+    """Run the shell text ``command`` as root in ``/closetrace``. Put its ``/out`` and the console into ``home``.
 
-    The guest has the files of the directory ``kept`` in ``/keep``.
+    The guest finds the files of the directory ``kept`` in ``/keep``.
     """
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -90,7 +91,7 @@ def _owned_by_root(entry: tarfile.TarInfo) -> Optional[tarfile.TarInfo]:
 
 
 def _boot(machine: Machine, payload: Path, results: Path, console: Path) -> bool:
-    """Run qemu until the guest powers off; tell whether it had to be killed for time."""
+    """Run qemu until the guest powers off. Return True if it had to be killed at the time limit."""
     with console.open("wb") as log:
         qemu = subprocess.Popen(
             _qemu_command(machine, payload, results),
@@ -125,7 +126,7 @@ def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
         f"file={payload},format=raw,if=virtio,readonly=on",
         f"file={results},format=raw,if=virtio,cache=unsafe",
     ]
-    # setpriv: no qemu outlives its starter, not even where that is killed outright.
+    # setpriv: qemu ends with the process that started it, even if that is killed.
     return [
         "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max",
         "-m", f"{machine.memory_mb}M", "-nodefaults", "-no-user-config",
@@ -137,7 +138,7 @@ def _qemu_command(machine: Machine, payload: Path, results: Path) -> list[str]:
 
 
 def _unpack(results: Path, home: Path) -> Optional[int]:
-    """Unpack the guest's ``/out`` into ``home``; return the command's exit status."""
+    """Unpack the guest's ``/out`` into ``home``. Return the command's exit status, None if there is none."""
     try:
         with tarfile.open(results) as tar:
             for member in tar:

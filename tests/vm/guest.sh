@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs as process 1 of a test guest: brings up what a distribution's boot would, runs /closetrace/.vm/command
-# and writes /out, with its exit status, to the results disk (vdd).
+# Runs as process 1 of a test guest: mounts what a distribution mounts at boot, runs /closetrace/.vm/command
+# and writes /out, with the exit status, to the results disk (vdd).
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 mount -t proc proc /proc
@@ -19,7 +19,7 @@ hostname guest
 ip link set lo up
 
 cd /closetrace || exit 1
-# closetrace writes no bytecode itself; without it each start takes seconds under emulation.
+# closetrace writes no bytecode itself. Under emulation a start without bytecode takes seconds.
 python3 -m compileall -q tracer
 mkdir -p /keep
 [ ! -d .vm/keep ] || mv .vm/keep /

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# First process of a test guest: finds the disks, lays the project into the root and hands over to guest.sh.
-# vda: the userland (thrown away after the run), vdb: the kernel's modules, vdc: a tar of the project, vdd: results out.
-# With vda alone (a Vagrant box, which has its modules in the root) it hands over to that root's own init.
+# First process of a test guest. It mounts the disks, unpacks the project into the root and starts guest.sh.
+# vda: the userland (changes are not kept), vdb: the kernel's modules, vdc: a tar of the project, vdd: results.
+# With vda alone (a Vagrant box, whose root has the modules) it starts the init of that root.
 
 export PATH=/bin
 /bin/busybox mkdir -p /proc /sys /dev /root

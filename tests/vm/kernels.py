@@ -1,8 +1,8 @@
-"""Turns a suite's kernel packages into the files that a guest boots from, cached and checked.
+"""Makes the files that a guest boots from out of a suite's kernel packages, and caches them.
 
-The result is a directory ``kernels/<kernel>`` in the cache: ``vmlinuz``, ``initrd.img`` (busybox, the modules that
+The result is the directory ``kernels/<kernel>`` in the cache: ``vmlinuz``, ``initrd.img`` (busybox, the modules that
 reach the root disk, and ``init.sh``) and ``modules.img`` (ext4, mounted on /lib/modules/<abi>). ``manifest.json``
-holds the ABI and each file's SHA-256; files that do not match it are fetched again.
+holds the ABI and each file's SHA-256; files that do not match it are made again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from tests.vm.debian import Suite
 
 HERE = Path(__file__).resolve().parent
-#: Reaching the root disk; their dependencies come with them.
+#: Modules to reach the root disk. Their dependencies are added.
 BOOT_MODULES = ("virtio_pci", "virtio_blk", "ext4")
-#: Under drivers/ only these are of use in a guest; the rest is four fifths of the package.
+#: The only parts of drivers/ that a guest uses. The rest is four fifths of the package.
 KEPT_DRIVERS = (
     "block",
     "virtio",
@@ -46,7 +46,7 @@ class KernelFiles:
 
 
 def kernel_files(name: str, suite: Suite, packages: Sequence[str], cache: Path) -> KernelFiles:
-    """Return the boot files of kernel ``name``, from the cache where they are whole, else from ``suite``."""
+    """Return the boot files of kernel ``name``: from the cache if they are whole there, else from ``suite``."""
     home = cache / "kernels" / name
     if not _is_whole(home, packages):
         _fetch(home, suite, packages)
@@ -55,7 +55,7 @@ def kernel_files(name: str, suite: Suite, packages: Sequence[str], cache: Path) 
 
 
 def _is_whole(home: Path, packages: Sequence[str]) -> bool:
-    """Tell whether the cached files are those that were made from ``packages`` by this version of the recipe."""
+    """Whether the cached files are whole, and were made from ``packages`` by this version of the recipe."""
     try:
         manifest = json.loads((home / "manifest.json").read_text())
         files: dict[str, str] = manifest["sha256"]
@@ -91,7 +91,7 @@ def _fetch(home: Path, suite: Suite, packages: Sequence[str]) -> None:
         _move_modules(unpacked, tree, abi)
         _make_initrd(tree, abi, Path(scratch, "initrd"), home / "initrd.img")
         if Path(unpacked, "usr/src").exists():
-            # Beside the modules: not installed, as /usr/src is elsewhere, until a test mounts them there.
+            # Kept next to the modules, and not installed: a test mounts them on /usr/src.
             shutil.move(str(unpacked / "usr/src"), str(tree / "lib/modules" / abi / "headers"))
         make_ext4(tree / "lib/modules" / abi, home / "modules.img", slack_mb=8)
     files = {file: _sha256(home / file) for file in ("vmlinuz", "initrd.img", "modules.img")}
@@ -100,7 +100,7 @@ def _fetch(home: Path, suite: Suite, packages: Sequence[str]) -> None:
 
 
 def _move_modules(unpacked: Path, tree: Path, abi: str) -> None:
-    """Move the modules to ``tree/lib/modules/<abi>`` without the drivers that no guest has, and index them."""
+    """Move the modules to ``tree/lib/modules/<abi>``, remove the drivers that no guest uses, and index them."""
     modules = tree / "lib/modules" / abi
     modules.parent.mkdir(parents=True)
     shutil.move(str(next(unpacked.rglob(f"lib/modules/{abi}"))), str(modules))
@@ -141,7 +141,7 @@ def _in_load_order(tree: Path, abi: str) -> list[Path]:
 
 
 def make_ext4(directory: Path, image: Path, slack_mb: int) -> None:
-    """Make an ext4 image of ``directory`` with at least ``slack_mb`` MiB to spare."""
+    """Make an ext4 image of ``directory`` with at least ``slack_mb`` MiB of free space."""
     used = int(subprocess.run(["du", "-sm", directory], check=True, stdout=subprocess.PIPE).stdout.split()[0])
     image.unlink(missing_ok=True)
     subprocess.run(

@@ -1,7 +1,7 @@
-"""Runs the live tests in guests: every kernel and way in of kernels.json, or the part of it that is asked for.
+"""Runs the live tests in guests: all kernels and ways in of kernels.json, or a part of them.
 
 Writes build/vm-results.json and one directory per cell under build/vm/ (console.log, junit.xml), prints a table,
-and exits 0 only where every cell passed. A skipped test fails its cell unless kernels.json names it with a reason.
+and exits 0 only if every cell passed. A skipped test fails its cell unless kernels.json names it with a reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.vm.workloads import build_workloads
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
-# The cells share what is fetched and built, and the results; while one is prepared, another that is ready runs.
+# Cells share the cache, what is built, and the results. One cell is prepared at a time, while others may run.
 _files = Lock()
 
 
@@ -54,7 +54,7 @@ def _terminated(*_: object) -> None:
 
 
 def _run_all(runs: Sequence[Callable[[], CellResult]], jobs: int) -> list[CellResult]:
-    """Run the cells, ``jobs`` at a time. An interruption ends the guests that run and starts no other."""
+    """Run the cells, ``jobs`` at a time. An interruption ends the running guests and starts no more."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(run) for run in runs]
         try:
@@ -83,7 +83,7 @@ def cache_directory() -> Path:
 
 
 def machine_for(matrix: Matrix, cell: Cell, parameters: str = "") -> Machine:
-    """Return the guest of ``cell``, fetching and building what the cache lacks."""
+    """Return the guest of ``cell``. Download and build what the cache lacks."""
     cache = cache_directory()
 
     def suite(name: str) -> Suite:
@@ -116,11 +116,11 @@ def _run(matrix: Matrix, cell: Cell, options: argparse.Namespace) -> CellResult:
 
 
 def _bring_wheels(matrix: Matrix, cell: Cell, target: Path) -> None:
-    """Put there what pip asks for in the guest where the distribution has none, or one that is too old."""
+    """Copy to ``target`` the wheels that pip needs in the guest, where a distribution has none or an old one."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     userland = matrix.userlands[cell.userland]
     wanted = ["pip", "setuptools", "wheel", *project["dependencies"], *matrix.test_requirements]
-    # pip takes conditions on the version of Python as its own tells, not as that of the wheels.
+    # pip evaluates conditions on the Python version for its own Python, not for that of the wheels.
     wanted += userland.get("requirements", [])
     found = wheels(userland["python"], wanted, cache_directory())
     shutil.rmtree(target, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a cell's run came to: read from its JUnit file, kept in build/vm-results.json, shown as a table."""
+"""Results of cells: read from JUnit files, kept in build/vm-results.json, shown as a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.vm.guest import Outcome
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell's counts. ``trouble`` is empty exactly where the cell passed."""
+    """A cell's counts. ``trouble`` is empty if the cell passed."""
 
     kernel: str
     abi: str
@@ -28,18 +28,18 @@ class CellResult:
 
     @property
     def passed_all(self) -> bool:
-        """Tell whether nothing went wrong, which a run without any test did."""
+        """Whether the cell passed."""
         return not self.trouble
 
     @property
     def summary(self) -> str:
-        """Return the counts, the time and what went wrong in a line."""
+        """Return the counts, the time and what went wrong, in one line."""
         counts = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped in {self.seconds:.0f} s"
         return f"{counts}{': ' + self.trouble if self.trouble else ''}"
 
 
 def judge(cell: Cell, abi: str, outcome: Outcome, home: Path, tests_ran: bool = True) -> CellResult:
-    """Turn how the guest ended and its ``junit.xml`` into the cell's result."""
+    """Return the cell's result from how the guest ended and from its ``junit.xml``."""
     passed, failed, skipped = _read_junit(home / "junit.xml")
     excused = [name for name in skipped if name.split("[")[0] in cell.skips]
     if outcome.timed_out:
@@ -61,7 +61,7 @@ def judge(cell: Cell, abi: str, outcome: Outcome, home: Path, tests_ran: bool = 
 
 
 def _some(names: Sequence[str], shown: int = 3) -> str:
-    """Return the first names; the rest stand in console.log."""
+    """Return the first names. console.log has the rest."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
@@ -81,7 +81,7 @@ def _read_junit(path: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 def merge(path: Path, results: Sequence[CellResult]) -> None:
-    """Put ``results`` into the JSON file at ``path``, over what it holds of the same cells."""
+    """Put ``results`` into the JSON file at ``path``. They replace older results of the same cells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {_key(r): r for r in load(path)}
     kept.update({_key(r): r for r in results})
@@ -89,7 +89,7 @@ def merge(path: Path, results: Sequence[CellResult]) -> None:
 
 
 def load(path: Path) -> list[CellResult]:
-    """Read such a file; none means no results."""
+    """Read the results in such a file. Without a file there are none."""
     return [CellResult(**entry) for entry in json.loads(path.read_text())] if path.exists() else []
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what `make test-vm` needs on a Debian machine, and the packages named as arguments. Does nothing where
-# all of it is there.
+# Installs what `make test-vm` needs on a Debian machine, and the packages named as arguments. Does nothing if
+# everything is installed.
 set -eu
 
 packages="qemu-system-x86 qemu-utils mmdebstrap busybox-static kmod xz-utils zstd cpio e2fsprogs

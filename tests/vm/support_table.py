@@ -1,7 +1,7 @@
 """Writes the tables of docs/kernel-support.md from kernels.json and the last run's results.
 
-It takes build/vm-results.json into tests/vm/last-run.json first; `--check` only compares, and fails
-where the document is not what the two files make.
+First it merges build/vm-results.json into tests/vm/last-run.json. With `--check` it only compares, and fails if the
+document differs from what the two files give.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MARKED = "<!-- made by tests/vm/support_table.py: {0} -->\n{1}<!-- end of {0} --
 
 
 def main(arguments: list[str]) -> int:
-    """Take over the newest results and write the document, or compare it."""
+    """Merge the newest results and write the document, or compare it. Return the exit status."""
     if arguments == ["--check"]:
         return 0 if updated(DOCUMENT.read_text()) == DOCUMENT.read_text() else 1
     merge(LAST_RUN, load(PROJECT / "build/vm-results.json"))
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def updated(document: str) -> str:
-    """Return the document's text with its tables made anew."""
+    """Return the document's text with new tables."""
     matrix, results = Matrix.load(), load(LAST_RUN)
     makers = {"kernels": _kernels, "absences": _absences, "userlands": _userlands}
     for name, make in makers.items():
@@ -60,7 +60,7 @@ def _kernels(matrix: Matrix, results: list[CellResult]) -> str:
 
 
 def _with_loss(kernel: Mapping[str, Any], way: str, told: str) -> str:
-    """Add why some tests are left out of that cell."""
+    """Add the reason why some tests are left out of that cell."""
     why = kernel.get("lost", {}).get(way, {}).get("why")
     return f"{told}; {why}" if why else told
 

@@ -1,6 +1,6 @@
-"""What a host may lack, simulated in a guest: closetrace works all the same, or says in one line what is wrong.
+"""What a host may lack, simulated in a guest. closetrace still works, or says in one line what is wrong.
 
-Run by matrix.py, each group on the kernel and with the boot parameters that kernels.json gives to it.
+matrix.py runs each class on the kernel and with the boot parameters that kernels.json names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INSTALL_HEADERS = f"mount --bind {MODULES}/headers /usr/src"
 
 
 def after(script: str) -> tuple[str, ...]:
-    """A prefix that runs the command in a mount namespace of its own, after a shell command."""
+    """A prefix that runs the command in its own mount namespace, after the shell text ``script``."""
     return ("unshare", "--mount", "sh", "-c", f'{script} && exec "$@"', "sh")
 
 
@@ -41,7 +41,7 @@ def assert_traces(*prefix: str) -> None:
 
 
 def assert_refuses(*words: str, prefix: tuple[str, ...] = ()) -> None:
-    """Exit 4, and one line that has the words."""
+    """The exit code is 4, and one line on stderr has the words."""
     with start("clean", "1") as program:
         ran = run_closetrace("--pid", str(program.pid()), *SHORT, prefix=prefix)
     assert ran.code == 4, (ran.code, ran.err)
@@ -59,7 +59,7 @@ class TestMissingParts:
         assert_traces(*after(f"{HIDE_TYPES} && {INSTALL_HEADERS}"))
 
     def test_headers_beside_types(self) -> None:
-        """Installed headers do no harm where BTF is."""
+        """With BTF, installed headers do no harm."""
         assert_traces(*after(INSTALL_HEADERS))
 
     def test_neither_types_nor_headers(self) -> None:
@@ -67,15 +67,15 @@ class TestMissingParts:
         assert_refuses("/sys/kernel/btf", "headers", prefix=after(HIDE_TYPES))
 
     def test_no_tracefs(self) -> None:
-        """Nothing is needed of tracefs or debugfs."""
+        """closetrace needs neither tracefs nor debugfs."""
         assert_traces(*after("umount /sys/kernel/tracing && umount /sys/kernel/debug"))
 
     def test_other_architecture(self) -> None:
-        """A machine that calls itself something else is refused by that name."""
+        """A machine that is not x86-64 is refused, and its name is in the message."""
         assert_refuses("i686", prefix=("setarch", "i686"))
 
     def test_unprivileged_bpf_disabled(self) -> None:
-        """The usual hardening touches only those without the rights to load BPF."""
+        """This setting affects only users who may not load BPF."""
         setting = Path("/proc/sys/kernel/unprivileged_bpf_disabled")
         setting.write_text("1")
         assert setting.read_text() == "1\n"
@@ -90,11 +90,11 @@ class TestOldKernel:
     """Before Linux 5.11."""
 
     def test_little_memory_may_be_locked(self) -> None:
-        """BPF memory counts as locked memory; a limit that cannot be raised is named."""
+        """BPF memory counts as locked memory. If the limit cannot be raised, the message names it."""
         assert_refuses("memlock", prefix=LITTLE_MEMORY)
 
     def test_limit_is_raised(self) -> None:
-        """With CAP_SYS_RESOURCE closetrace raises it by itself."""
+        """With CAP_SYS_RESOURCE closetrace raises the limit by itself."""
         assert_traces("prlimit", "--memlock=65536")
 
 
@@ -106,5 +106,5 @@ class TestLockdown:
         assert "[confidentiality]" in Path("/sys/kernel/security/lockdown").read_text()
 
     def test_refused(self) -> None:
-        """BPF may not read kernel memory: refused, and lockdown is named."""
+        """BPF may not read kernel memory. closetrace refuses, and the message names lockdown."""
         assert_refuses("lockdown")

@@ -1,4 +1,4 @@
-"""A container whose libc is not the host's, in a guest of matrix.py, which brings the files of another suite."""
+"""A container with another libc than the host's, in a guest of matrix.py that has the files of another suite."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_another_libc(root: Path) -> None:
-    """In a chroot, in namespaces of its own: frames of the container's libc are named, and exact, by its own file."""
+    """In a chroot and in its own namespaces: frames in the container's libc are exact and have names from its file."""
     with Workload(*container(f"exec chroot {root} /app 2")) as program:
         pid = only_child(program.root)
         with tracing(pid) as trace:

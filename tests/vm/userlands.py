@@ -1,4 +1,4 @@
-"""Makes the root file systems that guests run: a suite's minimal root with the packages of kernels.json, as ext4."""
+"""Makes the guests' root file systems: a suite's minimal root with the packages of kernels.json, as ext4."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from pathlib import Path
 from tests.vm.debian import Suite, freshness
 from tests.vm.kernels import make_ext4
 
-#: Documentation is a tenth of the files and no test reads it.
+#: No test reads documentation, which is a tenth of the files.
 LEAN = [f"path-exclude=/usr/share/{d}/*" for d in ("man", "doc", "locale", "info")]
 
 
 @dataclass(frozen=True)
 class Hook:
-    """A script that finishes a root file system; it is called with the root's path and ``arguments``."""
+    """A script that completes a root file system. It is called with the root's path and ``arguments``."""
 
     script: Path
     arguments: tuple[str, ...] = ()
 
     def command(self) -> str:
-        """Return it as a customize hook of mmdebstrap, which puts the root's path in ``$1``."""
+        """Return the text of a customize hook for mmdebstrap, which puts the root's path in ``$1``."""
         return f'{shlex.quote(str(self.script))} "$1" {shlex.join(self.arguments)}'
 
 
 def userland_image(
     suite: Suite, packages: Sequence[str], cache: Path, kind: str = "test", hook: Hook | None = None
 ) -> Path:
-    """Return an ext4 image of ``suite`` with ``packages``, from the cache where it was made in the same way.
+    """Return an ext4 image of ``suite`` with ``packages``, from the cache if it was made by the same recipe.
 
-    apt, inside mmdebstrap, checks the packages against the suite's signed index. Of each ``kind`` one is kept.
+    apt, which mmdebstrap runs, checks the packages against the suite's signed index. The cache keeps one image of each
+    ``kind``.
     """
     parts = [Path(__file__).read_text(), *packages]
     if hook:
@@ -67,9 +68,9 @@ def _make(suite: Suite, packages: Sequence[str], hook: Hook | None, image: Path)
 
 
 def wheels(python: str, wanted: Sequence[str], cache: Path) -> Path:
-    """Return a directory with what ``wanted`` asks of PyPI, as wheels for that Python: guests reach no index.
+    """Return a directory of wheels of the requirements ``wanted`` for that Python, because guests reach no index.
 
-    pip checks what it loads. The directory's name changes with what is wanted.
+    pip checks what it downloads. The directory's name depends on ``wanted``.
     """
     home = cache / "wheels" / f"{python}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:16]}"
     if not home.exists():
@@ -85,7 +86,7 @@ def wheels(python: str, wanted: Sequence[str], cache: Path) -> Path:
 
 
 def chroot_archive(suite: Suite, packages: Sequence[str], cache: Path) -> Path:
-    """Return a tar archive of ``packages`` and what they depend on, unpacked only: the file system of a container."""
+    """Return a tar archive of ``packages`` and their dependencies, unpacked: the file system of a container."""
     recipe = hashlib.sha256("\0".join([Path(__file__).read_text(), *packages]).encode()).hexdigest()[:16]
     archive = cache / "chroots" / f"{suite.name}-{recipe}.tar"
     if not archive.exists():

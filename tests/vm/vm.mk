@@ -1,5 +1,5 @@
 # Tests on real kernels and in virtual machines: see tests/vm/README.md and vagrant/README.md.
-# KERNEL=6.12 WAY=kprobe narrow test-vm to a cell, USERLAND=trixie runs a distribution on its own kernel.
+# KERNEL=6.12 WAY=kprobe run one cell, USERLAND=trixie runs a distribution on its own kernel.
 
 VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way "$(WAY)") $(if $(USERLAND),--userland $(USERLAND))
 
@@ -8,19 +8,19 @@ VM_CHOICE = $(if $(KERNEL),--kernel $(KERNEL)) $(if $(WAY),--way "$(WAY)") $(if 
 vm-setup:
 	tests/vm/setup.sh
 
-test-vm: vm-setup ## Live tests on Debian's kernels under emulation (KERNEL=, WAY=, USERLAND=)
+test-vm: vm-setup ## Run the live tests on Debian's kernels under emulation (KERNEL=, WAY=, USERLAND=)
 	/usr/bin/python3 -m tests.vm.matrix $(VM_CHOICE)
 
-test-vm-ci: vm-setup ## One cell per kernel
+test-vm-ci: vm-setup ## Run one cell for each kernel
 	/usr/bin/python3 -m tests.vm.matrix --ci
 
 vagrant-setup:
 	vagrant/setup.sh
 
-vagrant-box: vagrant-setup ## A Vagrant box made on this machine (BOX=bookworm)
+vagrant-box: vagrant-setup ## Make a Vagrant box on this machine (BOX=bookworm)
 	/usr/bin/python3 -m vagrant.box $(or $(BOX),bookworm)
 
-test-vagrant: vagrant-box ## Box add, up, provision, live tests, a leak found, destroy
+test-vagrant: vagrant-box ## Test the Vagrant setup: box add, up, provision, live tests, find a leak, destroy
 	vagrant/test.sh $(or $(BOX),bookworm)
 
 support-table: ## Write the tables of docs/kernel-support.md from the last runs

@@ -1,6 +1,6 @@
 """Builds the programs of the live tests' gallery with a userland's own compiler, outside of emulation.
 
-In a guest the compiler takes minutes for all of them. What is built is kept, by its sources and flags.
+In a guest the compiler would need minutes for all of them. The programs are kept, by their sources and flags.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ cp -r "$root/tmp/${kept##*/}/." "$kept"
 
 
 def build_workloads(image: Path, project: Path, kept: Path) -> None:
-    """Bring ``kept/closetrace-workloads-0`` up to date. Raises CalledProcessError where a program does not build."""
+    """Bring ``kept/closetrace-workloads-0`` up to date. Raises CalledProcessError if a program does not build."""
     steps = ["sh", "-c", _STEPS, "sh", str(image), str(project), str(kept / "closetrace-workloads-0")]
     subprocess.run(["unshare", "--mount", *steps], check=True)
