@@ -1,16 +1,16 @@
-# closetrace: `make demo` shows it, `make test` checks it, `make install` installs it. All three bring what they need.
+# closetrace: `make demo` shows it, `make test` checks it, `make install` installs it. All three install what they need.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := /usr/bin/python3
 VENV := .venv
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-# Root leaves no bytecode and no cache of pytest in the checkout: its owner could not replace them.
+# Tests as root leave no bytecode and no pytest cache in the checkout, because its owner could not replace them.
 PYTEST := env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -p no:cacheprovider
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-# `make install` makes a virtual environment of root's and links to these files of it: below PREFIX, except for fish, which
-# does not look there.
+# `make install` makes a virtual environment that root owns, and links to these of its files. The links are below PREFIX,
+# except the one for fish, which does not look there.
 PREFIX := /usr/local
 INSTALLED = $(PREFIX)/lib/closetrace
 LINKED := bin/closetrace share/man/man1/closetrace.1 share/bash-completion/completions/closetrace.bash \
@@ -19,13 +19,13 @@ FISH_FILE := share/fish/vendor_completions.d/closetrace.fish
 FISH_LINK := /etc/fish/completions/closetrace.fish
 link = umask 022 && $(SUDO) mkdir -p "$$(dirname "$(2)")" && $(SUDO) ln -sfn "$(INSTALLED)/$(1)" "$(2)"
 
-# The command runs isolated. A library that only the caller's own settings lead to would not count, so pip must not find it.
+# The command runs isolated, without libraries that only the user's own settings lead to. So pip must not see these either.
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
-# What closetrace runs with; bcc comes from the distribution, built against its own libbcc.
+# What closetrace needs. bcc comes from the distribution, because it belongs to that libbcc.
 RUN_PACKAGES := python3-bpfcc python3-venv libdw1 libelf1 libbpf1 gcc libc6-dev
-# What its tests compare it with, and what lints the parts that are not Python.
+# What the tests compare it with. Below: what lints the parts that are not Python.
 TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base musl-tools
 LINT_PACKAGES := clang-format shellcheck
 
@@ -51,7 +51,7 @@ endef
 setup: ## Set up the checkout: packages and its virtual environment, .venv
 	$(call need,$(RUN_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed
-	@# The command writes no bytecode. What older versions wrote as root is in the way.
+	@# Today's command writes no bytecode. Remove what older versions wrote as root.
 	@find tracer -name __pycache__ ! -writable -prune -exec $(SUDO) rm -rf {} +
 	@$(VENV)/bin/python -m compileall -q tracer
 
@@ -60,7 +60,7 @@ install: setup ## Install the command closetrace for all users, with man page an
 	$(VENV)/bin/python -m pip wheel $(PIP_OPTIONS) --wheel-dir build/wheels .
 	$(SUDO) rm -rf "$(INSTALLED)"
 	umask 022 && $(SUDO) $(PYTHON) -I -m venv --system-site-packages "$(INSTALLED)"
-	@# Without the index: root needs no proxy and no settings of the user's. Without what others may remove again.
+	@# No index: root needs no proxy and no user settings. --ignore-installed: use no package that others may remove.
 	umask 022 && $(SUDO) "$(INSTALLED)/bin/python" -I -m pip install $(PIP_OPTIONS) \
 	  --no-cache-dir --no-index --find-links build/wheels --ignore-installed closetrace
 	@for file in $(LINKED); do $(call link,$$file,$(PREFIX)/$$file) || exit 1; done

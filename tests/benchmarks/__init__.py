@@ -1,1 +1,1 @@
-"""What closetrace costs, beside its peers."""
+"""Measures what closetrace costs, compared with other tracers (peers)."""

@@ -1,4 +1,4 @@
-# What closetrace costs, beside every peer in the same run: docs/overhead.md tells how to read it.
+# Measures what closetrace and its peers cost, in the same run. docs/overhead.md tells how to read the figures.
 
 BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux iproute2 default-jdk-headless
 BENCH_ROWS = $(addprefix --only ,$(ROWS))
@@ -6,15 +6,15 @@ BENCH := env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m tests.benchmarks.be
 
 .PHONY: bench bench-smoke bench-vm bench-tables
 
-bench: setup ## Measure the overhead against every peer (root; a quiet machine; ROWS="touch churn" narrows)
+bench: setup ## Measure the overhead of closetrace and its peers (root; a quiet machine; ROWS="touch churn" selects rows)
 	$(call need,$(BENCH_PACKAGES))
 	$(SUDO) $(BENCH) $(BENCH_ROWS)
 
-bench-smoke: setup ## The benchmark in short, to see that it works
+bench-smoke: setup ## Run the benchmark in short, to see that it works
 	$(call need,$(BENCH_PACKAGES))
 	$(SUDO) $(BENCH) --smoke --output build/bench-smoke.json $(BENCH_ROWS)
 
-bench-vm: vm-setup ## Beside the peers that need kprobes or headers, in a guest under emulation (root)
+bench-vm: vm-setup ## Compare with peers that need kprobes or headers, in a guest under emulation (root)
 	$(SUDO) /usr/bin/python3 -m tests.benchmarks.guest_bench
 
 bench-tables: setup ## Write the tables of docs/overhead.md from build/bench.json and build/bench-vm.json

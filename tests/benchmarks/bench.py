@@ -1,6 +1,6 @@
-"""``make bench``: every peer by turns in one run; tables on stdout, figures in build/bench.json.
+"""``make bench``: measures all peers by turns in one run. Tables go to stdout, figures to build/bench.json.
 
-``--markdown`` runs nothing: it writes the tables of docs/overhead.md from the figures of the last runs.
+``--markdown`` measures nothing. It writes the tables of docs/overhead.md from the figures of the last runs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _host_rows(size: effort.Effort) -> Rows:
     smoke = size is effort.SMOKE
     tools = None if smoke else _libbpf_tools()
     if tools is None:
-        figures.MISSING["libbpf-tools"] = "not asked for" if smoke else "Debian 13's package could not be had"
+        figures.MISSING["libbpf-tools"] = "not asked for" if smoke else "Debian 13's package could not be downloaded"
     ours = tracers.closetrace()
     stacks = [tracers.EMPTY, tracers.NAIVE, tracers.BPFTRACE, ours]
     states = [tracers.libbpf_tool(name, tools) for name in ("tcpstates", "tcplife")] if tools else []
@@ -68,7 +68,7 @@ def _host_rows(size: effort.Effort) -> Rows:
 
 
 def _guest_rows(size: effort.Effort) -> Rows:
-    """The rows that are told from ratios alone, with the peers that need kprobes or kernel headers."""
+    """The rows that need only ratios, with the peers that need kprobes or kernel headers."""
     stacks = guest_peers.stacks()
     return {
         "touch": lambda: calls.touch(size, stacks),
@@ -86,7 +86,7 @@ def _noise(size: effort.Effort) -> dict[str, float]:
 
 
 def _measure(name: str, row: Callable[[], Iterable[Row]], results: dict[str, Any]) -> None:
-    """One row; one that fails leaves what it had, and its reason. The others go on."""
+    """Measure one row. If it fails, keep what it measured and the reason, and go on with the others."""
     begun, rows = time.monotonic(), results["rows"].setdefault(name, [])
     try:
         for one in row():
@@ -119,8 +119,10 @@ def _run(asked: argparse.Namespace) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="short, to see that it works")
-    parser.add_argument("--guest", action="store_true", help="the rows and peers of make bench-vm, here and now")
-    parser.add_argument("--only", action="append", metavar="ROW", help="these rows alone; repeatable")
+    parser.add_argument(
+        "--guest", action="store_true", help="measure the rows and peers of make bench-vm on this machine"
+    )
+    parser.add_argument("--only", action="append", metavar="ROW", help="only this row; may be repeated")
     parser.add_argument("--turns", type=int, help="repetitions of each")
     parser.add_argument("--output", type=Path, default=BUILD / "bench.json")
     parser.add_argument("--markdown", action="store_true", help="only write docs/overhead.md's tables")

@@ -1,4 +1,4 @@
-"""Rows of the tightest loop there is: one byte to and fro in one thread, in C and in a JVM."""
+"""Rows of the tightest loop: one byte there and back in one thread, in C and in a JVM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.benchmarks.tracers import Tracer
 
 
 def touch(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
-    """Ping-pong in one thread: ns of each hook run, and what the program loses."""
+    """Ping-pong in one thread: ns of each hook run, and loss of throughput."""
     figures = Figures("tracer", "depth", "sockets")
     for running in by_turns("touch", effort.turns, untraced_twice(peers), effort):
         for depth, sockets in effort.calls:
@@ -26,7 +26,7 @@ def touch(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
 
 
 def java(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
-    """The same in one JVM that is warm: it stays while the tracers come and go."""
+    """The same in one warm JVM, which runs on while the tracers change."""
     figures = Figures("tracer", "depth", "sockets")
     with works.ping_pong(max(sockets for _, sockets in effort.java_calls)) as machine:
 
@@ -60,6 +60,6 @@ def stack_bytes(effort: Effort) -> list[Row]:
 
 
 def untraced(seconds: float) -> Iterator[float]:
-    """The machine's own noise: the same run without any tracer, again and again."""
+    """Repeat the same run without a tracer, to measure the machine's own noise."""
     while True:
         yield float(works.run("touch", 40, 1, seconds)["calls_per_cpu_s"])

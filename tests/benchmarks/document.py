@@ -17,7 +17,7 @@ _PLACE = "<!-- made by make bench-tables: {0} -->\n{1}<!-- end of {0} -->"
 
 
 def conditions(results: Results) -> str:
-    """When and where the figures are from, and how much the machine itself varied."""
+    """Say when and where the figures were measured, and how much the machine itself varied."""
     machine, noise, size = results["machine"], results["noise"], results["effort"]
     spread = (noise["high"] - noise["low"]) / noise["median"] / 2
     turns = f"{size['turns']} turn{'s' * (size['turns'] != 1)}"
@@ -34,7 +34,7 @@ def conditions(results: Results) -> str:
 
 
 def renew(build: Path) -> None:
-    """Write what the last runs left under ``build`` into the document."""
+    """Write the results of the last runs, from ``build``, into the document."""
     text = DOCUMENT.read_text()
     for name, file in (("host", "bench.json"), ("guest", "bench-vm.json")):
         if (build / file).exists():
@@ -43,7 +43,7 @@ def renew(build: Path) -> None:
 
 
 def renewed(text: str, results: Results, machine: str) -> str:
-    """The document with the tables of the ``host`` or the ``guest`` made anew."""
+    """Return the document with new tables. ``machine`` is ``host`` or ``guest``."""
     tables = {f"{machine} conditions": f"{conditions(results)}\n"}
     makers = document_tables.HOST if machine == "host" else document_tables.GUEST
     for name, (needs, make) in makers.items():

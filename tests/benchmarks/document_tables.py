@@ -22,7 +22,7 @@ def _size(depth: int, sockets: int) -> str:
 
 
 def _hooks(name: str) -> Callable[[Results], str]:
-    """ns per hook run."""
+    """Return the table of ns per hook run."""
 
     def make(results: Results) -> str:
         rows, lines = rows_of(results, name), []
@@ -38,7 +38,7 @@ def _hooks(name: str) -> Callable[[Results], str]:
 
 
 def _left(name: str) -> Callable[[Results], str]:
-    """Throughput, of the untraced program's."""
+    """Return the table of throughput, as a share of the untraced program's."""
 
     def make(results: Results) -> str:
         rows, lines = rows_of(results, name), []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effort:
-    """``turns`` repetitions of A B A B ..., ``seconds`` of each run at full speed, ``ns_seconds`` of each while run
-    times are counted; ``lingering`` is (sockets, call paths) of each run, ``idle`` sockets.
+    """``turns``: repetitions of A B A B ... ``seconds``: of each run at full speed. ``ns_seconds``: of each run that
+    counts run times. ``lingering``: (sockets, call paths) of each run. ``idle``: sockets.
     """
 
     turns: int
@@ -22,10 +22,10 @@ class Effort:
     memories_mb: tuple[int, ...]
     stack_bytes: tuple[int, ...]
     row_limit_s: float = 150
-    """No turn of a row is begun that would end later, and no further size after it."""
+    """Seconds for a row. No turn begins that would end later, and no further size begins after it."""
 
 
-# The most telling of the largest first: a busy machine has no time for all of them.
+# Of the largest, the most useful comes first: a busy machine has no time for all of them.
 _SIZES = tuple((sockets, paths) for sockets in (1000, 10000) for paths in (1, 10, 100))
 _SIZES += tuple((100000, paths) for paths in (10, 100, 1))
 _CALLS = tuple((depth, sockets) for depth in (20, 40, 100) for sockets in (1, 1000))
@@ -52,7 +52,7 @@ SMOKE = Effort(
     memories_mb=(4,),
     stack_bytes=(16384,),
 )
-# Under emulation everything takes its time, starts above all; clocks mean little there, ratios do.
+# Under emulation everything is slow, starts most of all. Times mean little there, ratios are valid.
 GUEST = Effort(
     turns=3,
     seconds=1.5,

@@ -1,4 +1,4 @@
-"""The least that a tracer can cost: a program that does nothing on every hook that closetrace uses here.
+"""The least that a tracer can cost: an empty program on every hook that closetrace uses on this host.
 
 ``python -m tests.benchmarks.empty [WAY]``: WAY as for closetrace's ``--probes``.
 """
@@ -20,7 +20,7 @@ _CODE = bytes.fromhex("b700000000000000 9500000000000000")
 
 
 def _attach(hook: Attachment, btf_ids: dict[str, int]) -> object:
-    """What keeps it attached."""
+    """Attach an empty program. The result keeps it attached."""
     name = "empty"
     if hook.kind == "raw_tp":
         program = bpf.load_program(_CODE, bpf.PROG_RAW_TRACEPOINT, name, exits=False)

@@ -1,4 +1,4 @@
-"""What all rows are made of: peers by turns, throughput and run times apart, spreads."""
+"""What all rows use: peers by turns, throughput and run times measured separately, spreads."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ MISSING: dict[str, str] = {}
 """Peers that do not start here, and why."""
 
 _GRACE_S = 60.0
-"""What a peer has at least to start, however late it is."""
+"""A peer has at least this time to start, even if the row is late."""
 
 COUNTED: set[str] = set()
-"""Tracers whose run times were counted by someone else while throughput was measured: those figures are too low."""
+"""Tracers whose run times another process counted while throughput was measured. Those figures are too low."""
 
 
 def say(text: str) -> None:
-    """Progress, on stderr."""
+    """Print progress on stderr."""
     print(f"[{time.strftime('%H:%M:%S')} load {os.getloadavg()[0]:.1f}] {text}", file=sys.stderr, flush=True)
 
 
 def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> Iterator[Running]:
-    """Each peer attached, A B A B ...; it is ended when the next is asked for.
+    """Yield each peer attached, A B A B ... A peer is ended when the next one is requested.
 
-    No second turn is begun that would end after ``effort.row_limit_s``, and no peer of the first after it, but for the
-    untraced run that ends the turn. A peer that does not start here is left out from then on; RuntimeError if
-    closetrace does not.
+    No later turn begins that would end after ``effort.row_limit_s``. In the first turn no peer begins after it, except
+    the untraced run that ends the turn. A peer that does not start here is left out from then on. Raises RuntimeError
+    if closetrace does not start.
     """
     begun, left = time.monotonic(), list(peers)
     for turn in range(turns):
@@ -61,7 +61,7 @@ def by_turns(row: str, turns: int, peers: Sequence[Tracer], effort: Effort) -> I
 
 
 def _attached(tracer: Tracer, obstacle: Optional[str]) -> Optional[Running]:
-    """Started; None, and why in MISSING, where that cannot be."""
+    """Start a peer. Return None, and put the reason into MISSING, if it cannot start."""
     try:
         if obstacle is None:
             return tracers.start(tracer)
@@ -74,15 +74,15 @@ def _attached(tracer: Tracer, obstacle: Optional[str]) -> Optional[Running]:
 
 
 def untraced_twice(peers: Sequence[Tracer]) -> list[Tracer]:
-    """The peers with an untraced run before and after them: the two tell the noise of the turn."""
+    """The peers with an untraced run before and after them. These two show the noise of the turn."""
     return [tracers.NOTHING, *peers, tracers.AGAIN]
 
 
 class Figures:
-    """Values of each turn by tracer and what else tells rows apart."""
+    """The values of all turns, by tracer and the other parts of a row's key."""
 
     def __init__(self, *names: str) -> None:
-        """``names`` of the key's parts; the first is ``tracer``."""
+        """``names`` are the names of the key's parts. The first is ``tracer``."""
         self._names = names
         self._columns: dict[Key, Columns] = defaultdict(lambda: defaultdict(list))
 
@@ -91,9 +91,9 @@ class Figures:
         return self._columns[key]
 
     def compare(self, column: str) -> None:
-        """Each value as a share of the untraced ones before and after it in the same turn.
+        """Compute each value as a share of the mean of the untraced runs before and after it in the same turn.
 
-        The second untraced run's share is of the first: the noise.
+        The second untraced run is compared with the first: that is the noise.
         """
         for key, columns in self._columns.items():
             first = self._columns[(tracers.NOTHING.name, *key[1:])][column]
@@ -113,7 +113,7 @@ class Figures:
 
 
 def uncounted(running: Running, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run ``work`` at full speed. See that nobody had run times counted meanwhile: that costs each hook some ns."""
+    """Run ``work`` at full speed. Note if another process counted run times, which costs each hook some ns."""
     before = running.runs().count
     done = work()
     if running.runs().count != before:
@@ -122,7 +122,7 @@ def uncounted(running: Running, work: Callable[[], dict[str, Any]]) -> dict[str,
 
 
 def hook_ns(running: Running, columns: Columns, work: Callable[[], object]) -> measure.Runs:
-    """Run ``work`` with run times counted, for ``ns_per_run``."""
+    """Run ``work`` while run times are counted, for ``ns_per_run``."""
     if running.pid is None:
         return measure.Runs(0, 0)
     with measure.bpf_stats():

@@ -1,4 +1,4 @@
-"""The goals of the benchmark, each held against what one run measured."""
+"""The goals of the benchmark, compared with what one run measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEEDS = ("touch", "churn", "rates", "scope", "lingering", "budget", "idle", "sta
 
 @dataclass(frozen=True)
 class Goal:
-    """One figure; ``at_most`` or ``at_least`` is what it has to be."""
+    """One figure and its bound: ``at_most`` or ``at_least``."""
 
     name: str
     measured: Optional[float]

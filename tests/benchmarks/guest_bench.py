@@ -1,6 +1,6 @@
-"""``make bench-vm``: beside the peers that need kprobes or kernel headers, in a guest with a distribution's kernel.
+"""``make bench-vm``: compares with peers that need kprobes or kernel headers, in a guest with Debian's kernel.
 
-Under emulation times mean nothing; ratios within one run do. Figures in build/bench-vm.json. The kernel is 6.1 with
+Under emulation only ratios within one run mean something. Figures go to build/bench-vm.json. The kernel is 6.1 with
 Debian 12: its bcc (0.26) cannot compile its own tools against the headers of 6.10 and later.
 """
 
@@ -22,7 +22,7 @@ from tests.vm.userlands import userland_image  # noqa: E402
 _KERNEL, _USERLAND = "6.1", "bookworm"
 _PEERS = ("bpftrace", "bpfcc-tools", "libbpf-tools", "nginx-light")
 _LIMIT_S, _INSIDE_S = 1500, 1440
-# What closetrace compiled is kept from guest to guest: starts are not what is measured there.
+# Compiled programs are kept from guest to guest, because starts are not measured there.
 _COMMAND = """
 [ ! -d /keep/compiled ] || cp -a /keep/compiled /var/cache/closetrace
 mount --bind /lib/modules/$(uname -r)/headers /usr/src

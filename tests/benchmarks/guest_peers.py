@@ -9,14 +9,14 @@ from tests.benchmarks.tracers import Tracer
 
 WAYS = ("kprobe", "fentry")
 _COMPILE_S = 300.0
-"""bcc's tools compile against the whole of the kernel's headers: minutes, on an emulated CPU of a busy machine."""
+"""bcc's tools compile with all kernel headers. That takes minutes on an emulated CPU of a busy machine."""
 
 _SETTLE_S = 4.0
-"""bcc's tools load a program before they attach all of them, and say nothing that is not buffered."""
+"""bcc's tools load a program before everything is attached, and all that they print is buffered."""
 
 
 def stacks() -> list[Tracer]:
-    """Those that take user stacks, or nothing at all on the same hooks."""
+    """The peers that take user stacks, and the empty program on the same hooks."""
     empty = [Tracer(f"empty program, {way}", (*tracers.EMPTY.command, way)) for way in WAYS]
     naive = Tracer("naive bcc", (*tracers.NAIVE.command, "--kprobes"))
     bpftrace = tracers.bpftrace("kprobe:tcp_recvmsg", "kprobe:tcp_sendmsg", "tracepoint:sock:inet_sock_set_state")
@@ -28,7 +28,7 @@ def stacks() -> list[Tracer]:
 
 
 def states() -> list[Tracer]:
-    """Those that see connections and take no stacks: bcc's tools by their package's names, and libbpf-tools'."""
+    """The peers that see connections and take no stacks: tools of bcc and of libbpf-tools, as Debian names them."""
     return [
         Tracer(
             f"{suite} {name}",

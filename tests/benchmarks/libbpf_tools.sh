@@ -1,6 +1,6 @@
 #!/bin/sh
-# Unpacks Debian 13's libbpf-tools (and the libraries that this machine lacks) under the directory $1, without touching
-# the machine's own apt. Prints the directory of the tools.
+# Unpacks Debian 13's libbpf-tools, with their libraries, below the directory $1. Prints the directory of the tools. The
+# machine's own apt is not touched.
 set -eu
 
 root=$1

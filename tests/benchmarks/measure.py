@@ -1,4 +1,4 @@
-"""What is read off the machine: kernel run time of BPF programs, CPU and memory of processes, and medians."""
+"""Measures the machine: kernel run time of BPF programs, CPU and memory of processes. Computes medians."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of all programs that a process holds, and the time they took."""
+    """How often all BPF programs of a process ran, and the time that took in ns."""
 
     ns: int
     count: int
@@ -31,9 +31,9 @@ class Runs:
 
 @contextlib.contextmanager
 def bpf_stats() -> Iterator[None]:
-    """With run times counted, which itself costs each run some ns: not while throughput is measured.
+    """Count run times. That costs each run some ns, so it is off while throughput is measured.
 
-    By a descriptor, so that neither two of these at once nor a killed run leaves it on.
+    It uses a descriptor, so that counting ends with the last user, also if a process is killed.
     """
     descriptor = bpf.enable_run_time_stats()
     try:
@@ -51,7 +51,7 @@ def _fdinfo(pid: int) -> Iterator[dict[str, str]]:
 
 
 def runs(pid: int) -> Runs:
-    """So far, by the descriptors in ``/proc/PID/fdinfo`` (run_time_ns and run_cnt of each program, once)."""
+    """The runs so far, from ``/proc/PID/fdinfo`` (run_time_ns and run_cnt; each program counts once)."""
     programs = {info["prog_id"]: info for info in _fdinfo(pid) if "run_cnt" in info}
     return Runs(
         sum(int(p["run_time_ns"]) for p in programs.values()), sum(int(p["run_cnt"]) for p in programs.values())
@@ -64,19 +64,19 @@ def programs(pid: int) -> int:
 
 
 def map_bytes(pid: int) -> int:
-    """Kernel memory of the BPF maps that a process holds, as the kernel states it."""
+    """Bytes of kernel memory of the BPF maps that a process holds (memlock in fdinfo)."""
     maps = {info["map_id"]: info for info in _fdinfo(pid) if "map_id" in info and "memlock" in info}
     return sum(int(one["memlock"]) for one in maps.values())
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process so far."""
+    """User and system time of a process so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def rss_bytes(pid: int, peak: bool = False) -> int:
-    """Resident memory of its own, without the box pool, which is kernel memory that it maps (RssShmem, RssFile)."""
+    """Resident memory in bytes, without the box pool: that is kernel memory, and part of RssShmem or RssFile."""
     name = "VmHWM:" if peak else "RssAnon:"
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(name):
@@ -85,7 +85,7 @@ def rss_bytes(pid: int, peak: bool = False) -> int:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, with the lower and the upper quartile (of few values: the extremes) as its spread."""
+    """Median and quartiles. With fewer than four values the smallest and the largest replace the quartiles."""
     ordered = sorted(values)
     if len(ordered) < 4:
         low, high = ordered[0], ordered[-1]

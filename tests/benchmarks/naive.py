@@ -1,9 +1,9 @@
-"""A tracer as most are written with bcc: every transition and every touch goes to Python, with a stack id each.
+"""A typical tracer written with bcc: every transition and every touch goes to Python, each with a stack id.
 
-The baseline of the benchmark. It prints transitions as ``tail`` does, and keeps the stack id of each socket's last
-touch. It compiles against closetrace's own headers, because the machine may have none of the kernel's.
-``python -m tests.benchmarks.naive [PID] [--transitions] [--kprobes]``: of one process, without touches, touches by
-kprobes.
+It is the baseline of the benchmark. It prints transitions as ``tail`` does, and keeps the stack id of each socket's
+last touch. It compiles with closetrace's own headers, because the machine may have no kernel headers.
+``python -m tests.benchmarks.naive [PID] [--transitions] [--kprobes]``: only this process, only transitions, kprobes for
+touches.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main() -> None:
     pid = next((a for a in sys.argv[1:] if a.isdigit()), None)
     import bcc
 
-    Btf().close()  # it keeps nothing between its starts: the types are read at each of them
+    Btf().close()  # a typical tracer has no cache: it reads the types at each start
     tree, _ = header_tree()
     os.environ["BCC_KERNEL_SOURCE"] = str(tree)
     os.chdir(tree)

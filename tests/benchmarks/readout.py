@@ -1,4 +1,4 @@
-"""A run's figures as the documents ask for them: rows found by what they are of, medians, cells."""
+"""Reads figures of a run for the documents: finds rows, takes medians, formats cells."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ NONE = "-"
 
 
 def rows_of(results: Results, name: str) -> list[Row]:
-    """The rows of that name; none if they were not run."""
+    """The rows of that name; empty if they were not measured."""
     return list(results["rows"].get(name, ()))
 
 
 def find(rows: Sequence[Row], **where: object) -> Optional[Row]:
-    """The row that has all of this."""
+    """The first row that has all these values, None if there is none."""
     return next((row for row in rows if all(row.get(key) == value for key, value in where.items())), None)
 
 
 def value(row: Optional[Row], column: str) -> Optional[float]:
-    """A plain figure, or the median of a spread; None if there is none."""
+    """The figure in a column, or its median; None if there is none."""
     found = None if row is None else row.get(column)
     return found["median"] if isinstance(found, dict) else found
 
 
 def ratio(above: Optional[float], below: Optional[float]) -> Optional[float]:
-    """Their quotient if both were measured."""
+    """``above`` / ``below``, None if one was not measured."""
     return above / below if above is not None and below else None
 
 
 def number(figure: Optional[float], digits: Optional[int] = None) -> str:
-    """For people: three figures or so unless ``digits`` after the point are asked for."""
+    """A number for people: about three figures, or ``digits`` after the point."""
     if figure is None:
         return NONE
     if digits is None:
@@ -56,7 +56,7 @@ def share(row: Optional[Row], column: str = "share_of_untraced") -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as the documents have them."""
+    """A Markdown table."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
     lines.insert(1, "|" + " --- |" * len(head))
     return "\n".join(lines) + "\n"

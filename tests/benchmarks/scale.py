@@ -1,4 +1,4 @@
-"""Rows of many sockets: lingering in CLOSE_WAIT, idle, and more than the memory is made for."""
+"""Rows with many sockets: lingering in CLOSE_WAIT, idle, and more than fit into the memory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tests.benchmarks.tracers import Running
 from tests.benchmarks.works import Fleet
 
 _LINGER_S = 2.0
-# Of each socket in the records' eighth of --memory; more than bpf/record.h asks for.
+# For each socket in the records' eighth of --memory. It is more than a record in bpf/record.h needs.
 _RECORD_BYTES = 800
 _DEFAULT_RECORDS = 20_000
 _MEBI = 1 << 20
 
 
 def _memory_for(sockets: int) -> tuple[str, ...]:
-    """--memory where the default does not hold a record for each."""
+    """The option --memory, if the default has not a record for each socket."""
     if sockets <= _DEFAULT_RECORDS:
         return ()
     return ("--memory", str(sockets * 8 * _RECORD_BYTES // _MEBI + 1))
 
 
 def lingering(effort: Effort) -> Iterator[Row]:
-    """From the threshold (FIN plus --linger) to the report of all sockets, asked for at that moment."""
+    """Time from the threshold (FIN plus --linger) to the report of all sockets. It is requested at that moment."""
     begun = time.monotonic()
     for sockets, paths in effort.lingering:
         if time.monotonic() - begun > effort.row_limit_s:
@@ -37,7 +37,7 @@ def lingering(effort: Effort) -> Iterator[Row]:
 
 
 def budget(effort: Effort) -> Iterator[Row]:
-    """The least memory, spent: records stay right, stacks are counted as missing, sites still counted."""
+    """Too many sockets for the smallest --memory: records stay right, missing stacks and sites are counted."""
     yield _linger_once(max(500, min(3000, effort.idle // 10)), 10, "--memory", "4")
 
 
@@ -78,7 +78,7 @@ def _linger_once(sockets: int, paths: int, *options: str) -> Row:
 
 
 def idle(effort: Effort) -> Iterator[Row]:
-    """Established connections that nobody touches: memory, and CPU at rest."""
+    """Established connections that nobody uses: memory, and CPU at rest."""
     memory = _memory_for(effort.idle)
     say(f"idle: {effort.idle} sockets {' '.join(memory)}")
     with works.fleet(effort.idle, 10) as fleet, tracers.start(tracers.closetrace(*_watch(fleet, *memory))) as running:
@@ -99,7 +99,7 @@ def idle(effort: Effort) -> Iterator[Row]:
 
 
 def _settled_cpu(running: Running, seconds: float, spans: int = 25) -> float:
-    """CPU share over the last of some spans: boxes are drained first."""
+    """CPU share over the last of up to ``spans`` times ``seconds``, because boxes are drained first."""
     share = 1.0
     for _ in range(spans):
         cpu = running.cpu_s()

@@ -1,4 +1,4 @@
-"""Rows of the start and the end of a trace, and of the memory that is taken at the start."""
+"""Rows of the start and the end of a trace, and of the memory that it takes at the start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MEBI = 1 << 20
 
 
 def starting(effort: Effort) -> list[Row]:
-    """From exec to the line that says that it traces, and from SIGINT to its end, by when all is detached."""
+    """From exec to the line that says that it traces, and from SIGINT to the end, when all is detached."""
     figures = Figures("tracer")
     ours = (tracers.first_start(), tracers.closetrace(), tracers.closetrace("--pid", "1", name="closetrace --pid"))
     for running in by_turns("starting", max(1, effort.turns * 2 - 1), (tracers.NAIVE, *ours), effort):
@@ -23,7 +23,7 @@ def starting(effort: Effort) -> list[Row]:
 
 
 def memory(effort: Effort) -> list[Row]:
-    """What each --memory buys, and takes."""
+    """What each value of --memory gives, and what it takes."""
     rows = []
     for megabytes in effort.memories_mb:
         say(f"memory: {megabytes}")

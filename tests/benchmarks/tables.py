@@ -26,7 +26,7 @@ def _number(column: str, value: float) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """One table; a column that a row lacks is empty. Spreads are quartiles."""
+    """One table. Where a row has no value for a column, the cell is empty. Spreads are quartiles."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     cells = [[_cell(column, row[column]) if column in row else "" for column in columns] for row in rows]
     heads = [column.replace("_", " ") for column in columns]

@@ -1,4 +1,4 @@
-"""The peers, each started until it is attached and ended as a user ends it."""
+"""Starts the peers, waits until they are attached, and ends them as a user does."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from typing import IO, Optional
 from tests.benchmarks import measure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The kernel's classic tracepoints lie in tracefs, which need not be mounted: mount it where only the peer sees it.
+# The kernel's classic tracepoints are in tracefs, which may not be mounted. It is mounted where only the peer sees it.
 TRACEFS = "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null"
-# What closetrace keeps between runs, for a run that finds nothing kept.
+# Hides what closetrace keeps between runs, for a run that finds no cache.
 _NO_CACHE = "mkdir -p /var/cache/closetrace; mount -t tmpfs -o mode=0700 tmpfs /var/cache/closetrace"
 
 
 @dataclass(frozen=True)
 class Tracer:
-    """One way to trace; ``ready`` is what stderr says once attached, empty if it says nothing: then it has programs.
+    """One way to trace. ``ready`` is what it prints on stderr when it is attached.
 
-    ``surroundings`` is a shell command that changes what its own mount namespace alone sees.
+    If ``ready`` is empty, it is attached when the process holds BPF programs. ``surroundings`` is a shell command that
+    changes its own mount namespace.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Tracer:
 
 @dataclass
 class Ended:
-    """What a tracer left."""
+    """How a tracer ended, and what it printed and used."""
 
     code: int
     out: bytes
@@ -61,7 +62,7 @@ class Ended:
 
 @dataclass
 class Running:
-    """A tracer that is attached; ``pid`` is None for the one that is none. ``start_s`` is from exec to its word."""
+    """An attached tracer. ``pid`` is None without a tracer. ``start_s``: seconds from exec to attached."""
 
     tracer: Tracer
     process: Optional[subprocess.Popen[bytes]] = None
@@ -81,7 +82,7 @@ class Running:
         return measure.cpu_s(self.pid) if self.pid is not None else 0.0
 
     def stop(self) -> Ended:
-        """End it by SIGINT and wait; the same again if it has ended."""
+        """End it with SIGINT and wait. A second call returns the same result."""
         if self.process is None:
             return Ended(0, b"", "", 0.0, 0.0, 0)
         if self._ended is None:
@@ -95,7 +96,7 @@ class Running:
         poll.register(descriptor, select.POLLIN)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        while not poll.poll(20):  # readable when it has ended
+        while not poll.poll(20):  # it is readable when the process has ended
             with contextlib.suppress(OSError):
                 peak = max(peak, measure.rss_bytes(pid))
             if time.monotonic() - begun > self.tracer.stop_limit_s:
@@ -119,7 +120,7 @@ class Running:
 
 
 def start(tracer: Tracer) -> Running:
-    """Start and wait until it is attached. Raises RuntimeError with its own words if it ends instead."""
+    """Start and wait until it is attached. Raises RuntimeError with its stderr if it ends before."""
     if not tracer.command:
         return Running(tracer)
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
@@ -151,7 +152,7 @@ def _is_ready(tracer: Tracer, pid: int, out: IO[bytes], err: IO[bytes]) -> bool:
 
 
 def _content(file: IO[bytes]) -> bytes:
-    """Without moving the offset that the child shares."""
+    """Read the file without moving the offset, which the child shares."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
@@ -160,7 +161,7 @@ def _python(module: str, *words: str) -> tuple[str, ...]:
 
 
 def closetrace(*options: str, name: str = "closetrace") -> Tracer:
-    """The tool as it is installed, or as CLOSETRACE_TEST_COMMAND says."""
+    """closetrace as installed, or the command in CLOSETRACE_TEST_COMMAND."""
     command = shlex.split(os.environ.get("CLOSETRACE_TEST_COMMAND", str(REPOSITORY / ".venv/bin/closetrace")))
     return Tracer(name, (*command, *options), ready="tracing ", stop_limit_s=120.0)
 
@@ -178,7 +179,7 @@ NAIVE_TAIL = Tracer("naive bcc, transitions only", _python("naive", "--transitio
 
 
 def bpftrace(*probes: str, name: str = "bpftrace ustack") -> Tracer:
-    """bpftrace counting user stacks at these probes."""
+    """bpftrace that counts user stacks at these probes."""
     text = " ".join(f"{probe} {{ @[ustack] = count(); }}" for probe in probes)
     return Tracer(name, ("bpftrace", "-e", text), ready="", surroundings=TRACEFS, settle_s=1.0)
 
@@ -188,7 +189,7 @@ BPFTRACE = bpftrace(f"{_SOCK}:sock_recv_length", f"{_SOCK}:sock_send_length", f"
 
 
 def libbpf_tool(name: str, directory: Path) -> Tracer:
-    """tcpstates or tcplife of libbpf-tools by the C library that they came with."""
+    """tcpstates or tcplife of libbpf-tools, run with the C library of the same Debian release."""
     libraries = directory.parents[1] / "usr/lib/x86_64-linux-gnu"
     loader = str(libraries / "ld-linux-x86-64.so.2")
     words = (loader, "--library-path", str(libraries), str(directory / f"{name}-libbpf"))

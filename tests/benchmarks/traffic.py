@@ -1,4 +1,4 @@
-"""Rows of short connections to a real server: what it loses, what user space takes, and what others' traffic costs."""
+"""Rows of short connections to a real server: loss of throughput, user space CPU, cost of traffic out of scope."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.benchmarks.figures import Columns, Figures, Row, by_turns, hook_ns, u
 from tests.benchmarks.tracers import Ended, Running, Tracer
 
 TRANSITIONS = 9
-"""Of each connection whose client hangs up first (RFC 9293, figure 5): to SYN_SENT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2
-and CLOSE (TIME_WAIT has no socket) at its end, to ESTABLISHED, CLOSE_WAIT, LAST_ACK and CLOSE at the server's. A child
-socket is born in SYN_RECV: the naive tracer shows that as one more.
+"""Transitions of one connection whose client closes first (RFC 9293, figure 5). Client: to SYN_SENT, ESTABLISHED,
+FIN_WAIT1, FIN_WAIT2, CLOSE (TIME_WAIT has no socket). Server: to ESTABLISHED, CLOSE_WAIT, LAST_ACK, CLOSE. The naive
+tracer shows one more, because the server's socket begins in SYN_RECV.
 """
 
 
 def churn(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
-    """Short connections to nginx as fast as they go."""
+    """Short connections to nginx, as fast as possible."""
     figures = Figures("tracer")
     with works.nginx() as server:
         for running in by_turns("churn", effort.turns, untraced_twice(peers), effort):
@@ -48,7 +48,7 @@ def _churn_once(columns: Columns, running: Running, server: works.Server, effort
 
 
 def rates(effort: Effort, peers: Sequence[Tracer], base: int = 250) -> list[Row]:
-    """User space CPU of the tracers at 1, 4 and 16 times a rate."""
+    """User space CPU of the tracers at 1, 4 and 16 times ``base`` connections a second."""
     figures = Figures("tracer", "connections_per_s")
     with works.nginx() as server:
         for running in by_turns("rates", max(1, effort.turns // 2), peers, effort):
@@ -61,7 +61,7 @@ def rates(effort: Effort, peers: Sequence[Tracer], base: int = 250) -> list[Row]
 
 
 def scope(effort: Effort) -> list[Row]:
-    """Traffic of others while one idle process is traced."""
+    """Traffic of other processes while one idle process is traced."""
     figures = Figures("tracer", "work")
     other = subprocess.Popen(["sleep", "100000"])
     try:
@@ -83,10 +83,10 @@ def scope(effort: Effort) -> list[Row]:
 
 
 def tail(effort: Effort) -> list[Row]:
-    """Transitions to a file at full churn: CPU for a million, and whether each is shown or counted as lost.
+    """Transitions to a file at full speed: CPU for a million, and whether each is shown or counted as lost.
 
-    The work has a network namespace of its own, so that `tail --netns` has to do with its connections alone, and what
-    it shows and counts as lost can be held against their number.
+    The work has its own network namespace. So `tail --netns` sees only its connections, and what it shows and counts as
+    lost can be compared with their number.
     """
     figures = Figures("tracer")
     with works.nginx() as server:
@@ -115,7 +115,7 @@ def tail(effort: Effort) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Counts:
-    """``printed`` transitions; ``shown`` and ``lost`` events; ``produced`` where the tracer itself counts that."""
+    """``printed``: transitions. ``shown``, ``lost``: events. ``produced``: events, if the tracer counts them."""
 
     printed: int
     shown: int
@@ -135,7 +135,7 @@ def _tail_counts(tracer: Tracer, ended: Ended) -> _Counts:
 
 
 def _read_json(lines: Sequence[str]) -> tuple[int, int, tuple[int, int]]:
-    """Transitions, those that the lines of losses count, and both by its last line."""
+    """Transitions, losses by the lines of losses, and both numbers by the last line."""
     words = [json.loads(line) for line in lines]
     shown = sum(1 for word in words if word["event"] == "transition")
     lost = sum(word["transitions"] for word in words if word["event"] == "loss")

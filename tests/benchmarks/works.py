@@ -1,4 +1,4 @@
-"""The work programs: built once, run as the rows ask."""
+"""Builds the work programs once, and runs them for the rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 from tests.benchmarks import measure
 
 SOURCES = Path(__file__).resolve().parent / "programs"
-# With frame pointers, so that the peers that walk by them get as far as they can.
+# With frame pointers, because some peers walk stacks by them.
 _CC = ("gcc", "-O2", "-fno-omit-frame-pointer", "-pthread")
 _BUILT = Path(tempfile.gettempdir()) / "closetrace-bench"
 
 
 def build(name: str) -> str:
-    """The built C program."""
+    """Build a C program if needed and return its path."""
     text = b"".join((SOURCES / part).read_bytes() for part in (f"{name}.c", "bench.h")) + " ".join(_CC).encode()
     target = _BUILT / f"{name}-{hashlib.sha256(text).hexdigest()[:12]}"
     if not target.exists():
@@ -35,7 +35,7 @@ def build(name: str) -> str:
 
 @contextlib.contextmanager
 def ping_pong(sockets: int) -> Iterator[Conversation]:
-    """See programs/PingPong.java; FileNotFoundError without a JDK."""
+    """Run programs/PingPong.java. Raises FileNotFoundError without a JDK."""
     _BUILT.mkdir(parents=True, exist_ok=True)
     subprocess.run(["javac", "-d", str(_BUILT), str(SOURCES / "PingPong.java")], check=True)
     with conversation(
@@ -46,21 +46,21 @@ def ping_pong(sockets: int) -> Iterator[Conversation]:
 
 
 def run(name: str, *arguments: object, within: Sequence[str] = ()) -> dict[str, Any]:
-    """One run to its end; the JSON that it prints. ``within`` is a command that runs it somewhere else."""
+    """Run a program to its end and return the JSON that it prints. ``within`` is a command prefix."""
     words = [*within, build(name), *map(str, arguments)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
     return dict(json.loads(done.stdout))
 
 
 class Conversation:
-    """A program that goes on at each line."""
+    """A program that takes its next step at each line that it reads."""
 
     def __init__(self, *words: str) -> None:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.pid = self._process.pid
 
     def hear(self) -> dict[str, Any]:
-        """Its next line."""
+        """Return the next line that it prints."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -80,7 +80,7 @@ class Conversation:
 
 @contextlib.contextmanager
 def conversation(*words: str) -> Iterator[Conversation]:
-    """A program for as long as the block lasts."""
+    """Run a program until the end of the ``with`` block."""
     talk = Conversation(*words)
     try:
         yield talk
@@ -90,13 +90,13 @@ def conversation(*words: str) -> Iterator[Conversation]:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Clients that hold the sockets, as many as it takes where no process may have that many open."""
+    """Clients that hold the sockets: several processes, if one may not have so many open files."""
 
     members: Sequence[Conversation]
 
     @property
     def pids(self) -> list[int]:
-        """Of the clients; their servers are others."""
+        """Pids of the clients. Their servers are other processes."""
         return [member.pid for member in self.members]
 
     def _step(self) -> list[dict[str, Any]]:
@@ -109,14 +109,14 @@ class Fleet:
         self._step()
 
     def hang_up(self) -> tuple[float, int]:
-        """The peer closes all; when all FINs had come (CLOCK_MONOTONIC, s), and how many had not when it was done."""
+        """Let the peer close all. Return when the last FIN came (CLOCK_MONOTONIC, s), and how many came late."""
         said = self._step()
         return float(max(one["at"] for one in said)), sum(one["late"] for one in said)
 
 
 @contextlib.contextmanager
 def fleet(sockets: int, paths: int) -> Iterator[Fleet]:
-    """See programs/linger.c. Only CAP_SYS_RESOURCE may raise the limit of open files."""
+    """Run programs/linger.c. Only with CAP_SYS_RESOURCE a process may raise its limit of open files."""
     limit = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100, 900)
     processes = -(-sockets // limit)
     with contextlib.ExitStack() as stack:
@@ -127,18 +127,18 @@ def fleet(sockets: int, paths: int) -> Iterator[Fleet]:
 
 @dataclass(frozen=True)
 class Server:
-    """nginx on ``port`` in a network namespace of its own; its one worker is the child of ``pid``."""
+    """nginx on ``port`` in its own network namespace. Its only worker is the child of ``pid``."""
 
     port: int
     pid: int
 
     def cpu_s(self) -> float:
-        """CPU of the worker so far."""
+        """CPU seconds of the worker so far."""
         (worker,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return measure.cpu_s(int(worker))
 
     def churn(self, seconds: float, rate: float = 0) -> dict[str, Any]:
-        """Short connections to it; see programs/churn.c. Raises RuntimeError if one failed."""
+        """Make short connections to it with programs/churn.c. Raises RuntimeError if one failed."""
         done = run("churn", self.port, seconds, rate, within=("nsenter", f"--net=/proc/{self.pid}/ns/net"))
         if done["failed"]:
             raise RuntimeError(f"{done['failed']} connections to nginx failed")
@@ -157,7 +157,7 @@ http {{
 
 @contextlib.contextmanager
 def nginx(port: int = 8080) -> Iterator[Server]:
-    """The real server with one worker and a small page, where no traffic but the benchmark's is."""
+    """Run nginx with one worker and a small page, in a network namespace without other traffic."""
     with tempfile.TemporaryDirectory(prefix="closetrace-nginx-") as name:
         root = Path(name)
         root.chmod(0o755)
@@ -175,7 +175,7 @@ def nginx(port: int = 8080) -> Iterator[Server]:
 
 
 def _await(pid_file: Path, server: Server) -> None:
-    """Until it serves: nginx writes the file when it listens, then starts the worker."""
+    """Wait until it serves. nginx writes the pid file when it listens, then starts the worker."""
     for _ in range(400):
         time.sleep(0.05)
         with contextlib.suppress(OSError, ValueError, RuntimeError):

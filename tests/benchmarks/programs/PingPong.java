@@ -8,7 +8,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 
-/** PingPong SOCKETS: for each line "DEPTH SOCKETS SECONDS" bytes to and fro over loopback, both ends in one thread. */
+/** PingPong SOCKETS. For each line "DEPTH SOCKETS SECONDS": bytes there and back over loopback, ends in one thread. */
 public final class PingPong {
     private static final int TURNS = 500;
     private static InputStream[] nearIn, farIn;

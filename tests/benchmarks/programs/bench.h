@@ -37,7 +37,7 @@ static inline double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* CPU of this process, in user mode and in its system calls: what a tracer adds to them is in it, other work is not. */
+/* CPU of this process, user and system. It includes what a tracer adds to its system calls, and no other work. */
 static inline double cpu_s(void)
 {
 	struct timespec t;
@@ -51,7 +51,7 @@ static inline void bench_start(void)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
-	if (setrlimit(RLIMIT_NOFILE, &files)) { /* without CAP_SYS_RESOURCE: as far as allowed */
+	if (setrlimit(RLIMIT_NOFILE, &files)) { /* without CAP_SYS_RESOURCE: up to the hard limit */
 		getrlimit(RLIMIT_NOFILE, &files);
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -80,7 +80,7 @@ static inline int listen_on(int *port)
 	return fd;
 }
 
-/* From 127.1.x.y by turns, so that the number of connections is not bounded by the ephemeral ports of one address. */
+/* Uses 64 local addresses by turns, because the ephemeral ports of one address limit the number of connections. */
 static inline int connect_from(unsigned turn, int port)
 {
 	struct sockaddr_in from = address_of(0x7f010001u + turn % 64, 0), to = address_of(INADDR_LOOPBACK, port);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * churn PORT SECONDS [PER_SECOND]: connect, ask for / by HTTP/1.1 with keep-alive, read the answer, hang up first, so
- * that the server's side passes through CLOSE_WAIT. As fast as it goes, or at the given rate. Prints connections per
- * second.
+ * churn PORT SECONDS [PER_SECOND]: connects, requests / by HTTP/1.1 with keep-alive, reads the answer and closes first,
+ * so that the server's side passes through CLOSE_WAIT. It runs as fast as possible, or at the given rate. It prints
+ * connections per second.
  */
 #include "bench.h"
 
 static const char question[] = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 
-/* 1 if the whole answer came. */
+/* Returns 1 if the whole answer came. */
 static int ask(int fd)
 {
 	char text[4096];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * linger SOCKETS PATHS: at a line on stdin that many connections, opened and used on so many call paths, to a server in
- * another process, and {"made": N}; at the next line the server hangs up, the sockets stay in CLOSE_WAIT, and once all
- * are {"hung_up": N, "late": N, "at": SECONDS} is printed; at the next it ends. Until then the sockets stay as they
- * are.
+ * linger SOCKETS PATHS: each line on stdin starts a step. First: opens and uses SOCKETS connections to a server in
+ * another process, on PATHS call paths, and prints {"made": N}. Second: the server closes, and when all sockets are in
+ * CLOSE_WAIT it prints {"hung_up": N, "late": N, "at": SECONDS}. Third: it ends. Between the steps it does not use the
+ * sockets.
  */
 #include "bench.h"
 
@@ -65,7 +65,7 @@ static void serve(int listener, int count, int orders, int done)
 	pause();
 }
 
-/* Until the last FIN is there: one that found the backlog queue full comes again after 200 ms. How many were late. */
+/* Waits for the last FIN. If the backlog queue was full, FIN comes again after 200 ms. Returns how many were late. */
 static int await_close_wait(const int *fds, int count)
 {
 	int late = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * touch DEPTH SOCKETS SECONDS: one byte to and fro over loopback, both ends in this thread, so that nothing but the
- * calls themselves is timed; DEPTH calls lie between main and the loop. Prints send and recv calls per second, and per
- * second of its CPU.
+ * touch DEPTH SOCKETS SECONDS: one byte there and back over loopback. Both ends are in this thread, so that only the
+ * calls are timed. DEPTH calls are between main and the loop. It prints send and recv calls per second, and per second
+ * of its CPU.
  */
 #include "bench.h"
 
