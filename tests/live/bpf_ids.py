@@ -1,4 +1,4 @@
-"""BPF objects by their ids, asked of the kernel: whether what a process had loaded is still there after it."""
+"""Asks the kernel by id whether the BPF objects of a process still exist after its end."""
 
 from __future__ import annotations
 

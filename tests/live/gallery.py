@@ -1,4 +1,4 @@
-"""Many leaking programs under one trace: what each leaves behind is looked at by a test of its own."""
+"""Many leaking programs under one trace. Each has its own tests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Exhibit:
         self.eu_stack = ""
 
     def observe(self, lines: list[SsLine]) -> None:
-        """Asks ss and /proc, while the program stands still."""
+        """Ask ss and /proc while the program waits."""
         pids = self.workload.pids()
         listeners = {word["local"] for word in self.workload.said("socket", role="listener")}
         self.ss = {
@@ -96,7 +96,7 @@ class Gallery:
         return self.exhibits[name]
 
     def cost(self, family: str) -> str:
-        """What the report says is lost for want of a better hook."""
+        """What the report says that it lacks without a hook for ``family``."""
         return str(next(one["cost"] for one in self.report["plan_details"] if one["family"] == family))
 
     def sees(self, op: str) -> bool:

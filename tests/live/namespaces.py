@@ -1,4 +1,4 @@
-"""Namespaces of the tests' own: for the network, so that ports and sysctls disturb nobody, and whole containers."""
+"""The tests' own namespaces: network namespaces, where ports and sysctls disturb nobody, and whole containers."""
 
 from __future__ import annotations
 

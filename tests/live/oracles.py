@@ -1,4 +1,4 @@
-"""The same facts from elsewhere: ss, /proc, nm, c++filt and the programs' own backtraces."""
+"""The same facts from other sources: ss, /proc, nm, c++filt and the programs' own backtraces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The census of real sockets in network namespaces of the tests' own, against ss, /proc and what connect says."""
+"""The census of real sockets in the tests' own network namespaces, compared with ss, /proc and connect."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_every_state_is_counted_as_ss_counts_it(netns: str) -> None:
 
 
 def test_time_in_close_wait_is_bounded_from_below(netns: str) -> None:
-    """CLOSE_WAIT is told to last since FIN came, not since the last data."""
+    """The time in CLOSE_WAIT counts from FIN, not from the last data."""
     code = "c, s = pair(); s.sendall(b'x'); c.recv(1); time.sleep(1.5); s.close(); fin = time.time()\n"
     with program(netns, code):
         time.sleep(0.5)
@@ -175,7 +175,7 @@ def test_time_in_close_wait_is_bounded_from_below(netns: str) -> None:
 
 
 def test_fork_held_sockets_name_both_processes(netns: str) -> None:
-    """A socket that a child inherited counts once, with its further holder."""
+    """A socket that a child inherited counts once, and the census shows one more holder."""
     with program(
         netns, "import os\nc, s = pair(); s.close()\nif os.fork() == 0: sys.stdin.read(); sys.exit()\n"
     ) as pid:
@@ -184,7 +184,7 @@ def test_fork_held_sockets_name_both_processes(netns: str) -> None:
 
 
 def test_process_filter_finds_the_namespace(netns: str) -> None:
-    """--pid and --comm look where the process lives, count its sockets alone, and tell of those that nobody has."""
+    """--pid and --comm use the process's namespace, count only its sockets, and mention those that nobody has."""
     name = f"zoo{os.getpid()}"
     code = f"open('/proc/self/comm', 'w').write({name!r})\n{ZOO}"
     with program(netns, code) as pid, program_beside(netns):
@@ -229,7 +229,7 @@ def program_beside(netns: str) -> Iterator[None]:
     ],
 )
 def test_endpoint_filters(netns: str, options: list[str], count: int) -> None:
-    """Port, address and network filters choose what the like filter of ss chooses."""
+    """Port, address and network filters choose what the same filter of ss chooses."""
     terms = {"--local-port": "sport = :{}", "--remote-port": "dport = :{}", "--remote": "dst {}"}
     kinds = [
         " or ".join(terms[kind].format(value) for key, value in zip(options[::2], options[1::2]) if key == kind)
@@ -245,7 +245,7 @@ def test_endpoint_filters(netns: str, options: list[str], count: int) -> None:
 
 
 def test_exhausted_ports(netns: str) -> None:
-    """As the last ephemeral ports go, the census warns; and connect fails where it said that it would."""
+    """When few ephemeral ports are left the census warns, and connect fails as the warning says."""
     sysctl(netns, "ip_local_port_range", "40000 40009")
     sysctl(netns, "tcp_tw_reuse", "0")
     spend = "for _ in range({0}):\n    c, s = pair(); c.close(); s.close()\n"
@@ -278,7 +278,7 @@ def test_exhausted_ports(netns: str) -> None:
 
 
 def test_reusable_time_wait_is_no_shortage(netns: str) -> None:
-    """Where tcp_tw_reuse lets connect take the ports again there is no warning, and connect does succeed."""
+    """If tcp_tw_reuse lets connect take the ports again, there is no warning, and connect succeeds."""
     sysctl(netns, "ip_local_port_range", "40000 40009")
     sysctl(netns, "tcp_tw_reuse", "2")
     code = "for _ in range(10):\n    c, s = pair(); c.close(); s.close()\n"
@@ -302,7 +302,7 @@ def test_reserved_and_listening_ports_are_not_usable(netns: str) -> None:
 
 
 def test_server_that_is_gone(netns: str) -> None:
-    """Connections of a server that has ended are still told as incoming, and take no ephemeral port of their own."""
+    """Connections of a server that has ended are still shown as incoming, and take no ephemeral port."""
     code = (
         "l2 = socket.create_server(('127.0.0.1', 45000))\n"
         "for _ in range(4):\n"
@@ -336,7 +336,7 @@ def test_ipv6_and_mapped(netns: str) -> None:
 
 
 def test_empty_namespace(netns: str) -> None:
-    """A namespace without a connection gives one line and an empty, valid document."""
+    """For a namespace without connections the census prints one line, or an empty, valid document."""
     assert document("--netns", f"/run/netns/{netns}")["connections"] == 0
     assert re.fullmatch(r"\d\d:\d\d:\d\d  0 TCP connections, 0 listeners \(.*\)\n", text("--netns", netns))
 
@@ -388,7 +388,7 @@ def test_watch_json_is_one_document_a_line(netns: str) -> None:
     ],
 )
 def test_bad_input(options: list[str], message: str) -> None:
-    """What makes no sense is refused in one sentence that names it."""
+    """Values that make no sense are refused in one sentence that names them."""
     from click.testing import CliRunner
 
     from tracer.commands.census import census

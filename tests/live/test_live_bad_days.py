@@ -66,7 +66,7 @@ def test_text_report() -> None:
 
 
 def test_site_is_printed_when_it_crosses_the_threshold() -> None:
-    """The text command does not wait for its end to tell of a site."""
+    """The text report prints a site when it is found, not only at the end."""
     with start("idle_pool", "1") as program, Trace("--pid", str(program.pid()), *LINGER) as trace:
         trace.attached()
         program.all_steps()
@@ -99,7 +99,7 @@ def test_target_exits_during_the_trace() -> None:
 
 
 def test_exit_with_sockets_open_is_told() -> None:
-    """Sockets that lingered until their process died are told as gone with it, with the stack that was kept."""
+    """Sockets that lingered until their process died are reported as ended with it, with the stack that was kept."""
     with start("idle_pool", "2") as program, tracing(program.pid()) as trace:
         trace.attached()
         program.all_steps()
@@ -230,7 +230,7 @@ def test_hostile_comm(subcommand: tuple[str, ...]) -> None:
 
 
 def test_closed_pipe() -> None:
-    """A reader that goes away ends it quietly."""
+    """If the reader of stdout goes away, closetrace ends without a message."""
     with start("idle_pool", "2") as program:
         words, extra = command()
         options = with_probes(("--pid", str(program.pid()), *LINGER, "--duration", "5"))

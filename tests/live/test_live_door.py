@@ -1,4 +1,4 @@
-"""The door for debugging: doctor --dump and --verbose, compared with the running kernel."""
+"""Help for debugging: doctor --dump and --verbose, compared with the running kernel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBES = ("--probes", os.environ.get("CLOSETRACE_TEST_PROBES") or "auto")
 
 @pytest.mark.parametrize("variant", ["trace", "tail-stacks"])
 def test_a_dump_is_what_this_kernel_takes(tmp_path: Path, variant: str) -> None:
-    """Its C text and headers compile to its object code, and the verifier's log of each program goes to the end."""
+    """The C text and headers compile to the object code, and each verifier log is complete."""
     there = tmp_path / "dump"
     ran = run_closetrace("doctor", "--dump", str(there), "--for", variant, "--comm", "nginx", *PROBES)
     assert ran.code == 0, ran.err
@@ -44,7 +44,7 @@ def test_a_dump_is_what_this_kernel_takes(tmp_path: Path, variant: str) -> None:
 
 
 def test_a_dump_without_rights_says_what_is_missing() -> None:
-    """An ordinary user gets what needs no load: headers, C text and findings, and the reason for the rest."""
+    """An ordinary user gets what needs no rights: headers, C text and findings. For the rest the reason is given."""
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     with tempfile.TemporaryDirectory() as directory:
         os.chown(directory, 65534, 65534)

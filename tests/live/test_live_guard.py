@@ -1,4 +1,4 @@
-"""What the trace says of its own cost, and that it backs off."""
+"""The report tells what the trace cost, and --max-overhead limits it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_thousand_sockets_from_three_paths() -> None:
 
 
 def test_network_namespace(network_namespace: str) -> None:
-    """A program in another network namespace: sockets, queues and inodes as ss in that namespace lists them."""
+    """The sockets, queues and inodes of a program in another network namespace are those that ss lists there."""
     words = ("ip", "netns", "exec", network_namespace, str(build("idle_pool")), "2")
     with Workload(*words) as program, tracing(program.pid()) as trace:
         trace.attached()
@@ -63,7 +63,7 @@ def test_older_than_the_trace() -> None:
 
 
 def test_opened_before_hung_up_during() -> None:
-    """A socket older than the trace whose FIN comes during it: FIN's time is known, and that it is older too."""
+    """FIN comes during the trace to an older socket. The report has the time of FIN, and says that it is older."""
     with start("idle_pool", "2") as program:
         program.step()
         with tracing(program.pid()) as trace:
@@ -154,7 +154,7 @@ def test_two_traces_at_once() -> None:
 
 
 def test_closed_at_last_is_told() -> None:
-    """A socket that lingered and was then closed by the program is no longer a finding, and how it ended is told."""
+    """A socket that lingered and was then closed is no finding any more. The report says how it ended."""
     with start("late_close") as program, tracing(program.pid()) as trace:
         trace.attached()
         program.step().step()

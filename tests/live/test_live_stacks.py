@@ -1,4 +1,4 @@
-"""The unwound stacks are those that the programs saw themselves, return address by return address."""
+"""The unwound stacks are the programs' own backtraces, return address by return address."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_stripped_is_honest(gallery: Gallery) -> None:
 
 
 def test_opener_by_connect(gallery: Gallery) -> None:
-    """The stack that connected is kept beside the last touch's."""
+    """The stack that connected is kept, as well as that of the last touch."""
     exhibit = gallery["idle pool"]
     assert exhibit.site()["opened_stack_complete"] is True
     assert_stack_is(exhibit.site()["opened_stack"], exhibit.workload.touches("connect")[-1])
 
 
 def test_opener_by_accept(gallery: Gallery) -> None:
-    """So is the stack that accepted; where accept has no hook, the first call's stands for it, and that is told."""
+    """The stack that accepted is kept. If accept has no hook, the report has the first call's stack and says so."""
     exhibit = gallery["server leak"]
     stack = exhibit.site()["opened_stack"]
     if gallery.report["plan"]["open"]:
@@ -77,7 +77,7 @@ def test_opener_by_accept(gallery: Gallery) -> None:
 
 
 def test_last_send(gallery: Gallery) -> None:
-    """A server that answered and forgot is known by its send."""
+    """The last touch of a server that answered and did not close is its send."""
     exhibit = gallery["server leak"]
     assert exhibit.site()["last_op"] == "send"
     assert_stack_is(exhibit.site()["stack"], exhibit.workload.touches("send")[-1])
@@ -109,7 +109,7 @@ def test_shutdown(gallery: Gallery) -> None:
     ],
 )
 def test_nesting_in_the_source(gallery: Gallery, name: str, nesting: tuple[str, ...]) -> None:
-    """The functions stand in the order in which the source calls them."""
+    """The functions are in the order in which the source calls them."""
     site = gallery[name].site()
     if name == "half-closed in use":
         nesting = nesting[1:]  # send_exactly is static and may be inlined
@@ -129,7 +129,7 @@ def test_names_are_demangled(gallery: Gallery) -> None:
 
 
 def test_shared_socket_names_the_last_thread(gallery: Gallery) -> None:
-    """Of five threads the one that touched the socket last is named."""
+    """Five threads use the socket. The report names the one that touched it last."""
     exhibit = gallery["shared socket"]
     tid = exhibit.workload.touches("recv")[-1]["tid"]
     touched = [event for event in exhibit.sockets()[0]["timeline"] if event.get("tid") == tid]
@@ -137,7 +137,7 @@ def test_shared_socket_names_the_last_thread(gallery: Gallery) -> None:
 
 
 def test_python_interpreter(gallery: Gallery) -> None:
-    """CPython's own frames, without frame pointers, are walked to the thread's start, in both threads."""
+    """CPython's frames have no frame pointers. In both threads they are unwound to the thread's start."""
     sites = gallery["Python"].sites
     assert sum(site["count"] for site in sites) == 2
     for site in sites:
@@ -146,7 +146,7 @@ def test_python_interpreter(gallery: Gallery) -> None:
 
 
 def test_blocked_thread_is_the_one_of_eu_stack(gallery: Gallery) -> None:
-    """The thread that stands in send is where eu-stack finds it."""
+    """The thread that is blocked in send is where eu-stack finds it."""
     exhibit = gallery["blocked in send"]
     tid = exhibit.workload.said("thread")[0]["tid"]
     assert "push" in exhibit.eu_stack
@@ -156,7 +156,7 @@ def test_blocked_thread_is_the_one_of_eu_stack(gallery: Gallery) -> None:
 
 
 def test_deeper_than_the_box() -> None:
-    """A stack of 40 KiB in a box of 16 KiB: the frames so far, then the reason, and the loss is counted."""
+    """A stack of 40 KiB in a box of 16 KiB: the report has the first frames and the reason, and counts the loss."""
     with start("deep_stack", "40", "1000") as program, tracing(program.pid()) as trace:
         trace.attached()
         program.all_steps()
@@ -185,7 +185,7 @@ def test_box_as_large_as_the_stack() -> None:
 
 
 def test_memory_for_deep_stacks_spent() -> None:
-    """120 deep stacks at once where there are less than 100 boxes of full size: the others say why they are cut."""
+    """120 deep stacks at once, and fewer than 100 boxes of full size: the other stacks say why they are cut."""
     options = ("--memory", "8", "--stack-bytes", "65536", "--linger", "1")
     with start("deep_stack", "10", "1000", "120") as program, tracing(program.pid(), *options) as trace:
         trace.attached()
@@ -209,7 +209,7 @@ def test_memory_for_deep_stacks_spent() -> None:
 
 
 def test_replaced_binary(tmp_path: Path) -> None:
-    """A program whose file was replaced and deleted since it began (a deployment) is still unwound and named."""
+    """A program whose file was replaced after its start (a deployment) is still unwound and named."""
     binary = tmp_path / "deployed"
     shutil.copy(build("idle_pool"), binary)
     with Workload(str(binary), "1") as program, tracing(program.pid()) as trace:

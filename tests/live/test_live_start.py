@@ -1,4 +1,4 @@
-"""The second run of a kind starts from the compiled programs of the first, for another process."""
+"""A second run uses the compiled programs of the first one, also for another process."""
 
 from __future__ import annotations
 

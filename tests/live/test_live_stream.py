@@ -237,7 +237,7 @@ def test_run_traces_from_the_first_socket() -> None:
 
 
 def test_run_clean_program_passes() -> None:
-    """The same gate lets a program pass that closes its sockets."""
+    """With --fail-over a program that closes its sockets passes."""
     ran = run_closetrace(
         "run",
         "--linger",
@@ -255,7 +255,7 @@ def test_run_clean_program_passes() -> None:
 
 
 def test_run_passes_the_program_s_output_and_code() -> None:
-    """The program's own words are not swallowed, and a program that cannot start is said in one line."""
+    """The program's own output is kept. If the program cannot start, one line says so."""
     ran = run_closetrace("run", "--", "/bin/sh", "-c", "echo spoken")
     assert ran.code == 0, ran.err
     assert "spoken" in ran.out

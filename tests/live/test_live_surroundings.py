@@ -1,4 +1,4 @@
-"""Hosts and targets that are set up in their own way: containers, cgroups, missing parts, missing rights."""
+"""Special hosts and targets: containers, cgroups, missing parts, missing rights."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.live.workload import Workload, build, start
 
 
 def with_mount(script: str) -> tuple[str, ...]:
-    """A prefix that runs the command in a mount namespace of its own, after a shell command."""
+    """A prefix that runs the command in its own mount namespace, after the shell text ``script``."""
     return ("unshare", "--mount", "sh", "-c", f'{script} && exec "$@"', "sh")
 
 
 def hidden_by(directory: str) -> tuple[str, ...]:
-    """A prefix that runs the command where that directory is empty."""
+    """A prefix that runs the command with that directory empty."""
     return with_mount(f"mount -t tmpfs none {directory}")
 
 
 def refusal(ran: Ran) -> str:
-    """The one line of a refusal with exit 4."""
+    """The only line of a refusal with exit code 4."""
     assert ran.code == 4, (ran.code, ran.err)
     lines = ran.err.splitlines()
     assert len(lines) == 1, ran.err
@@ -39,12 +39,12 @@ SHORT = (*LINGER, "--duration", "1")
 
 
 def contained() -> tuple[str, ...]:
-    """The words that run a leaking program in a container; its file exists in there only."""
+    """The command that runs a leaking program in a container. Its file exists only there."""
     return container(f"mount -t tmpfs none /mnt && cp {build('idle_pool')} /mnt/app && exec /mnt/app 2")
 
 
 def assert_contained(report: dict[str, Any], pid: int, netns: int) -> None:
-    """The leak of that program, by the host's pid and namespace, unwound and named from the container's own file."""
+    """The report has that program's leak, with the host's pid, the namespace, and names from the container's file."""
     (site,) = report["sites"]
     assert (site["pid"], site["comm"], site["count"], site["verdict"]) == (pid, "app", 2, "idle-in-pool")
     assert site["stack_complete"] is True, site["stack_note"]
@@ -70,7 +70,7 @@ def test_container() -> None:
 
 
 def test_netns_filter(network_namespace: str) -> None:
-    """--netns keeps the sockets of that namespace, whoever has them, and no other."""
+    """--netns keeps the sockets of that namespace and no others, of any process."""
     words = (*inside(network_namespace), str(build("idle_pool")), "1")
     options = ("--netns", network_namespace, *LINGER, "--json")
     with Workload(*words) as within, start("idle_pool", "1") as outside, Trace(*options) as trace:
@@ -102,7 +102,7 @@ def in_cgroup(directory: Path) -> tuple[str, ...]:
 
 
 def test_container_by_cgroup(cgroup: Path) -> None:
-    """The same program is found by its cgroup, as that of a container's pod would be given."""
+    """The same program is found by its cgroup, as a user would give the cgroup of a pod."""
     with Workload(*in_cgroup(cgroup / "below"), *contained()) as program:
         pid = only_child(program.root)
         with Trace("--cgroup", str(cgroup), *LINGER, "--json") as trace:
@@ -135,7 +135,7 @@ def test_root_without_capabilities() -> None:
 
 
 def test_bcc_is_missing() -> None:
-    """Without bcc, and without programs that it compiled before: exit 4 and the packages that bring it."""
+    """Without bcc, and without programs compiled before: exit 4, and the message names the packages to install."""
     directory = Path("/usr/lib/python3/dist-packages/bcc")
     assert directory.is_dir()
     gone = f"mount -t tmpfs none {directory} && echo 'raise ImportError(1)' > {directory}/__init__.py"
@@ -146,7 +146,7 @@ def test_bcc_is_missing() -> None:
 
 
 def test_no_btf_and_no_headers() -> None:
-    """A kernel that tells nothing of its types, on a host without its headers: exit 4, and what would mend it."""
+    """A kernel without BTF on a host without its headers: exit 4, and the message says what to do."""
     release = os.uname().release
     build_tree = Path(f"/lib/modules/{release}/build")
     prefix = (*hidden_by("/sys/kernel/btf"), *(hidden_by(str(build_tree)) if build_tree.exists() else ()))
@@ -157,7 +157,7 @@ def test_no_btf_and_no_headers() -> None:
 
 @pytest.mark.parametrize("mount", ["mount -t tmpfs -o size=4k none /var/cache", "mount -t tmpfs -o ro none /var/cache"])
 def test_no_room_for_the_cache(mount: str) -> None:
-    """A full or read-only disk under the cache: the trace works all the same, or says in one line what is wrong."""
+    """The disk of the cache is full or read-only: the trace works all the same."""
     with start("idle_pool", "1") as program, tracing(program.pid(), prefix=with_mount(mount)) as trace:
         trace.attached()
         program.all_steps()
@@ -168,7 +168,7 @@ def test_no_room_for_the_cache(mount: str) -> None:
 
 
 def test_little_locked_memory() -> None:
-    """A memlock limit of 64 KiB, as a login shell has it, is lifted or told."""
+    """A memlock limit of 64 KiB, as in a login shell, is raised."""
     with start("idle_pool", "1") as program, tracing(program.pid(), prefix=("prlimit", "--memlock=65536")) as trace:
         trace.attached()
         program.all_steps()

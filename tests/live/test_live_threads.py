@@ -1,4 +1,4 @@
-"""Where threads are now: against the program's own words, and against gdb, return address by return address."""
+"""Where threads are now, compared with the program's own words and, return address by return address, with gdb."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_the_call_and_its_descriptors(waiting: Waiting, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_since_when(waiting: Waiting, way: str) -> None:
-    """From when it said that it will wait; a thread that used the CPU before counts from when it stopped."""
+    """A thread waits since it said so. If it used the CPU after that, it waits since it stopped."""
     since = waiting.look(way).waiting_since_ns
     assert since is not None
     said = waiting.words[way]["monotonic_ns"]
@@ -161,7 +161,7 @@ def test_all_at_once(waiting: Waiting) -> None:
 
 
 def test_a_stopped_thread() -> None:
-    """One that a signal has stopped does not wait for anything."""
+    """A thread that a signal has stopped does not wait for anything."""
     with subprocess.Popen(["sleep", "300"]) as program:
         try:
             program.send_signal(signal.SIGSTOP)
@@ -185,7 +185,7 @@ def test_without_the_helper(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_place_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the registers are not (KASAN's stacks are larger), no others are given out for them."""
+    """If the registers are in another place (KASAN's stacks are larger), no wrong registers are returned."""
     monkeypatch.setattr(tasks, "_macros", lambda tree: {})
     text = standalone_text
     wrong = ("CT_THREAD_SIZE 16384", "CT_THREAD_SIZE 16368")
@@ -198,7 +198,7 @@ def test_a_place_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_kernel_without_the_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiler tells what is missing; then /proc alone is read."""
+    """The compiler says what is missing. Then only /proc is read."""
     text = standalone_text
     monkeypatch.setattr(
         tasks, "standalone_text", lambda name, macros: "#undef CT_HAVE_PROC_INODE_PID\n" + text(name, macros)

@@ -1,4 +1,4 @@
-"""Each leaking program gets the verdict that its source earns, with facts that ss, /proc and the program confirm."""
+"""Each leaking program gets the verdict that fits its source. ss, /proc and the program confirm the facts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_site_names_the_process(gallery: Gallery, name: str) -> None:
 
 
 def test_never_accepted(gallery: Gallery) -> None:
-    """Sockets in the accept queue are laid at the listener's door, with no descriptor and their unread bytes."""
+    """Sockets in the accept queue are reported for the listener, without descriptor, with their unread bytes."""
     exhibit = gallery["never accepted"]
     site = exhibit.site()
     assert (site["verdict"], site["count"]) == ("never-accepted", 3)
@@ -106,7 +106,7 @@ def test_forked_child_is_named(gallery: Gallery) -> None:
 
 
 def test_passed_descriptor_has_two_stories(gallery: Gallery) -> None:
-    """Opened by the parent, last touched by the child that got the descriptor over SCM_RIGHTS: the child answers."""
+    """The parent opened it, and the child that got the descriptor by SCM_RIGHTS touched it last: the child is named."""
     exhibit = gallery["passed descriptor"]
     site = exhibit.site()
     assert site["pid"] == exhibit.workload.pid("child")
@@ -189,7 +189,7 @@ def test_shutdown_without_close(gallery: Gallery) -> None:
 
 
 def test_nothing_was_lost(gallery: Gallery) -> None:
-    """Not an event, a record, a box or a stack; only the socket that four threads hammer at once may be contended."""
+    """No event, record, box or stack was lost. Only the socket that four threads use at once may be contended."""
     losses = dict(gallery.report["losses"])
     losses.pop("contended")
     assert set(losses.values()) == {0}

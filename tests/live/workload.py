@@ -1,4 +1,4 @@
-"""Builds and leads the programs of tests/workloads; see workload.h for the conversation."""
+"""Builds and controls the programs of tests/workloads. workload.h describes the protocol."""
 
 from __future__ import annotations
 
