@@ -136,6 +136,8 @@ class Nmethods:
             words[layout.pc_offset.offset // 4 :: stride],
             words[layout.scope_offset.offset // 4 :: stride],
         )
+        if len(offsets) != len(scopes):
+            raise Nonsense("its calls (PcDesc) have members outside themselves")
         return offsets, scopes
 
 
