@@ -28,7 +28,7 @@ from tracer.commands.options import (
 from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
-from tracer.reports.text.cells import clean
+from tracer.reports.printable import clean
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
 

@@ -21,7 +21,7 @@ from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError
 from tracer.kernel.source import Wanted
 from tracer.model.scope import Scope
-from tracer.reports.text.cells import clean
+from tracer.reports.printable import clean
 from tracer.session.child import Child, StopWithChild
 from tracer.session.request import Request
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import click
 
 from tracer import __version__
-from tracer.reports.text.cells import clean
+from tracer.reports.printable import clean
 
 _PACKAGE = "tracer"
 

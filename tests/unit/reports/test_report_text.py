@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.cases import HOSTILE
+from tracer.reports.printable import clean
 from tracer.reports.text import cells as text
 from tracer.reports.times import rfc3339
 
 
 def test_control_characters_become_visible() -> None:
     """Escape, bell, C1, direction, line separators and undecodable bytes are shown, not sent."""
-    shown = text.clean(HOSTILE)
+    shown = clean(HOSTILE)
     assert shown.isprintable()
     assert shown.startswith("a\\x1b[31mred\\x07\\x9b2J\\u202eevil\\u2028\\udcff\\x00\\x09b")
 
@@ -23,10 +24,10 @@ def test_control_characters_become_visible() -> None:
 @given(st.text())
 def test_clean_is_printable_and_keeps_the_rest(raw: str) -> None:
     """Everything printable stays as it is; nothing else gets through; the result can be encoded."""
-    shown = text.clean(raw)
+    shown = clean(raw)
     assert shown.isprintable()
     shown.encode("utf-8")
-    assert text.clean(shown) == shown
+    assert clean(shown) == shown
     if raw.isprintable():
         assert shown == raw
 

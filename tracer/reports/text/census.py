@@ -14,7 +14,8 @@ from tracer.diagnose.census import advice as census_advice
 from tracer.diagnose.census.counts import Census, Group, Owner, OwnerKind, StateCount
 from tracer.diagnose.census.ports import PortUse
 from tracer.model.states import TcpState
-from tracer.reports.text.cells import clean, wrap
+from tracer.reports.printable import clean
+from tracer.reports.text.cells import wrap
 
 _INDENT = "  "
 _PORT_ROWS = 10

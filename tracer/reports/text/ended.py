@@ -10,8 +10,9 @@ from tracer.diagnose.sites import StackKey, stack_key
 from tracer.model.connection import Connection, Touch
 from tracer.model.finding import Ended
 from tracer.model.states import Origin
+from tracer.reports.printable import clean
 from tracer.reports.text import stacks, timeline
-from tracer.reports.text.cells import clean, wrap
+from tracer.reports.text.cells import wrap
 
 _FEW = 3
 """Up to so many sockets are described one by one. Up to so many closing stacks are shown."""

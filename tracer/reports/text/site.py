@@ -10,8 +10,9 @@ from tracer.model.connection import Touch
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Stack
 from tracer.model.states import Op
+from tracer.reports.printable import clean
 from tracer.reports.text import stacks, timeline
-from tracer.reports.text.cells import clean, style, wrap
+from tracer.reports.text.cells import style, wrap
 
 _PROSE = 110
 

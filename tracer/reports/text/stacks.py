@@ -9,7 +9,8 @@ from typing import Optional, Union
 from tracer.diagnose import words
 from tracer.diagnose.owners import application_frame, owner_of
 from tracer.model.frame import Frame, Stack
-from tracer.reports.text.cells import clean, fit, fit_left, pad, style, width_of
+from tracer.reports.printable import clean
+from tracer.reports.text.cells import fit, fit_left, pad, style, width_of
 from tracer.stacks.registry import language
 
 _INDENT = 6

@@ -13,9 +13,10 @@ from tracer.diagnose.owners import application_frame
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site
 from tracer.model.states import TcpState
+from tracer.reports.printable import clean
 from tracer.reports.text import ended
 from tracer.reports.text import site as site_report
-from tracer.reports.text.cells import clean, fit, fit_left, lines, style, width_of, wrap
+from tracer.reports.text.cells import fit, fit_left, lines, style, width_of, wrap
 from tracer.reports.text.losses import described
 from tracer.reports.times import rfc3339
 from tracer.stacks.registry import language

@@ -13,8 +13,9 @@ from tracer.flight.decode import endpoint
 from tracer.model.finding import Streamed
 from tracer.model.frame import Stack
 from tracer.model.states import Origin, TcpState
+from tracer.reports.printable import clean
 from tracer.reports.text import stacks
-from tracer.reports.text.cells import clean, pad, style
+from tracer.reports.text.cells import pad, style
 
 _STATES = 26  # ESTABLISHED -> CLOSE_WAIT
 _FIXED = 15 + 1 + 7 + 1 + 15 + 2 + 2 + _STATES + 1 + 11 + 1 + 7

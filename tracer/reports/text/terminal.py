@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from tracer.reports.text.cells import clean
+from tracer.reports.printable import clean
 
 
 def width() -> int:
