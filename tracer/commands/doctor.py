@@ -14,8 +14,9 @@ import click
 from tabulate import tabulate
 
 from tracer.commands.options import describe, filters, make_scope, make_sizes, tuning, verbose_option
-from tracer.errors import ClosetraceError, UsageError
+from tracer.errors import ClosetraceError, HostUnsupported, UsageError
 from tracer.host.identity import this_host
+from tracer.kernel.bcclib import require_bcc
 from tracer.kernel.features import BTF_PATH, Features
 from tracer.kernel.headers import bpf_directory, installed_headers
 from tracer.kernel.plan import WAYS, Plan, make_plan
@@ -30,9 +31,9 @@ Check = tuple[str, bool, str]
 
 def _bcc() -> Check:
     try:
-        import bcc
-    except ImportError:
-        return "bcc", False, "missing: apt install python3-bpfcc, or dnf install python3-bcc"
+        bcc = require_bcc()
+    except HostUnsupported as error:
+        return "bcc", False, str(error)
     return "bcc", True, str(getattr(bcc, "__version__", "version unknown"))
 
 
