@@ -9,8 +9,8 @@ DOCUMENT = Path(__file__).with_name("architecture.md")
 PACKAGE = Path(__file__).resolve().parent.parent / "tracer"
 BEGIN, END = "<!-- modules: make man -->\n", "<!-- end of modules -->\n"
 ORDER = (
-    *("cli", "commands", "session", "reports", "diagnose", "stacks", "flight", "host", "kernel", "model", "machine"),
-    *("errors", "trail", "demo"),
+    *("cli", "commands", "session", "reports", "diagnose", "stacks", "flight", "host", "kernel", "model", "trail"),
+    *("machine", "errors", "demo"),
 )
 
 
