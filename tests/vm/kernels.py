@@ -87,7 +87,10 @@ def _fetch(home: Path, suite: Suite, packages: Sequence[str]) -> None:
         names = [p.format(abi=abi, common=abi.replace("amd64", "common")) for p in packages]
         for deb in suite.download(names, Path(scratch, "debs")):
             subprocess.run(["dpkg-deb", "-x", deb, unpacked], check=True)
-        shutil.copy(next(unpacked.rglob("vmlinuz*")), home / "vmlinuz")
+        kernels = list(unpacked.rglob("vmlinuz*"))
+        if not kernels:
+            raise LookupError(f"no vmlinuz in {', '.join(names)}: name the package that has it in kernels.json")
+        shutil.copy(kernels[0], home / "vmlinuz")
         _move_modules(unpacked, tree, abi)
         _make_initrd(tree, abi, Path(scratch, "initrd"), home / "initrd.img")
         if Path(unpacked, "usr/src").exists():
