@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from tracer.diagnose import sites, verdict
+from tracer.kernel import plan
 from tracer.model.connection import Actor, Connection, Endpoint, Holder, Host, Losses, Probe, Touch, Transition
 from tracer.model.finding import Finding, Report
 from tracer.model.frame import Frame, Stack
@@ -98,7 +99,7 @@ def judged(*connections: Connection) -> list[Finding]:
     return [verdict.judge(c, NOW, START) for c in connections]
 
 
-FAMILIES = ("state", "close", "receive", "send", "open", "shutdown", "reset", "destroy")
+FAMILIES = tuple(family.name for family in plan.FAMILIES)
 
 
 def report(*connections: Connection, **more: Any) -> Report:

@@ -23,6 +23,7 @@ DOCS = ROOT / "docs"
 MARKDOWN = sorted(
     {*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "vagrant").glob("*.md"), *(ROOT / "tests").rglob("*.md")}
 )
+CODE = (".py", ".h", ".c", ".json")
 ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -81,15 +82,28 @@ def test_every_map_is_in_the_architecture() -> None:
     assert maps == set(re.findall(r"^\| `(\w+)` \|", ARCHITECTURE, re.MULTILINE))
 
 
-def test_named_files_exist() -> None:
-    """A path in a document leads somewhere."""
-    for document in DOCS.rglob("*.md"):
-        text = document.read_text(encoding="utf-8")
-        for path in re.findall(r"`((?:bpf|docs|tracer|tests)/[\w./-]+)`", text):
-            assert (ROOT / path).exists(), (document.name, path)
-        if document.name == "architecture.md":
-            for path in re.findall(r"`((?:session|flight|kernel|diagnose|stacks|reports)/[\w./]*)`", text):
-                assert (ROOT / "tracer" / path).exists(), path
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_files_exist(page: Path) -> None:
+    """A path in a document leads somewhere, up to its first placeholder: ``bpf/hooks/<family>.h``."""
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"(?<![\w/.<-])(?:bpf|docs|tracer|tests)/(?:[\w.-]+/)*(?:[\w.-]*\w(?![\w.-]*<))?", text):
+        assert (ROOT / path).exists(), path
+    if page.name == "architecture.md":
+        rooms = "|".join(path.name for path in (ROOT / "tracer").iterdir() if path.is_dir())
+        for path in re.findall(rf"`((?:{rooms})/[\w./]*)`", text):
+            assert (ROOT / "tracer" / path).exists(), path
+
+
+def test_named_code_exists() -> None:
+    """What CONTRIBUTING.md names in the code is in the code."""
+    code = [path for top in ("bpf", "tracer", "tests") for path in (ROOT / top).rglob("*.*") if path.suffix in CODE]
+    words = set(re.findall(r"\w+", " ".join(path.read_text(encoding="utf-8") for path in code)))
+    named = re.findall(r"`(\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert {"TRACEPOINTS", "ONE_OF_EACH", "TransitionWriter"} <= set(named)
+    assert [name for name in named if name not in words] == []
 
 
 @pytest.mark.parametrize("document", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
