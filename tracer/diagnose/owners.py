@@ -2,74 +2,68 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Optional
 
 from tracer.diagnose.libraries import CLIENTS
-from tracer.diagnose.library import Library, owns
+from tracer.diagnose.library import owns
 from tracer.model.frame import Frame, Stack
-from tracer.stacks.registry import language
+from tracer.stacks.language import TLS, Part
+from tracer.stacks.registry import package_of, part_of
 
-_TLS = Library(
-    "TLS",
-    functions=("sun.security.ssl.", "javax.net.ssl.", "crypto/tls.", "SSL_", "ssl.SSLSocket", "org.conscrypt."),
-    modules=("libssl", "libcrypto", "libgnutls", "libnss3", "libssl3", "libmbedtls", "_ssl."),
-    files=("/lib/python3/ssl.py", "/ssl.py"),
-)
-_FRAMEWORKS = (
-    _TLS,
-    Library("the JDK", functions=("java.", "javax.", "jdk.", "sun.", "com.sun.", "Java_java_", "Java_sun_")),
-    Library(
-        "Tomcat", functions=("org.apache.catalina.", "org.apache.tomcat.", "org.apache.coyote.", "org.apache.jasper.")
-    ),
-    Library("Spring", functions=("org.springframework.",)),
-    Library("Jetty", functions=("org.eclipse.jetty.",)),
-    Library("Reactor Netty", functions=("reactor.netty.", "io.projectreactor.netty.")),
-    Library("Undertow", functions=("io.undertow.", "org.xnio.")),
-    Library("Hibernate", functions=("org.hibernate.",)),
-    Library("Jersey", functions=("org.glassfish.",)),
-    Library("Commons Pool", functions=("org.apache.commons.pool2.", "org.apache.commons.pool.")),
-    Library("Jedis", functions=("redis.clients.jedis.",)),
-    Library("PostgreSQL's JDBC driver", functions=("org.postgresql.",)),
-    Library(
-        "the MySQL client",
-        functions=("mysql_", "com.mysql.", "org.mariadb."),
-        modules=("libmysqlclient", "libmariadb"),
-    ),
-    Library("aiohttp", files=("/aiohttp/",)),
-    Library("gunicorn", files=("/gunicorn/",)),
-    Library("uvicorn", files=("/uvicorn/",)),
-    Library("Django", files=("/django/",)),
-    Library("Flask", files=("/flask/", "/werkzeug/")),
-    Library("Node's runtime", functions=("node::", "uv_"), modules=("libuv", "libnode"), files=("node:",)),
-    Library("Go's HTTP server", functions=("net/http.",)),
-    Library("Go's runtime", functions=("runtime.", "net.(", "internal/poll.", "syscall.", "bufio.", "io.")),
-    Library("libnghttp2", modules=("libnghttp2",)),
-    Library("libevent", modules=("libevent",)),
-    Library("libstdc++", modules=("libstdc++",)),
-)
+_GENERATED = ("[", "memfd:", "anon_inode:")
+"""How the names of mappings begin that no file backs: code made while the program runs."""
 
 
-def owner_of(frame: Frame) -> Optional[Library]:
-    """The well-known library or framework that a frame belongs to, None for any other code."""
-    return next((library for library in (*CLIENTS, *_FRAMEWORKS) if owns(library, frame)), None)
+@lru_cache(maxsize=65_536)
+def owner_of(frame: Frame) -> str:
+    """The library, framework or server that a frame belongs to; empty for any other code."""
+    client = next((library.name for library in CLIENTS if owns(library, frame)), "")
+    return client or package_of(frame)
 
 
 def speaks_tls(stack: Optional[Stack]) -> bool:
     """Whether a TLS library's frames are on the stack."""
-    return stack is not None and any(owns(_TLS, frame) for frame in stack.frames)
+    return stack is not None and any(package_of(frame) == TLS for frame in stack.frames)
 
 
 def is_application(frame: Frame) -> bool:
-    """Whether a frame is the program's own code, as far as one can tell: no runtime's and no library's."""
-    return not frame.internal and owner_of(frame) is None and not language(frame.language).package(frame)
+    """Whether a frame is the program's own code, as far as one can tell: no runtime's and no well-known library's.
+
+    Generated code without a name is not: nobody knows whose it is.
+    """
+    return not frame.internal and not _is_nameless(frame) and not owner_of(frame)
 
 
 def application_frame(stack: Optional[Stack]) -> Optional[int]:
-    """Index of the innermost frame of the program's own code; else of the first that is no runtime's; None if none."""
+    """Index of the innermost frame of the program's own code; None if there is none."""
     if stack is None:
         return None
-    indices = range(len(stack.frames))
-    own = next((i for i in indices if is_application(stack.frames[i])), None)
-    if own is not None:
-        return own
-    return next((i for i in indices if not stack.frames[i].internal), None)
+    return next((index for index, frame in enumerate(stack.frames) if is_application(frame)), None)
+
+
+def is_loop(stack: Optional[Stack]) -> bool:
+    """Whether an event loop or the worker of a pool is on the stack."""
+    return stack is not None and any(part_of(frame) in (Part.LOOP, Part.IDLE) for frame in stack.frames)
+
+
+def waits_for_work(stack: Stack) -> bool:
+    """Whether a waiting thread has nothing to do. Not if the program may have functions there that have no name."""
+    if not stack.complete or application_frame(stack) is not None or _hides_program(stack):
+        return False
+    return any(part_of(frame) is Part.IDLE for frame in stack.frames)
+
+
+def moves_between_threads(stack: Optional[Stack]) -> bool:
+    """Whether the work on this stack may go on in another thread, so that its thread tells nothing of it later."""
+    return stack is not None and any(part_of(frame) is Part.MOVES for frame in stack.frames)
+
+
+def _hides_program(stack: Stack) -> bool:
+    """Whether an interpreter or generated code is on the stack and none of its functions has a name."""
+    compiled = {frame.language for frame in stack.frames} == {"native"}
+    return compiled and any(_is_nameless(f) or part_of(f) is Part.INTERPRETER for f in stack.frames)
+
+
+def _is_nameless(frame: Frame) -> bool:
+    return frame.function is None and (frame.module or "[").startswith(_GENERATED)

@@ -7,6 +7,7 @@ imported together, so they stay small. A function imports a large module when a 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
@@ -17,6 +18,9 @@ if TYPE_CHECKING:  # reports only read names, so they do not have to load the un
     from tracer.stacks.elf.additions import OpenTable
     from tracer.stacks.elf.facts import ElfFacts
     from tracer.stacks.target.process import Process
+
+TLS = "TLS"
+"""The package of all libraries that speak it, whatever their language."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,21 @@ class Runtime:
     name: Optional[Callable[[Cursor, str], Optional[tuple[Frame, ...]]]] = None
     begin: Optional[Callable[[BlackBox], None]] = None
     unnamed: str = ""
+
+
+class Part(enum.Enum):
+    """What a frame that is not the program's own does for the program.
+
+    LOOP calls the program whenever there is work: an event loop, a worker of a thread pool. IDLE waits for such work.
+    INTERPRETER runs code of the program that has no frame of its own. MOVES begins work that may go on in another
+    thread: what the thread does later has nothing to do with it.
+    """
+
+    OTHER = "other"
+    LOOP = "loop"
+    IDLE = "idle"
+    INTERPRETER = "interpreter"
+    MOVES = "moves"
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,13 @@ class Language:
     """What reports call the runtime with its standard library: ``the JDK``. If empty, they show the frame's module."""
 
     package: Callable[[Frame], str] = lambda _frame: ""
-    """The third-party package that a frame belongs to; empty for the program's own code."""
+    """The third-party package that a frame belongs to; empty for the program's own code.
+
+    This and ``part`` are also called for compiled frames that no language owns: any language may be linked in.
+    """
+
+    part: Callable[[Frame], Part] = lambda _frame: Part.OTHER
+    """What a frame of a runtime or of third-party code does."""
 
     short_name: Callable[[str], str] = str
     """A function's name without package and parameters."""

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import lru_cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from tracer.stacks.language import Language
+from tracer.stacks.language import Language, Part
+
+if TYPE_CHECKING:
+    from tracer.model.frame import Frame
+
+_COMPILED = "native"
 
 MODULES = (
     "tracer.stacks.languages.java",
@@ -40,3 +46,17 @@ def language(name: str) -> Language:
 def installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
     """Which of these packages process ``pid`` could import, asked of all languages."""
     return tuple(name for known in all_languages() for name in known.installed(pid, names))
+
+
+def package_of(frame: Frame) -> str:
+    """The package of other people's code that a frame belongs to; empty if no language knows one."""
+    return next((package for known in _asked(frame) if (package := known.package(frame))), "")
+
+
+def part_of(frame: Frame) -> Part:
+    """What a frame does for the program if it is not the program's own."""
+    return next((part for known in _asked(frame) if (part := known.part(frame)) is not Part.OTHER), Part.OTHER)
+
+
+def _asked(frame: Frame) -> tuple[Language, ...]:
+    return all_languages() if frame.language == _COMPILED else (language(frame.language),)

@@ -68,11 +68,9 @@ def _names(frames: Iterable[Frame]) -> list[tuple[Optional[str], Optional[str], 
 
 def _group(frame: Frame) -> str:
     """What a frame belongs to, for folding; "" for the program's own code."""
-    library = owner_of(frame)
-    if library is not None:
-        return library.name
-    if not frame.internal:
-        return language(frame.language).package(frame)
+    owner = owner_of(frame)
+    if owner or not frame.internal:
+        return owner
     return language(frame.language).title or (frame.module or "?").rsplit("/", 1)[-1]
 
 

@@ -7,10 +7,16 @@ from collections.abc import Collection
 from typing import Optional
 
 from tracer.model.frame import Frame
-from tracer.stacks.language import Language, Symbol
+from tracer.stacks.language import TLS, Language, Part, Symbol
 
+_TITLE = "Python"
 _TRAMPOLINE = re.compile(r"py::(.*?):(.*)$")
 _PACKAGE = re.compile(r"/(?:site|dist)-packages/([^/]+)")
+_STANDARD = re.compile(r"/lib(?:64)?/(?:python|pypy)\d[\d.]*/|<frozen ")
+_INTERPRETER = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?[a-z]*(?:-dbg)?|lib(?:python|pypy)\d\S*\.so[\d.]*")
+_EXTENSION = re.compile(r"\S+\.(?:cpython-\d\w*(?:-[\w-]+)?|abi3)\.so")
+_LOOP = re.compile(r"/(?:asyncio|gevent|eventlet|trio|curio)/|/(?:selectors|socketserver)\.py$")
+_POOL = re.compile(r"/concurrent/futures/thread\.py$")
 
 
 def _read_symbol(symbol: str) -> Optional[Symbol]:
@@ -21,9 +27,21 @@ def _read_symbol(symbol: str) -> Optional[Symbol]:
     return Symbol(function, "python", file=file, internal=file.startswith("<frozen"))
 
 
+def _is_interpreter(module: str) -> bool:
+    return _INTERPRETER.fullmatch(module) is not None
+
+
 def _package(frame: Frame) -> str:
-    match = _PACKAGE.search(frame.file or "")
-    return match.group(1).partition(".py")[0] if match else ""
+    file = frame.file or ""
+    match = _PACKAGE.search(file)
+    if match:
+        return match.group(1).partition(".py")[0]
+    module = frame.module or ""
+    if frame.language == "python":
+        return "" if _STANDARD.search(file) is None else TLS if file.endswith("/ssl.py") else _TITLE
+    if _EXTENSION.fullmatch(module):
+        return TLS if module.startswith("_ssl.") else module.partition(".")[0]
+    return _TITLE if _is_interpreter(module) else ""
 
 
 def _installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
@@ -32,4 +50,20 @@ def _installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
     return installed(pid, names)
 
 
-LANGUAGE = Language("python", read_symbol=_read_symbol, title="Python", package=_package, installed=_installed)
+def _part(frame: Frame) -> Part:
+    if frame.language == "python":
+        file = frame.file or ""
+        return Part.LOOP if _LOOP.search(file) else Part.IDLE if _POOL.search(file) else Part.OTHER
+    # The functions that it runs are named where there is a perf map, and are missing otherwise.
+    return Part.INTERPRETER if _is_interpreter(frame.module or "") else Part.OTHER
+
+
+LANGUAGE = Language(
+    "python",
+    read_symbol=_read_symbol,
+    runtime_module=_is_interpreter,
+    title=_TITLE,
+    package=_package,
+    part=_part,
+    installed=_installed,
+)

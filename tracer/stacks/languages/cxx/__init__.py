@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.elf.facts import ElfFacts
 from tracer.stacks.generics import without_arguments
-from tracer.stacks.language import Language
+from tracer.stacks.language import Language, Part
+
+if TYPE_CHECKING:
+    from tracer.model.frame import Frame
 
 _LIBRARIES = re.compile(
     r"(libc|libpthread|ld-linux-x86-64|ld|ld-musl-x86_64|libc\.musl-x86_64|libstdc\+\+|libgcc_s|libc\+\+|libc\+\+abi)"
@@ -47,6 +50,22 @@ def _is_standard(function: str) -> bool:
     return name.startswith(("std::", "__gnu_cxx::"))
 
 
+def _base_name(frame: Frame) -> str:
+    return (frame.module or "").rpartition("/")[2]
+
+
+def _package(frame: Frame) -> str:
+    from tracer.stacks.languages.cxx import libraries
+
+    return libraries.package(frame.function or "", _base_name(frame))
+
+
+def _part(frame: Frame) -> Part:
+    from tracer.stacks.languages.cxx import libraries
+
+    return libraries.part(frame.function or "", _base_name(frame))
+
+
 def _short_name(name: str) -> str:
     plain = name.split("(", 1)[0] if "(anonymous" not in name and "operator" not in name else name
     return plain or name
@@ -57,5 +76,7 @@ LANGUAGE = Language(
     demangle=_demangle,
     runtime_module=_is_library,
     runtime_function=_is_runtime,
+    package=_package,
+    part=_part,
     short_name=_short_name,
 )

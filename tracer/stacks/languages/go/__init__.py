@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.elf.facts import ElfFacts, Section
-from tracer.stacks.language import Language
+from tracer.stacks.language import TLS, Language, Part
 
 if TYPE_CHECKING:
+    from tracer.model.frame import Frame
     from tracer.stacks.languages.go.pclntab import GoTable
 
+_NAME = "go"
 _STANDARD = re.compile(
     r"(runtime|internal|syscall|net|os|io|bufio|bytes|context|crypto|encoding|fmt|reflect|sync|time|vendor)[./]"
 )
@@ -45,17 +47,35 @@ def _is_standard(function: str, _facts: ElfFacts) -> bool:
     return _STANDARD.match(function) is not None
 
 
+def _package(frame: Frame) -> str:
+    function = frame.function or ""
+    if frame.language != _NAME or not function:
+        return ""
+    if function.startswith("crypto/tls."):
+        return TLS
+    from tracer.stacks.languages.go.packages import package
+
+    return package(function)
+
+
+def _part(frame: Frame) -> Part:
+    """Goroutines go from thread to thread."""
+    return Part.MOVES if frame.language == _NAME and frame.function and starts_stack(frame.function) else Part.OTHER
+
+
 def _short_name(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
 LANGUAGE = Language(
-    "go",
+    _NAME,
     open_table=_open_table,
     owns=_owns,
     runtime_function=_is_standard,
     starts_stack=starts_stack,
     title="Go's runtime",
+    package=_package,
+    part=_part,
     short_name=_short_name,
     changes_threads=True,
     ends_tell=True,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Optional
 
-from tracer.stacks.language import Language, Runtime, Target
+from tracer.stacks.language import Language, Part, Runtime, Target
 
 if TYPE_CHECKING:
+    from tracer.model.frame import Frame
     from tracer.stacks.target.process import Mapping, Process
 
 # The JVM and the native code of the JDK's own classes. Other libraries with these names have a version after .so.
@@ -37,6 +38,18 @@ def _is_library(module: str) -> bool:
     return _LIBRARIES.fullmatch(module) is not None
 
 
+def _package(frame: Frame) -> str:
+    from tracer.stacks.languages.java import packages
+
+    return packages.package(frame.function) if frame.function else ""
+
+
+def _part(frame: Frame) -> Part:
+    from tracer.stacks.languages.java import packages
+
+    return packages.part(frame.function) if frame.function else Part.OTHER
+
+
 def _short_name(name: str) -> str:
     return ".".join(name.split("(", 1)[0].split(".")[-2:])
 
@@ -46,6 +59,8 @@ LANGUAGE = Language(
     attach=_attach,
     runtime_module=_is_library,
     title="the JDK",
+    package=_package,
+    part=_part,
     short_name=_short_name,
     ends_tell=True,
 )

@@ -7,12 +7,15 @@ import re
 from typing import Optional
 
 from tracer.model.frame import Frame
-from tracer.stacks.language import Language, Runtime, Symbol, Target
+from tracer.stacks.language import Language, Part, Runtime, Symbol, Target
 
 # Kind, tier mark (~ interpreted, ^ baseline, + maglev, * optimised), name, position.
 _FUNCTION = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*']?(\S*) (.*?):(\d+)(?::\d+)?$")
 _RUNTIME = re.compile(r"(Builtin|BytecodeHandler|Stub|RegExp|Handler|WasmFunction|Wasm)\b[:\s]")
 _PROGRAM = re.compile(r"node|nodejs|libnode\.so\.\d+")
+_LIBRARY = re.compile(r"libnode\.so[\d.]*|libv8\S*\.so[\d.]*")
+_ENGINE = re.compile(r"v8::|napi_\w+|Builtins_")
+_TITLE = "Node.js"
 _PACKAGE = re.compile(r".*/node_modules/((?:@[^/]+/)?[^/]+)")
 _UNNAMED = "JavaScript, or code that V8 generated for it: node --perf-basic-prof gives it names"
 
@@ -33,9 +36,41 @@ def _read_symbol(symbol: str) -> Optional[Symbol]:
     return Symbol(symbol, "node", internal=True) if _RUNTIME.match(symbol) else None
 
 
+def _is_library(module: str) -> bool:
+    return _LIBRARY.fullmatch(module) is not None
+
+
 def _package(frame: Frame) -> str:
     match = _PACKAGE.match(frame.file or "")
-    return match.group(1) if match else ""
+    if match:
+        return match.group(1)
+    if frame.language == "node":
+        return ""
+    module, function = frame.module or "", frame.function
+    if module.endswith(".node"):  # an addon
+        return module
+    if function is not None and _ENGINE.match(function):
+        return _TITLE
+    # Other programs have this file name, too, but their functions have other names.
+    is_own = function is None or "node::" in function
+    return _TITLE if is_own and _PROGRAM.fullmatch(module) else ""
 
 
-LANGUAGE = Language("node", attach=_attach, read_symbol=_read_symbol, title="Node.js", package=_package)
+def _part(frame: Frame) -> Part:
+    if frame.language == "node" or not _package(frame):
+        return Part.OTHER
+    function = frame.function or ""
+    if not function or function.startswith("Builtins_"):
+        return Part.INTERPRETER
+    return Part.LOOP if "node::" in function else Part.OTHER
+
+
+LANGUAGE = Language(
+    "node",
+    attach=_attach,
+    read_symbol=_read_symbol,
+    runtime_module=_is_library,
+    title=_TITLE,
+    package=_package,
+    part=_part,
+)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.elf.facts import ElfFacts
 from tracer.stacks.generics import without_arguments
-from tracer.stacks.language import Language
+from tracer.stacks.language import Language, Part
+
+if TYPE_CHECKING:
+    from tracer.model.frame import Frame
 
 _STANDARD = ("std::", "core::", "alloc::")
 _STANDARD_TYPE = re.compile(r"<[&*]*(?:mut |dyn |const )*(?:std|core|alloc)::")
@@ -34,4 +37,16 @@ def _is_standard(function: str, _facts: ElfFacts) -> bool:
     return function.startswith(_STANDARD) and "(" not in without_arguments(function)
 
 
-LANGUAGE = Language("rust", demangle=_demangle, runtime_function=_is_standard)
+def _package(frame: Frame) -> str:
+    from tracer.stacks.languages.rust import crates
+
+    return crates.package(frame.function or "")
+
+
+def _part(frame: Frame) -> Part:
+    from tracer.stacks.languages.rust import crates
+
+    return crates.part(frame.function or "")
+
+
+LANGUAGE = Language("rust", demangle=_demangle, runtime_function=_is_standard, package=_package, part=_part)

@@ -1,0 +1,99 @@
+"""Well-known native libraries, servers and interpreters, by the names of their files and functions."""
+
+from __future__ import annotations
+
+import re
+
+from tracer.stacks.language import TLS, Part
+
+_SERVERS = {
+    "nginx": re.compile(r"nginx(-\w+)?|angie|openresty|ngx_\w+\.so"),
+    "Apache httpd": re.compile(r"apache2|httpd|mod_\w+\.so"),
+    "HAProxy": re.compile(r"haproxy"),
+    "Envoy": re.compile(r"envoy"),
+}
+_INTERPRETERS = {
+    "Ruby": re.compile(r"ruby[\d.]*|libruby\S*\.so[\d.]*"),
+    "PHP": re.compile(r"php[\d.]*|php-(fpm|cgi)[\d.]*|php-fpm|libphp\S*\.so[\d.]*"),
+    "Perl": re.compile(r"perl[\d.]*|libperl\.so[\d.]*"),
+    "Lua": re.compile(r"lua[\d.]*|luajit\S*|liblua\S*\.so[\d.]*"),
+    "Erlang": re.compile(r"beam\.smp|beam"),
+    ".NET": re.compile(r"dotnet|libcoreclr\.so|libSystem\.\S*\.so|libmonosgen\S*\.so[\d.]*|mono(-sgen)?"),
+}
+_LIBRARIES = {
+    "libuv": "uv",
+    "liburing": "uring",
+    "libev": "ev",
+    "libevent": "event event_core event_extra event_pthreads event_openssl",
+    "APR": "apr apr-1 aprutil-1",
+    TLS: "ssl crypto gnutls nss3 ssl3 nspr4 mbedtls mbedx509 mbedcrypto wolfssl s2n",
+    "GLib": "glib-2.0 gio-2.0 gobject-2.0 soup-2.4 soup-3.0",
+    "Qt": "Qt5Core Qt5Network Qt6Core Qt6Network",
+    "Boost": "boost_system boost_thread boost_context boost_coroutine",
+    "gRPC": "grpc grpc++ gpr",
+    "libcurl": "curl curl-gnutls curl-nss",
+    "libnghttp2": "nghttp2 nghttp3 ngtcp2",
+    "libpq": "pq",
+    "the MySQL client": "mysqlclient mariadb",
+    "hiredis": "hiredis hiredis_ssl",
+    "MongoDB's driver": "mongoc-1.0 mongocxx",
+    "librdkafka": "rdkafka rdkafka++",
+    "librabbitmq": "rabbitmq",
+    "ZeroMQ": "zmq",
+    "OpenLDAP": "ldap lber ldap-2.5 lber-2.5 ldap_r-2.4",
+    "Kerberos": "krb5 gssapi_krb5 sasl2",
+    "libssh": "ssh ssh2",
+    "c-ares": "cares",
+    "libwebsockets": "websockets",
+    "libmicrohttpd": "microhttpd",
+    "systemd": "systemd dbus-1",
+    "memory allocators": "jemalloc tcmalloc tcmalloc_minimal mimalloc",
+    "sanitizers": "asan tsan ubsan lsan",
+    "the C library": "m dl rt resolv nss_files nss_dns nsl util anl",
+    "compression": "z zstd brotlidec brotlienc lz4 bz2 lzma snappy",
+    "libffi": "ffi",
+    "SQLite": "sqlite3",
+    "libxml2": "xml2",
+}
+_BY_STEM = {stem: name for name, stems in _LIBRARIES.items() for stem in stems.split()}
+_SHARED_OBJECT = re.compile(r"lib([\w+.-]+?)(?:-[\d.]+)?\.so(?:\.[\d.]+)?")
+_BY_FUNCTION = (
+    ("libuv", re.compile(r"uv_\w+")),
+    ("liburing", re.compile(r"_*io_uring_\w+")),
+    ("libev", re.compile(r"ev_(run|invoke|invoke_pending|feed_event|io_start)|fd_event_nocheck|epoll_poll")),
+    ("libevent", re.compile(r"(event_(base_|process_|persist_)|evbuffer_|bufferevent_|evconnlistener_|evhttp_)\w+")),
+    ("APR", re.compile(r"apr_\w+")),
+    ("nginx", re.compile(r"ngx_\w+")),
+    (TLS, re.compile(r"(SSL|BIO)_\w+")),
+    ("Boost", re.compile(r"boost::(asio|beast)::.*")),
+    ("gRPC", re.compile(r"(grpc|grpc_core)::.*|grpc_\w+")),
+)
+_LOOPS = re.compile(
+    r"uv_run|ev_run|event_base_(loop|dispatch)|event_process_active\w*|g_main_(loop_run|context_\w+)"
+    r"|boost::asio::(io_context|detail::scheduler)::\w*run\w*.*|Q\w*EventDispatcher\w*::processEvents.*"
+    r"|ngx_(worker_process_cycle|process_events_and_timers|single_process_cycle|epoll_process_events)"
+)
+_IDLE = re.compile(r"uv__io_poll|epoll_dispatch|epoll_poll|ngx_epoll_process_events|g_main_context_poll\w*")
+
+
+def package(function: str, module: str) -> str:
+    """Name the library, server or interpreter that compiled code belongs to; empty for any other code."""
+    shared = _SHARED_OBJECT.fullmatch(module)
+    if shared is not None and shared[1] in _BY_STEM:
+        return _BY_STEM[shared[1]]
+    for name, modules in (*_SERVERS.items(), *_INTERPRETERS.items()):
+        if modules.fullmatch(module):
+            return name
+    return next((name for name, functions in _BY_FUNCTION if functions.fullmatch(function)), "")
+
+
+def part(function: str, module: str) -> Part:
+    """Tell event loops by their functions, servers and interpreters by their files."""
+    name = package(function, module)
+    if not name:
+        return Part.OTHER
+    if name in _INTERPRETERS:
+        return Part.INTERPRETER
+    if _IDLE.fullmatch(function):
+        return Part.IDLE
+    return Part.LOOP if name in _SERVERS or _LOOPS.fullmatch(function) else Part.OTHER
