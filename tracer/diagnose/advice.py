@@ -8,11 +8,35 @@ from tracer.diagnose.texts import holding, idling, reading, sending
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
+from tracer.model.thread import Present
 
 
-def advise(verdict: Verdict, members: list[Finding], stack: Optional[Stack], opened: Optional[Stack]) -> Answer:
-    """Explanation and advice for the sockets of one site. ``stack`` is the telling call's, ``opened`` the opener's."""
-    return _BY_VERDICT[verdict](TextSite(members, stack, opened))
+def advise(
+    verdict: Verdict,
+    members: list[Finding],
+    stack: Optional[Stack],
+    opened: Optional[Stack],
+    now: tuple[Present, ...] = (),
+) -> Answer:
+    """Explanation and advice for the sockets of one site.
+
+    ``stack`` is the telling call's, ``opened`` the opener's, ``now`` is where the threads are.
+    """
+    site = TextSite(members, stack, opened, now)
+    why, todo = _BY_VERDICT[verdict](site)
+    return (*why, f"{site.stuck} now.") if site.stuck and verdict in _OWED_A_CALL else why, todo
+
+
+_OWED_A_CALL = frozenset(
+    {
+        Verdict.NEVER_ACCEPTED,
+        Verdict.NEVER_READ,
+        Verdict.READING_PAUSED,
+        Verdict.UNREAD_DATA,
+        Verdict.NOT_READ_SINCE,
+    }
+)
+"""What the program owes such sockets is a call: where its threads are instead tells why."""
 
 
 _BY_VERDICT: dict[Verdict, Callable[[TextSite], Answer]] = {

@@ -65,5 +65,10 @@ def _hides_program(stack: Stack) -> bool:
     return compiled and any(_is_nameless(f) or part_of(f) is Part.INTERPRETER for f in stack.frames)
 
 
+def is_generated(frame: Frame) -> bool:
+    """Whether the code was made while the program ran: no file has it."""
+    return not frame.module or frame.module.startswith(_GENERATED)
+
+
 def _is_nameless(frame: Frame) -> bool:
-    return frame.function is None and (frame.module or "[").startswith(_GENERATED)
+    return frame.function is None and is_generated(frame)

@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Optional
 
 from tracer.diagnose.libraries import client_of
-from tracer.diagnose.owners import is_application
+from tracer.diagnose.owners import is_application, moves_between_threads
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import Op
-from tracer.stacks.registry import language
 
 Group = tuple[object, ...]
 _LEAST = 2
@@ -69,10 +68,7 @@ def _group(c: Connection, openers: _Openers) -> Optional[Group]:
 def _thread(c: Connection) -> int:
     """Who opened it: threads may have a pool each. Where tasks change threads it is the process."""
     assert c.opened is not None
-    stack = c.opened.stack
-    if stack is not None and any(language(frame.language).changes_threads for frame in stack.frames):
-        return 0
-    return c.opened.actor.tid
+    return 0 if moves_between_threads(c.opened.stack) else c.opened.actor.tid
 
 
 def _never_reused(members: Sequence[Connection]) -> bool:

@@ -4,92 +4,93 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Optional
+from dataclasses import replace
+from typing import Callable
 
 from tracer.diagnose import advice, words
-from tracer.diagnose.facts import last_call
-from tracer.model.connection import Blocked, Connection, Touch
-from tracer.model.finding import Finding, Site, Verdict
-from tracer.model.frame import Stack
+from tracer.diagnose.owners import application_frame
+from tracer.diagnose.paths import CodePaths, application
+from tracer.diagnose.telling import opener_stack, telling_operation, telling_stack
+from tracer.model.connection import Connection
+from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
+from tracer.model.thread import Present
 
 Served = frozenset[tuple[int, str, int]]
-StackKey = tuple[tuple[Optional[str], Optional[str], int], ...]
+ProgramOf = Callable[[int], str]
+"""Name of the program that a process runs; empty if that is not known."""
+_Key = tuple[object, ...]
 
 
-def group(findings: Iterable[Finding]) -> tuple[Site, ...]:
-    """Sites by (process, verdict, remote endpoint, stack), the largest first, then the oldest.
+def group(findings: Iterable[Finding], program_of: ProgramOf = lambda _pid: "") -> tuple[Site, ...]:
+    """Sites by (program, verdict, direction, listening port, code path), the largest first, then the oldest.
 
-    Sockets that were accepted have as many remote ports as connections: they are grouped by the endpoint that they
-    were accepted on. The result does not depend on the order of ``findings``.
+    Workers of one program are one site, and so are connections to many peers. Whose path is not known are told apart
+    by nothing else. The result does not depend on the order of ``findings``.
     """
     every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, str(f.connection.local)))
-    served = _served(every)
-    groups: dict[tuple[object, ...], list[Finding]] = defaultdict(list)
+    served, names, paths = _served(every), _Names(every, program_of), CodePaths()
+    groups: dict[_Key, list[Finding]] = defaultdict(list)
     for finding in every:
-        groups[_identity(finding, served)].append(finding)
-    sites = [_site(members, served) for members in groups.values()]
-    return tuple(
-        sorted(sites, key=lambda s: (-s.count, s.findings[0].since_ns, s.pid, s.verdict.value, s.remote, s.last_op))
-    )
+        groups[_identity(finding, served, names, paths)].append(finding)
+    sites = [_site(key, members, served, names) for key, members in groups.items()]
+    return tuple(sorted(sites, key=lambda s: (-s.count, s.findings[0].since_ns, s.pid, s.verdict.value, s.remote)))
 
 
-def identity(site: Site) -> tuple[object, ...]:
-    """What stays the same of a site while it grows, for recognising it at the next look."""
-    findings = list(site.findings)
-    return _identity(findings[0], _served(findings))
+def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Site:
+    """The site with where its threads are now, and with what that says to its advice."""
+    if not now and not not_looked_at:
+        return site
+    explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
+    where = site.application
+    placed = [index for one in now if (index := application_frame(one.stack)) is not None]
+    if where.stack is Where.NONE and len(placed) == 1:
+        where = Application(Where.NOW, placed[0])
+    seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
+    return replace(seen, explanation=explanation, advice=to_do)
 
 
-def telling_call(finding: Finding) -> Optional[Touch]:
-    """The call that a verdict rests on: the read of the end for ``eof-ignored``, else the last one (None: unseen)."""
+def process_of(finding: Finding) -> int:
+    """Who answers for a socket: its owner, else who holds it, else who listens where it waits; 0 if nobody is known.
+
+    The owner of one that is held elsewhere has let go of it, and has often ended.
+    """
     c = finding.connection
-    return c.eof if finding.verdict is Verdict.EOF_IGNORED and c.eof is not None else last_call(c)
-
-
-def _blocked(finding: Finding) -> Optional[Blocked]:
-    blocked = finding.connection.blocked
-    return blocked[0] if finding.verdict is Verdict.BLOCKED_IN_CALL and blocked else None
-
-
-def _stack(finding: Finding) -> tuple[Optional[Stack], Optional[str]]:
-    """The stack to show, and why there is none or why it ends early."""
-    blocked = _blocked(finding)
-    if blocked is not None and blocked.stack is not None:
-        return blocked.stack, blocked.stack.note
-    touch = telling_call(finding)
-    if touch is None:
-        return None, "no call on the socket was seen"
-    if touch.stack is not None:
-        return touch.stack, touch.stack_note or touch.stack.note
-    return None, touch.stack_note or "no stack was kept for this call"
-
-
-def _operation(finding: Finding) -> str:
-    blocked = _blocked(finding)
-    touch = telling_call(finding)
-    return blocked.syscall if blocked is not None else touch.op.label if touch is not None else "none"
-
-
-def _process(c: Connection) -> int:
-    """Who answers for a socket: its owner, else who holds it, else who listens where it waits; 0 if nobody is known."""
-    if c.owner is not None:
+    elsewhere = finding.verdict is Verdict.HELD_ELSEWHERE and c.holders
+    if c.owner is not None and not elsewhere:
         return c.owner.pid
     if c.holders:
         return min(h.pid for h in c.holders)
     return c.listener.pid if c.listener is not None else 0
 
 
-def _comm(findings: Iterable[Finding], pid: int) -> str:
-    """The process's name from /proc if a descriptor was found there: a thread's own name says less."""
-    actors = []
-    for finding in findings:
-        c = finding.connection
-        listening = (c.listener,) if c.listener is not None else ()
-        held = sorted(h.comm for h in (*c.holders, *listening) if h.pid == pid)
-        if held:
-            return held[0]
-        if c.owner is not None and c.owner.pid == pid:
-            actors.append(c.owner.comm)
-    return Counter(sorted(actors)).most_common(1)[0][0] if actors else ""
+class _Names:
+    """What processes are called: by /proc where a descriptor was found, since a thread's own name says less."""
+
+    def __init__(self, findings: Iterable[Finding], program_of: ProgramOf) -> None:
+        held: dict[int, set[str]] = defaultdict(set)
+        acted: dict[int, Counter[str]] = defaultdict(Counter)
+        for finding in findings:
+            c = finding.connection
+            for holder in (*c.holders, *((c.listener,) if c.listener is not None else ())):
+                held[holder.pid].add(holder.comm)
+            if c.owner is not None:
+                acted[c.owner.pid][c.owner.comm] += 1
+        self._comms = {pid: _most_common(counts) for pid, counts in acted.items()}
+        self._comms.update((pid, min(names)) for pid, names in held.items())
+        self._program_of = program_of
+        self._programs: dict[int, str] = {}
+
+    def comm(self, pid: int) -> str:
+        return self._comms.get(pid, "")
+
+    def program(self, pid: int) -> str:
+        if pid not in self._programs:
+            self._programs[pid] = (self._program_of(pid) if pid else "") or self.comm(pid)
+        return self._programs[pid]
+
+
+def _most_common(counts: Counter[str]) -> str:
+    return min(counts, key=lambda name: (-counts[name], name))
 
 
 def _served(findings: list[Finding]) -> Served:
@@ -106,51 +107,87 @@ def _served(findings: list[Finding]) -> Served:
     return frozenset(served | {local for local, peers in remotes.items() if len(peers) > 1})
 
 
-def _accepted_on(c: Connection, served: Served) -> bool:
-    return c.passive is not False and (c.netns, c.local.address, c.local.port) in served
+def _direction(c: Connection, served: Served) -> Direction:
+    if c.passive or c.accepted is False or (c.passive is None and _local(c) in served):
+        return Direction.ACCEPTED
+    return Direction.UNKNOWN if c.passive is None else Direction.OPENED
 
 
-def _identity(finding: Finding, served: Served) -> tuple[object, ...]:
+def _local(c: Connection) -> tuple[int, str, int]:
+    return (c.netns, c.local.address, c.local.port)
+
+
+def _identity(finding: Finding, served: Served, names: _Names, paths: CodePaths) -> _Key:
     c = finding.connection
-    end = ("on", str(c.local)) if _accepted_on(c, served) else ("to", str(c.remote))
-    return (_process(c), finding.verdict, c.netns, end, _operation(finding), stack_key(_stack(finding)[0]))
+    direction = _direction(c, served)
+    port = c.local.port if direction is Direction.ACCEPTED else None
+    program = names.program(process_of(finding))
+    return (program, finding.verdict, c.netns, direction, port, paths.of(finding))
 
 
-def stack_key(stack: Optional[Stack]) -> StackKey:
-    """What makes two stacks the same code path: function, module, and line (offset where no line is known)."""
-    frames = stack.frames if stack is not None else ()
-    return tuple((f.function, f.module, f.offset if f.line is None else f.line) for f in frames)
-
-
-def _remote(members: list[Finding], served: Served) -> str:
-    first = members[0].connection
-    if not _accepted_on(first, served):
-        return str(first.remote)
-    if len(members) == 1:
-        return str(first.remote)
-    hosts = sorted({f.connection.remote.address for f in members})
-    if len(hosts) == 1:
-        return f"[{hosts[0]}]:*" if ":" in hosts[0] else f"{hosts[0]}:*"
-    return words.plural(len(hosts), "host")
-
-
-def _site(members: list[Finding], served: Served) -> Site:
+def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> Site:
     first = members[0]
-    stack, note = _stack(first)
-    opened = next((f.connection.opened for f in members if f.connection.opened and f.connection.opened.stack), None)
-    opened_stack = opened.stack if opened is not None else None
-    pid = _process(first.connection)
-    explanation, to_do = advice.advise(first.verdict, members, stack, opened_stack)
+    stack, note = telling_stack(first)
+    opened = next((found for found in map(opener_stack, members) if found is not None), None)
+    direction = _direction(first.connection, served)
+    processes = _processes(members, names)
+    remotes = _remotes(members, direction)
+    explanation, to_do = advice.advise(first.verdict, members, stack, opened)
     return Site(
-        pid=pid,
-        comm=_comm(members, pid),
+        pid=processes[0].pid,
+        comm=processes[0].comm,
         verdict=first.verdict,
-        remote=_remote(members, served),
-        last_op=_operation(first),
+        remote=_remote(members, remotes, direction),
+        last_op=telling_operation(first),
         stack=stack,
         stack_note=note,
-        opened_stack=opened_stack,
+        opened_stack=opened,
         findings=tuple(members),
         explanation=explanation,
         advice=to_do,
+        program=names.program(processes[0].pid),
+        direction=direction,
+        listening=_listening(members) if direction is Direction.ACCEPTED else None,
+        processes=processes,
+        remotes=remotes,
+        application=application(first, opened),
+        key=key,
     )
+
+
+def _processes(members: list[Finding], names: _Names) -> tuple[Share, ...]:
+    counts = Counter(map(process_of, members))
+    return tuple(Share(pid, names.comm(pid), count) for pid, count in sorted(counts.items(), key=_largest))
+
+
+def _largest(item: tuple[int, int]) -> tuple[int, int]:
+    key, count = item
+    return -count, key
+
+
+def _remotes(members: list[Finding], direction: Direction) -> tuple[Remote, ...]:
+    """Of accepted connections the peer's port tells nothing: it is another one each time."""
+    ends = (f.connection.remote for f in members)
+    accepted = direction is Direction.ACCEPTED
+    counts = Counter(_any_port(end.address) if accepted else str(end) for end in ends)
+    return tuple(Remote(end, count) for end, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _any_port(address: str) -> str:
+    return f"[{address}]:*" if ":" in address else f"{address}:*"
+
+
+def _remote(members: list[Finding], remotes: tuple[Remote, ...], direction: Direction) -> str:
+    if len(members) == 1:
+        return str(members[0].connection.remote)
+    if len(remotes) == 1:
+        return remotes[0].endpoint
+    if direction is Direction.ACCEPTED:
+        return words.plural(len(remotes), "host")
+    hosts = {f.connection.remote.address for f in members}
+    return _any_port(hosts.pop()) if len(hosts) == 1 else words.plural(len(remotes), "remote")
+
+
+def _listening(members: list[Finding]) -> str:
+    locals_ = {str(f.connection.local) for f in members}
+    return locals_.pop() if len(locals_) == 1 else f"*:{members[0].connection.local.port}"

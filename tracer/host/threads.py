@@ -105,7 +105,7 @@ class ThreadsNow:
         self, pid: int, tids: Optional[Iterable[int]], chosen: Callable[[ThreadNow], bool]
     ) -> tuple[ThreadNow, ...]:
         with _opened_process(pid) as process:
-            looks = (self._look(process, tid, chosen) for tid in (_tids(pid) if tids is None else tids))
+            looks = (self._look(process, tid, chosen) for tid in (tids_of(pid) if tids is None else tids))
             return tuple(look for look in looks if look is not None)
 
     def _look(self, process: _Process, tid: int, chosen: Callable[[ThreadNow], bool]) -> Optional[ThreadNow]:
@@ -286,7 +286,8 @@ def _text(name: str, directory: int) -> Optional[str]:
         return None
 
 
-def _tids(pid: int) -> list[int]:
+def tids_of(pid: int) -> list[int]:
+    """All threads of a process, in order; none if it has ended."""
     try:
         return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
     except OSError:

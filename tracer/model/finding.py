@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.connection import Connection, Host, Losses, Probe
 from tracer.model.frame import Stack
+from tracer.model.thread import Present
 
 
 class Verdict(str, enum.Enum):
@@ -42,11 +44,66 @@ class Finding:
     sock_diag tells, or the start of the trace); of a socket that never had a FIN, the time it was reset."""
 
 
+class Direction(str, enum.Enum):
+    """Who opened the connections of a site: the peer (ACCEPTED) or the program (OPENED)."""
+
+    ACCEPTED = "accepted"
+    OPENED = "opened"
+    UNKNOWN = "unknown"
+
+
+class Where(str, enum.Enum):
+    """The stack that has the first frame of the program's own: the telling call's, the opener's, that of the first
+    threads in ``Site.now``, or none of them.
+    """
+
+    LAST = "last"
+    OPENED = "opened"
+    NOW = "now"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Application:
+    """The program's first own frame: ``index`` in the frames of ``stack``, None if there is none.
+
+    ``loop`` is the thread whose event loop or pool made the telling call, if no stack has a frame of the program.
+    """
+
+    stack: Where = Where.NONE
+    index: Optional[int] = None
+    loop: Optional[str] = None
+
+
+_NOWHERE = Application()
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many sockets of a site a process has."""
+
+    pid: int
+    comm: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Remote:
+    """How many sockets of a site go to an endpoint; of accepted ones, come from ``ADDRESS:*``."""
+
+    endpoint: str
+    count: int
+
+
 @dataclass(frozen=True)
 class Site:
-    """Sockets leaked by the same code path: one process, verdict, remote endpoint and last-touch stack.
+    """Sockets leaked by the same code path: one program, verdict, direction and path of the program's own functions.
 
-    ``explanation`` says what happened, ``advice`` what to change; both are plain sentences for a person.
+    ``pid`` and ``comm`` are the process that has most of them, ``processes`` all, the largest first. ``remote`` is the
+    endpoint if there is one, else their number or what they share; ``remotes`` lists them. ``listening`` is where they
+    were accepted. ``stack`` is that of the oldest one's telling call. ``now`` tells where the threads that touched them
+    last are, or who could accept them; ``not_looked_at`` counts threads left out. ``key`` is equal for the same site at
+    another look. ``explanation`` says what happened, ``advice`` what to change; both are sentences for a person.
     """
 
     pid: int
@@ -60,6 +117,15 @@ class Site:
     findings: tuple[Finding, ...]
     explanation: tuple[str, ...]
     advice: tuple[str, ...]
+    program: str = ""
+    direction: Direction = Direction.UNKNOWN
+    listening: Optional[str] = None
+    processes: tuple[Share, ...] = ()
+    remotes: tuple[Remote, ...] = ()
+    application: Application = _NOWHERE
+    now: tuple[Present, ...] = ()
+    not_looked_at: int = 0
+    key: Hashable = None
 
     @property
     def count(self) -> int:

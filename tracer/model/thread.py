@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from tracer.model.connection import Actor
-from tracer.model.frame import BlackBox
+from tracer.model.frame import BlackBox, Stack
 
 
 class ThreadState(enum.Enum):
@@ -41,6 +41,34 @@ class ThreadNow:
     to_write: frozenset[int] = frozenset()
     waiting_since_ns: Optional[int] = None
     box: Optional[BlackBox] = None
+    note: Optional[str] = None
+
+
+class Standing(str, enum.Enum):
+    """What is told of a thread. WAITS: inside a system call, for anything. IDLE: it waits for work to do. GONE: it has
+    ended.
+    """
+
+    RUNS = "runs"
+    WAITS = "waits"
+    STOPPED = "stopped"
+    IDLE = "idle"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Present:
+    """Threads that are in the same place now.
+
+    ``syscall`` and ``stack`` are those of the first of ``threads``; ``note`` says why there is no stack. All of them
+    have not run since ``since_ns`` (CLOCK_MONOTONIC), or longer; None if not known.
+    """
+
+    threads: tuple[Actor, ...]
+    standing: Standing
+    syscall: Optional[str] = None
+    since_ns: Optional[int] = None
+    stack: Optional[Stack] = None
     note: Optional[str] = None
 
 

@@ -6,13 +6,13 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.reuse import marked
-from tracer.diagnose.sites import group, identity
+from tracer.diagnose.sites import group
 from tracer.diagnose.verdict import judge
 from tracer.flight.recorder import Recorder, SuspectEntry
 from tracer.host.identity import this_host
@@ -20,12 +20,14 @@ from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection, Losses
-from tracer.model.finding import Ended, Finding, Report, Shown, Tick
+from tracer.model.finding import Ended, Finding, Report, Shown, Site, Tick
 from tracer.model.states import TcpState
 from tracer.session.beside import Beside
 from tracer.session.draining import Drain
 from tracer.session.join import join
+from tracer.session.lookout import Lookout
 from tracer.session.preexisting import Preexisting
+from tracer.session.programs import Programs
 from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
 from tracer.trail import Took
@@ -66,6 +68,7 @@ class Watch:
         self._threads, self._linger_ns = threads, linger_ns
         self._reader = Reader(recorder, stacks, preexisting, unseen)
         self._drain = Drain(recorder, stacks)
+        self._programs = Programs()
         self._started_ns = time.monotonic_ns()
         self._beside = Beside()
         self._findings: dict[Key, Finding] = {}
@@ -128,12 +131,16 @@ class Watch:
     def _grown(self) -> tuple[Shown, ...]:
         """Sites that were not shown yet or have more sockets than when they were."""
         grown = []
-        for site in group(self._findings.values()):
-            number, before = self._shown.get(identity(site), (len(self._shown) + 1, 0))
+        for site in group(self._findings.values(), self._programs.name):
+            number, before = self._shown.get(site.key, (len(self._shown) + 1, 0))
             if site.count > before:
-                self._shown[identity(site)] = (number, site.count)
+                self._shown[site.key] = (number, site.count)
                 grown.append(Shown(site, number, before))
-        return tuple(grown)
+        first = iter(self._looked_at(shown.site for shown in grown if not shown.grown_from))
+        return tuple(shown if shown.grown_from else replace(shown, site=next(first)) for shown in grown)
+
+    def _looked_at(self, sites: Iterable[Site]) -> tuple[Site, ...]:
+        return Lookout(self._threads, self._stacks.unwind).complete(sites)
 
     def _take_endings(self) -> None:
         for connection in self._reader.endings():
@@ -175,7 +182,7 @@ class Watch:
                 self._stacks.unwound - unwound,
                 took,
             )
-            sites = group(findings)
+            sites = self._looked_at(group(findings, self._programs.name))
         _log.debug("report: %d sites, after %s", len(sites), took)
         losses = self._recorder.losses()
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)

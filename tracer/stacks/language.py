@@ -140,8 +140,5 @@ class Language:
     short_name: Callable[[str], str] = str
     """A function's name without package and parameters."""
 
-    changes_threads: bool = False
-    """Whether its tasks move between threads. Then a thread id does not tell which task made a call."""
-
     ends_tell: bool = False
     """Whether a name that is too long for its column is cut at the front, because its end says more."""

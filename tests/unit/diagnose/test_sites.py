@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
-from tracer.diagnose.sites import group, identity, stack_key
+from tracer.diagnose.paths import path_of
+from tracer.diagnose.sites import group
 from tracer.diagnose.verdict import judge
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
-from tracer.model.finding import Finding, Site, Verdict
+from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op
 
@@ -32,11 +33,67 @@ def test_one_site_per_path() -> None:
     assert {s.stack.frames[2].function for s in sites if s.stack} == {"path_0", "path_1", "path_2"}
 
 
-def test_processes_and_servers_are_apart() -> None:
-    """The same code in two processes, or to two servers, makes two sites."""
-    other_server = connection(3, remote=Endpoint("127.0.0.1", 9999))
-    sites = group(judged(connection(1), connection(2, **read_by("call_backend", pid=200)), other_server))
-    assert len(sites) == 3
+def test_workers_of_one_program_are_one_site() -> None:
+    """The same code in several processes is one leak; each process has its count."""
+    several = (
+        connection(1),
+        connection(2, **read_by("call_backend", 200)),
+        connection(3, **read_by("call_backend", 200)),
+    )
+    (site,) = group(judged(*several))
+    assert site.processes == (Share(200, "app", 2), Share(100, "app", 1))
+    assert (site.pid, site.comm, site.program) == (200, "app", "app")
+
+
+def test_programs_are_apart() -> None:
+    """The same function in two programs is two leaks; a program has its name from /proc."""
+    names = {100: "shop.py", 200: "stock.py"}
+    sites = group(judged(connection(1), connection(2, **read_by("call_backend", 200))), names.__getitem__)
+    assert {(site.program, site.count) for site in sites} == {("shop.py", 1), ("stock.py", 1)}
+
+
+def test_remotes_are_listed() -> None:
+    """One path to many peers is one site, which tells how many sockets each has."""
+    ends = [Endpoint(f"10.0.0.{i % 3}", 443) for i in range(7)]
+    (site,) = group(judged(*(connection(i, remote=end) for i, end in enumerate(ends))))
+    assert (site.remote, site.direction, site.listening) == ("3 remotes", Direction.OPENED, None)
+    assert site.remotes == (Remote("10.0.0.0:443", 3), Remote("10.0.0.1:443", 2), Remote("10.0.0.2:443", 2))
+    (site,) = group(judged(*(connection(port, remote=Endpoint("10.0.0.1", port)) for port in (80, 443))))
+    assert site.remote == "10.0.0.1:*"
+
+
+def test_listening_ports_are_apart() -> None:
+    """What came in by two ports of one server is served by different code, most likely."""
+    ports = [accepted(1), accepted(2, local=Endpoint("10.0.0.6", 8080)), accepted(3, local=Endpoint("10.0.0.5", 8443))]
+    sites = group(judged(*ports))
+    assert [(site.count, site.listening) for site in sites] == [(2, "*:8080"), (1, "10.0.0.5:8443")]
+
+
+def test_libraries_do_not_split_a_site() -> None:
+    """What differs beneath the program's own functions, or between them, is the same leak."""
+
+    def through(*library: Frame) -> dict[str, Any]:
+        own = (Frame("fetch", "app"), *library, Frame("handle", "app"), Frame("uv_run", "app"))
+        return {"last": touch(Op.RECV, 1.006, 150, stack=Stack((*library, *own), True))}
+
+    one, other = Frame("curl_easy_perform", "libcurl.so.4", 1), Frame("curl_easy_perform", "libcurl.so.4", 2)
+    (site,) = group(judged(connection(1, **through(one)), connection(2, **through(other, one))))
+    assert site.application == Application(Where.LAST, 1)
+
+
+def test_the_opener_tells_where_the_last_call_does_not() -> None:
+    """The last call is an event loop's: two openers are two sites."""
+    loop = touch(
+        Op.RECV, 1.006, 150, stack=Stack((Frame("uv__read", "libuv.so.1"), Frame("uv_run", "libuv.so.1")), True)
+    )
+    by = [touch(Op.CONNECT, 1.0, 0, stack=stack(name, "main")) for name in ("open_orders", "open_prices")]
+    sites = group(judged(*(connection(i, last=loop, opened=by[i % 2]) for i in range(5))))
+    assert [(site.count, site.application) for site in sites] == [
+        (3, Application(Where.OPENED, 1)),
+        (2, Application(Where.OPENED, 1)),
+    ]
+    (site,) = group(judged(*(connection(i, last=loop, opened=None) for i in range(5))))
+    assert site.application == Application(Where.NONE, None, "worker")
 
 
 def test_verdicts_are_apart() -> None:
@@ -105,12 +162,18 @@ def test_no_stack_is_told_why() -> None:
 def test_line_decides_where_it_is_known() -> None:
     """Two calls on one source line are one path although their offsets differ; without lines offsets decide."""
 
-    def key(offset: int, line: int | None) -> object:
-        return stack_key(Stack((Frame("f", "m", offset, "f.c", line),), True))
+    def key(offset: int, line: int | None, function: str = "f", module: str = "m") -> object:
+        return path_of(Stack((Frame(function, module, offset, line=line),), True))
 
     assert key(1, 10) == key(2, 10)
     assert key(1, 10) != key(1, 11)
     assert key(1, None) != key(2, None)
+    assert key(1, None, module="[anon]") == key(2, None, module="[anon]")
+
+
+def test_recursion_counts_once() -> None:
+    """How deep a function has called itself says nothing."""
+    assert path_of(stack("read", *["walk"] * 3, "main")) == path_of(stack("read", "walk", "main"))
 
 
 SOCKETS = st.builds(
@@ -139,15 +202,15 @@ def test_order_does_not_matter(sockets: list[Connection], shuffler: random.Rando
 
 @given(st.lists(SOCKETS, min_size=1, max_size=25, unique_by=lambda c: c.sk))
 def test_sites_are_sorted_and_homogeneous(sockets: list[Connection]) -> None:
-    """All sockets of a site share process, verdict and path; sites come largest first."""
+    """All sockets of a site share verdict and path; sites come largest first."""
     sites: tuple[Site, ...] = group([judge(c, NOW, START) for c in sockets])
     assert [s.count for s in sites] == sorted((s.count for s in sites), reverse=True)
     for site in sites:
         assert {f.verdict for f in site.findings} == {site.verdict}
-        assert {stack_key(f.connection.last.stack) for f in site.findings if f.connection.last} == {
-            stack_key(site.stack)
-        }
-        assert {f.connection.owner.pid for f in site.findings if f.connection.owner} == {site.pid}
+        paths = {path_of(f.connection.last.stack) for f in site.findings if f.connection.last}
+        assert paths == {path_of(site.stack)}
+        pids = [f.connection.owner.pid for f in site.findings if f.connection.owner]
+        assert {share.pid: share.count for share in site.processes} == {pid: pids.count(pid) for pid in pids}
 
 
 def test_dead_time_is_not_a_site_key() -> None:
@@ -162,6 +225,6 @@ def test_identity_survives_growth() -> None:
     for make in (connection, accepted):
         (small,) = group(judged(make(1)))
         (large,) = group(judged(make(1), make(2), make(3)))
-        assert identity(small) == identity(large)
+        assert small.key == large.key
     (first,), (other,) = group(judged(connection(1))), group(judged(connection(1, **read_by("elsewhere"))))
-    assert identity(first) != identity(other)
+    assert first.key != other.key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.builders import FAMILIES, NOW, START, S, accepted, actor, connection, frame, report, touch
+from tests.unit.builders import FAMILIES, NOW, START, S, accepted, actor, connection, frame, report, stack, touch
 from tests.unit.cases import ANYTHING, HOSTILE
 from tracer.model.connection import Actor, Blocked, Connection, Endpoint, Holder, Losses, Probe
 from tracer.model.finding import Ended, Verdict
@@ -290,7 +290,7 @@ def test_nothing_raw_reaches_the_terminal(raw: str, width: int) -> None:
 
 def test_many_sites() -> None:
     """With very many sites all are in the table, the largest are told at length, and that others are not is said."""
-    sockets = [connection(i, remote=Endpoint("192.0.2.1", i)) for i in range(30)]
+    sockets = [connection(i, last=touch(Op.RECV, 1.006, 150, stack=stack(f"read_{i}", "main"))) for i in range(30)]
     text = rendered(*sockets)
     assert len(rows_of(text)) == 31
     assert text.count("  Do: ") == 20

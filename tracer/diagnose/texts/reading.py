@@ -116,13 +116,15 @@ def not_read_since(site: TextSite) -> Answer:
     why = [f"The peer hung up{when}, and no thread has called on {site.say('the socket', 'the sockets')} since."]
     if site.unseen:
         why = ["The peer hung up.", UNSEEN]
-    if accepted:
+    if accepted and not site.stuck:
         why.append(
             "The program accepted it, so the handler that served it is busy elsewhere, stuck, or gone without a close."
         )
     why += site.watching()
     todo = [
-        f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
+        "Find what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
+        if site.stuck
+        else f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
         " exception that skips the close.",
         "Give idle connections a timeout, or watch them with poll/epoll (EPOLLRDHUP) and close them when the peer"
         " hangs up.",

@@ -9,8 +9,10 @@ from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
 from tracer.diagnose.libraries import beside, client_of
 from tracer.diagnose.owners import application_frame
+from tracer.diagnose.present import stuck
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
+from tracer.model.thread import Present
 
 SECOND = 1_000_000_000
 UNSEEN = "Whether the program has used it since cannot be seen here: this kernel has no hook for receive and send."
@@ -24,12 +26,19 @@ Answer = tuple[tuple[str, ...], tuple[str, ...]]
 class TextSite:
     """The sockets of one site, with what the sentences need to know of them."""
 
-    def __init__(self, members: list[Finding], stack: Optional[Stack], opened: Optional[Stack]) -> None:
+    def __init__(
+        self,
+        members: list[Finding],
+        stack: Optional[Stack],
+        opened: Optional[Stack],
+        now: tuple[Present, ...] = (),
+    ) -> None:
         self.members = members
         self.connections = [f.connection for f in members]
         self.count = len(members)
         self.unseen = any(c.unseen for c in self.connections)
         self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
+        self.stuck = stuck(now)
         self.library = client_of(opened, stack)
         packages = {package for c in self.connections for package in c.packages}
         self.beside = beside(packages, opened, stack) if self.library is None else ()

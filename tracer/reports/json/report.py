@@ -14,6 +14,7 @@ from tracer.model.connection import Actor, Connection, Holder, Interest, KernelC
 from tracer.model.finding import Cost, Ended, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
+from tracer.model.thread import Present
 from tracer.reports import events as timeline
 from tracer.reports.times import rfc3339
 
@@ -173,7 +174,31 @@ def _site(site: Site, report: Report) -> Value:
         "opened_stack": frames(opened),
         "opened_stack_complete": opened is not None and opened.complete,
         "opened_stack_note": opened.note if opened is not None else None,
+        "program": site.program,
+        "direction": site.direction.value,
+        "listening": site.listening,
+        "processes": [{"pid": one.pid, "comm": one.comm, "count": one.count} for one in site.processes],
+        "remotes": [{"remote": one.endpoint, "count": one.count} for one in site.remotes],
+        "application": {
+            "stack": site.application.stack.value,
+            "index": site.application.index,
+            "loop": site.application.loop,
+        },
+        "now": [_present(one, report.now_ns) for one in site.now],
+        "not_looked_at": site.not_looked_at,
         "sockets": (_finding(finding, report) for finding in site.findings),
+    }
+
+
+def _present(one: Present, now_ns: int) -> Value:
+    return {
+        "state": one.standing.value,
+        "threads": [_actor(thread) for thread in one.threads],
+        "syscall": one.syscall,
+        "since_s": None if one.since_ns is None else _seconds(now_ns - one.since_ns),
+        "stack": frames(one.stack),
+        "stack_complete": one.stack is not None and one.stack.complete,
+        "stack_note": one.note,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tracer.diagnose import words
 from tracer.diagnose.ending import outcome
-from tracer.diagnose.sites import StackKey, stack_key
+from tracer.diagnose.paths import StackKey, stack_key
 from tracer.model.connection import Connection, Touch
 from tracer.model.finding import Ended
 from tracer.model.states import Origin

@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.sites import telling_call
+from tracer.diagnose.telling import telling_call
 from tracer.model.connection import Touch
-from tracer.model.finding import Site, Verdict
+from tracer.model.finding import Direction, Site, Verdict
 from tracer.model.frame import Stack
 from tracer.model.states import Op
 from tracer.reports.printable import clean
-from tracer.reports.text import stacks, timeline
+from tracer.reports.text import stacks, threads, timeline
 from tracer.reports.text.cells import style, wrap
 
 _PROSE = 110
+_LISTED = 4
+"""Processes and remotes of a site that are named."""
 
 
 def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all_frames: bool) -> list[str]:
     """Lines of the site's section, its headline first."""
     prose = min(width, _PROSE)
     out = [style(line, color, bold=True) for line in wrap(_headline(site, number), prose, rest="  ")]
+    out += _shares(site, prose)
     out += wrap(clean(" ".join(site.explanation)), prose, first="  ", rest="  ")
     for index, line in enumerate(site.advice):
         advice = wrap(clean(line), prose, first="      " if index else "  Do: ", rest="      ")
@@ -29,6 +32,7 @@ def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all
     if site.stack is not None or site.last_op != "none":
         out += ["", *wrap(clean(_touched(site, now_ns)), prose, first="  ", rest="    ")]
         out += stacks.render(site.stack, site.stack_note, width=width, color=color, all_frames=all_frames)
+    out += threads.render(site, now_ns, width=width, color=color, all_frames=all_frames)
     out += _opener(site, now_ns, width, color, all_frames)
     example = site.findings[0].connection
     out += ["", f"  {_which(site)}{timeline.route(example)}"]
@@ -45,16 +49,28 @@ def last_call(site: Site) -> str:
 
 
 def _headline(site: Site, number: int) -> str:
-    process = f" of {site.comm} (pid {site.pid})" if site.pid else ""
-    first = site.findings[0].connection
-    accepted = all(f.connection.passive or f.connection.accepted is False for f in site.findings)
-    known = all(f.connection.passive is not None for f in site.findings)
-    ways = f"to {site.remote}" if known else f"with {site.remote}"
-    if accepted:
-        ways = f"from {site.remote}, accepted on {first.local}"
-    if first.accepted is False:
-        ways = f"from {site.remote}, waiting on {first.local}"
+    one = f"pid {site.pid}" if len(site.processes) < 2 else f"{len(site.processes)} processes"
+    process = f" of {site.program or site.comm} ({one})" if site.pid else ""
+    waiting = site.findings[0].connection.accepted is False
+    ways = f"{_TO[site.direction]} {site.remote}"
+    if site.listening is not None:
+        ways += f", {'waiting' if waiting else 'accepted'} on {site.listening}"
     return clean(f"site {number}: {words.plural(site.count, 'socket')}{process} {ways}, {site.verdict.value}")
+
+
+_TO = {Direction.ACCEPTED: "from", Direction.OPENED: "to", Direction.UNKNOWN: "with"}
+
+
+def _shares(site: Site, prose: int) -> list[str]:
+    """Who has how many, and which remotes have, where there are several."""
+    out = []
+    if len(site.processes) > 1:
+        pids = (f"{share.pid} ({share.count})" for share in site.processes)
+        out += wrap(clean(f"pids: {words.listed(pids, most=_LISTED)}"), prose, first="  ", rest="    ")
+    if len(site.remotes) > 1:
+        ends = (f"{remote.endpoint} ({remote.count})" for remote in site.remotes)
+        out += wrap(clean(f"remotes: {words.listed(ends, most=_LISTED)}"), prose, first="  ", rest="    ")
+    return out
 
 
 def _touched(site: Site, now_ns: int) -> str:
@@ -93,28 +109,39 @@ def _opener(site: Site, now_ns: int, width: int, color: bool, all_frames: bool) 
     if touch is None:
         return []
     late = any(f.connection.opened is touch and f.connection.opened_late for f in site.findings)
+    seen = late or touch.op not in (Op.CONNECT, Op.ACCEPT)
     when = f"{words.duration(now_ns - touch.ns)} ago"
-    if touch.op not in (Op.CONNECT, Op.ACCEPT) or late:
+    what = f"opened by {words.thread(touch.actor)}: {touch.op.label}, {when}"
+    if seen:
         what = f"first call seen: {words.result(touch)}, {when} by {words.thread(touch.actor)}"
-    else:
-        what = f"opened by {words.thread(touch.actor)}: {touch.op.label}, {when}"
-    if site.opened_stack is None or not site.opened_stack.frames:
-        return [clean(f"  {what}")]
-    if site.stack is not None and stacks.same_way(site.opened_stack, site.stack):
-        return [clean(f"  opened by the same path ({touch.op.label}, {when})")]
-    return ["", clean(f"  {what}"), *_opener_stack(site.opened_stack, site.stack, width, color, all_frames)]
+    opened = site.opened_stack
+    apart = [""] if site.now else []  # or it would seem to go with the stack above
+    if opened is None or not opened.frames:
+        return [*apart, clean(f"  {what}")]
+    if site.stack is not None and _is_same(opened, site.stack):
+        way = "path of the last call" if site.now else "same path"
+        by = f"{'first call seen: by' if seen else 'opened by'} the {way}"
+        return [*apart, clean(f"  {by} ({touch.op.label}, {when})")]
+    return ["", clean(f"  {what}"), *_opener_stack(opened, site, width, color, all_frames)]
 
 
-def _opener_stack(opened: Stack, last: Optional[Stack], width: int, color: bool, all_frames: bool) -> list[str]:
+def _is_same(opened: Stack, last: Stack) -> bool:
+    return stacks.same_way(opened, last) or _shared(opened, last) == len(opened.frames)
+
+
+def _shared(opened: Stack, last: Optional[Stack]) -> int:
+    """How many outermost frames two whole stacks share."""
+    return stacks.common_callers(opened, last) if last is not None and opened.complete and last.complete else 0
+
+
+def _opener_stack(opened: Stack, site: Site, width: int, color: bool, all_frames: bool) -> list[str]:
     """The opener's stack, without the callers that the stack above has shown already."""
-    shared = stacks.common_callers(opened, last) if last is not None and opened.complete and last.complete else 0
+    shared = _shared(opened, site.stack)
     if all_frames or shared < 3:
         return stacks.render(opened, opened.note, width=width, color=color, all_frames=all_frames)
     head = Stack(opened.frames[:-shared], complete=True)
-    return [
-        *stacks.render(head, None, width=width, color=color),
-        f"      then as above ({shared} frames)",
-    ]
+    where = "in the last call" if site.now else "above"
+    return [*stacks.render(head, None, width=width, color=color), f"      then as {where} ({shared} frames)"]
 
 
 def _which(site: Site) -> str:

@@ -9,9 +9,9 @@ from typing import Optional
 from tabulate import tabulate
 
 from tracer.diagnose import words
-from tracer.diagnose.owners import application_frame
 from tracer.model.connection import Losses, Probe
-from tracer.model.finding import Cost, Report, Site
+from tracer.model.finding import Cost, Report, Site, Where
+from tracer.model.frame import Frame, Stack
 from tracer.model.states import TcpState
 from tracer.reports.printable import clean
 from tracer.reports.text import ended
@@ -53,8 +53,8 @@ def render_site(
         return lines(whole) + "\n"
     oldest = words.duration(now_ns - site.findings[0].since_ns)
     grew = f"site {number} grew from {grown_from} to {site.count} sockets, oldest {oldest}: "
-    index = application_frame(site.stack)
-    at = f", {words.short_name(site.stack.frames[index])}" if site.stack is not None and index is not None else ""
+    frame, how = _application(site)
+    at = f", {how}{words.short_name(frame)}" if frame is not None else ""
     return style(grew, color, bold=True) + clean(f"{site.remote}, {site.verdict.value}{at}") + "\n"
 
 
@@ -81,7 +81,7 @@ def _headline(report: Report, width: int, color: bool) -> list[str]:
 def sites_table(sites: Sequence[Site], now_ns: int, *, width: int, color: bool) -> list[str]:
     """One row per site. Columns that do not fit are shortened or left out, those that are told below first."""
     columns = _columns(sites, now_ns)
-    if len({site.pid for site in sites}) == 1:
+    if len({(site.program, *(share.pid for share in site.processes)) for site in sites}) == 1:
         del columns["process"]
     for optional in ("", "last call", "process", _FRAME, "oldest", "verdict"):
         columns.pop(optional, None)
@@ -117,7 +117,7 @@ def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
         "site": [str(number) for number, _ in enumerate(sites, 1)],
         "sockets": [str(site.count) for site in sites],
         "oldest": [words.duration(now_ns - site.findings[0].since_ns) for site in sites],
-        "process": [clean(f"{site.comm} {site.pid}" if site.pid else "-") for site in sites],
+        "process": [clean(_process(site)) for site in sites],
         "remote": [clean(site.remote) for site in sites],
         "verdict": [site.verdict.value for site in sites],
         "last call": [clean(site_report.last_call(site)) for site in sites],
@@ -125,15 +125,36 @@ def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
     }
 
 
+def _process(site: Site) -> str:
+    if not site.pid:
+        return "-"
+    several = len(site.processes)
+    return f"{site.program or site.comm} {site.pid if several < 2 else f'({several})'}"
+
+
+def _application(site: Site) -> tuple[Optional[Frame], str]:
+    """The program's first own frame, and how to call the stack that has it."""
+    found = site.application
+    if found.stack is Where.LAST:
+        return _at(site.stack, found.index), ""
+    if found.stack is Where.OPENED:
+        return _at(site.opened_stack, found.index), "opened in "
+    return (_at(site.now[0].stack, found.index), "now in ") if found.stack is Where.NOW else (None, "")
+
+
+def _at(stack: Optional[Stack], index: Optional[int]) -> Optional[Frame]:
+    return stack.frames[index] if stack is not None and index is not None else None
+
+
 def _frame(site: Site, room: int) -> str:
     """Name and place of the first frame of the program's own, or as much of it as fits into ``room`` columns."""
-    index = application_frame(site.stack)
-    if site.stack is None or index is None:
-        return "-"
-    frame = site.stack.frames[index]
-    whole = clean(words.located(frame))
+    frame, how = _application(site)
+    if frame is None:
+        return fit(clean(f"event loop ({site.application.loop})"), room) if site.application.loop is not None else "-"
+    whole = clean(f"{how}{words.located(frame)}")
     cut = fit_left if language(frame.language).ends_tell else fit
-    return whole if width_of(whole) <= room else cut(clean(words.short_name(frame)), room)
+    left = max(room - len(how), 0)
+    return whole if width_of(whole) <= room else how + cut(clean(words.short_name(frame)), left)
 
 
 def _hooks(plan: Sequence[Probe], width: int) -> list[str]:

@@ -60,7 +60,7 @@ def _package(frame: Frame) -> str:
 
 def _part(frame: Frame) -> Part:
     """Goroutines go from thread to thread."""
-    return Part.MOVES if frame.language == _NAME and frame.function and starts_stack(frame.function) else Part.OTHER
+    return Part.MOVES if frame.language == _NAME else Part.OTHER
 
 
 def _short_name(name: str) -> str:
@@ -77,6 +77,5 @@ LANGUAGE = Language(
     package=_package,
     part=_part,
     short_name=_short_name,
-    changes_threads=True,
     ends_tell=True,
 )

@@ -1,0 +1,74 @@
+"""The program's own part of a stack: what makes two sockets leaks of the same code path."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from itertools import groupby
+from typing import Optional
+
+from tracer.diagnose.libraries import client_of
+from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop
+from tracer.diagnose.telling import opener_stack, telling_call, telling_stack
+from tracer.model.finding import Application, Finding, Where
+from tracer.model.frame import Frame, Stack
+
+Path = tuple[Hashable, ...]
+StackKey = tuple[tuple[Optional[str], Optional[str], int], ...]
+
+
+def stack_key(stack: Optional[Stack]) -> StackKey:
+    """What makes two whole stacks equal: function, module, and line (offset where no line is known)."""
+    frames = stack.frames if stack is not None else ()
+    return tuple((f.function, f.module, f.offset if f.line is None else f.line) for f in frames)
+
+
+def path_of(stack: Optional[Stack]) -> Path:
+    """The program's functions on a stack, the innermost first, each with its line; recursion counts once.
+
+    What libraries and runtimes do beneath, between and above them says nothing about whose leak it is.
+    """
+    steps = (_step(frame) for frame in stack.frames if is_application(frame)) if stack is not None else ()
+    return tuple(step for step, _ in groupby(steps))
+
+
+def _step(frame: Frame) -> Hashable:
+    """Without a line the offset tells two calls in one function apart; not in generated code, which is made anew."""
+    place = frame.line
+    if place is None and frame.file is None and not is_generated(frame):
+        place = frame.offset
+    return (frame.function, frame.module, place)
+
+
+class CodePaths:
+    """The code paths of findings, of which many share one stack."""
+
+    def __init__(self) -> None:
+        # By identity: to hash a stack by its value takes about as long as to look through it.
+        self._known: dict[int, tuple[Stack, Path]] = {}
+
+    def of(self, finding: Finding) -> Hashable:
+        """What tells a finding's code path: the telling stack, else the opener's, else the client library."""
+        stack, opened = telling_stack(finding)[0], opener_stack(finding)
+        for source, one in ((Where.LAST, stack), (Where.OPENED, opened)):
+            path = self._path(one) if one is not None else ()
+            if path:
+                return (source, path)
+        library = client_of(opened, stack)
+        return (Where.NONE, library.name if library is not None else None)
+
+    def _path(self, stack: Stack) -> Path:
+        known = self._known.get(id(stack))
+        if known is None:
+            known = self._known[id(stack)] = (stack, path_of(stack))
+        return known[1]
+
+
+def application(finding: Finding, opened: Optional[Stack]) -> Application:
+    """The program's first own frame. ``opened`` is the stack of the site's opener."""
+    stack = telling_stack(finding)[0]
+    for source, one in ((Where.LAST, stack), (Where.OPENED, opened)):
+        index = application_frame(one)
+        if index is not None:
+            return Application(source, index)
+    touch = telling_call(finding)
+    return Application(loop=touch.actor.comm if touch is not None and is_loop(stack) else None)
