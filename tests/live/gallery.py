@@ -15,8 +15,9 @@ IDLE_S = 0.7
 
 PROGRAMS: dict[str, Callable[[], Workload]] = {
     "idle pool": lambda: start("idle_pool", "3"),
-    "idle pool, IPv6": lambda: start("idle_pool", "2", "6"),
-    "idle pool, v4-mapped": lambda: start("idle_pool", "2", "mapped"),
+    # Programs of one name would be one site.
+    "idle pool, IPv6": lambda: Workload(str(build("idle_pool", output="idle_ipv6")), "2", "6"),
+    "idle pool, v4-mapped": lambda: Workload(str(build("idle_pool", output="idle_mapped")), "2", "mapped"),
     "idle pool, stripped": lambda: Workload(str(build("idle_pool", "-s", link=(), output="idle_stripped")), "2"),
     "idle pool, static": lambda: Workload(str(build("idle_pool", link=("-static",), output="idle_static")), "2"),
     "EOF ignored": lambda: start("eof_ignored", "2"),
