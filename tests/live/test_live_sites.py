@@ -190,14 +190,17 @@ def test_duration_ends_the_run() -> None:
 
 def test_processes_of_one_program_are_one_site() -> None:
     """Two processes of one program, each to a server of its own: one leak, which lists them."""
-    with start("idle_pool", "3") as one, start("idle_pool", "2") as other:
-        with tracing(one.pid(), "--pid", str(other.pid())) as trace:
-            trace.attached()
-            one.all_steps()
-            other.all_steps()
-            let_linger()
-            lines = [line for program in (one, other) for line in ss_close_wait({program.pid()})]
-            report = trace.stop().report()
+    with (
+        start("idle_pool", "3") as one,
+        start("idle_pool", "2") as other,
+        tracing(one.pid(), "--pid", str(other.pid())) as trace,
+    ):
+        trace.attached()
+        one.all_steps()
+        other.all_steps()
+        let_linger()
+        lines = [line for program in (one, other) for line in ss_close_wait({program.pid()})]
+        report = trace.stop().report()
     (site,) = report["sites"]
     assert [(part["pid"], part["count"]) for part in site["processes"]] == [(one.pid(), 3), (other.pid(), 2)]
     assert sorted((part["remote"], part["count"]) for part in site["remotes"]) == sorted(

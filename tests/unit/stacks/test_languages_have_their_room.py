@@ -12,7 +12,7 @@ import pytest
 from tracer.stacks import registry
 
 PACKAGE = Path(registry.__file__).parents[1]
-ALLOWED = ("stacks/languages/", "stacks/registry.py", "diagnose/libraries.py", "diagnose/owners.py")
+ALLOWED = ("stacks/languages/", "stacks/registry.py", "diagnose/libraries.py", "host/programs.py")
 TELLING = re.compile(
     r"java|jvm|jdk|hotspot|golang|goexit|gopclntab|(?<![a-z])rust|cpython|libpython|nodejs|libnode|javascript"
     r"|perf_?map|(?<![a-z])ruby|erlang|dotnet|stacks[.]languages",

@@ -121,11 +121,14 @@ def not_read_since(site: TextSite) -> Answer:
             "The program accepted it, so the handler that served it is busy elsewhere, stuck, or gone without a close."
         )
     why += site.watching()
+    hangs = (
+        f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
+        " exception that skips the close."
+    )
     todo = [
         "Find what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
         if site.stuck
-        else f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
-        " exception that skips the close.",
+        else hangs,
         "Give idle connections a timeout, or watch them with poll/epoll (EPOLLRDHUP) and close them when the peer"
         " hangs up.",
     ]
