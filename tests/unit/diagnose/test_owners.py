@@ -59,6 +59,7 @@ def whole(*frames: Frame) -> Stack:
         (Frame("ev_run", "libev.so.4.0.0"), "libev"),
         (Frame("apr_socket_recv", "libapr-1.so.0"), "APR"),
         (Frame("ngx_unix_recv", "nginx"), "nginx"),
+        (Frame("getchar", "app", file="/usr/include/x86_64-linux-gnu/bits/stdio.h", inlined=True), "system headers"),
         (Frame(None, "haproxy", 0x99), "HAProxy"),
         (Frame("mpm_event_run", "mod_mpm_event.so"), "Apache httpd"),
         (Frame("rb_io_wait", "libruby-3.1.so.3.1"), "Ruby"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.builders import FAMILIES, NOW, OFFSET, START, S, accepted, connection, frame, judged, report, touch
+from tests.unit.builders import (
+    FAMILIES,
+    NOW,
+    OFFSET,
+    START,
+    S,
+    accepted,
+    actor,
+    connection,
+    frame,
+    judged,
+    report,
+    stack,
+    touch,
+)
 from tests.unit.cases import ANYTHING, HOSTILE, ONE_OF_EACH
-from tracer.diagnose.sites import group
+from tracer.diagnose.sites import group, with_present
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
+from tracer.model.thread import Present, Standing
 from tracer.reports.json import report as json_report
 from tracer.reports.times import rfc3339
 from tracer.stacks.registry import all_languages
@@ -154,8 +170,8 @@ ENDPOINTS = st.builds(Endpoint, st.ip_addresses().map(str), st.integers(0, 65535
 def test_any_report_is_valid(sockets: list[Any], losses: Losses) -> None:
     """Whatever the recorder knows or lacks, the report meets the schema and survives JSON."""
     connections = []
-    for serial, (facts, stack, end) in enumerate(sockets):
-        told = {**facts, "last": touch(Op.RECV, 1.006, 150, stack=stack)} if facts["last"] is not None else facts
+    for serial, (facts, one, end) in enumerate(sockets):
+        told = {**facts, "last": touch(Op.RECV, 1.006, 150, stack=one)} if facts["last"] is not None else facts
         connections.append(connection(serial, remote=end, **told))
     gone = tuple(Ended(f.connection, f.verdict, S, "closed") for f in judged(*connections))
     found = valid(*connections, losses=losses, ended_findings=gone)
@@ -196,3 +212,22 @@ def test_group_keeps_evidence() -> None:
     told = valid(connection())["sites"][0]["sockets"][0]["evidence"]
     assert told == list(site.findings[0].evidence)
     assert NOW > START
+
+
+def test_site_tells_who_and_where() -> None:
+    """Processes, remotes, direction, and where the threads are at the time of the report."""
+    whole = report(*(accepted(i, remote=Endpoint(f"10.0.0.{i % 2}", 50_000 + i)) for i in range(3)))
+    waits = Present((actor(100, 7), actor()), Standing.WAITS, "futex", NOW - 9 * S, stack("take_lock"))
+    seen = replace(whole, sites=(with_present(whole.sites[0], (waits,), 5),))
+    found = json.loads("".join(json_report.to_text(seen)))
+    VALIDATOR.validate(found)
+    (site,) = found["sites"]
+    assert (site["program"], site["direction"], site["listening"]) == ("app", "accepted", "10.0.0.5:8080")
+    assert site["processes"] == [{"pid": 100, "comm": "app", "count": 3}]
+    assert site["remotes"] == [{"remote": "10.0.0.0:*", "count": 2}, {"remote": "10.0.0.1:*", "count": 1}]
+    assert site["application"] == {"stack": "last", "index": 1, "loop": None}
+    assert site["not_looked_at"] == 5
+    (now,) = site["now"]
+    assert (now["state"], now["syscall"], now["since_s"]) == ("waits", "futex", 9.0)
+    assert [thread["tid"] for thread in now["threads"]] == [7, 100]
+    assert now["stack"][1]["function"] == "take_lock"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import FAMILIES, NOW, START, S, accepted, actor, connection, frame, report, stack, touch
 from tests.unit.cases import ANYTHING, HOSTILE
+from tracer.diagnose.sites import with_present
 from tracer.model.connection import Actor, Blocked, Connection, Endpoint, Holder, Losses, Probe
 from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
+from tracer.model.thread import Present, Standing
 from tracer.reports.text import table
 from tracer.reports.text.cells import width_of
 
@@ -321,3 +324,51 @@ def test_stack_lines_keep_to_the_width(function: str, module: str, width: int, a
     assert all(line.isprintable() for line in lines)
     deep = [line for line in lines if line.startswith(("      ", "    >"))]
     assert all(width_of(line) <= width for line in [*rows_of(text), *deep] if "127.0.0.1" not in line)
+
+
+def with_threads(*groups: Present, **facts: Any) -> str:
+    whole = report(connection(1, **facts))
+    seen = replace(whole, sites=(with_present(whole.sites[0], groups, 0),))
+    return ANSI.sub("", table.render(seen, width=120, color=False))
+
+
+def test_where_the_threads_are() -> None:
+    """Between the last call and the opener: the words, and the stack if the program is on it."""
+    locked = Present((actor(100, 7),), Standing.WAITS, "futex", NOW - 9 * S, stack("take_lock", "wait_for_ledger"))
+    text = with_threads(locked, Present((actor(100, 8),), Standing.RUNS))
+    told = text.index("  now: worker (tid 7) waits in take_lock (app), in futex, for at least 9.0 s")
+    assert text.index("last touched") < told < text.index("> take_lock") < text.index("wait_for_ledger")
+    assert text.index("wait_for_ledger") < text.index("  now: worker (tid 8) runs") < text.index("  opened by")
+
+
+def test_more_places_than_can_be_read() -> None:
+    """Three groups are told, the threads of the others are counted."""
+    groups = [Present((actor(100, i),), Standing.WAITS, f"call_{i}") for i in range(6)]
+    text = with_threads(*groups)
+    assert [f"call_{i}" in text for i in range(6)] == [True] * 3 + [False] * 3
+    assert "  now: 3 threads elsewhere (--all-frames shows them)" in text
+
+
+def test_table_says_whose_frame_it_is() -> None:
+    """Where the last call has no function of the program: the opener's, the present one, or the loop's thread."""
+    loop = touch(
+        Op.RECV, 1.006, 150, stack=Stack((frame("uv__read", "libuv.so.1"), frame("uv_run", "libuv.so.1")), True)
+    )
+    assert "  opened in connect_backend (app)" in rows_of(rendered(connection(last=loop)))[1]
+    assert rows_of(rendered(connection(last=loop, opened=None)))[1].endswith("event loop (worker)")
+    locked = Present((actor(100, 7),), Standing.WAITS, "futex", None, stack("take_lock"))
+    assert rows_of(with_threads(locked, last=loop, opened=None))[1].endswith("now in take_lock (app)")
+    bare = touch(Op.RECV, 1.006, 150, stack=Stack((frame(None, "python3.11", internal=True),), True))
+    assert rows_of(rendered(connection(last=bare, opened=None)))[1].endswith("  -")
+
+
+def test_processes_and_remotes_are_listed() -> None:
+    """Some of many by name, with their counts; the heading has their number."""
+    ends = [Endpoint(f"10.0.0.{i}", 443) for i in range(60)]
+    calls = [touch(Op.RECV, 1.006, 150, actor=actor(200 + i), stack=stack("ask")) for i in range(3)]
+    held = [(Holder(200 + i, 9, "app"),) for i in range(3)]
+    text = rendered(*(connection(i, remote=end, last=calls[i % 3], holders=held[i % 3]) for i, end in enumerate(ends)))
+    assert re.search(r"^site 1: 60 sockets of app \(3 processes\) to 60 remotes, idle-in-pool$", text, re.MULTILINE)
+    assert "  pids: 200 (20), 201 (20) and 202 (20)\n" in text
+    assert "  remotes: 10.0.0.0:443 (1), 10.0.0.10:443 (1), 10.0.0.11:443 (1), 10.0.0.12:443 (1) and 56 more\n" in text
+    assert len(text.splitlines()) < 40

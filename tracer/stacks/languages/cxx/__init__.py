@@ -20,6 +20,8 @@ _START = frozenset(
     "_start __libc_start_main __libc_start_call_main __libc_start_main_impl _start_c libc_start_main_stage2 "
     "start_thread clone __clone clone3 __clone3".split()
 )
+_HEADERS = "/usr/include/"
+"""Functions of headers there are compiled into programs, and are not theirs."""
 _SYSTEM_CALLS = re.compile(
     r"(__|__libc_)?(read|readv|recv|recvfrom|recvmsg|recvmmsg|write|writev|send|sendto|sendmsg|sendmmsg|sendfile|"
     r"connect|accept|accept4|close|shutdown|poll|select|epoll_wait|syscall_cp_c|syscall_cp_asm|syscall_cp|cp_end)"
@@ -55,6 +57,8 @@ def _base_name(frame: Frame) -> str:
 
 
 def _package(frame: Frame) -> str:
+    if (frame.file or "").startswith(_HEADERS):
+        return "system headers"
     from tracer.stacks.languages.cxx import libraries
 
     return libraries.package(frame.function or "", _base_name(frame))
