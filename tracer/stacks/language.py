@@ -124,6 +124,13 @@ class Language:
     starts_stack: Callable[[str], bool] = lambda _function: False
     """Whether this function starts the stacks of this runtime. A walk that ends here is complete."""
 
+    starts_coroutine: Callable[[str, Optional[str]], bool] = lambda _module, _function: False
+    """Whether a stack of its own begins in this function of this module (base name), which its code does not show.
+
+    What seems to be its caller belongs to whoever switched to it first. A walk that ends here is complete. ``function``
+    is None in a file without symbols.
+    """
+
     # A report.
     title: str = ""
     """What reports call the runtime with its standard library: ``the JDK``. If empty, they show the frame's module."""

@@ -44,6 +44,11 @@ class Naming:
         """Tell whether the stacks of a runtime start in this function."""
         return function is not None and any(language.starts_stack(function) for language in self._languages)
 
+    def starts_coroutine(self, frame: Frame) -> bool:
+        """Tell where a stack of its own begins though the code goes on."""
+        module = frame.module or ""
+        return any(language.starts_coroutine(module, frame.function) for language in self._languages)
+
     def read_symbol(self, symbol: str) -> Optional[Symbol]:
         """Read a symbol of generated code; None if no language can."""
         return next((read for language in self._languages if (read := language.read_symbol(symbol)) is not None), None)

@@ -41,7 +41,7 @@ class NativeUnwinder:
             if len(self._frames) > _MAX_FRAMES_KEPT:
                 self._frames.clear()
             frames = self._frames[key] = self._naming.frames(code, cursor)
-        if rule.outermost:
+        if rule.outermost or self._naming.starts_coroutine(frames[-1]):
             return Step(frames, None, complete=True)
         try:
             _, registers = cfi.apply(rule, cursor.registers, memory.stack_word)
