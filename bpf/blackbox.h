@@ -19,74 +19,113 @@
 		__value > (most) ? (most) : __value;                                                                   \
 	})
 
-/* The last page of a box, or its first bytes: from sp up to end. */
-static __always_inline long ct_copy_tail(struct ct_box *box, u64 sp, u64 end)
-{
-	u64 before = (CT_STACK_PAGES - 1) * CT_PAGE;
-
-	return ct_read_user(box->stack + before, CT_BELOW_PAGE(end - before - 1) + 1, (void *)(sp + before));
-}
+/* One bit, without a branch: the verifier would follow each page's two ways apart. */
+#define CT_FAILED(error) ((u32)((u64)(error) >> 63))
 
 /*
- * Where the stack's end is not known, or not all of it is in memory: a page at a time, so that what is missing shortens
- * the copy instead of failing it (a bpf_probe_read_user that faults fails as a whole, and costs as much as all the
- * rest). The last part, up to want, overlaps the page before it: its place is a constant then, as the verifier wants.
+ * Copies want bytes (no more than pages * CT_PAGE) from user memory at from, a page at a time, so that a page that is
+ * not in memory is missing instead of failing the copy: a bpf_probe_read_user that faults fails as a whole, zeroes its
+ * place, and costs as much as all the rest. Returns a bit for each page that is missing, counted from the first one's.
+ * Where nobody knows the end (!known), two missing pages in a row are taken for it: all behind them are missing, too.
  */
-static __always_inline u32 ct_copy_pages(struct ct_box *box, u64 sp, u64 want)
+static __always_inline u32 ct_copy_pages(u8 *to, const u32 pages, u64 from, u64 want, int known)
 {
-	u64 first = CT_PAGE - (sp & (CT_PAGE - 1)), done = first < want ? first : want, size;
+	u64 first = CT_PAGE - (from & (CT_PAGE - 1)), before = (pages - 1) * CT_PAGE, done, size;
+	u32 missing = 0;
 
-	if (ct_read_user(box->stack, CT_BELOW_PAGE(done - 1) + 1, (void *)sp))
-		return 0;
+	/* What lies beyond the last whole page. Its place is a constant, as the verifier wants; the page before it,
+	 * which it overlaps, is copied later. */
+	if (first + before < want)
+		missing = CT_FAILED(ct_read_user(to + before, CT_BELOW_PAGE(want - before - 1) + 1,
+						 (void *)(from + before)))
+			  << pages;
+	size = first < want ? first : want;
+	missing |= CT_FAILED(ct_read_user(to, CT_BELOW_PAGE(size - 1) + 1, (void *)from));
 #pragma unroll
-	for (u32 i = 1; i < CT_STACK_PAGES; i++) {
+	for (u32 i = 1; i < pages; i++) {
+		done = first + (i - 1) * CT_PAGE;
 		if (done >= want)
-			return want;
+			break;
+		if (!known && i > 1 && (missing >> (i - 2) & 3) == 3)
+			return missing | ~0u << i;
 		size = want - done;
 		if (size > CT_PAGE)
 			size = CT_PAGE;
-		if (ct_read_user(box->stack + (i - 1) * CT_PAGE + 1 + CT_BELOW_PAGE(first - 1),
-				 CT_BELOW_PAGE(size - 1) + 1, (void *)(sp + done)))
-			return done;
-		done += size;
+		missing |= CT_FAILED(ct_read_user(to + (i - 1) * CT_PAGE + 1 + CT_BELOW_PAGE(first - 1),
+						  CT_BELOW_PAGE(size - 1) + 1, (void *)(from + done)))
+			   << i;
 	}
-	if (done >= want)
-		return want;
-	if (!ct_copy_tail(box, sp, want))
-		return want;
-	/* What failed has zeroed its place. */
-	return ct_copy_tail(box, sp, done) ? (CT_STACK_PAGES - 1) * CT_PAGE : done;
+	return missing;
 }
 
-/* Copies want bytes of the stack from sp upwards; where want is 0 nobody knows how many there are. Returns how many. */
-static __always_inline u32 ct_copy_stack(struct ct_box *box, u64 sp, u64 want)
+/*
+ * Copies the stack from sp upwards into a box of pages pages. size is what there is, 0 if nobody knows. Of more than
+ * fits, the box has the first part and the stack's last pages, with a gap between them: a frame with a large buffer is
+ * jumped over, and the walk goes on behind it.
+ */
+static __always_inline void ct_copy_stack(struct ct_box_head *head, u8 *stack, const u32 pages, u64 sp, u64 size)
 {
-	if (!want)
-		return ct_copy_pages(box, sp, CT_STACK_BYTES);
-	if (!ct_read_user(box->stack, CT_AT_MOST(want, CT_STACK_BYTES), (void *)sp))
-		return want;
-	return ct_copy_pages(box, sp, want);
+	const u32 far = pages / CT_FAR_SHARE, near = pages - far;
+	u64 want = size ? CT_AT_MOST(size, pages * CT_PAGE) : pages * CT_PAGE, from;
+	int whole = size <= pages * CT_PAGE;
+
+	head->length = want;
+	head->missing = 0;
+	head->gap = 0;
+	if (far && !whole) {
+		head->gap = size - want;
+		from = sp + size - far * CT_PAGE;
+		if (ct_read_user(stack + near * CT_PAGE, far * CT_PAGE, (void *)from))
+			head->missing = ct_copy_pages(stack + near * CT_PAGE, far, from, far * CT_PAGE, 1)
+					<< (near + 1);
+		want = near * CT_PAGE;
+	}
+	if (size && !ct_read_user(stack, CT_AT_MOST(want, pages * CT_PAGE), (void *)sp))
+		return;
+	head->missing |= ct_copy_pages(stack, pages, sp, want, size && whole) & ((2u << near) - 1 | (whole ? ~0u : 0));
 }
 
-/* The same into a small box, which cuts what is larger; of what is not all in memory, up to the first page's end. */
-static __always_inline u32 ct_copy_small(struct ct_small_box *box, u64 sp, u64 want)
+/* The same into a small box, which cuts what is larger. */
+static __always_inline void ct_copy_small(struct ct_small_box *box, u64 sp, u64 size)
 {
-	u64 first = CT_PAGE - (sp & (CT_PAGE - 1)), size = want ? CT_AT_MOST(want, CT_SMALL_STACK) : CT_SMALL_STACK;
+	u64 want = size ? CT_AT_MOST(size, CT_SMALL_STACK) : CT_SMALL_STACK;
 
-	if (!ct_read_user(box->stack, size, (void *)sp))
-		return size;
-	if (first >= size || ct_read_user(box->stack, CT_BELOW_PAGE(first - 1) + 1, (void *)sp))
-		return 0;
-	return first;
+	box->head.length = want;
+	box->head.missing = 0;
+	box->head.gap = 0;
+	if (ct_read_user(box->stack, want, (void *)sp))
+		box->head.missing = ct_copy_pages(box->stack, 1, sp, want, 1);
+}
+
+/* What kinds of boxes there are, by what they hold. */
+enum ct_kind {
+	CT_SMALL = 0,
+	CT_USUAL = 1,
+	CT_DEEP = 2,
+};
+
+static __always_inline u32 ct_kind_of(u32 box)
+{
+	return box & CT_SMALL_BOX ? CT_SMALL : box & CT_DEEP_BOX ? CT_DEEP : CT_USUAL;
+}
+
+/* The kind that holds size bytes; 0 is for a stack whose end nobody knows. */
+static __always_inline u32 ct_kind_for(u64 size)
+{
+	return !size || size > CT_SMALL_STACK ? size > CT_STACK_BYTES ? CT_DEEP : CT_USUAL : CT_SMALL;
 }
 
 /* A free box; 0 if that pool is spent. */
-static __always_inline u32 ct_pop(int small)
+static __always_inline u32 ct_pop(u32 kind)
 {
 	u32 box = 0;
 
-	if (small)
+	if (kind == CT_SMALL)
 		return free_small_boxes.pop(&box) ? 0 : box;
+#ifdef CT_DEEP_STACK
+	if (kind == CT_DEEP)
+		return free_deep_boxes.pop(&box) ? 0 : box;
+#endif
 	return free_boxes.pop(&box) ? 0 : box;
 }
 
@@ -94,34 +133,55 @@ static __always_inline void ct_free_box(u32 box)
 {
 	if (!box)
 		return;
+#ifdef CT_DEEP_STACK
+	if (box & CT_DEEP_BOX) {
+		if (!free_deep_boxes.push(&box, 0)) {
+			ct_count(CT_N_DEEP_FREED);
+			ct_count(CT_N_BOXES_FREED);
+		}
+		return;
+	}
+#endif
 	if (!(box & CT_SMALL_BOX ? free_small_boxes.push(&box, 0) : free_boxes.push(&box, 0)))
 		ct_count(CT_N_BOXES_FREED);
 }
 
-/* One from the pool that suits, else from the other; 0 if all stack memory is spent. */
-static __always_inline u32 ct_take_box(int small)
+static __always_inline void ct_count_taken(u32 box)
 {
-	u32 box = ct_pop(small);
+	ct_count(CT_N_BOXES_TAKEN);
+	if (box & CT_DEEP_BOX)
+		ct_count(CT_N_DEEP_TAKEN);
+}
+
+/* One from the pool that suits, else from a larger one, else from a smaller one; 0 if all stack memory is spent. */
+static __always_inline u32 ct_take_box(u32 kind)
+{
+	u32 box = ct_pop(kind);
 
 	if (!box)
-		box = ct_pop(!small);
-	ct_count(box ? CT_N_BOXES_TAKEN : CT_LOST_BOXES);
+		box = ct_pop(kind == CT_USUAL ? CT_DEEP : CT_USUAL);
+	if (!box)
+		box = ct_pop(kind == CT_SMALL ? CT_DEEP : CT_SMALL);
+	if (box)
+		ct_count_taken(box);
+	else
+		ct_count(CT_LOST_BOXES);
 	return box;
 }
 
 /* The touch's own box if the stack has room in it, or another. A stack that is cut is better than none. */
-static __always_inline u32 ct_box_of(struct ct_touch *touch, int small)
+static __always_inline u32 ct_box_of(struct ct_touch *touch, u32 kind)
 {
 	u32 held = touch->box, larger;
 
 	if (!held)
-		return ct_take_box(small);
-	if (small || !(held & CT_SMALL_BOX))
+		return ct_take_box(kind);
+	if (ct_kind_of(held) >= kind)
 		return held;
-	larger = ct_pop(0);
+	larger = ct_pop(kind);
 	if (!larger)
 		return held;
-	ct_count(CT_N_BOXES_TAKEN);
+	ct_count_taken(larger);
 	ct_free_box(held);
 	return larger;
 }
@@ -137,12 +197,12 @@ static __always_inline void ct_step(u32 *seq)
 	CT_STORES_IN_ORDER();
 }
 
-/* How many bytes the stack has above sp; 0 if that is not known, or more than a box holds. */
+/* How many bytes the stack has above sp; 0 if that is not known. */
 static __always_inline u64 ct_stack_size(struct ct_user *user)
 {
 	u64 end = ct_stack_end(user->task, user->sp), size = end - user->sp;
 
-	return end <= user->sp || size > CT_STACK_BYTES ? 0 : size;
+	return end <= user->sp || size > CT_MOST_STACK ? 0 : size;
 }
 
 static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_user *user, struct ct_record *record,
@@ -171,16 +231,29 @@ static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *use
 			return 0;
 		ct_step(&small->head.seq);
 		ct_fill_head(&small->head, user, record, touch, which);
-		small->head.length = ct_copy_small(small, user->sp, size);
+		ct_copy_small(small, user->sp, size);
 		ct_step(&small->head.seq);
 		return 1;
 	}
+#ifdef CT_DEEP_STACK
+	if (handle & CT_DEEP_BOX) {
+		struct ct_deep_box *deep = deep_boxes.lookup(&index);
+
+		if (!deep)
+			return 0;
+		ct_step(&deep->head.seq);
+		ct_fill_head(&deep->head, user, record, touch, which);
+		ct_copy_stack(&deep->head, deep->stack, CT_DEEP_STACK / CT_PAGE, user->sp, size);
+		ct_step(&deep->head.seq);
+		return 1;
+	}
+#endif
 	box = boxes.lookup(&index);
 	if (!box)
 		return 0;
 	ct_step(&box->head.seq);
 	ct_fill_head(&box->head, user, record, touch, which);
-	box->head.length = ct_copy_stack(box, user->sp, size);
+	ct_copy_stack(&box->head, box->stack, CT_STACK_PAGES, user->sp, size);
 	ct_step(&box->head.seq);
 	return 1;
 }
@@ -267,7 +340,7 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		goto drop;
 	}
 	size = ct_stack_size(user);
-	touch->box = ct_box_of(touch, size && size <= CT_SMALL_STACK);
+	touch->box = ct_box_of(touch, ct_kind_for(size));
 	if (!touch->box || !ct_fill_box(touch->box, size, user, record, touch, which))
 		touch->flags |= CT_TOUCH_NO_BOX;
 	return;

@@ -44,6 +44,10 @@ BPF_F_TABLE("array", u32, struct ct_box, boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE
 BPF_STACK(free_boxes, u32, CT_SIZED);
 BPF_F_TABLE("array", u32, struct ct_small_box, small_boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
 BPF_STACK(free_small_boxes, u32, CT_SIZED);
+#ifdef CT_DEEP_STACK
+BPF_F_TABLE("array", u32, struct ct_deep_box, deep_boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
+BPF_STACK(free_deep_boxes, u32, CT_SIZED);
+#endif
 
 /* Losses and totals, indexed by enum ct_counter. */
 BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);
@@ -59,6 +63,15 @@ BPF_TABLE("hash", u64, u32, seeds, CT_SIZED);
 #ifdef CT_SCOPE_FORKS
 /* Thread groups in scope: seeded with the first, grown at fork, shrunk at exit. */
 BPF_TABLE("hash", u32, u32, scope_pids, 16384);
+#endif
+
+#ifdef CT_EXECS
+/* The last exec of each thread group, and how many there were. Written in the new program (hooks/exec.h). */
+struct ct_exec {
+	u64 ns;
+	u64 count;
+};
+BPF_TABLE("lru_hash", u32, struct ct_exec, execs, 16384);
 #endif
 
 #ifdef CT_KPROBE_CALLS

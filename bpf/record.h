@@ -37,12 +37,16 @@ enum ct_op {
 #define CT_TOUCH_SPARED 64u   /* no stack, so that tracing costs no more than the user allows */
 
 /*
- * A box is known by its handle, here and in user space. 0 is none. CT_SMALL_BOX tells that it lies in the pool of small
- * ones, the other bits count from 1. The free lists hold handles; only who touches a pool's memory needs the index.
+ * A box is known by its handle, here and in user space. 0 is none. CT_SMALL_BOX and CT_DEEP_BOX tell that it lies in
+ * the pool of small or of deep ones, the other bits count from 1. The free lists hold handles; only who touches a
+ * pool's memory needs the index.
  */
 #define CT_SMALL_BOX 0x80000000u
-#define CT_BOX_INDEX(handle) (((handle) & ~CT_SMALL_BOX) - 1)
+#define CT_DEEP_BOX 0x40000000u
+#define CT_BOX_INDEX(handle) (((handle) & ~(CT_SMALL_BOX | CT_DEEP_BOX)) - 1)
 #define CT_SMALL_STACK 4096
+/* Of a box with a gap one page in so many, the last ones, are the far part: what lies at the stack's end. */
+#define CT_FAR_SHARE 4
 
 /* One call on the socket, with its box; once drained, box is 0 and stack names the interned stack. */
 struct ct_touch {
@@ -140,7 +144,12 @@ struct ct_suspect {
 	u32 closing; /* the program has closed it: only the peer's last ACK is missing */
 };
 
-/* User registers at one touch, whose stack follows, from the stack pointer upwards. seq is odd while it is written. */
+/*
+ * User registers at one touch, whose stack follows, from the stack pointer upwards. seq is odd while it is written.
+ * gap: how many bytes were left out before the far part (CT_FAR_SHARE), 0 if none were. missing: pages that were not in
+ * memory, by bits: the first one of the copy is bit 0; those of the far part follow, from the bit after as many as the
+ * near part can touch.
+ */
 struct ct_box_head {
 	u32 seq;
 	u32 length;
@@ -152,6 +161,8 @@ struct ct_box_head {
 	u32 touch_seq;
 	u16 which;
 	u16 pad;
+	u32 missing;
+	u32 gap;
 	u64 registers[CT_REGISTERS];
 };
 
@@ -159,6 +170,14 @@ struct ct_box {
 	struct ct_box_head head;
 	u8 stack[CT_STACK_BYTES];
 };
+
+#ifdef CT_DEEP_STACK
+/* Large buffers on the stack (libuv, Node) and deep call chains need this. */
+struct ct_deep_box {
+	struct ct_box_head head;
+	u8 stack[CT_DEEP_STACK];
+};
+#endif
 
 /* Most stacks are a few KiB deep: there is room for more of them than there would be if all boxes were of one size. */
 struct ct_small_box {
@@ -209,7 +228,9 @@ enum ct_counter {
 	CT_LOST_SUSPECTS = 7,
 	CT_N_BOXES_TAKEN = 8,
 	CT_N_BOXES_FREED = 9, /* by the kernel side; user space counts its own */
-	CT_COUNTERS = 10,
+	CT_N_DEEP_TAKEN = 10, /* of these the deep ones, which are few */
+	CT_N_DEEP_FREED = 11,
+	CT_COUNTERS = 12,
 };
 
 #endif

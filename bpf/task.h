@@ -98,10 +98,25 @@ static __always_inline void ct_copy_registers(u64 *to, struct pt_regs *regs)
 #endif
 }
 
+/* Stacks of first threads may grow to megabytes. The kernel keeps 128 MiB free below the first thread's (mmap_base in
+ * arch/x86/mm/mmap.c), so nothing else lies so near to its start. */
+#define CT_MOST_STACK (128u << 20)
+/* glibc gives other threads 8 MiB as a rule. */
+#define CT_MOST_THREAD_STACK (8u << 20)
+
+/* Whether a thread's control block lies here: its first word is its own address (ELF TLS ABI for x86-64, 3.4.6). */
+static __always_inline int ct_is_control_block(u64 thread)
+{
+	u64 self = 0;
+
+	return !ct_read_user(&self, sizeof(self), (void *)thread) && self == thread;
+}
+
 /*
  * Where the stack around sp ends at the latest. The first thread's: what execve put above it (arguments, environment)
  * is no stack. Another thread's: its control block, which glibc and musl lay on top of its stack, and which the thread
- * pointer points to. The second is taken only if it lies above sp.
+ * pointer points to. The second is taken only if it lies above sp, and, farther than a usual box reaches, only if it is
+ * a control block: Go's thread pointers point into its heap, where its stacks are.
  */
 static __always_inline u64 ct_stack_end(struct task_struct *task, u64 sp)
 {
@@ -109,7 +124,8 @@ static __always_inline u64 ct_stack_end(struct task_struct *task, u64 sp)
 	u64 thread = 0, start = 0;
 
 	CT_TASK_READ(thread, task->CT_TASK_THREAD_POINTER);
-	if (thread > sp && thread - sp < CT_STACK_BYTES)
+	if (thread > sp &&
+	    (thread - sp < CT_STACK_BYTES || (thread - sp < CT_MOST_THREAD_STACK && ct_is_control_block(thread))))
 		return thread;
 	CT_TASK_READ(mm, task->mm);
 	if (mm)

@@ -15,7 +15,7 @@ from tracer.host.netns import NetnsUnreachable, inode_of
 from tracer.host.netns import path_of as netns_path
 from tracer.host.processes import named, thread_group
 from tracer.kernel.plan import WAYS
-from tracer.kernel.source import PAGE, Sizes
+from tracer.kernel.source import DEEP_STACK, PAGE, Sizes
 from tracer.model.scope import Network, Scope, network_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -102,7 +102,7 @@ _TUNING = (
         "--stack-bytes",
         metavar="BYTES",
         type=click.IntRange(PAGE, 16 * PAGE),
-        default=4 * PAGE,
+        default=DEEP_STACK,
         show_default=True,
         help="Bytes to copy of each user stack, a multiple of 4096.",
     ),

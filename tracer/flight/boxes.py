@@ -1,21 +1,22 @@
-"""Both pools of black boxes as one, by the handles of bpf/record.h."""
+"""All pools of black boxes as one, by the handles of bpf/record.h."""
 
 from __future__ import annotations
 
 import ctypes as ct
 import struct
+from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Optional
 
 from tracer.flight import layout
 from tracer.kernel.maps import BoxPool
 from tracer.kernel.program import Program
-from tracer.kernel.source import SMALL_STACK, Sizes
+from tracer.kernel.source import FAR_SHARE, PAGE, SMALL_STACK, Sizes
 from tracer.machine.registers import PT_REGS_OF_DWARF
 from tracer.model.frame import BlackBox
 
 _HEAD = ct.sizeof(layout.BoxHead)
-_BOX = struct.Struct("<IIQQQIIIHH21Q")  # struct ct_box_head
+_BOX = struct.Struct("<IIQQQIIIHHII21Q")  # struct ct_box_head
 _registers = itemgetter(*PT_REGS_OF_DWARF)
 _AT_ONCE = 256
 """How many boxes are looked at in one step."""
@@ -50,9 +51,12 @@ class _Pool:
         data = self.pool.read(handle, lambda head: _HEAD + int(_BOX.unpack_from(head)[1]))
         if data is None:
             return None
-        version, length, sk, birth, ns, pid, tid, touch_seq, which, _, *saved = _BOX.unpack_from(data)
+        version, length, sk, birth, ns, pid, tid, touch_seq, which, _, missing, gap, *saved = _BOX.unpack_from(data)
+        registers, stack = _registers(saved), data[_HEAD : _HEAD + length]
         cut = length == self._stack_bytes
-        box = BlackBox(pid, tid, _registers(saved), data[_HEAD : _HEAD + length], cut, cramped=cut and self._cramped)
+        box = BlackBox(pid, tid, registers, stack, cut, cramped=cut and self._cramped, ns=ns)
+        if missing or gap:
+            box = with_holes(box, missing, gap)
         return BoxHeader(handle, version, sk, birth, ns, touch_seq, which), box
 
     def written(self) -> list[BoxHeader]:
@@ -81,14 +85,52 @@ class _Pool:
         return BoxHeader(handle, version, sk, birth, ns, touch_seq, which)
 
 
+def with_holes(box: BlackBox, missing: int, gap: int) -> BlackBox:
+    """``box``, whose stack is what lies in the kernel side's box, as ``missing`` and ``gap`` of its head say it is.
+
+    See struct ct_box_head and ct_copy_stack in bpf/. What is missing at the end is no part of the stack.
+    """
+    copied, far_bytes = box.stack, len(box.stack) // PAGE // FAR_SHARE * PAGE if gap else 0
+    near_bytes = len(copied) - far_bytes
+    far_offset = near_bytes + gap
+    holes = _pages(box.sp, near_bytes, missing, 0)
+    if gap:
+        holes += _pages(box.sp + far_offset, far_bytes, missing >> (near_bytes // PAGE + 1), far_offset)
+    far, stack = copied[near_bytes:], copied[:near_bytes]
+    if not gap and holes and holes[-1][1] == near_bytes:
+        stack = stack[: holes.pop()[0]]
+        return replace(box, stack=stack, cut=False, cramped=False, missing=tuple(holes))
+    return replace(box, stack=stack, far=far, far_offset=far_offset if gap else 0, missing=tuple(holes))
+
+
+def _pages(address: int, size: int, missing: int, offset: int) -> list[tuple[int, int]]:
+    """Which parts of ``size`` bytes at ``address`` are missing, by a bit for each page; counted from ``offset``."""
+    holes: list[tuple[int, int]] = []
+    start = 0
+    while start < size:
+        end = min(size, start + PAGE - (address + start) % PAGE)
+        if missing & 1:
+            joined = holes and holes[-1][1] == offset + start
+            holes.append((holes.pop()[0] if joined else offset + start, offset + end))
+        start, missing = end, missing >> 1
+    return holes
+
+
 class Boxes:
     """The pools of a loaded program, with all boxes free at first."""
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
-        self.count = sizes.boxes + sizes.small_boxes
-        cramped = sizes.stack_bytes > SMALL_STACK
-        self._large = _pool(program, "boxes", sizes.boxes, layout.FIRST_BOX, sizes.stack_bytes)
-        self._small = _pool(program, "small_boxes", sizes.small_boxes, layout.FIRST_SMALL_BOX, SMALL_STACK, cramped)
+        usual, most = sizes.usual_stack, sizes.stack_bytes
+        self.deep_count = sizes.deep_boxes
+        self.count = sizes.boxes + sizes.small_boxes + sizes.deep_boxes
+        self._usual = _pool(program, "boxes", sizes.boxes, layout.FIRST_BOX, usual, usual < most)
+        self._small = _pool(
+            program, "small_boxes", sizes.small_boxes, layout.FIRST_SMALL_BOX, SMALL_STACK, most > SMALL_STACK
+        )
+        self._pools = [self._usual, self._small]
+        if sizes.deep_boxes:
+            self._deep = _pool(program, "deep_boxes", sizes.deep_boxes, layout.FIRST_DEEP_BOX, most)
+            self._pools.append(self._deep)
 
     def read(self, handle: int) -> Optional[Box]:
         """What lies in a box, None if it could not be read whole."""
@@ -96,19 +138,21 @@ class Boxes:
 
     def written(self) -> list[BoxHeader]:
         """The boxes that have been written since the last call, in pool order."""
-        return self._large.written() + self._small.written()
+        return [header for pool in self._pools for header in pool.written()]
 
     def give_back(self, handle: int) -> None:
         """Free a box that user space owns."""
         self._of(handle).pool.give_back(handle)
 
     def _of(self, handle: int) -> _Pool:
-        return self._small if handle & layout.SMALL_BOX else self._large
+        if handle & layout.SMALL_BOX:
+            return self._small
+        return self._deep if handle & layout.DEEP_BOX else self._usual
 
     def close(self) -> None:
-        """Unmap the pool's memory."""
-        self._large.pool.close()
-        self._small.pool.close()
+        """Unmap the memory of all pools."""
+        for pool in self._pools:
+            pool.pool.close()
 
 
 def _pool(program: Program, name: str, count: int, first: int, stack_bytes: int, cramped: bool = False) -> _Pool:

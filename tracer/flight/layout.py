@@ -6,8 +6,8 @@ import ctypes as ct
 
 TRANSITIONS = 8
 HINTS = 4096  # bpf/maps.h
-SMALL_BOX = 0x80000000
-FIRST_BOX, FIRST_SMALL_BOX = 1, SMALL_BOX | 1
+SMALL_BOX, DEEP_BOX = 0x80000000, 0x40000000
+FIRST_BOX, FIRST_SMALL_BOX, FIRST_DEEP_BOX = 1, SMALL_BOX | 1, DEEP_BOX | 1
 """The handles of the first box of each pool (CT_BOX_INDEX 0). A pool's handles follow one another; 0 is no box."""
 
 TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWANTED = 1, 2, 4, 8, 16, 32
@@ -26,6 +26,8 @@ COUNTERS = (
     "lost_suspects",
     "boxes_taken",
     "boxes_freed",
+    "deep_taken",
+    "deep_freed",
 )
 
 
@@ -149,6 +151,8 @@ class BoxHead(ct.LittleEndianStructure):
         ("touch_seq", ct.c_uint32),
         ("which", ct.c_uint16),
         ("pad", ct.c_uint16),
+        ("missing", ct.c_uint32),
+        ("gap", ct.c_uint32),
         ("registers", ct.c_uint64 * 21),
     ]
 

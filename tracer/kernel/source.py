@@ -21,9 +21,11 @@ from tracer.model.states import TcpState
 
 PAGE = 4096
 RING_PAGES = 1024
-SMALL_STACK = 4096
+SMALL_STACK, USUAL_STACK, DEEP_STACK = 4096, 16384, 65536
+"""Bytes of stack in the boxes of the three pools; the last is what ``--stack-bytes`` is unless it is given."""
+FAR_SHARE = 4  # bpf/record.h
 _RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
-_SMALL_SHARE, _LEAST_BOXES = 4, 64
+_SMALL_SHARE, _DEEP_SHARE, _LEAST_BOXES, _LEAST_DEEP = 4, 4, 64, 16
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
 _STATES = tuple(state.name for state in TcpState)
 
@@ -33,7 +35,13 @@ class Sizes:
     """Memory of the kernel side. ``memory`` is the budget in bytes for stacks and records together."""
 
     memory: int
-    stack_bytes: int = 16384
+    stack_bytes: int = DEEP_STACK
+    """The most that is kept of a stack."""
+
+    @property
+    def usual_stack(self) -> int:
+        """Bytes of stack in a usual box."""
+        return min(self.stack_bytes, USUAL_STACK)
 
     @property
     def records(self) -> int:
@@ -41,16 +49,30 @@ class Sizes:
         return max(4096, self.memory // 8 // (_RECORD_BYTES + _SUSPECT_BYTES))
 
     @property
+    def deep_boxes(self) -> int:
+        """How many black boxes hold more than USUAL_STACK bytes. They take a quarter of what the records leave.
+
+        0 if ``stack_bytes`` is not more than that.
+        """
+        if self.stack_bytes <= USUAL_STACK:
+            return 0
+        return max(_LEAST_DEEP, self._for_boxes // _DEEP_SHARE // (self.stack_bytes + _BOX_HEADER))
+
+    @property
     def small_boxes(self) -> int:
         """How many black boxes hold up to SMALL_STACK bytes. They take up to a quarter of what the records leave."""
-        left = self._for_boxes - _LEAST_BOXES * (self.stack_bytes + _BOX_HEADER)
+        left = self._for_shallow - _LEAST_BOXES * (self.usual_stack + _BOX_HEADER)
         return max(_LEAST_BOXES, min(self._for_boxes // _SMALL_SHARE, left) // (SMALL_STACK + _BOX_HEADER))
 
     @property
     def boxes(self) -> int:
-        """How many black boxes hold up to ``stack_bytes``. They take the rest."""
-        left = self._for_boxes - self.small_boxes * (SMALL_STACK + _BOX_HEADER)
-        return max(_LEAST_BOXES, left // (self.stack_bytes + _BOX_HEADER))
+        """How many black boxes hold up to USUAL_STACK bytes. They take the rest."""
+        left = self._for_shallow - self.small_boxes * (SMALL_STACK + _BOX_HEADER)
+        return max(_LEAST_BOXES, left // (self.usual_stack + _BOX_HEADER))
+
+    @property
+    def _for_shallow(self) -> int:
+        return self._for_boxes - self.deep_boxes * (self.stack_bytes + _BOX_HEADER)
 
     @property
     def _for_boxes(self) -> int:
@@ -58,10 +80,10 @@ class Sizes:
 
     def defines(self) -> dict[str, str]:
         """As macros."""
-        return {
-            "CT_STACK_PAGES": str(self.stack_bytes // PAGE),
-            "CT_STACK_BYTES": str(self.stack_bytes),
-        }
+        macros = {"CT_STACK_PAGES": str(self.usual_stack // PAGE), "CT_STACK_BYTES": str(self.usual_stack)}
+        if self.deep_boxes:
+            macros["CT_DEEP_STACK"] = str(self.stack_bytes)
+        return macros
 
     def entries(self) -> dict[str, int]:
         """The number of entries (a ring: bytes) of each map that bpf/maps.h gives the size CT_SIZED, by name."""
@@ -69,7 +91,8 @@ class Sizes:
         records = dict.fromkeys(("sockets", "suspects", "seeds"), self.records)
         boxes = dict.fromkeys(("boxes", "free_boxes"), self.boxes)
         small = dict.fromkeys(("small_boxes", "free_small_boxes"), self.small_boxes)
-        return {**rings, **records, **boxes, **small}
+        deep = dict.fromkeys(("deep_boxes", "free_deep_boxes"), self.deep_boxes)
+        return {**rings, **records, **boxes, **small, **deep}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from tracer.machine.registers import RETURN_ADDRESS, RSP
 
@@ -45,6 +45,13 @@ class Stack:
     note: Optional[str] = None
 
 
+class LastExec(NamedTuple):
+    """The newest exec of a process, in nanoseconds of CLOCK_MONOTONIC, and how many were seen. Both 0: none was."""
+
+    ns: int = 0
+    seen: int = 0
+
+
 @dataclass(frozen=True)
 class BlackBox:
     """User registers and the top of the user stack at one touch, as the kernel side copied them.
@@ -52,8 +59,12 @@ class BlackBox:
     ``registers`` has one value per DWARF register number of the psABI (x86-64: rax rdx rcx rbx rsi rdi rbp rsp
     r8..r15, then the return address column 16 = rip). ``stack`` holds the bytes from ``sp`` upward.
     ``cut`` is true if the copy stopped because the box was full rather than because the stack ended, ``cramped`` if
-    it was a small box because there was none of full size. ``unknown`` has the numbers of registers whose values could
-    not be had.
+    it was a smaller box because there was none that holds the stack. ``unknown`` has the numbers of registers whose
+    values could not be had.
+    ``far`` is the stack's last part, which begins ``far_offset`` bytes above ``sp``; what lies between it and ``stack``
+    was not copied. Empty if there is no such gap.
+    ``missing`` are parts of the copy that were not in memory: start and end in bytes above ``sp``, ascending.
+    ``ns`` is the time of the touch in nanoseconds of CLOCK_MONOTONIC; None for a thread as it is now.
     """
 
     pid: int
@@ -63,6 +74,10 @@ class BlackBox:
     cut: bool
     unknown: frozenset[int] = frozenset()
     cramped: bool = False
+    far: bytes = b""
+    far_offset: int = 0
+    missing: tuple[tuple[int, int], ...] = ()
+    ns: Optional[int] = None
 
     @property
     def pc(self) -> int:

@@ -17,6 +17,7 @@ frames have the same sizes) are tried first, as a whole: one look-up for all fra
 from __future__ import annotations
 
 import functools
+import os
 import struct
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 
 _MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 8, 65_536
+_VEIL = os.urandom(16)
 _FIRST = -1  # as a register's origin: it still has its value from the touch
 GENERATED_CODE_S = 1.0
 """How long a stack with generated code stays known. That code can change although the maps do not."""
@@ -233,8 +235,11 @@ class Memo:
         return None
 
     def keep(self, box: BlackBox, witness: Witness, stack: Stack) -> None:
-        """Keep ``stack``, whose walk ``witness`` recorded, if it is complete: others depend on what was missing."""
-        if not stack.complete or not witness.usable:
+        """Keep ``stack``, whose walk ``witness`` recorded, if it is complete: others depend on what was missing.
+
+        The stack of a box with a gap is not kept: what lies behind the gap has no fixed place.
+        """
+        if not stack.complete or not witness.usable or box.far:
             return
         if self._count >= _MAX_NODES:
             self.forget()
@@ -265,10 +270,21 @@ def _as_one(steps: Sequence[Basis]) -> Basis:
 
 def _end_of_walk(node: Optional[_Node], box: BlackBox) -> Optional[_Node]:
     """The last node in the walk of ``box`` from ``node`` on; None if the walk is not known."""
-    stack, sp = box.stack, box.sp
+    stack, sp = _veiled(box), box.sp
     while node is not None and node.stack is None:
         node = node.follow(box, stack, sp)
     return node
+
+
+def _veiled(box: BlackBox) -> bytes:
+    """The copied stack, with a random pattern where it was not in memory: no known walk has read that pattern."""
+    if not box.missing:
+        return box.stack
+    stack = bytearray(box.stack)
+    for start, end in box.missing:
+        size = len(stack[start:end])
+        stack[start : start + size] = (_VEIL * (size // len(_VEIL) + 1))[:size]
+    return bytes(stack)
 
 
 @functools.lru_cache(maxsize=4096)

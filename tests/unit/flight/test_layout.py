@@ -10,7 +10,7 @@ import pytest
 from tests.unit.cc import output
 from tracer.flight import boxes, decode, layout, recorder
 from tracer.kernel.headers import bpf_directory
-from tracer.kernel.source import SMALL_STACK
+from tracer.kernel.source import DEEP_STACK, FAR_SHARE, SMALL_STACK
 from tracer.model.states import Op
 
 RECORD_H = bpf_directory() / "record.h"
@@ -22,6 +22,7 @@ typedef signed char s8; typedef unsigned char u8; typedef short s16; typedef uns
 typedef int s32; typedef unsigned int u32; typedef long long s64; typedef unsigned long long u64;
 enum { BPF_FUNC_probe_read_user = 112, BPF_FUNC_probe_read_kernel = 113 };
 #define CT_STACK_BYTES 16384
+#define CT_DEEP_STACK 65536
 """
 
 MIRRORS = {
@@ -45,7 +46,7 @@ def c_fields(struct: str) -> list[str]:
 def c_layout() -> dict[str, tuple[int, int]]:
     """(offset, size) of "struct.field" and (0, size) of "struct", as the compiler has them."""
     lines = []
-    for struct in (*MIRRORS, "ct_box", "ct_small_box"):
+    for struct in (*MIRRORS, "ct_box", "ct_small_box", "ct_deep_box"):
         lines.append(f'printf("{struct} 0 %zu\\n", sizeof(struct {struct}));')
         lines += [
             f'printf("{struct}.{name} %zu %zu\\n", offsetof(struct {struct}, {name}), '
@@ -75,7 +76,7 @@ def test_whole_structures_have_the_compilers_size(struct: str, c_layout: dict[st
 
 def test_the_stack_of_a_box_follows_its_header(c_layout: dict[str, tuple[int, int]]) -> None:
     """The reader takes the stack from right after the header."""
-    for box, stack_bytes in (("ct_box", 16384), ("ct_small_box", SMALL_STACK)):
+    for box, stack_bytes in (("ct_box", 16384), ("ct_small_box", SMALL_STACK), ("ct_deep_box", DEEP_STACK)):
         assert c_layout[f"{box}.stack"] == (ct.sizeof(layout.BoxHead), stack_bytes)
         assert c_layout[box][1] == ct.sizeof(layout.BoxHead) + stack_bytes
 
@@ -84,17 +85,20 @@ def test_stacks_begin_on_word_boundaries(c_layout: dict[str, tuple[int, int]]) -
     """Boxes lie one after another in the array map, whose elements the kernel rounds up to 8 bytes."""
     assert c_layout["ct_box"][1] % 8 == 0
     assert c_layout["ct_small_box"][1] % 8 == 0
+    assert c_layout["ct_deep_box"][1] % 8 == 0
     assert c_layout["ct_record"][1] % 8 == 0
 
 
 def test_the_first_box_of_each_pool_lies_at_index_0() -> None:
     """The handles that fill the free lists are those that the kernel side turns into places in the pools."""
     prints = "".join(
-        f'printf("%u ", CT_BOX_INDEX({handle}u));' for handle in (layout.FIRST_BOX, layout.FIRST_SMALL_BOX)
+        f'printf("%u ", CT_BOX_INDEX({handle}u));'
+        for handle in (layout.FIRST_BOX, layout.FIRST_SMALL_BOX, layout.FIRST_DEEP_BOX)
     )
-    assert output(f'{TYPES}#include "{RECORD_H}"\nint main(void) {{ {prints} return 0; }}') == "0 0 "
+    assert output(f'{TYPES}#include "{RECORD_H}"\nint main(void) {{ {prints} return 0; }}') == "0 0 0 "
     assert layout.FIRST_SMALL_BOX & layout.SMALL_BOX
-    assert not layout.FIRST_BOX & layout.SMALL_BOX
+    assert layout.FIRST_DEEP_BOX & layout.DEEP_BOX
+    assert not layout.FIRST_BOX & (layout.SMALL_BOX | layout.DEEP_BOX)
 
 
 def c_constants() -> dict[str, int]:
@@ -112,7 +116,8 @@ def test_constants_are_those_of_the_header() -> None:
     ours |= {f"CT_{name}": getattr(layout, name) for name in vars(layout) if re.match(r"(TOUCH|TR|R)_", name)}
     ours |= {f"CT_WHICH_{name.upper()}": number for name, number in layout.WHICH.items()}
     ours |= {"CT_TRANSITIONS": layout.TRANSITIONS, "CT_COUNTERS": len(layout.COUNTERS)}
-    ours |= {"CT_SMALL_BOX": layout.SMALL_BOX, "CT_SMALL_STACK": SMALL_STACK}
+    ours |= {"CT_SMALL_BOX": layout.SMALL_BOX, "CT_SMALL_STACK": SMALL_STACK, "CT_DEEP_BOX": layout.DEEP_BOX}
+    ours |= {"CT_FAR_SHARE": FAR_SHARE}
     for index, name in enumerate(layout.COUNTERS):
         ours[f"CT_{name.upper()}" if name.startswith("lost") else f"CT_N_{name.upper()}"] = index
     theirs = c_constants()

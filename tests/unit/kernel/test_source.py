@@ -12,7 +12,7 @@ from tests.unit.kernel.hosts import BULLSEYE, HARDENED, MODERN
 from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.plan import make_plan
-from tracer.kernel.source import PAGE, SMALL_STACK, Sizes, Wanted, program_text
+from tracer.kernel.source import PAGE, SMALL_STACK, USUAL_STACK, Sizes, Wanted, program_text
 from tracer.model.scope import Scope
 
 SIZES = Sizes(16 << 20)
@@ -56,13 +56,15 @@ def test_every_macro_that_the_source_uses_is_defined_somewhere(host: Features) -
 def test_sizes_keep_to_the_budget(megabytes: int, pages: int) -> None:
     """Records and boxes together stay within --memory, but for the floors that make a small budget work at all."""
     sizes = Sizes(megabytes << 20, pages * PAGE)
-    box, small = 256 + sizes.stack_bytes, 256 + SMALL_STACK
+    box, small, deep = 256 + sizes.usual_stack, 256 + SMALL_STACK, 256 + sizes.stack_bytes
     assert sizes.boxes >= 64
+    assert sizes.deep_boxes >= 16 if sizes.stack_bytes > USUAL_STACK else sizes.deep_boxes == 0
     assert sizes.small_boxes >= 64
     assert sizes.records >= 4096
-    boxes, records = sizes.boxes * box + sizes.small_boxes * small, sizes.records * 704
-    assert boxes <= max(sizes.memory, 64 * (box + small))
-    assert boxes + records <= max(sizes.memory, 64 * (box + small)) + 4096 * 704
+    boxes, records = sizes.boxes * box + sizes.small_boxes * small + sizes.deep_boxes * deep, sizes.records * 704
+    floor = 64 * (box + small) + 16 * deep
+    assert boxes <= max(sizes.memory, floor)
+    assert boxes + records <= max(sizes.memory, floor) + 4096 * 704
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
-from tracer.stacks.memo import Memo, ReadLog, Witness
+from tracer.stacks.memo import Basis, Memo, ReadLog, Witness
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.walk import walk
 
@@ -149,3 +149,43 @@ def test_hundreds_of_paths_are_all_known() -> None:
     for path, stack in zip(paths, first):
         found = memo.find(stack_of(path, 0x7F0000888880, noise))
         assert found == stack
+
+
+@given(KINDS, st.integers(0, 1 << 30), st.data())
+def test_what_was_not_in_memory_is_never_recognised(kinds: list[int], seed: int, data: st.DataObject) -> None:
+    """A box that lacks a part is recognised only if no step rests on that part."""
+    noise, memo = random.Random(seed), Memo()
+    box = stack_of(kinds, 0x7F0000001000, noise)
+    first = walked(box, memo)
+    at = data.draw(st.integers(0, len(box.stack) // 8 - 1)) * 8
+    holes = replace(box, stack=box.stack[:at] + bytes(8) + box.stack[at + 8 :], missing=((at, at + 8),))
+    callers = [kind + index for index, kind in enumerate(kinds)] + [END]
+    if int.from_bytes(box.stack[at : at + 8], "little") in callers:
+        assert memo.find(holes) is None
+    assert memo.find(holes) in (None, first)
+
+
+@given(KINDS, st.integers(0, 1 << 30))
+def test_zeroes_of_missing_memory_are_no_zeroes(kinds: list[int], seed: int) -> None:
+    """A walk that rests on zeroes is not that of a box in which these words are missing."""
+    noise, memo = random.Random(seed), Memo()
+    box = stack_of(kinds, 0x7F0000001000, noise)
+    callers = [struct.pack("<Q", kind + index) for index, kind in enumerate(kinds)]
+    words = [box.stack[at : at + 8] for at in range(0, len(box.stack), 8)]
+    zeroed = replace(box, stack=b"".join(bytes(8) if word in callers else word for word in words))
+    step = Basis(exact={box.sp + at * 8: 0 for at, word in enumerate(words) if word in callers})
+    witness = Witness([], Code(), ReadLog(BoxMemory(zeroed, NoProcess()), zeroed), zeroed)
+    witness.steps.append(step)
+    stack = Stack((), True)
+    memo.keep(zeroed, witness, stack)
+    assert memo.find(zeroed) is stack
+    assert memo.find(replace(zeroed, missing=((0, len(box.stack)),))) is (None if step.exact else stack)
+
+
+def test_a_stack_with_a_gap_is_not_kept() -> None:
+    """What lies behind the gap has no fixed place."""
+    noise, memo = random.Random(1), Memo()
+    box = stack_of([BY_SP, BY_SP], 0x7F0000001000, noise)
+    split = replace(box, stack=box.stack[:32], far=box.stack[32:], far_offset=32)
+    assert walked(split, memo) == walked(box)
+    assert memo.find(split) is None

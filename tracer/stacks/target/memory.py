@@ -47,10 +47,11 @@ class BoxMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """Read ``size`` bytes at ``address``. Raises MemoryUnreadable."""
-        if self._start <= address and address + size <= self._end:
-            return self._stack[address - self._start : address - self._start + size]
+        copied = self._copied(address, size)
+        if copied is not None:
+            return copied
         if address < self._end and address + size > self._start or self._on_same_stack(address):
-            raise MemoryUnreadable(self._why(address))
+            raise MemoryUnreadable(self._why(address, size))
         return self._process.read(address, size)
 
     def u64(self, address: int) -> int:
@@ -59,18 +60,38 @@ class BoxMemory:
 
     def stack_word(self, address: int, size: int) -> int:
         """Read the little-endian word of ``size`` bytes in the copied stack. Raises MemoryUnreadable."""
-        offset = address - self._start
-        if offset < 0 or address + size > self._end:
-            raise MemoryUnreadable(self._why(address))
-        return int.from_bytes(self._stack[offset : offset + size], "little")
+        copied = self._copied(address, size)
+        if copied is None:
+            raise MemoryUnreadable(self._why(address, size))
+        return int.from_bytes(copied, "little")
 
-    def _why(self, address: int) -> str:
-        if address < self._start or not self._on_same_stack(address):
+    def _copied(self, address: int, size: int) -> Optional[bytes]:
+        """What the box holds of these addresses; None unless it holds all of it."""
+        offset, box = address - self._start, self._box
+        if offset < 0 or box.missing and self._missing(offset, size):
+            return None
+        if offset + size <= len(self._stack):
+            return self._stack[offset : offset + size]
+        offset -= box.far_offset
+        if box.far and offset >= 0 and offset + size <= len(box.far):
+            return box.far[offset : offset + size]
+        return None
+
+    def _missing(self, offset: int, size: int) -> bool:
+        return any(start < offset + size and offset < end for start, end in self._box.missing)
+
+    def _why(self, address: int, size: int) -> str:
+        box, offset = self._box, address - self._start
+        if offset >= 0 and self._missing(offset, size):
+            return "this part of the stack was not in memory when it was copied"
+        beyond = box.far and offset + size > box.far_offset + len(box.far)
+        if offset < 0 or beyond or not self._on_same_stack(address):
             return f"the stack goes on at {address:#x}, on memory that was not copied"
-        if self._box.cramped:
-            return f"cut at {_kib(len(self._stack))} KiB: the memory for deeper stacks was used up (raise --memory)"
-        if self._box.cut:
-            return f"stack deeper than the {_kib(len(self._stack))} KiB that were copied (raise --stack-bytes)"
+        copied = _kib(len(self._stack) + len(box.far))
+        if box.cramped:
+            return f"cut at {copied} KiB: the memory for deeper stacks was used up (raise --memory)"
+        if box.cut:
+            return f"stack deeper than the {copied} KiB that were copied (raise --stack-bytes)"
         return "the rest of the stack was not in memory when it was copied"
 
     def _on_same_stack(self, address: int) -> bool:
