@@ -26,6 +26,7 @@
 #include "hooks/open.h"
 #include "hooks/reset.h"
 #include "hooks/forks.h"
+#include "hooks/exec.h"
 #include "hooks/drain.h"
 
 #define CT_ENTRY(name) int name(struct bpf_raw_tracepoint_args *ctx)
@@ -143,6 +144,11 @@ CT_KPROBE(kp_destroy) { return ct_destroy((struct sock *)PT_REGS_PARM1(ctx)); }
 #ifdef CT_SCOPE_FORKS
 CT_ENTRY(tp_fork) { return ct_fork(CT_ARG(struct task_struct *, 0), CT_ARG(struct task_struct *, 1)); }
 CT_ENTRY(tp_exit) { return ct_exit(CT_ARG(struct task_struct *, 0)); }
+#endif
+
+/* which program a stack belongs to */
+#ifdef CT_EXECS
+CT_ENTRY(tp_exec) { return ct_execed(); }
 #endif
 
 /* run on request, attached to nothing */

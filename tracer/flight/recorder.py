@@ -17,11 +17,13 @@ from tracer.kernel.program import Program
 from tracer.kernel.ring import Ring
 from tracer.kernel.source import PAGE, RING_PAGES, Sizes, Wanted
 from tracer.model.connection import Losses
+from tracer.model.frame import LastExec
 
 _BIRTH = layout.Record.birth_ns.offset
 _OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset for name, which in layout.WHICH.items()}
 _OWNER = struct.Struct("<III")  # struct ct_touch from box on
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
+_EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
 
 
@@ -37,7 +39,9 @@ class SuspectEntry(NamedTuple):
 class Recorder:
     """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
 
-    def __init__(self, program: Program, sizes: Sizes, wanted: Wanted, *, by_task: bool, forks: bool) -> None:
+    def __init__(
+        self, program: Program, sizes: Sizes, wanted: Wanted, *, by_task: bool, forks: bool, execs: bool
+    ) -> None:
         self._program = program
         self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
         self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
@@ -49,9 +53,10 @@ class Recorder:
         self._hints = program.map("hints", 4, 4) if by_task else None
         self._pids = program.map("scope_pids", 4, 4) if forks else None
         self._control = program.map("control", 4, 4) if wanted.guarded else None
+        self._execs = program.map("execs", 4, _EXEC.size) if execs else None
         self._drain = program.load_runnable("run_drain")
         self._unseeded = 0
-        self._given_back = 0
+        self._given_back = self._deep_given_back = 0
         self._endings = Ring(program.map("endings", 0, 1).descriptor, PAGE * RING_PAGES)
         self._events = Ring(program.map("events", 0, 1).descriptor, PAGE * RING_PAGES) if wanted.events else None
 
@@ -97,6 +102,13 @@ class Recorder:
         key = _U64.pack(sk)
         return consistent(lambda: self._sockets.lookup(key), self._boxes.read)
 
+    def last_exec(self, pid: int) -> Optional[LastExec]:
+        """The newest exec of the process ``pid`` since the start; None if this kernel does not show them."""
+        if self._execs is None:
+            return None
+        found = self._execs.lookup(_U32.pack(pid))
+        return LastExec(*_EXEC.unpack(found)) if found else LastExec()
+
     def owns(self, box: BoxHeader) -> bool:
         """Whether the touch that filled this box is still its socket's newest of that kind, and has not left it."""
         data = self._sockets.lookup(_U64.pack(box.sk))
@@ -131,17 +143,25 @@ class Recorder:
         """Free a box that came with an ending or an event."""
         self._boxes.give_back(handle)
         self._given_back += 1
+        self._deep_given_back += bool(handle & layout.DEEP_BOX) and not handle & layout.SMALL_BOX
 
     @property
     def boxes_used(self) -> float:
-        """The part of the box pools that is in use, 0 to 1."""
-        return self.boxes_out / self._boxes.count
+        """The part of the box pools that is in use, 0 to 1: of all, or of the deep ones alone if that is more."""
+        used = self.boxes_out / self._boxes.count
+        if not self._boxes.deep_count:
+            return used
+        return max(used, (self._out("deep") - self._deep_given_back) / self._boxes.deep_count)
 
     @property
     def boxes_out(self) -> int:
         """How many boxes touches own, or endings and events on their way here."""
-        taken, freed = (self._count(layout.COUNTERS.index(name)) for name in ("boxes_taken", "boxes_freed"))
-        return taken - freed - self._given_back
+        return self._out("boxes") - self._given_back
+
+    def _out(self, kind: str) -> int:
+        """How many the kernel side has taken and not freed itself."""
+        taken, freed = (self._count(layout.COUNTERS.index(f"{kind}_{done}")) for done in ("taken", "freed"))
+        return taken - freed
 
     def endings(self) -> Iterator[Flight]:
         """Sockets that ended since the last call, each with its boxes, which are the caller's to give back.

@@ -26,6 +26,7 @@ TRACEPOINTS = (
     "tcp_destroy_sock",
     "tcp_receive_reset",
     "tcp_send_reset",
+    "sched_process_exec",
     "sched_process_fork",
     "sched_process_exit",
 )

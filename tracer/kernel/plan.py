@@ -145,6 +145,9 @@ _FORKS = (
     Attachment("raw_tp", "sched_process_fork", "tp_fork"),
 )
 
+_EXEC = Attachment("raw_tp", "sched_process_exec", "tp_exec")
+"""Tells stacks of the program before an exec from those of the program after it."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -179,6 +182,11 @@ class Plan:
         """For the report and for doctor."""
         return tuple(choice.probe() for choice in self.choices)
 
+    @property
+    def sees_execs(self) -> bool:
+        """Whether the kernel side notes when a process takes another program."""
+        return _EXEC in self.also
+
     def unseen_calls(self) -> tuple[str, ...]:
         """Which of "receive" and "send" have no hook here. Their absence in a record proves nothing."""
         names = ("receive", "send")
@@ -200,6 +208,8 @@ class Plan:
                 macros[macro] = "1"
         if any(chosen[name].name == "kprobe" for name in ("receive", "send") if name in chosen):
             macros["CT_KPROBE_CALLS"] = "1"
+        if self.sees_execs:
+            macros["CT_EXECS"] = "1"
         if "open" in chosen:
             # fexit sees the arguments, then the result: 4 arguments became 2 in Linux 6.10 (92ef0fd55ac8)
             macros["CT_ARG_ACCEPT_RESULT"] = str(self.features.functions.get("inet_csk_accept", 2))
@@ -267,4 +277,5 @@ def make_plan(features: Features, requested: str = "auto", follow_forks: bool = 
             "children cannot be followed: this kernel lacks the tracepoint sched_process_fork or _exit"
         )
     choices = tuple(_choose(family, features, allowed_in(family)) for family in FAMILIES)
-    return Plan(choices, features, _FORKS if follow_forks else ())
+    also = (*(_FORKS if follow_forks else ()), *(() if _obstacle(_EXEC, features) else (_EXEC,)))
+    return Plan(choices, features, also)

@@ -9,13 +9,15 @@ from tracer.host.namespaces import Namespaces
 from tracer.kernel.plan import Plan
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
+from tracer.stacks.target.process import Process
 
 
 @dataclass(frozen=True)
 class Attached:
     """A run that is attached. ``started`` is in seconds since the epoch.
 
-    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch.
+    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch. ``processes`` are those that
+    the scope names, as they were before the attachment: what they had mapped, if other code takes its place.
     """
 
     request: Request
@@ -25,3 +27,4 @@ class Attached:
     namespaces: Namespaces
     started: float
     clock_offset_ns: int
+    processes: tuple[Process, ...] = ()

@@ -24,7 +24,9 @@ class Following:
     def __init__(self, run: Attached) -> None:
         request, recorder = run.request, run.recorder
         self._run = run
-        self._service = StackService(request.debuginfod)
+        self._service = StackService(request.debuginfod, recorder.last_exec)
+        for process in run.processes:
+            self._service.watch(process)
         self._guard = Guard(recorder, request.max_overhead)
         self._tasks = TaskReader()
         self._watch = Watch(
@@ -41,6 +43,7 @@ class Following:
         """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
         while not stop.over():
+            self._service.look()
             brought = self._watch.tick()
             self._guard.check()
             tick(brought)

@@ -28,7 +28,7 @@ class Lives:
 
     def __init__(self, run: Attached) -> None:
         self._run, self._recorder = run, run.recorder
-        self._service = StackService()
+        self._service = StackService(last_exec=run.recorder.last_exec)
         self._stacks = StackStore(self._recorder, self._service)
         self._tasks = TaskReader()
         self._reader = Reader(self._recorder, self._stacks, run.older, run.plan.unseen_calls())

@@ -94,7 +94,9 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
             shutil.rmtree(remove, ignore_errors=True)
     program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
     try:
-        recorder = Recorder(program, sizes, wanted, by_task=scope.by_task, forks=scope.follow_forks)
+        recorder = Recorder(
+            program, sizes, wanted, by_task=scope.by_task, forks=scope.follow_forks, execs=plan.sees_execs
+        )
         return Opened(recorder, plan)
     except BaseException:
         program.close()

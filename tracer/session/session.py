@@ -12,6 +12,7 @@ from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
+from tracer.stacks.target.process import open_processes
 
 if TYPE_CHECKING:
     from tracer.model.connection import Probe
@@ -33,7 +34,8 @@ class Session:
         namespaces = Namespaces()
         older = Preexisting(request.scope, namespaces)
         opened = open_recorder(request.scope, request.sizes, request.wanted, request.probes)
-        self._run = Attached(request, opened.recorder, opened.plan, older, namespaces, started, offset_ns)
+        processes = open_processes(request.scope.pids)
+        self._run = Attached(request, opened.recorder, opened.plan, older, namespaces, started, offset_ns, processes)
         self._following: Optional[Following] = None
         try:
             self._attach()
@@ -98,4 +100,6 @@ class Session:
         if self._following is not None:
             self._following.close()
             self._following = None
+        for process in self._run.processes:
+            process.close()
         self._run.recorder.close()

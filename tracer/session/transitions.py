@@ -35,7 +35,7 @@ class Transitions:
 
     def __init__(self, run: Attached) -> None:
         self._recorder = run.recorder
-        self._service = StackService()
+        self._service = StackService(last_exec=run.recorder.last_exec)
         self._stacks = StackStore(self._recorder, self._service)
         self._shown = self._lost = 0
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import OrderedDict
-from typing import Optional
+from typing import Callable, Optional, Union
 
 from tracer.machine import registers as arch
-from tracer.model.frame import BlackBox, Stack
+from tracer.model.frame import BlackBox, LastExec, Stack
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.facts import read_facts
@@ -28,17 +29,25 @@ _log = logging.getLogger(__name__)
 
 _MAX_PROCESSES = 128
 _GONE = "process exited before its stack could be read"
+_REPLACED = "the program was replaced (exec) before this stack could be read"
+_ATTEMPTS = 3
+"""How often a process is opened again that takes another program at that moment."""
 
 
 class StackService:
     """Unwinds and names stacks. Keeps a limited number of processes and files.
 
     If ``debuginfod`` is true, libdw may download debug information from the servers in DEBUGINFOD_URLS.
+    ``last_exec`` gives the newest exec of a process, None if this host does not show execs.
     Raises HostUnsupported if libdw is not installed.
     """
 
-    def __init__(self, debuginfod: bool = False) -> None:
+    def __init__(
+        self, debuginfod: bool = False, last_exec: Callable[[int], Optional[LastExec]] = lambda _pid: None
+    ) -> None:
         libdw.load()
+        self._last_exec = last_exec
+        self._watched: list[int] = []
         self.unwound = 0
         """Number of boxes given to unwind()."""
         self._naming = Naming(all_languages())
@@ -49,9 +58,22 @@ class StackService:
         """Unwind ``box``. Never raises, even if the target is gone, hostile or damaged: the stack's note says why."""
         self.unwound += 1
         target = self._target(box)
-        if target is None:
-            return Stack((), False, _GONE)
-        return target.unwind(box)
+        return Stack((), False, target) if isinstance(target, str) else target.unwind(box)
+
+    def watch(self, process: Process) -> None:
+        """Take over ``process``, opened before any of its execs was seen, and have :meth:`look` read its maps.
+
+        So it is noticed if other code takes the place of its code.
+        """
+        self._watched.append(process.pid)
+        self._keep(_Target(process, self._images, self._naming, LastExec()))
+
+    def look(self) -> None:
+        """Read the maps of the processes that are watched, unless that was just done. To be called once a second."""
+        for pid in self._watched:
+            target = self._targets.get(pid)
+            if target is not None:
+                target.process.refresh_if_old()
 
     def forget(self, pid: int) -> None:
         """Release everything about the process ``pid``, which has exited and has no black boxes left."""
@@ -64,32 +86,57 @@ class StackService:
         for pid in list(self._targets):
             self.forget(pid)
 
-    def _target(self, box: BlackBox) -> Optional[_Target]:
+    def _target(self, box: BlackBox) -> Union[_Target, str]:
+        """The process as it was at the touch, or why that cannot be had any more."""
         known = self._targets.get(box.pid)
         if known is not None and known.process.same_program():
             self._targets.move_to_end(box.pid)
+            return known if known.is_since(box) else _REPLACED
+        last = self._last_exec(box.pid)
+        if known is not None and last is not None and known.ended_after(box, last):
             return known
-        took = Took()
         try:
-            process = Process.open(box.pid)
+            target = self._open(box.pid)
         except ProcessGone:
+            return known if known is not None and known.is_since(box) and known.is_newest(last) else _GONE
+        if target.process.began_after(box.ns):
+            target.process.close()
+            return _GONE
+        if last is None and known is not None and not target.could_be_of(box):
+            target.process.close()  # the box is from before exec: it needs the old program's maps
             return known
-        if known is not None and not _could_be_of(box, process):
-            process.close()  # the box is from before exec: it needs the old program's maps
-            return known
-        self.forget(box.pid)
-        target = self._targets[box.pid] = _Target(process, self._images, self._naming)
-        _log.debug("process %d opened: %d mappings in %s", box.pid, len(process.mappings), took)
+        if known is not None and last is not None and known.is_newest(last):
+            # An exec that has not been seen: it goes on at this moment, or the kernel side has forgotten it.
+            target.program = LastExec(time.monotonic_ns(), last.seen)
+        self._keep(target)
+        return target if target.is_since(box) else _REPLACED
+
+    def _open(self, pid: int) -> _Target:
+        """Raises ProcessGone."""
+        for _ in range(_ATTEMPTS):
+            took, last = Took(), self._last_exec(pid)
+            process = Process.open(pid)
+            target = _Target(process, self._images, self._naming, last or LastExec())
+            if self._last_exec(pid) == last:
+                _log.debug("process %d opened: %d mappings in %s", pid, len(process.mappings), took)
+                return target
+            process.close()
+        raise ProcessGone(f"process {pid} takes one program after another")
+
+    def _keep(self, target: _Target) -> None:
+        self.forget(target.process.pid)
+        self._targets[target.process.pid] = target
         if len(self._targets) > _MAX_PROCESSES:
             self.forget(next(iter(self._targets)))
-        return target
 
 
 class _Target:
     """One process with its chain of unwinders: those of its languages, then CFI, then the one that needs no CFI."""
 
-    def __init__(self, process: Process, images: ImageCache, naming: Naming) -> None:
+    def __init__(self, process: Process, images: ImageCache, naming: Naming, program: LastExec) -> None:
+        """``program`` is the exec that began what the process runs; zeros if it was before all that are known."""
         self.process = process
+        self.program = program
         self._modules = Modules(process, images)
         self._native = NativeUnwinder(self._modules, naming)
         self._runtimes: list[Runtime] = []
@@ -101,15 +148,34 @@ class _Target:
         self._attached: dict[str, Runtime] = {}
         self._attach()
 
+    def is_since(self, box: BlackBox) -> bool:
+        """Whether this program ran already when the box was filled."""
+        return box.ns is None or box.ns >= self.program.ns
+
+    def is_newest(self, last: Optional[LastExec]) -> bool:
+        """Whether no exec was seen since, where ``last`` is the newest."""
+        return last is None or last.seen == self.program.seen
+
+    def ended_after(self, box: BlackBox, last: LastExec) -> bool:
+        """Whether the exec ``last`` ended this program, and the box was filled while it ran."""
+        follows = last.seen == self.program.seen + 1
+        return follows and box.ns is not None and self.program.ns <= box.ns < last.ns
+
+    def could_be_of(self, box: BlackBox) -> bool:
+        """Whether there is code where the box was filled, and memory for its stack."""
+        code = self.process.mapping(box.pc)
+        return code is not None and code.executable and self.process.mapping(box.sp) is not None
+
     def unwind(self, box: BlackBox) -> Stack:
         if self._unsupported:
             return Stack((), False, self._unsupported)
-        if self._modules.begin():
+        if self._modules.begin(box.ns):
             self._native.forget()
             self._last.forget()
             self._memo.forget()
             self._attach()
-        known = self._memo.find(box)
+        memo = self._memo if self.process.has_same_files_since(box.ns) else Memo()
+        known = memo.find(box)
         if known is not None:
             return known
         self._last.begin()
@@ -119,7 +185,7 @@ class _Target:
         recorder = ReadLog(BoxMemory(box, self.process), box)
         witness = Witness(self._chain, self._native, recorder, box)
         stack = walk(box, recorder, [witness])
-        self._memo.keep(box, witness, stack)
+        memo.keep(box, witness, stack)
         return stack
 
     def _attach(self) -> None:
@@ -146,8 +212,3 @@ def _unsupported(process: Process) -> Optional[str]:
         return None
     kind = f"{facts.bits}-bit programs for ELF machine {facts.machine}"
     return f"stacks of {kind} cannot be unwound, only of {arch.ELF_MACHINE_NAME} ones"
-
-
-def _could_be_of(box: BlackBox, process: Process) -> bool:
-    code = process.mapping(box.pc)
-    return code is not None and code.executable and process.mapping(box.sp) is not None

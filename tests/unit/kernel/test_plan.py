@@ -79,7 +79,7 @@ def test_returns_are_hooked_before_calls() -> None:
 def test_ends_are_hooked_before_beginnings(host: Features) -> None:
     """A socket that ends between two attachments must not leave a record."""
     targets = [attachment.target for attachment in make_plan(host).attachments()]
-    assert targets[0] == "tcp_destroy_sock"
+    assert targets[:2] == ["sched_process_exec", "tcp_destroy_sock"]
 
 
 def test_children_are_followed_before_anything_is_recorded() -> None:
@@ -90,7 +90,16 @@ def test_children_are_followed_before_anything_is_recorded() -> None:
     blind = replace(HARDENED, tracepoints=HARDENED.tracepoints - {"sched_process_fork"})
     with pytest.raises(HostUnsupported, match="sched_process_fork"):
         make_plan(blind, follow_forks=True)
-    assert make_plan(blind).also == ()
+    assert [attachment.target for attachment in make_plan(blind).also] == ["sched_process_exec"]
+
+
+def test_execs_are_seen_where_there_is_the_tracepoint() -> None:
+    """It is no condition: without it nobody knows when a process took another program."""
+    assert make_plan(HARDENED).sees_execs
+    assert make_plan(HARDENED).defines()["CT_EXECS"] == "1"
+    blind = make_plan(replace(HARDENED, tracepoints=HARDENED.tracepoints - {"sched_process_exec"}))
+    assert not blind.sees_execs
+    assert "CT_EXECS" not in blind.defines()
 
 
 def test_a_host_with_nothing_is_refused() -> None:

@@ -14,7 +14,7 @@ from tracer.flight.boxes import Box, BoxHeader
 from tracer.flight.consistent import Flight, consistent, ended
 from tracer.flight.recorder import SuspectEntry
 from tracer.model.connection import Losses
-from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.model.frame import BlackBox, Frame, LastExec, Stack
 from tracer.model.states import Op, TcpState
 
 S = 1_000_000_000
@@ -113,6 +113,9 @@ class FakeRecorder:
 
     def owns(self, box: BoxHeader) -> bool:
         return self._owner(box) is not None
+
+    def last_exec(self, _pid: int) -> Optional[LastExec]:
+        return None
 
     @property
     def boxes_out(self) -> int:

@@ -9,17 +9,18 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
 from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
-from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
-from tracer.model.frame import Frame
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
+from tracer.model.frame import BlackBox, Frame, LastExec
 from tracer.stacks import service as service_module
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf.image import Image
@@ -236,3 +237,110 @@ def test_program_that_is_cut_short_by_its_end(service: StackService, tmp_path: P
     assert not stack.complete
     service.forget(child.pid)
     assert service.unwind(cut).note == "process exited before its stack could be read"
+
+
+TAKES_OVER = (
+    HEAD
+    + """
+__attribute__((noipa)) int NAME(void) { int n = block(); __asm__ volatile(""); return n; }
+int main(int argc, char **argv) { NAME(); return argc > 1 ? execl(argv[1], argv[1], (char *)0) : 0; }
+"""
+)
+STATIC = ("-static", "-no-pie", "-fno-pie")
+TakenOver = tuple[Process, BlackBox, LastExec, int]
+"""The process as it was opened in the first program, a box of that time, the exec, and the pid."""
+
+
+@pytest.fixture
+def taken_over(tmp_path: Path) -> Iterator[TakenOver]:
+    """A box of a program, then its process, which has become another with other code at the same addresses."""
+    second = compile_c(tmp_path, "second", TAKES_OVER, "-DNAME=never_ran", *STATIC)
+    with running(compile_c(tmp_path, "first", TAKES_OVER, "-DNAME=did_run", *STATIC), second) as child:
+        process = Process.open(child.pid)
+        box = replace(capture(child.pid), ns=time.monotonic_ns())
+        child.tell(b"x")
+        while process.same_program():
+            time.sleep(0.01)
+        child.line()
+        wait_blocked(child.pid)
+        yield process, box, LastExec(time.monotonic_ns(), 1), child.pid
+        process.close()
+
+
+def told(*execs: LastExec) -> Callable[[int], Optional[LastExec]]:
+    """What a service asks the kernel side, in turn; the last answer stays."""
+    left = list(execs)
+    return lambda _pid: left.pop(0) if len(left) > 1 else left[0]
+
+
+REPLACED = "the program was replaced (exec) before this stack could be read"
+
+
+def test_a_box_from_before_exec_is_not_resolved_against_the_new_program(taken_over: TakenOver) -> None:
+    """Whether it is the first box of that process or the program is known; boxes from after exec are resolved."""
+    _, box, last, pid = taken_over
+    service = StackService(last_exec=told(last))
+    for _ in range(2):
+        stack = service.unwind(box)
+        assert (stack.frames, stack.complete, stack.note) == ((), False, REPLACED)
+    after = replace(capture(pid), ns=time.monotonic_ns())
+    assert "never_ran" in names(service.unwind(after))
+    assert service.unwind(box).note == REPLACED
+    service.close()
+
+
+def test_the_program_before_exec_names_its_boxes_if_it_was_known(taken_over: TakenOver) -> None:
+    """Its files are still there; the addresses are not the new program's."""
+    process, box, last, pid = taken_over
+    service = StackService(last_exec=told(last))
+    service.watch(process)
+    for _ in range(2):
+        stack = service.unwind(box)
+        assert stack.complete
+        assert "did_run" in names(stack)
+        service.look()
+    after = replace(capture(pid), ns=time.monotonic_ns())
+    assert "never_ran" in names(service.unwind(after))
+    service.close()
+
+
+def test_two_execs_since(taken_over: TakenOver) -> None:
+    """Then nobody knows when the known program ended."""
+    process, box, last, _ = taken_over
+    service = StackService(last_exec=told(LastExec(last.ns, 2)))
+    service.watch(process)
+    assert service.unwind(box).note == REPLACED
+    service.close()
+
+
+def test_an_exec_that_nobody_saw(taken_over: TakenOver) -> None:
+    """The process is another program although no exec was told: what came before is not resolved, what comes now is."""
+    process, box, _, pid = taken_over
+    service = StackService(last_exec=told(LastExec()))
+    service.watch(process)
+    assert service.unwind(box).note == REPLACED
+    after = replace(capture(pid), ns=time.monotonic_ns())
+    assert "never_ran" in names(service.unwind(after))
+    service.close()
+
+
+def test_a_process_in_the_middle_of_an_exec_is_opened_again(taken_over: TakenOver) -> None:
+    """An exec that is told while the process was being opened."""
+    _, box, last, pid = taken_over
+    after = replace(capture(pid), ns=time.monotonic_ns())
+    service = StackService(last_exec=told(LastExec(), LastExec(), last, last))
+    assert "never_ran" in names(service.unwind(after))
+    assert service.unwind(box).note == REPLACED
+    service.close()
+
+
+def test_a_number_that_was_given_to_another_process(service: StackService, tmp_path: Path) -> None:
+    """A touch from before the process began was another's."""
+    with running(compile_c(tmp_path, "plain", PLAIN)) as child:
+        box = capture(child.pid)
+        day = 86400 * 10**9
+        assert service.unwind(replace(box, ns=time.monotonic_ns())).complete
+        service.forget(child.pid)
+        assert service.unwind(replace(box, ns=time.monotonic_ns() - day)).note == (
+            "process exited before its stack could be read"
+        )

@@ -68,14 +68,22 @@ class Modules:
         self._by_start: dict[int, Code] = {}
         self._by_file: dict[tuple[int, int, str], Optional[Image]] = {}
         self._may_refresh = True
+        self._at_ns: Optional[int] = None
 
-    def begin(self) -> bool:
-        """Start another stack: read the maps again if they are old. True if they changed since the last call."""
+    def begin(self, ns: Optional[int] = None) -> bool:
+        """Start another stack: read the maps again if they are old. True if they changed since the last call.
+
+        ``ns`` is the time of its touch in nanoseconds of CLOCK_MONOTONIC; None is now.
+        """
+        self._at_ns = ns
         self._may_refresh = not self._process.refresh_if_old()
         return self._changed()
 
     def at(self, address: int) -> Optional[Code]:
-        """Find the code mapped at ``address``; None if there is none. An unknown address reads the maps again."""
+        """Find the code mapped at ``address``; None if there is none. An unknown address reads the maps again.
+
+        Raises MemoryUnreadable where another file's code may have been there at the touch.
+        """
         mapping = self._process.mapping(address)
         if (mapping is None or not mapping.executable) and self._may_refresh:
             self._may_refresh = False
@@ -84,6 +92,9 @@ class Modules:
             mapping = self._process.mapping(address)
         if mapping is None or not mapping.executable:
             return None
+        if self._process.was_replaced(mapping, self._at_ns):
+            name = posixpath.basename(mapping.path)
+            raise MemoryUnreadable(f"the code here was replaced by {name} before this stack could be read")
         code = self._by_start.get(mapping.start)
         if code is None:
             code = self._by_start[mapping.start] = self._open(mapping)

@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
@@ -21,6 +22,7 @@ _MAPS_FRESH_SECONDS = 1.0
 _MAPS_DUTY = 50
 """The pause before maps are read again, as a multiple of the time that the last read took."""
 _MAPS_LIMIT_BYTES = 64 << 20
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _DELETED = " (deleted)"
 
 
@@ -72,6 +74,9 @@ class Process:
         self._maps_stale_at = 0.0
         self._starts: list[int] = []
         self._mappings: list[Mapping] = []
+        self._read_ns = 0
+        self._there_since: dict[int, int] = {}
+        self._files_changed_ns = 0
         self.maps_generation = 0
         """Grows with each change of the maps. Data computed from older maps may be wrong then."""
 
@@ -119,18 +124,55 @@ class Process:
             return True
 
     def refresh(self) -> bool:
-        """Read the maps again. True if they changed. After the process has exited, the last known maps stay."""
-        begun = time.monotonic()
+        """Read the maps again. True if they changed. After exit or exec, the last known maps stay."""
+        begun, begun_ns = time.monotonic(), time.monotonic_ns()
         text = self.read_proc("maps", _MAPS_LIMIT_BYTES)
+        if self._mappings and not self.same_program():
+            text = b""  # another program's
         changed = bool(text) and text != self._maps_text
         if changed:
             self._maps_text = text
-            self._mappings = parse_maps(text)
-            self._starts = [mapping.start for mapping in self._mappings]
+            self._take(parse_maps(text))
             self.maps_generation += 1
+        if text:
+            self._read_ns = begun_ns
         ended = time.monotonic()
         self._maps_stale_at = ended + max(_MAPS_FRESH_SECONDS, _MAPS_DUTY * (ended - begun))
         return changed
+
+    def _take(self, mappings: list[Mapping]) -> None:
+        """Know ``mappings`` from now on, and since when the code of files is there that came new."""
+        now, fresh = time.monotonic_ns(), {}
+        for mapping in mappings if self._mappings else ():
+            if not (mapping.executable and mapping.is_file):
+                continue
+            before = self.mapping(mapping.start)
+            if before is not None and _same_code(before, mapping):
+                if before.start in self._there_since:
+                    fresh[mapping.start] = self._there_since[before.start]
+                continue
+            over = any(m.executable and m.start < mapping.end and mapping.start < m.end for m in self._mappings)
+            fresh[mapping.start] = now if over else self._read_ns  # where nothing was it may have come soon after
+            self._files_changed_ns = now
+        self._there_since = fresh
+        self._mappings = mappings
+        self._starts = [mapping.start for mapping in mappings]
+
+    def was_replaced(self, mapping: Mapping, ns: Optional[int]) -> bool:
+        """Whether other code may have been where ``mapping`` is, at the time ``ns`` (CLOCK_MONOTONIC; None: now).
+
+        Known as well as the maps were read: what came and went between two readings is not seen.
+        """
+        return ns is not None and ns < self._there_since.get(mapping.start, 0)
+
+    def has_same_files_since(self, ns: Optional[int]) -> bool:
+        """Whether no file's code was mapped anew since ``ns``, as far as the maps that were read tell."""
+        return ns is None or ns >= self._files_changed_ns
+
+    def began_after(self, ns: Optional[int]) -> bool:
+        """Whether this process began after ``ns`` (CLOCK_MONOTONIC): then what was seen at ``ns`` had its number."""
+        asleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        return ns is not None and ns < self.identity.start * _TICK_NS - asleep_ns
 
     def refresh_if_old(self) -> bool:
         """Read the maps again if the last read is older than about one second. True if they changed."""
@@ -192,10 +234,14 @@ class Process:
             if (found.st_dev, found.st_ino) == (mapping.dev, mapping.inode):
                 return descriptor
             os.close(descriptor)
+        if not self.same_program():  # then another program's file may be mapped at the same address
+            return None
         return _open_regular(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
 
     def open_executable(self) -> Optional[int]:
         """Open the program file (``/proc/PID/exe``). Returns a descriptor, or None if it cannot be opened."""
+        if not self.same_program():
+            return None
         return _open_regular(self._directory, "exe")
 
     def read_proc(self, name: str, limit: int = 1 << 20) -> bytes:
@@ -225,6 +271,21 @@ class Process:
             return self._directory >= 0 and _start_time(self._directory) == self.identity.start
         except OSError:
             return False
+
+
+def open_processes(pids: Iterable[int]) -> tuple[Process, ...]:
+    """Pin those of ``pids`` that there are."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(ProcessGone):
+            found.append(Process.open(pid))
+    return tuple(found)
+
+
+def _same_code(one: Mapping, other: Mapping) -> bool:
+    """Whether the same file lies there at the same place; its mapping may have been cut or grown."""
+    file = (one.executable, one.dev, one.inode, one.start - one.offset)
+    return file == (other.executable, other.dev, other.inode, other.start - other.offset)
 
 
 def parse_maps(text: bytes) -> list[Mapping]:

@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable, Optional
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.unit.present import present
 from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.target.process import Process, ProcessGone, parse_maps
+from tracer.stacks.target.process import Identity, Process, ProcessGone, parse_maps
 
 WAITER = "import sys; print('up', flush=True); sys.stdin.read(1)"
 
@@ -202,3 +204,66 @@ def test_parse_maps_agrees_with_the_kernel() -> None:
 def test_parse_maps_takes_any_bytes(text: bytes) -> None:
     """Random bytes give mappings or an empty list, never an exception."""
     assert isinstance(parse_maps(text), list)
+
+
+Mapped = tuple[Process, Callable[..., None]]
+
+
+def line(start: int, inode: int, path: str = "/lib/one.so", end: Optional[int] = None, offset: int = 0) -> bytes:
+    return f"{start:x}-{end or start + 0x2000:x} r-xp {offset:08x} 08:01 {inode}    {path}\n".encode()
+
+
+@pytest.fixture
+def mapped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapped]:
+    """A process whose maps and clock are what the test says."""
+    process = Process(Identity(1, 1), -1, None)
+    monkeypatch.setattr(process, "same_program", lambda: True)
+
+    def read(ns: int, *lines: bytes) -> None:
+        monkeypatch.setattr(process, "read_proc", lambda *_: b"".join(lines))
+        monkeypatch.setattr("tracer.stacks.target.process.time.monotonic_ns", lambda: ns)
+        process.refresh()
+
+    yield process, read
+    process.close()
+
+
+def test_code_that_took_the_place_of_other_code(mapped: Mapped) -> None:
+    """Between two readings of the maps: a touch from before the second may have run either."""
+    process, read = mapped
+    read(100, line(0x1000, 7))
+    read(200, line(0x1000, 7), line(0x9000, 9))
+    read(300, line(0x1000, 8, "/lib/two.so"), line(0x9000, 9))
+    two, kept = present(process.mapping(0x1000)), present(process.mapping(0x9000))
+    assert [process.was_replaced(two, ns) for ns in (150, 250, 299, 300, None)] == [True, True, True, False, False]
+    assert not process.was_replaced(kept, 250)
+    assert [process.has_same_files_since(ns) for ns in (250, 300, None)] == [False, True, True]
+    read(400, line(0x1000, 8, "/lib/two.so"))
+    assert process.was_replaced(present(process.mapping(0x1000)), 250)
+
+
+def test_code_that_came_where_nothing_was(mapped: Mapped) -> None:
+    """It may have come right after the reading that did not have it. Before that one it was not there."""
+    process, read = mapped
+    read(100, line(0x1000, 7))
+    read(200, line(0x1000, 7), line(0x9000, 9))
+    assert [process.was_replaced(present(process.mapping(0x9000)), ns) for ns in (99, 100, 150)] == [True, False, False]
+
+
+def test_a_mapping_that_is_cut_is_the_same_code(mapped: Mapped) -> None:
+    """mprotect splits a file's mapping; code that a runtime generates has no file."""
+    process, read = mapped
+    read(100, line(0x1000, 7, end=0x5000), line(0x8000, 0, ""))
+    read(200, line(0x1000, 7, end=0x2000), line(0x2000, 7, end=0x5000, offset=0x1000), line(0x8000, 0, "", end=0xC000))
+    for address in (0x1000, 0x2000, 0x8000):
+        assert not process.was_replaced(present(process.mapping(address)), 50)
+    assert process.has_same_files_since(50)
+
+
+def test_a_process_begins_when_the_kernel_says(waiter: subprocess.Popen[bytes]) -> None:
+    """Not before it was started, and not after it spoke."""
+    process = Process.open(waiter.pid)
+    assert process.began_after(time.monotonic_ns() - 3600 * 10**9)
+    assert not process.began_after(time.monotonic_ns())
+    assert not process.began_after(None)
+    process.close()

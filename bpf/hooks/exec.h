@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* When a process last took another program: a stack from before can no longer be read. In the new program, by exec. */
+
+#ifdef CT_EXECS
+static __always_inline int ct_execed(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct ct_exec first = {.ns = bpf_ktime_get_ns(), .count = 1}, *known;
+
+#ifdef CT_PIDS
+	if (!(CT_PIDS(tgid)))
+		return 0;
+#endif
+#ifdef CT_SCOPE_FORKS
+	if (!scope_pids.lookup(&tgid))
+		return 0;
+#endif
+	known = execs.lookup(&tgid);
+	if (known) {
+		known->ns = first.ns;
+		known->count++;
+	} else
+		execs.update(&tgid, &first);
+	return 0;
+}
+#endif
