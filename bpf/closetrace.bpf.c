@@ -140,9 +140,9 @@ CT_ENTRY(tp_destroy) { return ct_destroy(CT_ARG(struct sock *, 0)); }
 CT_KPROBE(kp_destroy) { return ct_destroy((struct sock *)PT_REGS_PARM1(ctx)); }
 #endif
 
-/* children of `closetrace run` */
-#ifdef CT_SCOPE_FORKS
+/* processes */
 CT_ENTRY(tp_fork) { return ct_fork(CT_ARG(struct task_struct *, 0), CT_ARG(struct task_struct *, 1)); }
+#if defined(CT_SCOPE_FORKS) || defined(CT_COMM_LOW)
 CT_ENTRY(tp_exit) { return ct_exit(CT_ARG(struct task_struct *, 0)); }
 #endif
 

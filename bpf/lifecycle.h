@@ -71,14 +71,41 @@ static __always_inline int ct_tuple_in_scope(struct ct_record *record)
 	return 1;
 }
 
+#ifdef CT_PIDS
+#define CT_GENERATIONS 4
+/*
+ * Was the caller forked off a process in scope after the connection had come? Then it inherited the descriptor, and
+ * that process still has its own.
+ */
+static __always_inline int ct_has_inherited(struct ct_record *record)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+#pragma unroll
+	for (int i = 0; i < CT_GENERATIONS; i++) {
+		struct ct_made *made = parents.lookup(&tgid);
+		if (!made || made->ns < record->birth_ns)
+			return 0;
+		tgid = made->by;
+		if (CT_PIDS(tgid))
+			return 1;
+	}
+	return 0;
+}
+#else
+#define ct_has_inherited(record) 0
+#endif
+
 /*
  * A child of a listener in scope belongs to the process that takes it: with a shared listener (prefork servers) that
- * may be one out of scope, and then the socket is not ours after all.
+ * may be one out of scope, and then the socket is not ours after all. A handler that was forked after accept only
+ * borrows it; where accept has no hook, its first call is the first that is seen.
  */
 static __always_inline int ct_is_foreign(struct ct_record *record)
 {
 #ifdef CT_SCOPE_TASKS
-	return (record->flags & (CT_R_PASSIVE | CT_R_ACCEPTED)) == CT_R_PASSIVE && !ct_task_in_scope();
+	return (record->flags & (CT_R_PASSIVE | CT_R_ACCEPTED)) == CT_R_PASSIVE && !ct_task_in_scope() &&
+	       !ct_has_inherited(record);
 #else
 	return 0;
 #endif

@@ -74,6 +74,15 @@ struct ct_exec {
 BPF_TABLE("lru_hash", u32, struct ct_exec, execs, 16384);
 #endif
 
+#ifdef CT_COMM_LOW
+/* Thread groups whose program has the wanted name, whatever their threads are called. Seeded by user space, which knows
+ * scripts, too; grown at exec and fork, shrunk at exec and exit. */
+BPF_TABLE("hash", u32, u32, scope_programs, 16384);
+#endif
+
+/* Who made a process, by thread group, for the latest forks: a child may have ended long before it matters. */
+BPF_TABLE("lru_hash", u32, struct ct_made, parents, 16384);
+
 #ifdef CT_KPROBE_CALLS
 /* Calls between kprobe and kretprobe, by thread. */
 struct ct_call {

@@ -216,6 +216,13 @@ struct ct_event {
 	u32 pad;
 };
 
+/* Who made a process by fork, and when. */
+struct ct_made {
+	u64 ns;
+	u32 by;
+	u32 pad;
+};
+
 /* Indices of the counters map. */
 enum ct_counter {
 	CT_N_CREATED = 0,

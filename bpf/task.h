@@ -7,9 +7,19 @@
 /* x86-64, kernel built without KASAN; used only where bpf_task_pt_regs (5.15) is missing. */
 #define CT_THREAD_SIZE 16384
 
+#ifdef CT_COMM_LOW
+static __always_inline int ct_has_comm(void)
+{
+	u64 comm[2] = {};
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	return comm[0] == CT_COMM_LOW && comm[1] == CT_COMM_HIGH;
+}
+#endif
+
 static __always_inline int ct_task_in_scope(void)
 {
-#if defined(CT_PIDS) || defined(CT_SCOPE_FORKS)
+#if defined(CT_PIDS) || defined(CT_SCOPE_FORKS) || defined(CT_COMM_LOW)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 #endif
 #ifdef CT_PIDS
@@ -21,9 +31,7 @@ static __always_inline int ct_task_in_scope(void)
 		return 0;
 #endif
 #ifdef CT_COMM_LOW
-	u64 comm[2] = {};
-	bpf_get_current_comm(comm, sizeof(comm));
-	if (comm[0] != CT_COMM_LOW || comm[1] != CT_COMM_HIGH)
+	if (!ct_has_comm() && !scope_programs.lookup(&tgid))
 		return 0;
 #endif
 #ifdef CT_CGROUP_ID

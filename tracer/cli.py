@@ -13,6 +13,7 @@ import click
 from tracer import __version__
 from tracer.commands.options import (
     all_frames_option,
+    children_option,
     describe,
     duration_option,
     fail_over_option,
@@ -72,6 +73,7 @@ class _Subcommands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @filters
+@children_option
 @linger_option
 @duration_option
 @interval_option

@@ -7,6 +7,9 @@ static __always_inline int ct_execed(void)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct ct_exec first = {.ns = bpf_ktime_get_ns(), .count = 1}, *known;
 
+#ifdef CT_COMM_LOW
+	ct_turn_to();
+#endif
 #ifdef CT_PIDS
 	if (!(CT_PIDS(tgid)))
 		return 0;

@@ -10,6 +10,7 @@ from tracer.model.connection import Actor, Connection, Endpoint, Holder, Host, L
 from tracer.model.finding import Finding, Report
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
+from tracer.session.endings import Endings
 
 S = 1_000_000_000
 START = 1_000 * S
@@ -117,4 +118,7 @@ def report(*connections: Connection, **more: Any) -> Report:
         "losses": Losses(),
         "watched": 412,
     }
-    return Report(**{**facts, **more})
+    endings = Endings()
+    for gone in more.get("ended_findings", ()):
+        endings.add(gone)
+    return Report(**{**facts, "ended_kinds": endings.kinds(), **more})

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fork_held: a parent that closes its connection, not knowing that the child it forked holds it too. */
+/* fork_held [reset]: a parent that closes its connection, not knowing that the child it forked holds it too. */
 #include "puppet.h"
 
 CODE_PATH void use_and_close(int fd)
@@ -13,7 +13,7 @@ CODE_PATH void use_and_close(int fd)
 	STAY();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	workload_start();
 	say_process("program", getpid());
@@ -36,7 +36,7 @@ int main(void)
 	say_process("child", child);
 	use_and_close(fd);
 	await("peer hangs up");
-	tell(&peer, HANG_UP, EVERY_SOCKET, 0);
+	tell(&peer, argc > 1 && strcmp(argv[1], "reset") == 0 ? RESET_IT : HANG_UP, EVERY_SOCKET, 0);
 	await("end");
 	kill(child, SIGKILL);
 	return 0;

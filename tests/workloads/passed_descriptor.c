@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* passed_descriptor: a parent connects and hands the descriptor to a child over SCM_RIGHTS; the child forgets it. */
+/*
+ * passed_descriptor [unused]: a parent connects and hands the descriptor to a child over SCM_RIGHTS; the child reads
+ * once and forgets it. With "unused" the child never touches it.
+ */
 #include "puppet.h"
 
 CODE_PATH void send_descriptor(int channel, int fd)
@@ -44,22 +47,24 @@ CODE_PATH void worker_reads(int fd)
 	STAY();
 }
 
-CODE_PATH void worker(int channel)
+CODE_PATH void worker(int channel, int reads)
 {
 	int fd = receive_descriptor(channel);
 
-	worker_reads(fd);
+	if (reads)
+		worker_reads(fd);
 	say_socket("child", fd);
 	send(channel, "k", 1, 0);
 	for (;;)
 		pause();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	int channel[2];
 	char byte;
 
+	(void)argv;
 	workload_start();
 	say_process("program", getpid());
 	struct puppet peer = puppet_server("4");
@@ -73,7 +78,7 @@ int main(void)
 		prctl(PR_SET_NAME, "worker");
 		close(channel[0]);
 		close(peer.control);
-		worker(channel[1]);
+		worker(channel[1], argc < 2);
 	}
 	say_process("child", child);
 	await("open");

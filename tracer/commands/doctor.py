@@ -155,7 +155,9 @@ def doctor(
         _refuse_without_dump(ctx)
         _tell(examine(probes), as_json)
         return
-    scope = replace(make_scope(**chosen), follow_forks=variant == FOLLOWS_FORKS)
+    scope = make_scope(**chosen)
+    if variant == FOLLOWS_FORKS:
+        scope = replace(scope, pids=scope.pids or (os.getpid(),), follow_forks=True)
     request = Request(scope, describe(scope), make_sizes(stack_bytes, memory_mb), VARIANTS[variant], probes)
     folder = Folder(directory)
     found = examine(probes)

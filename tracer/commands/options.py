@@ -68,7 +68,7 @@ _FILTERS = (
     click.option(
         "--comm",
         metavar="NAME",
-        help="Only threads with this command name. The kernel keeps its first 15 bytes.",
+        help="Only programs (executable or script) and threads of this name. Its first 15 bytes count.",
     ),
     click.option(
         "--local-port",
@@ -177,6 +177,11 @@ verbose_option = click.option(
 )
 
 
+children_option = click.option(
+    "--children", is_flag=True, help="With --pid or --comm: their children, too, now and to come."
+)
+
+
 def _add(options: tuple[Callable[[F], F], ...], command: F) -> F:
     for option in reversed(options):
         command = option(command)
@@ -239,8 +244,11 @@ def make_scope(
     remotes: tuple[Network, ...],
     netns: Optional[str],
     cgroup: Optional[str],
+    children: bool = False,
 ) -> Scope:
     """Make a scope from the filters. Raises UsageError if a process, namespace or cgroup is not on this host."""
+    if children and not pids and comm is None:
+        raise UsageError("--children goes with --pid or --comm")
     number, path = _cgroup(cgroup) if cgroup is not None else ((0, 0), "")
     if comm is not None and not comm:
         raise UsageError("--comm is empty: give a command name")
@@ -253,6 +261,7 @@ def make_scope(
         netns=(_netns_inode(netns),) if netns is not None else (),
         cgroup=number,
         cgroup_path=path,
+        follow_forks=children,
     )
 
 
@@ -260,7 +269,8 @@ def describe(scope: Scope) -> str:
     """Describe the scope in words, for the first line of a trace."""
     names = [named(pid) for pid in scope.pids]
     parts = [", ".join(names)] if names else []
-    parts += [f"threads named {scope.comm}"] if scope.comm else []
+    parts += [f"programs and threads named {scope.comm}"] if scope.comm else []
+    parts = [f"{' and '.join(parts)} with children"] if scope.follow_forks else parts
     for word, ports in (("local", scope.local_ports), ("remote", scope.remote_ports)):
         parts += [f"{word} port {' or '.join(str(port) for port in ports)}"] if ports else []
     parts += [f"peer {' or '.join(str(network) for network in scope.remotes)}"] if scope.remotes else []

@@ -68,7 +68,7 @@ def run(
             interval_s=min(interval, linger / 2),
             max_overhead=max_overhead,
         )
-        output = Output(as_json, all_frames, fail_over)
+        output = Output(as_json, all_frames, fail_over, counts_ended=True)
         trace(request, output, StopWithChild(duration, child), attached=child.release)
     finally:
         child.finish()

@@ -8,6 +8,7 @@ import click
 
 from tracer.commands.options import (
     all_frames_option,
+    children_option,
     describe,
     duration_option,
     filters,
@@ -29,6 +30,7 @@ _NEVER_NS = 1 << 62
 
 @click.command("tail")
 @filters
+@children_option
 @click.option("--stacks", is_flag=True, help="Show the user stack of each transition that a local call caused.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @all_frames_option

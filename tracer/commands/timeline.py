@@ -7,6 +7,7 @@ from typing import Any, Optional
 import click
 
 from tracer.commands.options import (
+    children_option,
     describe,
     duration_option,
     filters,
@@ -28,6 +29,7 @@ from tracer.session.stopping import Stop
 
 @click.command("timeline")
 @filters
+@children_option
 @linger_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each connection.")
 @duration_option

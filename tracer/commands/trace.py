@@ -23,11 +23,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Output:
-    """How the report is written, and how many lingering sockets ``--fail-over`` allows (None: any number)."""
+    """How the report is written, and how many lingering sockets ``--fail-over`` allows (None: any number).
+
+    ``counts_ended``: a socket that lingered counts there, whoever closed it in the end; else only those still open do.
+    """
 
     as_json: bool = False
     all_frames: bool = False
     fail_over: Optional[int] = None
+    counts_ended: bool = False
 
 
 def trace(request: Request, output: Output, stop: Stop, attached: Optional[Callable[[], None]] = None) -> None:
@@ -44,10 +48,9 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
         session.follow(stop, writer.tick)
         report = session.report()
         closed = _write_unless_closed(writer, report)
-    if output.fail_over is not None and report.lingering > output.fail_over:
-        raise LingerExceeded(
-            f"{report.lingering} sockets lingered in CLOSE_WAIT; --fail-over allows {output.fail_over}"
-        )
+    count = report.lingered if output.counts_ended else report.lingering
+    if output.fail_over is not None and count > output.fail_over:
+        raise LingerExceeded(f"{count} sockets lingered in CLOSE_WAIT; --fail-over allows {output.fail_over}")
     if closed is not None:
         raise closed
 

@@ -12,6 +12,13 @@ def exited_with_it(connection: Connection) -> bool:
     return connection.closed is not None and connection.closed.exiting
 
 
+def ender(connection: Connection) -> str:
+    """Who ended it, in a few words."""
+    if connection.closed is not None:
+        return "closed by the program"
+    return "reset by the peer" if connection.reset_by is Origin.PEER else "gone (no close was seen)"
+
+
 def outcome(connection: Connection) -> str:
     """What became of the connection after the program's last word, as the end of a clause; empty if not known."""
     if connection.reset_by is Origin.PEER:

@@ -8,7 +8,7 @@ from typing import Callable, Optional
 from tracer.diagnose import words
 from tracer.diagnose.facts import last_call, taken_bytes
 from tracer.diagnose.rules import holding, idling, reading, sending
-from tracer.diagnose.rules.phrases import Evidence, taken_by_others
+from tracer.diagnose.rules.phrases import Evidence, taken_by_others, unrecorded
 from tracer.model.connection import Connection
 from tracer.model.finding import Finding, Verdict
 from tracer.model.states import TcpState
@@ -84,6 +84,8 @@ def _since(c: Connection, trace_start_ns: int) -> int:
 
 def _nothing_known(c: Connection) -> Evidence:
     facts = ["No call on it was seen since the trace began."] if c.preexisting else ["No call on it was seen."]
+    if c.unrecorded:
+        facts = []
     if c.state is not TcpState.CLOSE_WAIT:
         facts.append(f"Its state is {c.state.name}.")
     elif c.rx_queue == 1:
@@ -95,6 +97,8 @@ def _caveats(c: Connection, now_ns: int, trace_start_ns: int) -> Evidence:
     facts = []
     if c.unseen:
         facts.append(f"This kernel has no hook for {words.listed(c.unseen)}: such calls were made unseen.")
+    if c.unrecorded:
+        facts.append(unrecorded(c))
     if c.preexisting and c.fin_ns is None:
         facts.append("It was there before the trace began; who used it until then is not known.")
     elif c.preexisting:

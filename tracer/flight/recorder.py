@@ -11,13 +11,14 @@ from tracer.flight import layout, transitions
 from tracer.flight.boxes import Box, Boxes, BoxHeader
 from tracer.flight.consistent import Flight, consistent, ended
 from tracer.kernel import bpf
-from tracer.kernel.maps import possible_cpus
+from tracer.kernel.maps import Map, possible_cpus
 from tracer.kernel.plan import Plan
 from tracer.kernel.program import Program
 from tracer.kernel.ring import Ring
 from tracer.kernel.source import PAGE, RING_PAGES, Sizes, Wanted
 from tracer.model.connection import Losses
 from tracer.model.frame import LastExec
+from tracer.model.scope import Scope
 
 _BIRTH = layout.Record.birth_ns.offset
 _OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset for name, which in layout.WHICH.items()}
@@ -25,6 +26,11 @@ _OWNER = struct.Struct("<III")  # struct ct_touch from box on
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
+_MADE = struct.Struct("<QI4x")  # struct ct_made
+
+
+def _keys(numbers: Map) -> set[int]:
+    return {_U32.unpack(key)[0] for key, _ in numbers.items()}
 
 
 class SuspectEntry(NamedTuple):
@@ -39,19 +45,19 @@ class SuspectEntry(NamedTuple):
 class Recorder:
     """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
 
-    def __init__(
-        self, program: Program, sizes: Sizes, wanted: Wanted, *, by_task: bool, forks: bool, execs: bool
-    ) -> None:
+    def __init__(self, program: Program, sizes: Sizes, wanted: Wanted, scope: Scope, *, execs: bool) -> None:
         self._program = program
         self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
         self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
         self._cpus = possible_cpus()
         self._counters = program.map("counters", 4, 8 * self._cpus)
         self._boxes = Boxes(program, sizes)
-        self._listeners = program.map("listeners", 8, 4) if by_task else None
-        self._seeds = program.map("seeds", 8, 4) if by_task else None
-        self._hints = program.map("hints", 4, 4) if by_task else None
-        self._pids = program.map("scope_pids", 4, 4) if forks else None
+        self._listeners = program.map("listeners", 8, 4) if scope.by_task else None
+        self._seeds = program.map("seeds", 8, 4) if scope.by_task else None
+        self._hints = program.map("hints", 4, 4) if scope.by_task else None
+        self._pids = program.map("scope_pids", 4, 4) if scope.follows_pids else None
+        self._programs = program.map("scope_programs", 4, 4) if scope.comm else None
+        self._parents = program.map("parents", 4, _MADE.size)
         self._control = program.map("control", 4, 4) if wanted.guarded else None
         self._execs = program.map("execs", 4, _EXEC.size) if execs else None
         self._drain = program.load_runnable("run_drain")
@@ -68,6 +74,24 @@ class Recorder:
         """Bring a thread group into scope (only where forks are followed)."""
         if self._pids is not None:
             self._pids.update(_U32.pack(pid), _U32.pack(1))
+
+    def add_program(self, pid: int) -> None:
+        """Tell that the program of a thread group has the name that is in scope (only with one)."""
+        if self._programs is not None:
+            self._programs.update(_U32.pack(pid), _U32.pack(1))
+
+    def followed(self) -> Optional[set[int]]:
+        """The thread groups in scope now, as the kernel side has followed them; None where it follows none."""
+        return None if self._pids is None else _keys(self._pids)
+
+    def programs(self) -> Optional[set[int]]:
+        """The thread groups whose program has the name that is in scope; None without one."""
+        return None if self._programs is None else _keys(self._programs)
+
+    def parent_of(self, pid: int) -> Optional[int]:
+        """Who forked this process, alive or not; None if that was before the trace, or long ago."""
+        value = self._parents.lookup(_U32.pack(pid))
+        return None if value is None else int(_MADE.unpack(value)[1])
 
     def add_listener(self, netns: int, port: int) -> None:
         """Children of this listening port are in scope."""

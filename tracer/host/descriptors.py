@@ -5,31 +5,53 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Optional
 
-from tracer.host.processes import comm_of
+from tracer.host.processes import can_have_descriptors, comm_of
 from tracer.host.processes import pids as all_pids
 from tracer.model.connection import Holder
 
 _PREFIX = "socket:["
 
 
-def holders(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> dict[int, tuple[Holder, ...]]:
+@dataclass(frozen=True)
+class Descriptors:
+    """Who holds which socket inode, and the processes whose descriptors may not be read (EACCES, EPERM).
+
+    An inode that nobody holds has no key in ``holders``. To read another user's table takes CAP_DAC_READ_SEARCH
+    (the directory ``/proc/PID/fd`` is the owner's alone) and CAP_SYS_PTRACE (its links).
+    """
+
+    holders: dict[int, tuple[Holder, ...]] = field(default_factory=dict)
+    unreadable: tuple[int, ...] = ()
+
+
+def read_descriptors(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> Descriptors:
     """Who holds each of these socket inodes, among ``pids`` (None: all processes), by one pass over ``/proc/*/fd``.
 
-    An inode that nobody holds has no key. Processes that end meanwhile or may not be read are passed over.
+    Without an inode nothing is read. Processes that end meanwhile are passed over.
     """
     wanted = {f"{_PREFIX}{inode}]": inode for inode in inodes if inode}
     found: dict[int, list[Holder]] = {}
-    if wanted:
-        for pid in all_pids() if pids is None else pids:
-            comm = None
-            for fd, link in links(pid):
+    unreadable = []
+    for pid in (all_pids() if pids is None else pids) if wanted else ():
+        comm = None
+        try:
+            for fd, link in _readable_links(pid):
                 inode = wanted.get(link)
                 if inode is not None:
                     comm = comm if comm is not None else comm_of(pid)
                     found.setdefault(inode, []).append(Holder(pid, fd, comm))
-    return {inode: tuple(several) for inode, several in found.items()}
+        except PermissionError:
+            unreadable.append(pid)
+    held = {inode: tuple(several) for inode, several in found.items()}
+    return Descriptors(held, tuple(pid for pid in unreadable if can_have_descriptors(pid)))
+
+
+def holders(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> dict[int, tuple[Holder, ...]]:
+    """The same, where it does not matter what may not be read."""
+    return read_descriptors(inodes, pids).holders
 
 
 def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
@@ -42,7 +64,13 @@ def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
 
 
 def links(pid: int) -> Iterator[tuple[int, str]]:
-    """Descriptor and link text of every descriptor of ``pid``."""
+    """Descriptor and link text of every descriptor of ``pid`` that may be read."""
+    with contextlib.suppress(PermissionError):
+        yield from _readable_links(pid)
+
+
+def _readable_links(pid: int) -> Iterator[tuple[int, str]]:
+    """The same. Raises PermissionError if they may not be read."""
     names, directory = _open_table(f"/proc/{pid}/fd")
     if not names:
         # When the main thread has ended before the others, the table is reached through one of them alone.
@@ -50,8 +78,13 @@ def links(pid: int) -> Iterator[tuple[int, str]]:
         names, directory = _open_table(_other_table(pid))
     try:
         for name in names:
-            with contextlib.suppress(OSError):
-                yield int(name), os.readlink(name, dir_fd=directory)
+            try:
+                link = os.readlink(name, dir_fd=directory)
+            except PermissionError:
+                raise
+            except OSError:
+                continue
+            yield int(name), link
     finally:
         _close(directory)
 
@@ -63,6 +96,9 @@ def _open_table(path: Optional[str]) -> tuple[list[str], int]:
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return os.listdir(directory), directory
+    except PermissionError:
+        _close(directory)
+        raise
     except OSError:
         _close(directory)
         return [], -1

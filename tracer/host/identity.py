@@ -12,6 +12,9 @@ _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first PID namespace. BPF sees its process numbers."""
 
+_FIRST_TIME_NAMESPACE = 0xEFFFFFFA
+"""PROC_TIME_INIT_INO: the inode of the first time namespace, whose clocks the kernel itself uses."""
+
 
 def this_host() -> Host:
     """Name, kernel release and machine of this host."""
@@ -32,3 +35,19 @@ def lockdown() -> Optional[str]:
 def in_first_pid_namespace() -> bool:
     """Whether this process sees the same process numbers as BPF programs."""
     return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+
+
+def monotonic_offset_s() -> int:
+    """By how many seconds CLOCK_MONOTONIC of this process is ahead of the kernel's own (time_namespaces(7)).
+
+    0 in the first time namespace, and on kernels that have none (before Linux 5.6).
+    """
+    try:
+        if os.stat("/proc/self/ns/time").st_ino == _FIRST_TIME_NAMESPACE:
+            return 0
+        # The file tells of the namespace for children, which is this process's own after its exec.
+        rows = Path("/proc/self/timens_offsets").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    found = [row.split() for row in rows]
+    return next((int(row[1]) for row in found if len(row) == 3 and row[0] in ("monotonic", "1")), 0)

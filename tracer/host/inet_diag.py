@@ -23,6 +23,7 @@ TIMER_TIME_WAIT = 3
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
 _INET_DIAG_INFO = 2
+_INET_DIAG_REQ_PROTOCOL = 3
 _INFO_WANTED = 1 << (_INET_DIAG_INFO - 1)
 
 _HEADER = struct.Struct("=IHHII")
@@ -105,10 +106,17 @@ class DiagSocket:
         return self.inode == 0 and self.state in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT, TcpState.SYN_RECV)
 
 
-def request(family: int, states: Collection[TcpState], sequence: int) -> bytes:
-    """Build the dump request for the TCP sockets of ``family`` (AF_INET, AF_INET6) in ``states``, with tcp_info."""
+def request(
+    family: int, states: Collection[TcpState], sequence: int, protocol: int = socket.IPPROTO_TCP, info: bool = True
+) -> bytes:
+    """Build the dump request for the sockets of ``family`` (AF_INET, AF_INET6) in ``states``, with ``info`` tcp_info.
+
+    ``protocol`` may be IPPROTO_MPTCP; its number is beyond the request's one byte and goes into an attribute.
+    """
     mask = functools.reduce(lambda bits, state: bits | 1 << state, states, 0)
-    body = _REQUEST.pack(family, socket.IPPROTO_TCP, _INFO_WANTED, mask)
+    body = _REQUEST.pack(family, min(protocol, socket.IPPROTO_RAW), _INFO_WANTED if info else 0, mask)
+    if protocol > socket.IPPROTO_RAW:
+        body += _ATTRIBUTE.pack(_ATTRIBUTE.size + 4, _INET_DIAG_REQ_PROTOCOL) + struct.pack("=I", protocol)
     return _HEADER.pack(_HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0) + body
 
 

@@ -7,12 +7,16 @@ import os
 from collections.abc import Iterable
 from typing import Optional
 
+from tracer.model.scope import Scope
+
 
 class Namespaces:
     """Finds a ``/proc/PID/ns/net`` path by namespace inode. Reads /proc again for an inode that is not known."""
 
     def __init__(self) -> None:
         self._paths: dict[int, str] = {}
+        self.denied = 0
+        """Processes whose namespace could not be told for want of CAP_SYS_PTRACE, at the last call of all()."""
 
     def _look(self) -> None:
         for name in os.listdir("/proc"):
@@ -26,6 +30,9 @@ class Namespaces:
         """Remember a path. Returns its inode number, None if it does not exist."""
         try:
             inode = os.stat(path).st_ino
+        except PermissionError:
+            self.denied += 1
+            return None
         except OSError:
             return None
         self._paths.setdefault(inode, path)
@@ -42,11 +49,17 @@ class Namespaces:
             self._look()
         return self._paths.get(inode)
 
-    def all(self, pids: Iterable[int] = ()) -> tuple[int, ...]:
-        """Inodes of the namespaces of these processes. Without ``pids``: of all processes."""
-        chosen = [self.note(f"/proc/{pid}/ns/net") for pid in pids]
-        if not chosen:
+    def all(self, pids: Optional[Iterable[int]] = None) -> tuple[int, ...]:
+        """The namespaces of these processes; without any, of all processes."""
+        self.denied = 0
+        if pids is None:
             self._look()
             self.note("/proc/self/ns/net")
             return tuple(self._paths)
+        chosen = [self.note(f"/proc/{pid}/ns/net") for pid in pids]
         return tuple(dict.fromkeys(inode for inode in chosen if inode is not None))
+
+    def of_scope(self, scope: Scope, members: Optional[Iterable[int]]) -> tuple[int, ...]:
+        """Those in which sockets may be in scope; ``members`` are the processes in scope, None if everybody is."""
+        found = self.all(members)
+        return tuple(inode for inode in found if inode in scope.netns) if scope.netns else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import threading
 from typing import Callable, Optional, TypeVar
@@ -12,10 +13,21 @@ from tracer.errors import ClosetraceError
 _CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
+_DENIED = (errno.EACCES, errno.EPERM)
 
 
 class NetnsUnreachable(ClosetraceError):
-    """A network namespace cannot be entered: it is gone, the path is something else, or CAP_SYS_ADMIN is missing."""
+    """A network namespace cannot be entered: it is gone, it is none, or the right is missing (NetnsDenied)."""
+
+
+class NetnsDenied(NetnsUnreachable):
+    """A network namespace may not be found (CAP_SYS_PTRACE) or not be entered (CAP_SYS_ADMIN)."""
+
+
+def unreachable(what: str, code: int) -> NetnsUnreachable:
+    """The error to raise for an errno; ``what`` says what was tried."""
+    kind = NetnsDenied if code in _DENIED else NetnsUnreachable
+    return kind(f"{what}: {os.strerror(code)}")
 
 
 def inside(path: Optional[str], call: Callable[[], T]) -> T:
@@ -56,9 +68,10 @@ def inode_of(path: str) -> int:
     """Return the inode number of the network namespace at ``path``. It is its identity. Raises NetnsUnreachable."""
     try:
         return os.stat(path).st_ino
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise NetnsUnreachable(f"cannot open the network namespace {path}: {reason}") from None
+    except OSError as error:
+        raise unreachable(f"cannot open the network namespace {path}", error.errno or 0) from None
+    except ValueError as error:
+        raise NetnsUnreachable(f"cannot open the network namespace {path}: {error}") from None
 
 
 def current() -> int:
@@ -71,12 +84,12 @@ def _enter(path: str) -> None:
     try:
         # O_NONBLOCK: if the path is a FIFO, open must not block.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise NetnsUnreachable(f"cannot open the network namespace {path}: {reason}") from None
+    except OSError as error:
+        raise unreachable(f"cannot open the network namespace {path}", error.errno or 0) from None
+    except ValueError as error:
+        raise NetnsUnreachable(f"cannot open the network namespace {path}: {error}") from None
     try:
         if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET):
-            reason = os.strerror(ctypes.get_errno())
-            raise NetnsUnreachable(f"cannot enter the network namespace {path}: {reason}")
+            raise unreachable(f"cannot enter the network namespace {path}", ctypes.get_errno())
     finally:
         os.close(fd)

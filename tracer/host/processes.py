@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
-from tracer.host.netns import NetnsUnreachable
+from tracer.host.netns import NetnsUnreachable, unreachable
+
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_ENDED = (b"Z", b"X")
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,17 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def process_info(pid: int) -> Optional[ProcessInfo]:
-    """Tell what ``pid`` is now, None if it is no more."""
+class _Stat(NamedTuple):
+    """What closetrace reads of ``/proc/PID/stat`` (proc(5))."""
+
+    comm: str
+    state: bytes
+    parent: int
+    flags: int
+    start_ticks: int
+
+
+def _stat(pid: int) -> Optional[_Stat]:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
@@ -43,11 +56,51 @@ def process_info(pid: int) -> Optional[ProcessInfo]:
     fields = rest.split()
     if len(fields) < 20:
         return None
+    return _Stat(name.decode(errors="replace"), fields[0], int(fields[1]), int(fields[6]), int(fields[19]))
+
+
+def process_info(pid: int) -> Optional[ProcessInfo]:
+    """Tell what ``pid`` is now, None if it is no more."""
+    stat = _stat(pid)
+    if stat is None:
+        return None
     netns = 0
     with contextlib.suppress(NetnsUnreachable):
         netns, _path = netns_of(pid)
-    ended = fields[0] in (b"Z", b"X")
-    return ProcessInfo(pid, name.decode(errors="replace"), int(fields[19]), netns, _cgroup(pid), ended)
+    return ProcessInfo(pid, stat.comm, stat.start_ticks, netns, _cgroup(pid), ended=stat.state in _ENDED)
+
+
+def can_have_descriptors(pid: int) -> bool:
+    """Whether ``pid`` runs a program: a zombie and a thread of the kernel have no descriptor table to read."""
+    stat = _stat(pid)
+    return stat is not None and stat.state not in _ENDED and not stat.flags & _PF_KTHREAD
+
+
+def parent_of(pid: int) -> Optional[int]:
+    """The parent of ``pid`` now (1 or a subreaper if the one that made it has ended); None if ``pid`` is no more."""
+    stat = _stat(pid)
+    return None if stat is None else stat.parent
+
+
+def children() -> dict[int, list[int]]:
+    """The whole tree of processes: parent -> children, by one reading of ``/proc/*/stat``."""
+    found: dict[int, list[int]] = {}
+    for pid in pids():
+        parent = parent_of(pid)
+        if parent:
+            found.setdefault(parent, []).append(pid)
+    return found
+
+
+def descendants(roots: Iterable[int]) -> set[int]:
+    """All children of ``roots``, their children and so on, as they are now; the roots themselves are not among them."""
+    tree, found, left = children(), set[int](), list(roots)
+    begun = set(left)
+    while left:
+        fresh = [pid for pid in tree.get(left.pop(), ()) if pid not in found and pid not in begun]
+        found.update(fresh)
+        left += fresh
+    return found
 
 
 def netns_of(pid: int) -> tuple[int, str]:
@@ -56,7 +109,7 @@ def netns_of(pid: int) -> tuple[int, str]:
     try:
         return os.stat(path).st_ino, path
     except OSError as error:
-        raise NetnsUnreachable(f"the network namespace of process {pid} cannot be read: {error.strerror}") from None
+        raise unreachable(f"the network namespace of process {pid} cannot be read", error.errno or 0) from None
 
 
 def comm_of(pid: int) -> str:

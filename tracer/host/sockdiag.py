@@ -14,11 +14,12 @@ from tracer.host.inet_diag import DiagSocket, SockDiagError, parse, request
 from tracer.host.netns import current, inside
 from tracer.model.states import TcpState
 
-__all__ = ["DiagSocket", "SockDiagError", "dump", "listeners"]
+__all__ = ["DiagSocket", "SockDiagError", "dump", "dump_mptcp", "listeners"]
 
 _NETLINK_SOCK_DIAG = 4
 _BUFFER = 1 << 16  # the kernel fills at most 32 KiB of it at a time
 _TIMEOUT_S = 10.0
+_IPPROTO_MPTCP = 262  # linux/in.h; socket.IPPROTO_MPTCP came with Python 3.10
 
 
 def dump(states: Collection[TcpState], netns_path: Optional[str] = None) -> list[DiagSocket]:
@@ -27,6 +28,29 @@ def dump(states: Collection[TcpState], netns_path: Optional[str] = None) -> list
     The kernel selects by state. It walks a live table: a socket that changes meanwhile may be seen as it was before.
     Raises NetnsUnreachable if the namespace cannot be entered, SockDiagError if the kernel does not answer.
     """
+    return _dumped(states, netns_path, socket.IPPROTO_TCP)
+
+
+def dump_mptcp(states: Collection[TcpState], netns_path: Optional[str] = None) -> list[DiagSocket]:
+    """All MPTCP sockets in ``states`` of a network namespace: the sockets that programs hold, not their subflows.
+
+    Empty where nobody uses MPTCP: the kernel is asked only if it counts such sockets, since asking may load a module.
+    Raises as dump().
+    """
+    return _dumped(states, netns_path, _IPPROTO_MPTCP) if inside(netns_path, _mptcp_in_use) else []
+
+
+def _mptcp_in_use() -> bool:
+    """Whether the calling thread's network namespace has an MPTCP socket, by /proc/net/protocols (proc(5))."""
+    try:
+        with open("/proc/thread-self/net/protocols", encoding="ascii", errors="replace") as file:
+            rows = [line.split() for line in file if line.startswith("MPTCP")]
+    except OSError:
+        return False
+    return any(len(row) > 2 and row[2] != "0" for row in rows)
+
+
+def _dumped(states: Collection[TcpState], netns_path: Optional[str], protocol: int) -> list[DiagSocket]:
     try:
         channel, netns = inside(netns_path, _channel)
     except OSError as error:
@@ -37,10 +61,15 @@ def dump(states: Collection[TcpState], netns_path: Optional[str] = None) -> list
             return [
                 found
                 for sequence, family in enumerate((socket.AF_INET, socket.AF_INET6), start=1)
-                for found in _converse(channel, request(family, states, sequence), sequence, netns)
+                for found in _converse(channel, _message(family, states, sequence, protocol), sequence, netns)
             ]
         except OSError as error:
             raise SockDiagError(f"listing TCP sockets by sock_diag failed: {error.strerror or error}") from None
+
+
+def _message(family: int, states: Collection[TcpState], sequence: int, protocol: int) -> bytes:
+    """A request; struct mptcp_info is not struct tcp_info, so it is not asked for."""
+    return request(family, states, sequence, protocol, info=protocol == socket.IPPROTO_TCP)
 
 
 def listeners(netns_path: Optional[str] = None) -> list[DiagSocket]:

@@ -18,13 +18,15 @@ def defines(scope: Scope) -> dict[str, str]:
     macros = {}
     if scope.by_task:
         macros["CT_SCOPE_TASKS"] = "1"
-    if scope.follow_forks:
+    if scope.follows_pids:
         macros["CT_SCOPE_FORKS"] = "1"
     elif scope.pids:
         macros["CT_PIDS(t)"] = _any(f"(t) == {parameter(1 + n)}" for n in range(len(scope.pids)))
     if scope.comm:
         low, high = struct.unpack("<QQ", scope.comm_bytes.ljust(16, b"\0"))
         macros["CT_COMM_LOW"], macros["CT_COMM_HIGH"] = f"{low:#x}ULL", f"{high:#x}ULL"
+        if scope.follow_forks:
+            macros["CT_PROGRAMS_CHILDREN"] = "1"
     if scope.cgroup[0]:
         macros["CT_CGROUP_ID"], macros["CT_CGROUP_LEVEL"] = f"{scope.cgroup[0]:#x}ULL", str(scope.cgroup[1])
     for name, ports in (("CT_LOCAL_PORTS(p)", scope.local_ports), ("CT_REMOTE_PORTS(p)", scope.remote_ports)):

@@ -26,9 +26,9 @@ TRACEPOINTS = (
     "tcp_destroy_sock",
     "tcp_receive_reset",
     "tcp_send_reset",
-    "sched_process_exec",
     "sched_process_fork",
     "sched_process_exit",
+    "sched_process_exec",
 )
 HELPERS = ("task_pt_regs", "get_current_task_btf", "get_current_ancestor_cgroup_id")
 

@@ -9,6 +9,7 @@ from typing import Optional
 from tracer.errors import HostUnsupported, UsageError
 from tracer.kernel.features import Features
 from tracer.model.connection import Probe
+from tracer.model.scope import Scope
 
 WAYS = ("auto", "fentry", "kprobe", "tracepoint")
 
@@ -140,13 +141,10 @@ FAMILIES = (
 # The kernel sets LISTEN, and SYN_RECV of a new connection, without tcp_set_state.
 _STATE_REST = Attachment("raw_tp", "inet_sock_set_state", "tp_state_rest")
 
-_FORKS = (
-    Attachment("raw_tp", "sched_process_exit", "tp_exit"),
-    Attachment("raw_tp", "sched_process_fork", "tp_fork"),
-)
-
+_EXIT = Attachment("raw_tp", "sched_process_exit", "tp_exit")
+_FORK = Attachment("raw_tp", "sched_process_fork", "tp_fork")
 _EXEC = Attachment("raw_tp", "sched_process_exec", "tp_exec")
-"""Tells stacks of the program before an exec from those of the program after it."""
+"""Tells stacks of the program before an exec from those of the one after it, and who turns to a program in scope."""
 
 
 @dataclass(frozen=True)
@@ -254,11 +252,28 @@ def _choose(family: Family, features: Features, allowed: Callable[[Way], bool]) 
     return Choice(family, None, "; ".join(reasons) or family.derived)
 
 
-def make_plan(features: Features, requested: str = "auto", follow_forks: bool = False) -> Plan:
+def _processes(features: Features, scope: Scope) -> tuple[Attachment, ...]:
+    """Who made whom and who took another program; with a scope that processes join and leave, their ends.
+
+    Raises HostUnsupported where children are to be followed and cannot.
+    """
+    if scope.follow_forks and any(_obstacle(attachment, features) for attachment in (_EXIT, _FORK)):
+        raise HostUnsupported(
+            "children cannot be followed: this kernel lacks the tracepoint sched_process_fork or _exit"
+        )
+    joined = scope.follows_pids or bool(scope.comm)
+    wanted = (*((_EXIT,) if joined else ()), _FORK, _EXEC)
+    return tuple(attachment for attachment in wanted if _obstacle(attachment, features) is None)
+
+
+_EVERYTHING = Scope()
+
+
+def make_plan(features: Features, requested: str = "auto", scope: Scope = _EVERYTHING) -> Plan:
     """Choose a way for each family.
 
     ``requested`` restricts the choice to one of WAYS, except for families that only have a tracepoint.
-    ``follow_forks`` adds the tracepoints that bring children into scope.
+    ``scope`` decides whether processes that come and go are followed.
     Raises HostUnsupported if a required family has no way, UsageError for an unknown ``requested``.
     """
     if requested not in WAYS:
@@ -272,10 +287,5 @@ def make_plan(features: Features, requested: str = "auto", follow_forks: bool = 
             return lambda way: way.name == requested
         return lambda way: True
 
-    if follow_forks and any(_obstacle(attachment, features) for attachment in _FORKS):
-        raise HostUnsupported(
-            "children cannot be followed: this kernel lacks the tracepoint sched_process_fork or _exit"
-        )
     choices = tuple(_choose(family, features, allowed_in(family)) for family in FAMILIES)
-    also = (*(_FORKS if follow_forks else ()), *(() if _obstacle(_EXEC, features) else (_EXEC,)))
-    return Plan(choices, features, also)
+    return Plan(choices, features, _processes(features, scope))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Optional
 
@@ -61,13 +62,23 @@ class Transition:
     actor: Optional[Actor] = None
 
 
+class Relation(str, enum.Enum):
+    """What a holder of a socket is to who used it last: the same process, an ancestor, a descendant, or neither."""
+
+    OWNER = "owner"
+    PARENT = "parent"
+    CHILD = "child"
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
 class Holder:
-    """A process whose descriptor refers to the socket now."""
+    """A process whose descriptor refers to the socket now. ``relation`` is None if nobody is known to have used it."""
 
     pid: int
     fd: int
     comm: str
+    relation: Optional[Relation] = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,9 @@ class Connection:
     own counters. ``interests`` are the epoll sets that it is in, () if it is in none though its holders have some, None
     if that is not known, no holder uses epoll, or its descriptors block. ``never_reused`` is True if this one is of
     several by one opener to one remote, most of which were opened while an older one of them lay idle and alive.
+    ``unheld`` is a number if no process, its owner included, was found to have a descriptor for it: that of the
+    processes whose descriptors could not be read. ``unrecorded`` says
+    that it was found in the kernel's list alone: no call on it was recorded though a process in scope holds it.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
     ``packages``: client libraries that a holder could have used, where no stack names one.
@@ -181,6 +195,8 @@ class Connection:
     kernel: Optional[KernelCounters] = None
     interests: Optional[tuple[Interest, ...]] = None
     never_reused: Optional[bool] = None
+    unheld: Optional[int] = None
+    unrecorded: bool = False
 
     @property
     def key(self) -> tuple[int, int]:
@@ -204,7 +220,8 @@ class Losses:
     stack memory was spent. ``contended``: touches dropped because another thread was touching the same socket in that
     instant. ``returns``: call results missed (kretprobe instances exhausted). ``nested``: hooks that the kernel did not
     run because the same program was running on that CPU. ``stacks_truncated``: stacks in the report that are not
-    complete.
+    complete. ``descriptors``: processes whose descriptors could not be read. ``namespaces``: network namespaces that
+    could not be entered or listed, and processes whose namespace could not be told.
     """
 
     events: int = 0
@@ -214,6 +231,8 @@ class Losses:
     returns: int = 0
     stacks_truncated: int = 0
     nested: int = 0
+    descriptors: int = 0
+    namespaces: int = 0
 
     def any(self) -> bool:
         """Whether anything at all was lost."""

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Optional
 
-from tracer.model.connection import Connection, Host, Losses, Probe
+from tracer.model.connection import Actor, Connection, Host, Losses, Probe, Touch
 from tracer.model.frame import Stack
 from tracer.model.thread import Present
 
@@ -206,10 +206,63 @@ class Streamed:
 
 
 @dataclass(frozen=True)
+class Process:
+    """A process by its number and name; ``sockets`` counts those of its sockets that it is named for."""
+
+    pid: int
+    comm: str
+    sockets: int = 0
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """The report held against the kernel's own list of sockets in CLOSE_WAIT, in the network namespaces in scope.
+
+    ``listed`` = ``told`` + ``younger`` (than the threshold) + ``descendants_sockets`` (held by descendants of processes
+    in scope that are not in scope themselves) + ``without_holder`` (nobody's descriptor was found) + ``out_of_scope``.
+    ``mptcp`` counts MPTCP sockets in CLOSE_WAIT in scope, which are not in that list. ``unreadable`` are the processes
+    whose descriptors could not be read; ``matters`` if that can have an effect: they are in scope, or the holder of a
+    socket was not found. ``unreadable_namespaces`` is as in Losses. ``complete``: nothing that could not be read can
+    hide a socket in scope.
+    """
+
+    complete: bool = True
+    namespaces: int = 0
+    listed: int = 0
+    told: int = 0
+    younger: int = 0
+    out_of_scope: int = 0
+    without_holder: int = 0
+    descendants_sockets: int = 0
+    descendants: tuple[Process, ...] = ()
+    mptcp: int = 0
+    unreadable: tuple[Process, ...] = ()
+    matters: bool = False
+    unreadable_namespaces: int = 0
+
+
+@dataclass(frozen=True)
+class EndedKind:
+    """Sockets that had lingered and then left in the same way: ``ender`` and ``outcome`` in words, ``closed`` one of
+    the closing calls (None if none was seen), the threads that made them, and how long they had lingered.
+    """
+
+    verdict: Verdict
+    ender: str
+    outcome: str
+    closed: Optional[Touch]
+    closers: tuple[Actor, ...]
+    count: int
+    shortest_ns: int
+    longest_ns: int
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 
-    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch.
+    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch. ``ended_findings`` are the
+    latest of those that left, ``ended_kinds`` counts all of them.
     """
 
     host: Host
@@ -223,8 +276,15 @@ class Report:
     sites: tuple[Site, ...]
     losses: Losses
     ended_findings: tuple[Ended, ...] = ()
+    ended_kinds: tuple[EndedKind, ...] = ()
     watched: int = 0
     cost: Optional[Cost] = None
+    reconciliation: Optional[Reconciliation] = None
+
+    @property
+    def lingered(self) -> int:
+        """Sockets that were over the threshold, whoever closed them in the end."""
+        return self.lingering + sum(kind.count for kind in self.ended_kinds)
 
     @property
     def lingering(self) -> int:

@@ -25,7 +25,8 @@ class Scope:
     """The filters; empty means everything. All kinds must match; several values of one kind are alternatives.
 
     ``pids`` are thread groups; ``netns`` inode numbers of network namespaces; ``cgroup`` id and level of a cgroup v2
-    directory, ``cgroup_path`` the same from the hierarchy's root; ``follow_forks`` brings in the children of ``pids``.
+    directory, ``cgroup_path`` the same from the hierarchy's root; ``follow_forks`` brings in the children of ``pids``,
+    or of the programs that are called ``comm``.
     """
 
     pids: tuple[int, ...] = ()
@@ -42,6 +43,11 @@ class Scope:
     def by_task(self) -> bool:
         """Whether scope depends on the calling task, so that softirq events must be matched by listener or record."""
         return bool(self.pids or self.comm or self.cgroup[0])
+
+    @property
+    def follows_pids(self) -> bool:
+        """Whether processes join ``pids`` while the trace runs."""
+        return self.follow_forks and bool(self.pids)
 
     @property
     def comm_bytes(self) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces
 from tracer.kernel.plan import Plan
+from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.stacks.target.process import Process
@@ -23,6 +24,7 @@ class Attached:
     request: Request
     recorder: Recorder
     plan: Plan
+    members: Members
     older: Preexisting
     namespaces: Namespaces
     started: float

@@ -154,7 +154,7 @@ def _contents(request: Request) -> Iterator[tuple[str, Content]]:
                 cleanup.callback(shutil.rmtree, remove, ignore_errors=True)
             yield from _headers(tree)
         features = discover(kept_hooks(tree) if tree is not None else None)
-        plan = make_plan(features, request.probes, request.scope.follow_forks)
+        plan = make_plan(features, request.probes, request.scope)
         yield "plan.json", _plan(features, plan, request)
         text = program_text(plan, request.scope, request.sizes, request.wanted)
         yield "program.c", text

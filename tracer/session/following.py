@@ -12,6 +12,7 @@ from tracer.model.finding import Report, Tick
 from tracer.session.attached import Attached
 from tracer.session.draining import USUAL
 from tracer.session.guard import Guard
+from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.session.watch import Watch
@@ -35,6 +36,7 @@ class Following:
             run.older,
             run.namespaces,
             ThreadsNow(self._tasks),
+            Reconciler(request.scope, run.members, run.older, run.namespaces, request.wanted.linger_ns),
             request.wanted.linger_ns,
             run.plan.unseen_calls(),
         )
@@ -44,6 +46,7 @@ class Following:
         stop.begin()
         while not stop.over():
             self._service.look()
+            self._run.members.look_for_programs()
             brought = self._watch.tick()
             self._guard.check()
             tick(brought)

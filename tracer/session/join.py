@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from tracer.errors import ClosetraceError
-from tracer.host.accept_queues import first_holder, listening_at
-from tracer.host.descriptors import holders
+from tracer.host.accept_queues import Place, first_holder, listening_at
+from tracer.host.descriptors import Descriptors, read_descriptors
 from tracer.host.epoll import interests
+from tracer.host.kinship import ParentOf, relation
 from tracer.host.namespaces import Namespaces
-from tracer.host.sockdiag import DiagSocket, dump
+from tracer.host.netns import NetnsDenied, NetnsUnreachable
+from tracer.host.sockdiag import DiagSocket, SockDiagError, dump
 from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
@@ -24,16 +25,23 @@ Tuple4 = tuple[int, Endpoint, Endpoint]
 
 
 class Diagnosed:
-    """One listing of the sockets that the kernel has in CLOSE_WAIT or LAST_ACK, by cookie and by addresses."""
+    """One listing of the sockets that the kernel has in CLOSE_WAIT or LAST_ACK, by cookie and by addresses.
+
+    ``failed`` are the namespaces that could not be listed though they are there.
+    """
 
     def __init__(self, netns: Iterable[int], namespaces: Namespaces) -> None:
         self._by_cookie: dict[int, DiagSocket] = {}
         self._by_tuple: dict[Tuple4, DiagSocket] = {}
         self._taken_ns: dict[int, int] = {}
+        self.failed: list[int] = []
         for inode in set(netns):
             try:
                 found = dump(_LIVE, namespaces.path(inode))
-            except ClosetraceError:
+            except (NetnsDenied, SockDiagError):
+                self.failed.append(inode)
+                continue
+            except NetnsUnreachable:
                 continue  # the namespace is gone: its sockets are reported without their queues
             self._taken_ns[inode] = time.monotonic_ns()
             for one in found:
@@ -44,6 +52,14 @@ class Diagnosed:
         """The socket that is this connection, by cookie where the kernel gave one before the record was made."""
         found = self._by_cookie.get(connection.cookie) if connection.cookie else None
         return found or self._by_tuple.get((connection.netns, connection.local, connection.remote))
+
+    def waiting(self) -> list[DiagSocket]:
+        """Those in CLOSE_WAIT."""
+        return [one for one in self._by_cookie.values() if one.state is TcpState.CLOSE_WAIT]
+
+    def taken_ns(self, netns: int) -> int:
+        """When a namespace was listed."""
+        return self._taken_ns[netns]
 
     def told(self, connection: Connection) -> dict[str, Any]:
         """What the listing knows better or alone, as fields of the connection."""
@@ -95,28 +111,93 @@ def _by_port(c: Connection, fields: dict[str, Any], listener: Optional[Holder]) 
     return {"listener": listener, "passive": True, "accepted": accepted}
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What sock_diag and /proc tell at one moment: the sockets listed, who listens where, who holds which inode."""
+
+    listing: Diagnosed
+    listening: dict[Place, DiagSocket]
+    descriptors: Descriptors
+    unheld: frozenset[int] = frozenset()
+    """Inodes of sockets in CLOSE_WAIT for which no descriptor was found."""
+
+    def holders(self, inode: int) -> tuple[Holder, ...]:
+        """Who holds a socket, nobody if it has no inode."""
+        return self.descriptors.holders.get(inode, ())
+
+
+def see(
+    connections: Iterable[Connection], listing: Diagnosed, namespaces: Namespaces, more: Iterable[int] = ()
+) -> Seen:
+    """Look at what these connections are joined with; ``more`` are inodes whose holders are wanted besides."""
+    found = [(c, listing.find(c)) for c in connections]
+    listening = listening_at(((c.netns, c.local) for c, one in found if _may_have_come_in(c, one)), namespaces)
+    mine = {one.inode if one is not None and one.inode else c.inode for c, one in found}
+    descriptors = read_descriptors({*mine, *(one.inode for one in listening.values()), *more})
+    return Seen(listing, listening, descriptors, _unheld((one for _, one in found), descriptors, namespaces))
+
+
+def _may_have_come_in(c: Connection, one: Optional[DiagSocket]) -> bool:
+    return c.accepted is False or c.passive is None or (one is not None and not one.inode)
+
+
+def _unheld(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors, namespaces: Namespaces) -> frozenset[int]:
+    """Looked at twice: a socket may have been closed, or have changed hands, between the listing and the reading."""
+    missing = {one.netns for one in found if one is not None and _is_missing(one, descriptors)}
+    if not missing:
+        return frozenset()
+    again = [one for one in Diagnosed(missing, namespaces).waiting() if _is_missing(one, descriptors)]
+    held = read_descriptors({one.inode for one in again}).holders
+    return frozenset(one.inode for one in again if one.inode not in held)
+
+
+def _is_missing(one: DiagSocket, descriptors: Descriptors) -> bool:
+    return one.state is TcpState.CLOSE_WAIT and bool(one.inode) and one.inode not in descriptors.holders
+
+
+def _unheld_among(c: Connection, inode: int, seen: Seen) -> Optional[int]:
+    """See Connection.unheld. Whose own descriptors could not be read may well hold it."""
+    unreadable = seen.descriptors.unreadable
+    if inode not in seen.unheld or (c.owner is None and unreadable):
+        return None
+    return None if c.owner is not None and c.owner.pid in unreadable else len(unreadable)
+
+
+def _related(c: Connection, holders: tuple[Holder, ...], parent_of: ParentOf) -> tuple[Holder, ...]:
+    """With what each holder is to the owner; where the owner is the only one, that goes without saying."""
+    owner = c.owner
+    if owner is None or all(holder.pid == owner.pid for holder in holders):
+        return holders
+    return tuple(replace(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
+
+
 def join(
-    connections: Iterable[Connection], namespaces: Namespaces, threads: ThreadsNow, unwind: Unwind
+    connections: Iterable[Connection],
+    namespaces: Namespaces,
+    threads: ThreadsNow,
+    unwind: Unwind,
+    parent_of: ParentOf,
+    seen: Optional[Seen] = None,
 ) -> list[Connection]:
-    """The same connections with what the kernel and /proc know of them now.
+    """The same connections with what the kernel and /proc know of them now (``seen``, if that was looked at already).
 
     That is: receive and send queue, counters, inode, accept state, holders, listener, epoll sets, blocked threads.
     """
     known = list(connections)
-    listing = Diagnosed((c.netns for c in known), namespaces)
-    told = [listing.told(c) for c in known]
-    listening = listening_at(((c.netns, c.local) for c, fields in zip(known, told) if _came_in(c, fields)), namespaces)
+    if seen is None:
+        seen = see(known, Diagnosed((c.netns for c in known), namespaces), namespaces)
+    told = [seen.listing.told(c) for c in known]
     mine = {fields["inode"] for fields in told if fields["inode"]}
-    held = holders({*mine, *(one.inode for one in listening.values())})
-    suspects = {inode: several for inode, several in held.items() if inode in mine}
+    suspects = {inode: several for inode, several in seen.descriptors.holders.items() if inode in mine}
     calls = _blocked_by_fd(suspects, threads, unwind)
     watched = interests(suspects)
     joined = []
     for c, fields in zip(known, told):
-        its = held.get(fields["inode"], ())
+        inode = fields["inode"]
+        its = seen.holders(inode)
         inside = tuple(call for holder in its for call in calls.get((holder.pid, holder.fd), ())) if calls else ()
-        one = listening.get((c.netns, c.local)) if _came_in(c, fields) else None
-        side = {} if one is None else _by_port(c, fields, first_holder(held.get(one.inode, ())))
-        now = {**fields, "holders": its, "blocked": inside, "interests": watched.get(fields["inode"]), **side}
-        joined.append(replace(c, **now))
+        one = seen.listening.get((c.netns, c.local)) if _came_in(c, fields) else None
+        side = {} if one is None else _by_port(c, fields, first_holder(seen.holders(one.inode)))
+        now = {**fields, "holders": _related(c, its, parent_of), "blocked": inside, "interests": watched.get(inode)}
+        joined.append(replace(c, **{**now, **side}, unheld=_unheld_among(c, inode, seen)))
     return joined

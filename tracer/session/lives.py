@@ -11,6 +11,7 @@ from tracer.kernel.tasks import TaskReader
 from tracer.model.connection import Connection, Losses
 from tracer.session.attached import Attached
 from tracer.session.join import join
+from tracer.session.members import parents
 from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
@@ -40,6 +41,7 @@ class Lives:
         try:
             while not stop.over():
                 stop.wait(self._run.request.interval_s)
+                self._run.members.look_for_programs()
                 yield from self._look()
             time.sleep(_LAST_MOMENT_S)
             yield from self._look()
@@ -69,11 +71,14 @@ class Lives:
         late = [entry for entry in self._recorder.suspects() if now - entry.since_ns >= linger_ns]
         fresh = [entry for entry in late if (entry.sk, entry.birth_ns) not in self._lingering]
         found = [c for entry in fresh if (c := self._reader.suspect(entry)) is not None]
-        joined = join(found, self._run.namespaces, ThreadsNow(self._tasks), self._stacks.unwind) if found else ()
-        for connection in joined:
+        for connection in self._joined(found) if found else ():
             self._lingering.add(connection.key)
             yield connection
         return len(found)
+
+    def _joined(self, found: list[Connection]) -> list[Connection]:
+        threads, parent_of = ThreadsNow(self._tasks), parents(self._recorder)
+        return join(found, self._run.namespaces, threads, self._stacks.unwind, parent_of)
 
     def lost(self) -> Losses:
         """What the kernel side could not keep."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tracer.errors import HostUnsupported
 from tracer.flight.recorder import Recorder
-from tracer.host.identity import in_first_pid_namespace, lockdown
+from tracer.host.identity import in_first_pid_namespace, lockdown, monotonic_offset_s
 from tracer.kernel import bpf
 from tracer.kernel.compiler import compile_text
 from tracer.kernel.features import BTF_PATH, Features, discover
@@ -46,12 +46,18 @@ def require_rights() -> None:
             "closetrace runs in a PID namespace of its own, and BPF sees other process numbers. Run it on the host, "
             "or in a container that shares the host's PID namespace (docker run --pid=host, hostPID: true)"
         )
+    if monotonic_offset_s():
+        raise HostUnsupported(
+            "this is a time namespace of its own, whose monotonic clock is not the kernel's, so all times would be "
+            "wrong: run it in the first one (nsenter --time=/proc/1/ns/time closetrace ..., as root on the host)"
+        )
     try:
         os.close(bpf.load_empty(bpf.PROG_RAW_TRACEPOINT))
     except OSError as error:
         if os.geteuid() != 0:
             raise HostUnsupported(
-                "tracing needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE): run it with sudo"
+                "tracing needs root (CAP_BPF, CAP_PERFMON; CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN to "
+                "read processes and namespaces): run it with sudo"
             ) from None
         raise HostUnsupported(
             f"the kernel refuses BPF programs although this is root ({error.strerror}). Possible causes: a container "
@@ -83,7 +89,7 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     tree, remove = header_tree() if os.path.exists(BTF_PATH) else (None, None)
     try:
         features = discover(kept_hooks(tree) if tree is not None else None)
-        plan = make_plan(features, probes, scope.follow_forks)
+        plan = make_plan(features, probes, scope)
         for probe in plan.probes():
             _log.debug("hooks of family %s: %s", probe.family, probe.way or f"none ({probe.reason or probe.cost})")
         if tree is None:
@@ -94,9 +100,7 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
             shutil.rmtree(remove, ignore_errors=True)
     program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
     try:
-        recorder = Recorder(
-            program, sizes, wanted, by_task=scope.by_task, forks=scope.follow_forks, execs=plan.sees_execs
-        )
+        recorder = Recorder(program, sizes, wanted, scope, execs=plan.sees_execs)
         return Opened(recorder, plan)
     except BaseException:
         program.close()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Optional
 
 from tracer.errors import ClosetraceError
 from tracer.flight.recorder import Recorder
 from tracer.host.descriptors import sockets_of
-from tracer.host.matching import matches, process_matches
+from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
-from tracer.host.processes import pids as all_pids
-from tracer.host.processes import process_info
 from tracer.host.sockdiag import DiagSocket, dump, listeners
 from tracer.model.connection import Connection
 from tracer.model.scope import Scope
@@ -25,22 +23,30 @@ _log = logging.getLogger(__name__)
 _CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpState.NEW_SYN_RECV, TcpState.CLOSE})
 
 
+def fin_before_ns(one: DiagSocket, listed_ns: int) -> int:
+    """When FIN had come at the latest, of a socket listed at ``listed_ns``: the peer's last packet of any kind."""
+    return listed_ns - min(one.last_ack_recv_ms or 0, one.last_data_recv_ms or 0) * 1_000_000
+
+
 class Preexisting:
     """The sockets in scope that were there when the trace began."""
 
     def __init__(self, scope: Scope, namespaces: Namespaces) -> None:
         self._scope, self._namespaces = scope, namespaces
-        self._cookies: dict[int, DiagSocket] = {}
+        self._cookies: set[int] = set()
         self._waiting: dict[int, DiagSocket] = {}
         self._taken_ns = 0
 
-    def take(self, recorder: Recorder) -> None:
-        """List the sockets, tell the kernel side those of tasks in scope, and keep those in CLOSE_WAIT."""
+    def take(self, recorder: Recorder, members: Optional[Collection[int]]) -> None:
+        """List, seed the kernel side with what belongs to tasks in scope, and keep what is in CLOSE_WAIT already.
+
+        ``members`` are the processes in scope, None if everybody is. What may not be read is told at the report.
+        """
         took = Took()
-        inodes = self._inodes()
-        # Only a filter by task needs every connection: the kernel side cannot know the owners of older ones.
+        inodes = None if members is None else {inode for pid in members for inode in sockets_of(pid)}
+        # Only a filter by task needs every connection: the kernel side cannot tell their owners otherwise.
         states = _CONNECTED if inodes is not None else (TcpState.CLOSE_WAIT,)
-        namespaces = list(self._namespaces.all(self._scope.pids))
+        namespaces = self._namespaces.of_scope(self._scope, members)
         for netns in namespaces:
             path = self._namespaces.path(netns)
             try:
@@ -51,7 +57,7 @@ class Preexisting:
                         self._keep(recorder, one)
             except ClosetraceError as error:
                 _log.debug("network namespace %d cannot be read: %s", netns, error)
-                continue  # a namespace that ended meanwhile
+                continue  # it ended meanwhile, or may not be entered
         self._taken_ns = time.monotonic_ns()
         _log.debug(
             "seeded with what is older: %d sockets (%d in CLOSE_WAIT) of %d network namespaces in %s",
@@ -60,15 +66,6 @@ class Preexisting:
             len(namespaces),
             took,
         )
-
-    def _inodes(self) -> Optional[set[int]]:
-        if not self._scope.by_task:
-            return None
-        return {inode for pid in self._pids() for inode in sockets_of(pid)}
-
-    def _pids(self) -> Iterable[int]:
-        infos = map(process_info, self._scope.pids or all_pids())
-        return [info.pid for info in infos if info is not None and process_matches(self._scope, info)]
 
     def _seed_listeners(
         self, recorder: Recorder, netns: int, path: Optional[str], inodes: Optional[set[int]]
@@ -81,7 +78,7 @@ class Preexisting:
         return frozenset(ports)
 
     def _keep(self, recorder: Recorder, one: DiagSocket) -> None:
-        self._cookies[one.cookie] = one
+        self._cookies.add(one.cookie)
         recorder.add_seed(one.cookie)
         if one.state is TcpState.CLOSE_WAIT:
             self._waiting[one.cookie] = one
@@ -101,34 +98,8 @@ class Preexisting:
         one = self._waiting.get(cookie)
         if one is None:
             return None
-        return self._taken_ns - min(one.last_ack_recv_ms or 0, one.last_data_recv_ms or 0) * 1_000_000
+        return fin_before_ns(one, self._taken_ns)
 
-    def untouched(self, recorded: set[int]) -> list[Connection]:
-        """The older sockets that are still in CLOSE_WAIT and have no record, because no call has used them since."""
-        rest = {cookie: one for cookie, one in self._waiting.items() if cookie not in recorded}
-        if not rest:
-            return []
-        still: dict[int, DiagSocket] = {}
-        for netns in {one.netns for one in rest.values()}:
-            try:
-                still.update((one.cookie, one) for one in dump((TcpState.CLOSE_WAIT,), self._namespaces.path(netns)))
-            except ClosetraceError:
-                continue
-        return [self._connection(still[cookie]) for cookie in rest if cookie in still]
-
-    def _connection(self, one: DiagSocket) -> Connection:
-        return Connection(
-            sk=0,
-            birth_ns=one.cookie,
-            local=one.local,
-            remote=one.remote,
-            state=one.state,
-            seen_ns=time.monotonic_ns(),
-            netns=one.netns,
-            cookie=one.cookie,
-            inode=one.inode,
-            preexisting=True,
-            accepted=False if one.inode == 0 else None,
-            fin_before_ns=self.fin_before_ns(one.cookie),
-            rx_queue=one.rx_queue,
-        )
+    def waited(self, cookie: int) -> bool:
+        """Whether this socket, in scope, was in CLOSE_WAIT at the start."""
+        return cookie in self._waiting

@@ -35,18 +35,11 @@ class Reader:
         """The sockets that ended since the last call. What is not taken is lost."""
         return map(self._connection, self._recorder.endings())
 
-    def untouched(self, recorded: set[int]) -> list[Connection]:
-        """Sockets in CLOSE_WAIT that are older than the trace and have no record, by sock_diag.
-
-        ``recorded`` are the cookies of those that have one.
-        """
-        return [self._corrected(connection) for connection in self._preexisting.untouched(recorded)]
-
     def _connection(self, flight: Flight) -> Connection:
         decoded = decode(flight.record, time.monotonic_ns(), flight.ended)
-        return self._corrected(decoded.connection(self._stacks.resolve(flight, decoded.calls)))
+        return self.corrected(decoded.connection(self._stacks.resolve(flight, decoded.calls)))
 
-    def _corrected(self, connection: Connection) -> Connection:
+    def corrected(self, connection: Connection) -> Connection:
         """With what the record cannot know: whether the socket was there at the start, and what no hook shows."""
         changes: dict[str, Any] = {}
         if self._unseen:

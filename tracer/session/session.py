@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from tracer.host.namespaces import Namespaces
 from tracer.session.attached import Attached
+from tracer.session.members import Members
 from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
@@ -34,8 +35,10 @@ class Session:
         namespaces = Namespaces()
         older = Preexisting(request.scope, namespaces)
         opened = open_recorder(request.scope, request.sizes, request.wanted, request.probes)
-        processes = open_processes(request.scope.pids)
-        self._run = Attached(request, opened.recorder, opened.plan, older, namespaces, started, offset_ns, processes)
+        members, processes = Members(request.scope, opened.recorder), open_processes(request.scope.pids)
+        self._run = Attached(
+            request, opened.recorder, opened.plan, members, older, namespaces, started, offset_ns, processes
+        )
         self._following: Optional[Following] = None
         try:
             self._attach()
@@ -46,10 +49,10 @@ class Session:
     def _attach(self) -> None:
         """Attach, then list the older sockets. In this order no socket is missed."""
         run = self._run
-        for pid in run.request.scope.pids:
-            run.recorder.add_pid(pid)
+        run.members.seed()
         run.recorder.start(run.plan)
-        run.older.take(run.recorder)
+        run.members.seed()
+        run.older.take(run.recorder, run.members.now())
 
     def __enter__(self) -> Session:
         return self

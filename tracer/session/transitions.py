@@ -34,7 +34,7 @@ class Transitions:
     """Reads the transitions of one session."""
 
     def __init__(self, run: Attached) -> None:
-        self._recorder = run.recorder
+        self._recorder, self._members = run.recorder, run.members
         self._service = StackService(last_exec=run.recorder.last_exec)
         self._stacks = StackStore(self._recorder, self._service)
         self._shown = self._lost = 0
@@ -45,6 +45,7 @@ class Transitions:
         try:
             while not stop.over():
                 self._recorder.wait_for_events(_POLL_MS)
+                self._members.look_for_programs()
                 # Wait for more transitions: to wake up for each one costs more than to print it.
                 time.sleep(_GATHER_S)
                 yield self._batch()

@@ -19,22 +19,27 @@ from tracer.host.identity import this_host
 from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.plan import Plan
-from tracer.model.connection import Connection, Losses
-from tracer.model.finding import Ended, Finding, Report, Shown, Site, Tick
+from tracer.model.connection import Connection
+from tracer.model.finding import Ended, Finding, Reconciliation, Report, Shown, Site, Tick
 from tracer.model.states import TcpState
 from tracer.session.beside import Beside
 from tracer.session.draining import Drain
-from tracer.session.join import join
+from tracer.session.endings import Endings
+from tracer.session.join import Seen, join
 from tracer.session.lookout import Lookout
+from tracer.session.members import parents
 from tracer.session.preexisting import Preexisting
 from tracer.session.programs import Programs
 from tracer.session.reading import Reader
+from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
 
 Key = tuple[int, int]
+_DIAG_TICK_NS = 100_000_000
+"""The times of sock_diag come in ticks of up to 10 ms (CONFIG_HZ), so they may differ from those of a record."""
 _PATIENCE = 10
 """After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
 
@@ -61,11 +66,12 @@ class Watch:
         preexisting: Preexisting,
         namespaces: Namespaces,
         threads: ThreadsNow,
+        reconciler: Reconciler,
         linger_ns: int,
         unseen: tuple[str, ...] = (),
     ) -> None:
         self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
-        self._threads, self._linger_ns = threads, linger_ns
+        self._threads, self._reconciler, self._linger_ns = threads, reconciler, linger_ns
         self._reader = Reader(recorder, stacks, preexisting, unseen)
         self._drain = Drain(recorder, stacks)
         self._programs = Programs()
@@ -73,7 +79,7 @@ class Watch:
         self._beside = Beside()
         self._findings: dict[Key, Finding] = {}
         self._exited: dict[Key, Finding] = {}
-        self._ended: list[Ended] = []
+        self._endings = Endings()
         self._shown: dict[object, tuple[int, int]] = {}
         self._next_look_ns = 0
 
@@ -104,7 +110,7 @@ class Watch:
         """Examine suspects that have crossed the threshold, and tell what that adds."""
         begun = time.monotonic_ns()
         with _without_collection():
-            self._examine(fresh)
+            self._judge(self._read(fresh))
             grown = self._grown()
         ended = time.monotonic_ns()
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
@@ -114,19 +120,22 @@ class Watch:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
         return self._drain.relieve()
 
-    def _examine(self, entries: Sequence[SuspectEntry]) -> list[Finding]:
-        return self._judge([c for entry in entries if (c := self._reader.suspect(entry)) is not None])
+    def _read(self, entries: Iterable[SuspectEntry]) -> list[Connection]:
+        return [c for entry in entries if (c := self._reader.suspect(entry)) is not None]
 
-    def _judge(self, connections: Sequence[Connection]) -> list[Finding]:
+    def _judge(self, connections: Sequence[Connection], seen: Optional[Seen] = None) -> list[Finding]:
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
-        earlier += [gone.connection for gone in self._ended]
-        known = self._beside.told(join(connections, self._namespaces, self._threads, self._stacks.unwind))
-        joined = marked(known, earlier)
+        earlier += [gone.connection for gone in self._endings.latest]
+        joined = marked(self._beside.told(self._joined(connections, seen)), earlier)
         now = time.monotonic_ns()
         findings = [judge(c, now, self._started_ns) for c in joined]
         for finding in findings:
             self._findings[finding.connection.key] = finding
         return findings
+
+    def _joined(self, connections: Sequence[Connection], seen: Optional[Seen]) -> list[Connection]:
+        parent_of = parents(self._recorder)
+        return join(connections, self._namespaces, self._threads, self._stacks.unwind, parent_of, seen)
 
     def _grown(self) -> tuple[Shown, ...]:
         """Sites that were not shown yet or have more sockets than when they were."""
@@ -157,25 +166,26 @@ class Watch:
         lingered = (connection.closed.ns if connection.closed else now) - finding.since_ns
         if lingered >= self._linger_ns:
             how = tell_ending(connection, lingered)
-            self._ended.append(Ended(connection, finding.verdict, lingered, how))
+            self._endings.add(Ended(connection, finding.verdict, lingered, how))
 
-    def _final_findings(self) -> list[Finding]:
+    def _final_findings(self) -> tuple[list[Finding], Reconciliation]:
         """All that linger now, seen afresh, with those that only the end of their process closed."""
         now = time.monotonic_ns()
-        entries = [e for e in self._recorder.suspects() if now - e.since_ns >= self._linger_ns]
+        ages = [(now - entry.since_ns, entry) for entry in self._recorder.suspects()]
+        recorded = self._read(entry for age, entry in ages if age >= self._linger_ns)
+        young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - self._linger_ns < 0)
         self._findings.clear()
-        findings = self._examine(entries)
-        recorded = {finding.connection.cookie for finding in findings if finding.connection.cookie}
-        older = self._judge(self._reader.untouched(recorded))
-        findings += [finding for finding in older if now - finding.since_ns >= self._linger_ns]
-        return findings + list(self._exited.values())
+        comparison = self._reconciler.look(recorded, young)
+        found = [self._reader.corrected(connection) for connection in comparison.found()]
+        findings = self._judge([*recorded, *found], comparison.seen)
+        return findings + list(self._exited.values()), comparison.outcome(findings)
 
     def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int) -> Report:
         """Everything, at this moment."""
         took, unwound = Took(), self._stacks.unwound
         self._take_endings()
         with _without_collection():
-            findings = self._final_findings()
+            findings, reconciliation = self._final_findings()
             _log.debug(
                 "report: %d sockets seen afresh, %d boxes unwound in %s",
                 len(findings),
@@ -196,7 +206,14 @@ class Watch:
             linger_ns=self._linger_ns,
             plan=plan.probes(),
             sites=sites,
-            losses=Losses(**{**vars(losses), "stacks_truncated": truncated}),
-            ended_findings=tuple(self._ended),
+            losses=replace(
+                losses,
+                stacks_truncated=truncated,
+                descriptors=len(reconciliation.unreadable) if reconciliation.matters else 0,
+                namespaces=reconciliation.unreadable_namespaces,
+            ),
+            ended_findings=tuple(self._endings.latest),
+            ended_kinds=self._endings.kinds(),
             watched=self._recorder.watched,
+            reconciliation=reconciliation,
         )

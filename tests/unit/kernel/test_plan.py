@@ -16,6 +16,9 @@ from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS
 from tracer.kernel.plan import FAMILIES, WAYS, Plan, make_plan
+from tracer.model.scope import Scope
+
+FORKS = Scope(pids=(1,), follow_forks=True)
 
 
 def ways(plan: Plan) -> dict[str, Optional[str]]:
@@ -79,17 +82,17 @@ def test_returns_are_hooked_before_calls() -> None:
 def test_ends_are_hooked_before_beginnings(host: Features) -> None:
     """A socket that ends between two attachments must not leave a record."""
     targets = [attachment.target for attachment in make_plan(host).attachments()]
-    assert targets[:2] == ["sched_process_exec", "tcp_destroy_sock"]
+    assert targets[:3] == ["sched_process_fork", "sched_process_exec", "tcp_destroy_sock"]
 
 
 def test_children_are_followed_before_anything_is_recorded() -> None:
     """The tracepoints of exit and fork come first of all; without them a command cannot be followed."""
-    plan = make_plan(HARDENED, follow_forks=True)
+    plan = make_plan(HARDENED, scope=FORKS)
     targets = [attachment.target for attachment in plan.attachments()]
     assert targets[:2] == ["sched_process_exit", "sched_process_fork"]
     blind = replace(HARDENED, tracepoints=HARDENED.tracepoints - {"sched_process_fork"})
     with pytest.raises(HostUnsupported, match="sched_process_fork"):
-        make_plan(blind, follow_forks=True)
+        make_plan(blind, scope=FORKS)
     assert [attachment.target for attachment in make_plan(blind).also] == ["sched_process_exec"]
 
 
@@ -100,6 +103,13 @@ def test_execs_are_seen_where_there_is_the_tracepoint() -> None:
     blind = make_plan(replace(HARDENED, tracepoints=HARDENED.tracepoints - {"sched_process_exec"}))
     assert not blind.sees_execs
     assert "CT_EXECS" not in blind.defines()
+
+
+def test_whoever_turns_to_a_program_is_followed() -> None:
+    """With a program's name in scope the ends of processes are watched beside their forks and execs."""
+    named = [attachment.target for attachment in make_plan(HARDENED, scope=Scope(comm="app")).also]
+    assert named == ["sched_process_exit", "sched_process_fork", "sched_process_exec"]
+    assert [attachment.target for attachment in make_plan(HARDENED).also] == named[1:]
 
 
 def test_a_host_with_nothing_is_refused() -> None:
@@ -202,7 +212,7 @@ def subsets(of: Iterable[str]) -> st.SearchStrategy[frozenset[str]]:
 def test_no_plan_asks_for_what_the_host_does_not_have(host: Features, requested: str, forks: bool) -> None:
     """Whatever a host offers, the plan uses only that, or says that it cannot be traced."""
     try:
-        plan = make_plan(host, requested, forks)
+        plan = make_plan(host, requested, Scope(pids=(1,), follow_forks=forks))
     except HostUnsupported:
         return
     for attachment in plan.attachments():

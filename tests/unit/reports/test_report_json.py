@@ -95,7 +95,7 @@ def test_facts_of_a_site() -> None:
     first = site["sockets"][0]
     assert (first["local"], first["fd"], first["inode"], first["cookie"]) == ("127.0.0.1:40001", 11, 7001, 1)
     assert (first["close_wait_s"], first["eof_read"], first["rx_queue"]) == (134.0, False, 1)
-    assert first["holders"] == [{"pid": 100, "fd": 11, "comm": "app"}]
+    assert first["holders"] == [{"pid": 100, "fd": 11, "comm": "app", "relation": "owner"}]
     assert first["opened"] == "2023-11-14T22:30:01.000000Z"
     assert first["fin"] == "2023-11-14T22:31:06.000000Z"
     assert found["plan"] == dict.fromkeys(FAMILIES, "raw_tp:x")

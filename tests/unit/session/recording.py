@@ -62,6 +62,9 @@ class FakeRecorder:
     listening: list[tuple[int, int]] = field(default_factory=list)
     lost: Losses = field(default_factory=Losses)
     pool: int = 1000
+    pids: set[int] = field(default_factory=set)
+    named: set[int] = field(default_factory=set)
+    parents: dict[int, int] = field(default_factory=dict)
 
     def add(self, sk: int, birth_ns: int, state: TcpState = TcpState.CLOSE_WAIT, **fields: Any) -> layout.Record:
         made = layout.Record(sk=sk, birth_ns=birth_ns, state=state, family=2, rport=80, lport=sk % 60000 + 1, **fields)
@@ -156,6 +159,21 @@ class FakeRecorder:
 
     def add_seed(self, cookie: int) -> None:
         self.seeds.append(cookie)
+
+    def add_pid(self, pid: int) -> None:
+        self.pids.add(pid)
+
+    def add_program(self, pid: int) -> None:
+        self.named.add(pid)
+
+    def followed(self) -> Optional[set[int]]:
+        return set(self.pids)
+
+    def programs(self) -> Optional[set[int]]:
+        return set(self.named)
+
+    def parent_of(self, pid: int) -> Optional[int]:
+        return self.parents.get(pid)
 
     def add_listener(self, netns: int, port: int) -> None:
         self.listening.append((netns, port))

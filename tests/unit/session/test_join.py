@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from tests.unit.builders import connection, stack
 from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
-from tracer.model.connection import Connection, Endpoint, Holder
+from tracer.model.connection import Connection, Endpoint, Holder, Relation
 from tracer.model.frame import BlackBox, Stack
 from tracer.session.join import join
 
@@ -51,6 +51,11 @@ def unwind(box: BlackBox) -> Stack:
     return FOUND
 
 
+def nobody(pid: int) -> Optional[int]:
+    """Nobody's parent is known."""
+    return None if pid else 1
+
+
 def await_state(own: socket.socket, state: int) -> None:
     """Wait for the kernel's word on the socket (TCP_INFO's first byte)."""
     end = time.monotonic() + 10
@@ -70,10 +75,10 @@ def test_queue_inode_and_holder_of_a_socket_in_close_wait(sockets: ExitStack) ->
     peer.sendall(b"bytes")
     peer.close()
     await_state(own, CLOSE_WAIT)
-    (joined,) = join([recorded(own.getsockname(), own.getpeername())], Namespaces(), ThreadsNow(), unwind)
+    (joined,) = join([recorded(own.getsockname(), own.getpeername())], Namespaces(), ThreadsNow(), unwind, nobody)
     assert (joined.rx_queue, joined.inode) == (6, os.fstat(own.fileno()).st_ino)
     assert joined.cookie == int.from_bytes(own.getsockopt(socket.SOL_SOCKET, 57, 8), "little")  # SO_COOKIE
-    assert joined.holders == (Holder(os.getpid(), own.fileno(), COMM),)
+    assert joined.holders == (Holder(os.getpid(), own.fileno(), COMM, Relation.OTHER),)
     assert (joined.blocked, joined.listener) == ((), None)
 
 
@@ -85,7 +90,7 @@ def test_the_cookie_decides_where_it_is_known(sockets: ExitStack) -> None:
     await_state(own, CLOSE_WAIT)
     cookie = int.from_bytes(own.getsockopt(socket.SOL_SOCKET, 57, 8), "little")
     elsewhere = recorded(("127.0.0.1", 1), ("127.0.0.1", 2), cookie=cookie)
-    (joined,) = join([elsewhere], Namespaces(), ThreadsNow(), unwind)
+    (joined,) = join([elsewhere], Namespaces(), ThreadsNow(), unwind, nobody)
     assert joined.inode == os.fstat(own.fileno()).st_ino
 
 
@@ -96,7 +101,7 @@ def test_a_socket_that_nobody_accepted_has_its_listener(sockets: ExitStack) -> N
     local, remote = client.getpeername(), client.getsockname()
     client.close()
     await_line(local[1], remote[1], CLOSE_WAIT)
-    (joined,) = join([recorded(local, remote, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind)
+    (joined,) = join([recorded(local, remote, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind, nobody)
     assert (joined.accepted, joined.inode, joined.holders) == (False, 0, ())
     assert joined.listener == Holder(os.getpid(), listener.fileno(), COMM)
 
@@ -116,13 +121,13 @@ def await_line(local_port: int, remote_port: int, state: int) -> None:
 def test_a_socket_that_is_not_listed_stays_as_it_was_recorded() -> None:
     """It was closed meanwhile: nothing is made up."""
     before = recorded(("127.0.0.1", 1), ("127.0.0.1", 2), inode=0, accepted=True, passive=True)
-    assert join([before], Namespaces(), ThreadsNow(), unwind) == [before]
+    assert join([before], Namespaces(), ThreadsNow(), unwind, nobody) == [before]
 
 
 def test_a_namespace_that_ended_costs_the_listing_alone() -> None:
     """A network namespace that no process is in any more cannot be listed; its record is returned."""
     before = recorded(("127.0.0.1", 1), ("127.0.0.1", 2), netns=1)
-    assert join([before], Namespaces(), ThreadsNow(), unwind) == [before]
+    assert join([before], Namespaces(), ThreadsNow(), unwind, nobody) == [before]
 
 
 def test_a_thread_inside_a_call_is_told_with_its_stack(sockets: ExitStack) -> None:
@@ -149,10 +154,28 @@ def test_a_thread_inside_a_call_is_told_with_its_stack(sockets: ExitStack) -> No
         while not tids or not Path(f"/proc/self/task/{tids[0]}/syscall").read_text().startswith("44 "):  # sendto
             assert time.monotonic() < end
             time.sleep(0.01)
-        (joined,) = join([recorded(own.getsockname(), own.getpeername())], Namespaces(), ThreadsNow(), unwind)
+        (joined,) = join([recorded(own.getsockname(), own.getpeername())], Namespaces(), ThreadsNow(), unwind, nobody)
     finally:
         peer.close()  # resets the connection: the bytes in its queue were not read
         thread.join()
     (blocked,) = joined.blocked
     assert (blocked.actor.tid, blocked.fd, blocked.syscall) == (tids[0], own.fileno(), "sendto")
     assert blocked.stack == FOUND
+
+
+def test_a_descriptor_in_flight_is_nobodys(sockets: ExitStack) -> None:
+    """The only one waits in a unix socket: no process has it, and that is told once it has been looked at twice."""
+    listener = listening(sockets)
+    own = connected(sockets, listener)
+    listener.accept()[0].close()
+    await_state(own, CLOSE_WAIT)
+    one, other = (sockets.enter_context(end) for end in socket.socketpair())
+    record = recorded(own.getsockname(), own.getpeername())
+    (before,) = join([record], Namespaces(), ThreadsNow(), unwind, nobody)
+    socket.send_fds(one, [b"x"], [own.fileno()])
+    own.close()
+    (after,) = join([record], Namespaces(), ThreadsNow(), unwind, nobody)
+    assert other.fileno() >= 0
+    assert before.unheld is None
+    assert (after.holders, after.inode) == ((), before.inode)
+    assert after.unheld is not None

@@ -17,6 +17,7 @@ from tracer.model.scope import Scope
 from tracer.session import lives as module
 from tracer.session.attached import Attached
 from tracer.session.lives import Lives
+from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
@@ -56,7 +57,8 @@ def lives(recorder: FakeRecorder, clock: Clock, monkeypatch: pytest.MonkeyPatch)
     namespaces = Namespaces()
     request = Request(HERE, "pid 1", Sizes(1 << 24), Wanted(10 * S, all_endings=True))
     older = Preexisting(HERE, namespaces)
-    return Lives(Attached(request, as_recorder(recorder), PLAN, older, namespaces, 0.0, 0))
+    members = Members(HERE, as_recorder(recorder))
+    return Lives(Attached(request, as_recorder(recorder), PLAN, members, older, namespaces, 0.0, 0))
 
 
 def test_a_socket_that_was_handed_over_is_not_called_older(recorder: FakeRecorder, lives: Lives, clock: Clock) -> None:

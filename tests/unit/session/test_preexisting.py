@@ -17,7 +17,7 @@ from tracer.host.matching import process_matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.processes import process_info
 from tracer.model.scope import Scope, network_of
-from tracer.model.states import TcpState
+from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting
 
 ME = os.getpid()
@@ -45,7 +45,9 @@ def cookie_of(sock: socket.socket) -> int:
 
 def taken(scope: Scope) -> tuple[Preexisting, FakeRecorder]:
     recorder, older = FakeRecorder(), Preexisting(scope, Namespaces())
-    older.take(as_recorder(recorder))
+    members = Members(scope, as_recorder(recorder))
+    members.seed()
+    older.take(as_recorder(recorder), members.now())
     return older, recorder
 
 
@@ -54,6 +56,8 @@ def test_sockets_of_the_process_are_seeded_by_cookie(pair: Pair) -> None:
     listener, left, queued = pair
     older, recorder = taken(Scope(pids=(ME,)))
     assert {cookie_of(left), cookie_of(queued)} <= set(recorder.seeds)
+    assert older.waited(cookie_of(left))
+    assert not older.waited(2**60)
     assert (os.stat("/proc/self/ns/net").st_ino, listener.getsockname()[1]) in recorder.listening
     assert older.is_older(connection(cookie=cookie_of(left)))
     assert not older.is_older(connection(cookie=2**60))
@@ -70,20 +74,6 @@ def test_a_socket_without_a_cookie_was_made_after_the_listing(pair: Pair) -> Non
     assert everything.is_older(connection(cookie=0, birth_ns=time.monotonic_ns()))
 
 
-def test_what_waits_in_the_accept_queue_belongs_to_its_listener(pair: Pair) -> None:
-    """It has no inode, so no descriptor tells its owner; the port does."""
-    listener, left, queued = pair
-    older, _ = taken(Scope(pids=(ME,)))
-    found = {(c.local.port, c.remote.port): c for c in older.untouched(set())}
-    child = found[listener.getsockname()[1], queued.getsockname()[1]]
-    assert (child.inode, child.accepted, child.state) == (0, False, TcpState.CLOSE_WAIT)
-    mine = found[left.getsockname()[1], listener.getsockname()[1]]
-    assert mine.inode == os.fstat(left.fileno()).st_ino
-    assert mine.cookie == cookie_of(left)
-    assert mine.rx_queue == 1
-    assert mine.preexisting
-
-
 def test_fin_is_no_younger_than_the_last_packet(pair: Pair) -> None:
     """The time that is claimed lies before the listing and not long before the FIN itself."""
     _, left, _ = pair
@@ -95,17 +85,6 @@ def test_fin_is_no_younger_than_the_last_packet(pair: Pair) -> None:
     assert older.fin_before_ns(2**60) is None
 
 
-def test_recorded_and_closed_sockets_are_left_out(pair: Pair) -> None:
-    """What has a record is told from that; what is no longer in CLOSE_WAIT is not told at all."""
-    _, left, _ = pair
-    older, _ = taken(Scope(pids=(ME,)))
-    cookie = cookie_of(left)
-    assert cookie in {c.cookie for c in older.untouched(set())}
-    assert cookie not in {c.cookie for c in older.untouched({cookie})}
-    left.close()
-    assert cookie not in {c.cookie for c in older.untouched(set())}
-
-
 def test_the_connection_filters_apply(pair: Pair) -> None:
     """Ports and peers that were not asked for are neither seeded nor kept."""
     listener, left, _ = pair
@@ -115,7 +94,7 @@ def test_the_connection_filters_apply(pair: Pair) -> None:
     for other in (Scope(pids=(ME,), remote_ports=(port + 1,)), Scope(pids=(ME,), remotes=(network_of("10.0.0.0/8"),))):
         older, recorder = taken(other)
         assert cookie_of(left) not in recorder.seeds
-        assert older.untouched(set()) == []
+        assert not older.waited(cookie_of(left))
 
 
 def test_the_whole_host_keeps_only_what_is_in_close_wait(pair: Pair) -> None:

@@ -27,9 +27,6 @@ class FakePreexisting:
     def fin_before_ns(self, cookie: int) -> Optional[int]:
         return 77 if cookie == OLD else None
 
-    def untouched(self, recorded: set[int]) -> list[Connection]:
-        raise AssertionError(f"a reader asks for one socket, not for those beside {recorded}")
-
 
 @pytest.fixture
 def recorder(clock: Clock) -> FakeRecorder:

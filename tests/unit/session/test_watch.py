@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Optional
+from collections.abc import Iterable, Sequence
+from typing import Optional, cast
 
 import pytest
 
@@ -15,9 +15,10 @@ from tracer.flight import layout
 from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Connection, Endpoint, Losses
-from tracer.model.finding import Report, Verdict
+from tracer.model.finding import Process, Reconciliation, Report, Verdict
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
+from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
 
@@ -37,8 +38,34 @@ class FakePreexisting:
     def fin_before_ns(self, cookie: int) -> Optional[int]:
         return self.waiting[cookie].fin_before_ns if cookie in self.waiting else None
 
-    def untouched(self, recorded: set[int]) -> list[Connection]:
-        return [c for cookie, c in self.waiting.items() if cookie not in recorded]
+
+class FakeReconciler:
+    """Finds those of the older sockets that have lingered and that no record tells of."""
+
+    def __init__(self, clock: Clock, older: FakePreexisting) -> None:
+        self.clock, self.older = clock, older
+        self.outcome = Reconciliation()
+
+    def look(self, recorded: Sequence[Connection], young: Sequence[Connection]) -> FakeComparison:
+        known = {c.cookie for c in (*recorded, *young)}
+        late = self.clock.now - LINGER
+        rest = [c for c in self.older.waiting.values() if c.cookie not in known and (c.fin_before_ns or 0) <= late]
+        return FakeComparison(rest, self.outcome)
+
+
+class FakeComparison:
+    """What was found, and the figures."""
+
+    seen = None
+
+    def __init__(self, rest: list[Connection], figures: Reconciliation) -> None:
+        self._rest, self._figures = rest, figures
+
+    def found(self) -> list[Connection]:
+        return self._rest
+
+    def outcome(self, _findings: object) -> Reconciliation:
+        return self._figures
 
 
 class Bench:
@@ -48,7 +75,9 @@ class Bench:
         self.clock, self.recorder, self.older, self.service = clock, FakeRecorder(), FakePreexisting(), FakeService()
         recorder = as_recorder(self.recorder)
         stacks = StackStore(recorder, as_service(self.service))
-        self.watch = Watch(recorder, stacks, as_older(self.older), Namespaces(), ThreadsNow(), LINGER)
+        self.reconciler = FakeReconciler(clock, self.older)
+        reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
+        self.watch = Watch(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER)
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
         fin = self.clock.now - int(ago * S)
@@ -230,9 +259,17 @@ def test_a_socket_from_out_of_scope_is_not_called_older(bench: Bench) -> None:
 def test_losses_are_the_kernels_and_the_readers(bench: Bench) -> None:
     """What the kernel side counted stands beside the stacks that are not complete."""
     bench.recorder.lost = Losses(boxes=3, contended=2)
+    bench.reconciler.outcome = Reconciliation(unreadable=(Process(9, "x"),), matters=True, unreadable_namespaces=2)
     bench.leak(1, ago=10)
     losses = bench.report().losses
     assert (losses.boxes, losses.contended, losses.stacks_truncated) == (3, 2, 0)
+    assert (losses.descriptors, losses.namespaces) == (1, 2)
+
+
+def test_what_cannot_hide_a_socket_is_no_loss(bench: Bench) -> None:
+    """A process out of scope whose descriptors cannot be read matters only where a holder was not found."""
+    bench.reconciler.outcome = Reconciliation(unreadable=(Process(9, "x"),))
+    assert not bench.report().losses.any()
 
 
 def test_a_silent_host_gives_an_empty_report(bench: Bench) -> None:

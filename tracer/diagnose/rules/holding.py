@@ -6,7 +6,7 @@ from typing import Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread
-from tracer.model.connection import Connection
+from tracer.model.connection import Connection, Relation
 from tracer.model.states import Op, Origin, TcpState
 
 
@@ -33,15 +33,34 @@ def blocked_in_call(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 def held_elsewhere(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Who used it last has no descriptor for it any more, and others have; whether it was reset or not."""
+    if c.unheld is not None:
+        return _in_flight(c, now_ns)
     owner = c.owner
     if owner is None or not c.holders or owner.pid in {h.pid for h in c.holders}:
         return None
     opened = c.unseen or c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT)
     use = "opened it" if c.unseen else "opened it last" if opened else "used it last"
     gone = f"{words.thread(owner)} {use} and has no descriptor for it any more: it closed it, or exited."
-    held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd})" for h in c.holders)
+    held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd}{_KIN.get(h.relation, '')})" for h in c.holders)
     over = (f"{_cause(c)}{_when(c, now_ns)}.",) if c.state is TcpState.CLOSE else ()
     return (gone, f"Still held by {held}.", *over, *last_call(c, now_ns))
+
+
+_KIN: dict[Optional[Relation], str] = {Relation.PARENT: ", the parent", Relation.CHILD: ", a child"}
+
+
+def _in_flight(c: Connection, now_ns: int) -> Evidence:
+    """Only where descriptors are elsewhere than in a table can this be: whoever used it last has none any more."""
+    nobody, ways = "No process has a descriptor for it", "It is in flight in a unix socket (SCM_RIGHTS)"
+    if c.unheld:
+        unread = words.plural(c.unheld, "process", "processes")
+        facts = (
+            f"{nobody}, as far as can be read: the descriptors of {unread} cannot.",
+            f"{ways}, registered with io_uring, or held there.",
+        )
+    else:
+        facts = (f"{nobody}.", f"{ways}, or registered with io_uring.")
+    return (*facts, *last_call(c, now_ns))
 
 
 def reset_still_open(c: Connection, now_ns: int) -> Optional[Evidence]:

@@ -25,6 +25,12 @@ def last_call(c: Connection, now_ns: int) -> Evidence:
     return ("No call on it was seen.",) if c.last is None else (f"Last call: {touched(c.last, now_ns)}.",)
 
 
+def unrecorded(c: Connection) -> str:
+    """Why a socket that a process in scope holds has no stack."""
+    who = words.listed(sorted({f"{h.comm} (pid {h.pid})" for h in c.holders}))
+    return f"No call of {who} on it was recorded: others made them, and it was inherited over fork or passed."
+
+
 def unread(c: Connection) -> Evidence:
     """How much data lie unread; nothing if none does."""
     count = unread_bytes(c)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracer.diagnose import words
 from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
+from tracer.model.connection import Relation
 from tracer.model.states import Origin, TcpState
 
 
@@ -24,23 +25,63 @@ def never_accepted(site: TextSite) -> Answer:
 
 
 def held_elsewhere(site: TextSite) -> Answer:
-    """Who used it has let go of it; others hold it."""
+    """Who used it has let go of it; others hold it, or it is on its way."""
     owners = sorted({(c.owner.pid, c.owner.comm) for c in site.connections if c.owner is not None})
-    owner = words.listed(f"{comm} (pid {pid})" for pid, comm in owners[:1])
     it = site.say("it", "them")
+    if all(c.unheld is not None for c in site.connections):
+        return _in_flight(site, owners)
     used = "opened" if site.unseen else "used"
+    one = len(owners) == 1
     why: tuple[str, ...] = (
-        f"{owner} {used} {it}{'' if site.unseen else ' last'} and has let go: it closed {it}, or exited.",
+        f"{words.listed((f'{comm} (pid {pid})' for pid, comm in owners), most=2)} {used} {it}"
+        f"{'' if site.unseen else ' last'} and {'has' if one else 'have'} let go: {'it' if one else 'they'} closed"
+        f" {it}, or exited.",
         f"Still held by {site.holders()}: the kernel closes a socket only with its last descriptor.",
     )
     if all(c.state is TcpState.CLOSE for c in site.connections):
         why = (*why, "The connection itself is gone, so ss and netstat no longer show the socket.")
-    todo = (
-        "If the descriptor was inherited over fork: open sockets close-on-exec (SOCK_CLOEXEC, accept4), or close them"
-        " in the child.",
-        "If it was passed over a unix socket: the receiver must close it.",
+    return why, tuple(_to_close(site))
+
+
+def _in_flight(site: TextSite, owners: list[tuple[int, str]]) -> Answer:
+    """In flight, or registered: no process has a descriptor."""
+    names = words.listed((f"{comm} (pid {pid})" for pid, comm in owners), most=2)
+    it, its = site.say("it", "them"), site.say("its only descriptor", "their only descriptors")
+    unread = max(c.unheld or 0 for c in site.connections)
+    as_far = f", those of {words.plural(unread, 'process', 'processes')} could not be read" if unread else ""
+    why = [f"No process was found that has a descriptor for {it}{as_far}."]
+    if owners:
+        why.append(f"{names} used {it} last.")
+    why.append(
+        f"{its[0].upper()}{its[1:]} can be in flight in a unix socket (SCM_RIGHTS), or registered with io_uring."
     )
-    return why, todo
+    todo = (
+        f"The receiver must take {it} from the unix socket (recvmsg) and close {it}; a unix socket that nobody reads"
+        " any more must be closed on both sides.",
+    )
+    return tuple(why), todo
+
+
+_TO_CLOSE = {
+    Relation.PARENT: "Close {it} in the parent right after fork: {names}, the parent of who used {it}, {still}.",
+    Relation.CHILD: "Close {it} in {names} right after fork: forked off by who used {it}, it {still}, inherited. If it"
+    " runs another program, open sockets close-on-exec (SOCK_CLOEXEC, accept4).",
+    Relation.OTHER: "Close {it} in {names}, which {still}: who was handed a descriptor over a unix socket (SCM_RIGHTS)"
+    " must close it. Was it inherited over fork: close it right after, or open sockets close-on-exec (SOCK_CLOEXEC,"
+    " accept4).",
+}
+"""By what the holders are to who used the socket: who must close it."""
+
+
+def _to_close(site: TextSite) -> list[str]:
+    held = {h.pid: h for c in site.connections for h in c.holders}
+    said = []
+    for kin, sentence in _TO_CLOSE.items():
+        those = [f"{h.comm} (pid {pid})" for pid, h in sorted(held.items()) if (h.relation or Relation.OTHER) is kin]
+        if those:
+            still = "still has its own copy" if len(those) == 1 else "still have their own copies"
+            said.append(sentence.format(it=site.say("it", "them"), names=words.listed(those), still=still))
+    return said
 
 
 def blocked_in_call(site: TextSite) -> Answer:

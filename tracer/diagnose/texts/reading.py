@@ -147,6 +147,9 @@ def unknown(site: TextSite) -> Answer:
         if older
         else "No call was seen on " + site.say("it.", "them.")
     ]
+    others = all(c.unrecorded for c in site.connections)
+    if others:
+        why = ["Others made the calls on " + site.say("it", "them") + ": none of a process in scope was recorded."]
     if site.unseen:
         why = [UNSEEN]
     if held:
@@ -154,7 +157,7 @@ def unknown(site: TextSite) -> Answer:
     why += _last_data(site)
     if any(c.rx_queue == 1 for c in site.connections):
         why.append("The end (FIN) is unread, so the program does not know that the peer hung up.")
-    return tuple(why), (*_by_direction(site), _leave_running(site))
+    return tuple(why), (*_by_direction(site), _trace_others(site) if others else _leave_running(site))
 
 
 def _last_data(site: TextSite) -> list[str]:
@@ -177,6 +180,13 @@ def _by_direction(site: TextSite) -> tuple[str, ...]:
     if all(c.passive is False for c in site.connections):
         return ("The program opened it: look at what keeps connections to this peer, and at their idle timeout.",)
     return ()
+
+
+def _trace_others(site: TextSite) -> str:
+    return (
+        f"Close {site.say('it', 'them')} in {site.holders()} right after fork or after passing on; to see the calls"
+        " trace the processes that make them, too (--children, a filter by port, or none)."
+    )
 
 
 def _leave_running(site: TextSite) -> str:

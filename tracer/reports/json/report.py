@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any, Optional
 
-from tracer.diagnose import words
+from tracer.diagnose import reconciled, words
 from tracer.diagnose.facts import end_read, end_taken, send_stalled_ns, taken_unseen
 from tracer.host.epoll import event_names
-from tracer.model.connection import Actor, Connection, Holder, Interest, KernelCounters, Touch
-from tracer.model.finding import Cost, Ended, Finding, Report, Site
+from tracer.model.connection import Actor, Connection, Holder, Interest, KernelCounters, Relation, Touch
+from tracer.model.finding import Cost, Ended, EndedKind, Finding, Report, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
 from tracer.model.thread import Present
@@ -82,10 +82,12 @@ def _document(report: Report) -> Value:
         "linger_s": _seconds(report.linger_ns),
         "watched": report.watched,
         "lingering": report.lingering,
+        "lingered": report.lingered,
         "plan": {probe.family: probe.way for probe in report.plan},
         "plan_details": [{"family": p.family, "way": p.way, "reason": p.reason, "cost": p.cost} for p in report.plan],
         "sites": (_site(site, report) for site in report.sites),
         "ended_findings": (_ended(gone, report) for gone in report.ended_findings),
+        "ended_kinds": (_ended_kind(kind) for kind in report.ended_kinds),
         "cost": None if report.cost is None else _cost(report.cost),
         "losses": {
             "events": report.losses.events,
@@ -95,7 +97,10 @@ def _document(report: Report) -> Value:
             "returns": report.losses.returns,
             "nested": report.losses.nested,
             "stacks_truncated": report.losses.stacks_truncated,
+            "descriptors": report.losses.descriptors,
+            "namespaces": report.losses.namespaces,
         },
+        "reconciliation": None if report.reconciliation is None else _reconciliation(report),
     }
 
 
@@ -109,6 +114,46 @@ def timeline_to_dict(connection: Connection, clock_offset_ns: int) -> Value:
         **_socket(connection, clock_offset_ns),
         "ended": _stamp(connection.ended_ns, clock_offset_ns),
         "closed_by": words.let_go(connection.closed) if connection.closed is not None else None,
+    }
+
+
+_MOST_PIDS = 20
+
+
+def _reconciliation(report: Report) -> Value:
+    found = report.reconciliation
+    assert found is not None
+    return {
+        "complete": found.complete,
+        "namespaces": found.namespaces,
+        "listed": found.listed,
+        "told": found.told,
+        "younger": found.younger,
+        "out_of_scope": found.out_of_scope,
+        "without_holder": found.without_holder,
+        "descendants": {
+            "sockets": found.descendants_sockets,
+            "processes": [{"pid": p.pid, "comm": p.comm, "sockets": p.sockets} for p in found.descendants],
+        },
+        "mptcp": found.mptcp,
+        "unreadable": {
+            "processes": len(found.unreadable),
+            "namespaces": found.unreadable_namespaces,
+            "pids": [process.pid for process in found.unreadable[:_MOST_PIDS]],
+        },
+        "text": list(reconciled.sentences(report)),
+    }
+
+
+def _ended_kind(kind: EndedKind) -> Value:
+    stack = kind.closed.stack if kind.closed is not None else None
+    return {
+        "count": kind.count,
+        "verdict": kind.verdict.value,
+        "how": f"{kind.ender}{kind.outcome}",
+        "lingered_s": [_seconds(kind.shortest_ns), _seconds(kind.longest_ns)],
+        "closed_stack": frames(stack),
+        "closed_stack_complete": stack is not None and stack.complete,
     }
 
 
@@ -246,7 +291,8 @@ def _socket(c: Connection, offset_ns: int) -> Value:
         "rx_bytes": c.rx_bytes,
         "tx_bytes": c.tx_bytes,
         **_kernel(c),
-        "holders": [_holder(h) for h in c.holders],
+        "holders": [_holder(h, c) for h in c.holders],
+        "recorded": not c.unrecorded,
         "blocked": [
             {"pid": b.actor.pid, "tid": b.actor.tid, "comm": b.actor.comm, "fd": b.fd, "syscall": b.syscall}
             for b in c.blocked
@@ -287,8 +333,14 @@ def _age(c: Connection, ns: Optional[int]) -> Optional[float]:
     return None if ns is None else _seconds(max(c.seen_ns - ns, 0))
 
 
-def _holder(holder: Holder) -> Value:
-    return {"pid": holder.pid, "fd": holder.fd, "comm": holder.comm}
+def _holder(holder: Holder, of: Optional[Connection] = None) -> Value:
+    told: Value = {"pid": holder.pid, "fd": holder.fd, "comm": holder.comm}
+    if of is not None:
+        kin = holder.relation
+        if kin is None and of.owner is not None and of.owner.pid == holder.pid:
+            kin = Relation.OWNER
+        told["relation"] = None if kin is None else kin.value
+    return told
 
 
 def _opened_ns(c: Connection) -> Optional[int]:

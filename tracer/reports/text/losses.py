@@ -15,6 +15,9 @@ def described(lost: Losses) -> str:
         (lost.contended, "call", "dropped: another thread was in a call on the same socket"),
         (lost.nested, "event", "not seen: the kernel skipped a hook that interrupted itself"),
         (lost.returns, "call result", "missed by the kernel's return probes"),
+        (lost.descriptors, "process", "whose descriptors could not be read"),
+        (lost.namespaces, "network namespace", "that could not be listed"),
         (lost.stacks_truncated, "stack", "in this report incomplete"),
     )
-    return "; ".join(f"{words.plural(count, noun)} {what}" for count, noun, what in kinds if count)
+    nouns = {"process": "processes"}
+    return "; ".join(f"{words.plural(count, noun, nouns.get(noun))} {what}" for count, noun, what in kinds if count)

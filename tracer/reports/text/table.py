@@ -8,7 +8,7 @@ from typing import Optional
 
 from tabulate import tabulate
 
-from tracer.diagnose import words
+from tracer.diagnose import reconciled, words
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site, Where
 from tracer.model.frame import Frame, Stack
@@ -38,9 +38,9 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
         parts += ["", *whole]
     if len(told) < len(report.sites):
         parts += ["", f"{len(report.sites) - len(told)} more sites are in the table alone (--all-frames tells of all)"]
-    gone = report.ended_findings
-    parts += ended.render(gone, width=width, prose=_prose(width), color=color, all_frames=all_frames)
-    parts += ["", *_hooks(report.plan, width), *_lost(report.losses, width, color), *_cost(report.cost, width)]
+    parts += ended.render(report, width=width, prose=_prose(width), color=color, all_frames=all_frames)
+    parts += ["", *_reconciled(report, width)]
+    parts += [*_hooks(report.plan, width), *_lost(report.losses, width, color), *_cost(report.cost, width)]
     return lines(parts) + "\n"
 
 
@@ -66,9 +66,10 @@ def _headline(report: Report, width: int, color: bool) -> list[str]:
     over = f"for more than {words.duration(report.linger_ns)}"
     if not report.sites:
         seen = words.duration(int((report.ended - report.started) * 1e9))
-        head = f"no socket stayed in CLOSE_WAIT {over}"
+        head = clean(reconciled.headline(report, over))
+        clear = head.startswith("no socket stayed")
         tail = f" ({words.plural(report.watched, 'socket')} of {clean(report.target)} watched, {seen})"
-        return [style(line, color, fg="green") for line in wrap(head + tail, _prose(width))]
+        return [style(line, color, fg="green" if clear else "yellow") for line in wrap(head + tail, _prose(width))]
     states = Counter(f.connection.state for site in report.sites for f in site.findings)
     gone = states.pop(TcpState.CLOSE, 0)
     left = sum(states.values())
@@ -155,6 +156,14 @@ def _frame(site: Site, room: int) -> str:
     cut = fit_left if language(frame.language).ends_tell else fit
     left = max(room - len(how), 0)
     return whole if width_of(whole) <= room else how + cut(clean(words.short_name(frame)), left)
+
+
+def _reconciled(report: Report, width: int) -> list[str]:
+    """Each sentence on lines of its own."""
+    told = (
+        wrap(clean(f"{said[0].lower()}{said[1:]}"), _prose(width), rest="  ") for said in reconciled.sentences(report)
+    )
+    return [line for several in told for line in several]
 
 
 def _hooks(plan: Sequence[Probe], width: int) -> list[str]:

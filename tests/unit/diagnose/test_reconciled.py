@@ -1,0 +1,62 @@
+"""The first line and the sentences on what the kernel lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.builders import connection, report
+from tracer.diagnose.reconciled import headline, sentences
+from tracer.model.finding import Process, Reconciliation
+
+OVER = "for more than 10 s"
+BLIND = {"complete": False, "unreadable": (Process(7, "app"),), "matters": True, "without_holder": 4, "listed": 4}
+MASTER = {"listed": 6, "descendants_sockets": 6, "descendants": (Process(8, "w", 4), Process(9, "w", 2))}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "no socket stayed in CLOSE_WAIT for more than 10 s"),
+        (BLIND, "no socket was found in CLOSE_WAIT for more than 10 s, but the descriptors of app (pid 7) could not"),
+        ({"complete": False, "unreadable_namespaces": 2}, "but 2 network namespaces could not be listed"),
+        (MASTER, "no socket of app (pid 100) itself stayed in CLOSE_WAIT for more than 10 s, but its child processes"),
+        ({"mptcp": 3}, "but 3 MPTCP sockets did"),
+    ],
+)
+def test_no_clean_bill_without_proof(facts: dict[str, Any], said: str) -> None:
+    """The first line says that no socket stayed only if nothing can hide one."""
+    first = headline(report(reconciliation=Reconciliation(**facts)), OVER)
+    assert said in first
+    assert first.startswith("no socket")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"listed": 12, "told": 12}, "The kernel lists 12 sockets in CLOSE_WAIT in scope, all 12 are told here."),
+        ({"listed": 1, "told": 1}, "The kernel lists 1 socket in CLOSE_WAIT in scope, it is told here."),
+        ({}, "The kernel lists no socket in CLOSE_WAIT in scope."),
+        ({"listed": 9, "out_of_scope": 9}, "no socket in CLOSE_WAIT in scope (9 out of scope)."),
+        ({"listed": 5, "told": 2, "younger": 3}, "in scope: 2 told here, 3 younger than 10 s."),
+        ({"listed": 2, "told": 1, "without_holder": 1}, "1 held by no process that was found"),
+        (MASTER, "6 more are held by 2 child processes that were not traced: w (pid 8): 4 and w (pid 9): 2."),
+        (MASTER, "--children, or with --pid 8 --pid 9"),
+        ({"mptcp": 1}, "1 MPTCP socket (Multipath TCP) is in CLOSE_WAIT"),
+        (BLIND, "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE. 4 sockets in CLOSE_WAIT may be held there"),
+        ({"unreadable": (Process(7, "app"),)}, "The kernel lists no socket"),
+        ({"complete": False, "unreadable_namespaces": 1}, "1 network namespace could not be listed"),
+    ],
+)
+def test_sentences(facts: dict[str, Any], said: str) -> None:
+    """How many the kernel lists, how many are told, what is left over and why."""
+    told = " ".join(sentences(report(connection(), reconciliation=Reconciliation(**facts))))
+    assert said in told
+
+
+def test_what_does_not_matter_is_not_told() -> None:
+    """A process out of scope that cannot be read, while every holder is known."""
+    whole = report(connection(), reconciliation=Reconciliation(listed=1, told=1, unreadable=(Process(1, "init"),)))
+    assert len(sentences(whole)) == 1
+    assert sentences(report(connection())) == ()

@@ -1,0 +1,182 @@
+"""The kernel's own list against what is told, on real sockets of this process and made-up members."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Optional, cast
+
+import pytest
+
+from tests.unit.builders import judged
+from tests.unit.session.recording import FakeRecorder
+from tracer.flight.recorder import Recorder
+from tracer.host import descriptors
+from tracer.host.namespaces import Namespaces
+from tracer.model.finding import Reconciliation
+from tracer.model.scope import Scope
+from tracer.session.members import Members
+from tracer.session.preexisting import Preexisting
+from tracer.session.reconcile import Reconciler
+
+ME = os.getpid()
+LINGER_NS = 200_000_000
+
+
+class FakeMembers:
+    """Whoever it was told."""
+
+    def __init__(self, pids: Optional[frozenset[int]]) -> None:
+        self.pids = pids
+
+    def now(self) -> Optional[frozenset[int]]:
+        return self.pids
+
+
+class Place:
+    """A port whose clients are hung up on."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.listener = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
+        self.port = self.listener.getsockname()[1]
+
+    def leak(self, wait: float = 0.3) -> socket.socket:
+        client = self._stack.enter_context(closing(socket.create_connection(self.listener.getsockname())))
+        peer, _ = self.listener.accept()
+        peer.close()
+        time.sleep(wait)
+        return client
+
+    def reconciler(self, pids: Optional[frozenset[int]]) -> Reconciler:
+        scope = Scope(pids=(ME,) if pids is not None else (), remote_ports=(self.port,))
+        namespaces = Namespaces()
+        members = cast(Members, FakeMembers(pids))
+        older = Preexisting(Scope(pids=(ME,)), namespaces)
+        return Reconciler(scope, members, older, namespaces, LINGER_NS)
+
+    def outcome(self, pids: Optional[frozenset[int]]) -> Reconciliation:
+        comparison = self.reconciler(pids).look([])
+        return comparison.outcome(judged(*comparison.found()))
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with ExitStack() as stack:
+        yield Place(stack)
+
+
+def test_what_a_member_holds_is_told(place: Place) -> None:
+    """No record knows it, but its descriptor does."""
+    left = place.leak()
+    comparison = place.reconciler(frozenset({ME})).look([])
+    (found,) = comparison.found()
+    assert (found.local.port, found.inode) == (left.getsockname()[1], os.fstat(left.fileno()).st_ino)
+    assert found.unrecorded
+    assert found.fin_before_ns is not None
+    assert 0.2e9 < time.monotonic_ns() - found.fin_before_ns < 5e9
+    told = comparison.outcome(judged(found))
+    assert (told.complete, told.listed, told.told) == (True, 1, 1)
+
+
+def test_what_is_recorded_is_not_found_twice(place: Place) -> None:
+    """A record is recognised by its cookie, or by its addresses where it has none; so is a young one."""
+    place.leak()
+    reconciler = place.reconciler(frozenset({ME}))
+    (found,) = reconciler.look([]).found()
+    assert reconciler.look([found]).found() == []
+    assert reconciler.look([replace(found, cookie=0)]).found() == []
+    young = reconciler.look([], [found])
+    assert young.found() == []
+    assert young.outcome([]).younger == 1
+
+
+def test_a_young_one_is_counted(place: Place) -> None:
+    """Below the threshold it is not told yet."""
+    place.leak(wait=0.05)
+    outcome = place.outcome(frozenset({ME}))
+    assert (outcome.listed, outcome.told, outcome.younger) == (1, 0, 1)
+
+
+def test_strangers_are_out_of_scope(place: Place) -> None:
+    """Of another process nothing is told but the number; without a filter by task nobody is a stranger."""
+    place.leak()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        strange = place.outcome(frozenset({other.pid}))
+        other.kill()
+    assert (strange.listed, strange.told, strange.out_of_scope) == (1, 0, 1)
+    everybody = place.outcome(None)
+    assert (everybody.listed, everybody.told, everybody.out_of_scope) == (1, 1, 0)
+
+
+def test_children_are_counted_for_their_parent(place: Place) -> None:
+    """Held by this process, whose parent is in scope."""
+    place.leak()
+    outcome = place.outcome(frozenset({os.getppid()}))
+    assert (outcome.told, outcome.descendants_sockets, outcome.out_of_scope) == (0, 1, 0)
+    assert [(process.pid, process.sockets) for process in outcome.descendants] == [(ME, 1)]
+
+
+def test_a_member_that_cannot_be_read_leaves_it_open(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sockets may be any of those without a holder: nothing is told, and the comparison is not complete."""
+    place.leak()
+    read = descriptors._readable_links
+
+    def refused(pid: int) -> Iterator[tuple[int, str]]:
+        if pid == ME:
+            raise PermissionError
+        return read(pid)
+
+    monkeypatch.setattr(descriptors, "_readable_links", refused)
+    outcome = place.outcome(frozenset({ME}))
+    assert (outcome.complete, outcome.matters, outcome.without_holder) == (False, True, 1)
+    assert ME in {process.pid for process in outcome.unreadable}
+    elsewhere = place.outcome(frozenset({os.getppid()}))
+    assert elsewhere.told == 0
+    assert elsewhere.matters
+
+
+def test_a_socket_waits_for_its_listener(place: Place) -> None:
+    """In an accept queue it has no descriptor; who listens there answers for it."""
+    client = socket.create_connection(place.listener.getsockname())
+    port = client.getsockname()[1]
+    with closing(client):
+        client.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        scope, namespaces = Scope(pids=(ME,), remote_ports=(port,)), Namespaces()
+        older = Preexisting(scope, namespaces)
+        members = cast(Members, FakeMembers(frozenset({ME})))
+        (found,) = Reconciler(scope, members, older, namespaces, LINGER_NS).look([]).found()
+    assert (found.inode, found.accepted, found.local.port) == (0, False, place.port)
+
+
+def test_members_are_the_descendants_and_who_runs_the_program() -> None:
+    """As the kernel side is told at the start, and as it follows them."""
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        sleeper = int(shell.stdout.readline())
+        recorder = FakeRecorder()
+        family = Members(Scope(pids=(shell.pid,), follow_forks=True), cast(Recorder, recorder))
+        family.seed()
+        assert recorder.pids == {shell.pid, sleeper}
+        assert family.now() == frozenset({shell.pid, sleeper})
+        alone = Members(Scope(pids=(shell.pid,)), cast(Recorder, FakeRecorder()))
+        alone.seed()
+        assert alone.now() == frozenset({shell.pid})
+        recorder = FakeRecorder()
+        called = Members(Scope(comm="sleep"), cast(Recorder, recorder))
+        called.seed()
+        assert sleeper in recorder.named
+        assert shell.pid not in recorder.named
+        with subprocess.Popen(["sleep", "61"]) as late:
+            time.sleep(0.2)
+            called.look_for_programs()
+            assert late.pid in (called.now() or ())
+            late.kill()
+        os.kill(sleeper, 9)
+    assert Members(Scope(remote_ports=(1,)), cast(Recorder, FakeRecorder())).now() is None

@@ -1,0 +1,181 @@
+"""The report held against the kernel's own list: every socket in CLOSE_WAIT is told, or counted with the reason."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Optional
+
+from tracer.errors import ClosetraceError
+from tracer.host.matching import matches
+from tracer.host.namespaces import Namespaces
+from tracer.host.processes import comm_of, descendants
+from tracer.host.sockdiag import DiagSocket, dump_mptcp
+from tracer.model.connection import Connection, Holder
+from tracer.model.finding import Finding, Process, Reconciliation
+from tracer.model.scope import Scope
+from tracer.model.states import TcpState
+from tracer.session.join import Diagnosed, Seen, see
+from tracer.session.members import Members
+from tracer.session.preexisting import Preexisting, fin_before_ns
+
+_NO_PIDS: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A listed socket of which no record tells, and who has to do with it: holders, or its listener's."""
+
+    connection: Connection
+    pids: frozenset[int]
+    lingers: bool
+    mine: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One look at the kernel's list. ``members`` is None if every process is in scope."""
+
+    seen: Seen
+    listed: Sequence[DiagSocket]
+    young: Collection[int]
+    rest: Sequence[Rest]
+    members: Optional[frozenset[int]]
+    relatives: frozenset[int]
+    namespaces: int
+    failed: int
+    mptcp: int
+
+    def found(self) -> list[Connection]:
+        """What is to be told besides what was recorded: in scope, over the threshold."""
+        return [one.connection for one in self.rest if one.mine and one.lingers]
+
+    def _holders_missing(self) -> bool:
+        """Whether there is a socket with a descriptor that was found nowhere."""
+        return any(one.inode and not self.seen.holders(one.inode) for one in self.listed)
+
+    def outcome(self, findings: Iterable[Finding]) -> Reconciliation:
+        """The figures, once it is known what is told."""
+        told = {f.connection.cookie for f in findings if f.connection.ended_ns is None}
+        left = [one for one in self.rest if one.connection.cookie not in told]
+        younger = [one for one in left if not one.lingers and (one.mine or one.pids & self.relatives)]
+        others = [one for one in left if one.lingers or not (one.mine or one.pids & self.relatives)]
+        theirs = [one for one in others if one.pids & self.relatives]
+        strangers = [one for one in others if not one.pids & self.relatives]
+        unreadable = self.seen.descriptors.unreadable
+        hiding = _NO_PIDS if self.members is None else (self.members | self.relatives) & frozenset(unreadable)
+        return Reconciliation(
+            complete=not self.failed and not hiding,
+            namespaces=self.namespaces,
+            listed=len(self.listed),
+            told=sum(one.cookie in told for one in self.listed),
+            younger=len(younger) + sum(one.cookie in self.young and one.cookie not in told for one in self.listed),
+            out_of_scope=sum(bool(one.pids) for one in strangers),
+            without_holder=sum(not one.pids for one in strangers),
+            descendants_sockets=len(theirs),
+            descendants=_holding(theirs, self.relatives),
+            mptcp=self.mptcp,
+            matters=bool(unreadable) and (bool(hiding) or self._holders_missing()),
+            unreadable=tuple(Process(pid, comm_of(pid)) for pid in unreadable),
+            unreadable_namespaces=self.failed,
+        )
+
+
+def _holding(theirs: Iterable[Rest], relatives: frozenset[int]) -> tuple[Process, ...]:
+    """The relatives that hold them, who holds the most first."""
+    counts = Counter(pid for one in theirs for pid in one.pids & relatives)
+    ordered = sorted(counts.items(), key=lambda held: (-held[1], held[0]))
+    return tuple(Process(pid, comm_of(pid), count) for pid, count in ordered)
+
+
+class Reconciler:
+    """Looks at the kernel's list once, at the report. ``linger_ns`` is the threshold."""
+
+    def __init__(
+        self, scope: Scope, members: Members, older: Preexisting, namespaces: Namespaces, linger_ns: int
+    ) -> None:
+        self._scope, self._members, self._older = scope, members, older
+        self._namespaces, self._linger_ns = namespaces, linger_ns
+
+    def look(self, recorded: Sequence[Connection], young: Sequence[Connection] = ()) -> Comparison:
+        """Compare. ``recorded`` are the connections that will be told, ``young`` records just below the threshold."""
+        members = self._members.now()
+        spaces = self._namespaces.of_scope(self._scope, members)
+        denied = self._namespaces.denied
+        listing = Diagnosed({*spaces, *(c.netns for c in recorded)}, self._namespaces)
+        listed = [one for one in listing.waiting() if one.netns in spaces and self._matches(one)]
+        known, below = _cookies(recorded, listing), _cookies(young, listing)
+        rest = [
+            self._connection(one, listing.taken_ns(one.netns))
+            for one in listed
+            if one.cookie not in known and one.cookie not in below
+        ]
+        mptcp = self._mptcp(spaces)
+        seen = see([*recorded, *rest], listing, self._namespaces, more=[one.inode for one in mptcp])
+        now = time.monotonic_ns()
+        told = [self._rest(c, seen, members, now) for c in rest]
+        strange = any(one.pids and not one.mine for one in told) or bool(seen.descriptors.unreadable)
+        relatives = descendants(members) - members if members and strange else set()
+        return Comparison(
+            seen=seen,
+            listed=listed,
+            young=below,
+            rest=told,
+            members=members,
+            relatives=frozenset(relatives),
+            namespaces=len(spaces),
+            failed=denied + len(listing.failed),
+            mptcp=sum(members is None or bool(_pids(seen.holders(one.inode)) & members) for one in mptcp),
+        )
+
+    def _matches(self, one: DiagSocket) -> bool:
+        return matches(self._scope, one.netns, one.local, one.remote)
+
+    def _mptcp(self, spaces: Iterable[int]) -> list[DiagSocket]:
+        found: list[DiagSocket] = []
+        for netns in spaces:
+            try:
+                found += dump_mptcp((TcpState.CLOSE_WAIT,), self._namespaces.path(netns))
+            except ClosetraceError:
+                continue  # the list of TCP sockets, asked for in the same way, tells of namespaces that cannot be read
+        return [one for one in found if self._matches(one)]
+
+    def _connection(self, one: DiagSocket, listed_ns: int) -> Connection:
+        """The socket as sock_diag lists it: nothing is recorded of it."""
+        before = self._older.fin_before_ns(one.cookie)
+        bare = Connection(
+            sk=0,
+            birth_ns=one.cookie,
+            local=one.local,
+            remote=one.remote,
+            state=one.state,
+            seen_ns=listed_ns,
+            netns=one.netns,
+            cookie=one.cookie,
+            inode=one.inode,
+            accepted=False if one.inode == 0 else None,
+            fin_before_ns=before if before is not None else fin_before_ns(one, listed_ns),
+            rx_queue=one.rx_queue,
+        )
+        older = self._older.is_older(bare)
+        return replace(bare, preexisting=older, unrecorded=not older)
+
+    def _rest(self, c: Connection, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
+        pids = _pids(seen.holders(c.inode))
+        listener = seen.listening.get((c.netns, c.local)) if not c.inode else None
+        if listener is not None:
+            pids = _pids(seen.holders(listener.inode))
+        mine = members is None or self._older.waited(c.cookie) or bool(pids & members)
+        lingers = c.fin_before_ns is not None and now_ns - c.fin_before_ns >= self._linger_ns
+        return Rest(c, pids, lingers, mine)
+
+
+def _pids(holders: Iterable[Holder]) -> frozenset[int]:
+    return frozenset(holder.pid for holder in holders)
+
+
+def _cookies(connections: Iterable[Connection], listing: Diagnosed) -> frozenset[int]:
+    found = (listing.find(c) for c in connections)
+    return frozenset(one.cookie for one in found if one is not None)
