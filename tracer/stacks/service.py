@@ -66,6 +66,7 @@ class StackService:
         So it is noticed if other code takes the place of its code.
         """
         self._watched.append(process.pid)
+        _log.debug("process %d opened before attaching: %d mappings", process.pid, len(process.mappings))
         self._keep(_Target(process, self._images, self._naming, LastExec()))
 
     def look(self) -> None:
