@@ -20,7 +20,12 @@ static long (*ct_read_kernel)(void *to, u32 size, const void *from) = (void *)BP
 #define CT_PF_IO_WORKER 0x00000010
 #define CT_PF_KTHREAD 0x00200000
 
-#define CT_READ(to, place) ct_read_kernel(&to, sizeof(to), &place)
+/* A field may be smaller than the place it is read into: on_cpu has one byte in some kernels. */
+#define CT_READ(to, place)                                                                                             \
+	({                                                                                                             \
+		__builtin_memset(&to, 0, sizeof(to));                                                                  \
+		ct_read_kernel(&to, sizeof(place) < sizeof(to) ? sizeof(place) : sizeof(to), &place);                  \
+	})
 
 struct ct_thread {
 	struct pt_regs registers;

@@ -82,6 +82,8 @@ def test_the_code_of_others(frame: Frame, owner: str) -> None:
     "frame",
     [
         java("io.acme.shop.Orders.fetch"),
+        # A program that was built from sources beside a package is no part of the package.
+        Frame("read_response", "price-client", file="/opt/venv/lib/python3.11/site-packages/tracer/demo/leak.c"),
         java("net.acme.Client.call"),
         java("javafoo.Main.run"),
         java("redis.Main.run"),

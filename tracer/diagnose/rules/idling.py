@@ -100,7 +100,7 @@ def _pools(key: _Same) -> bool:
 
 
 def not_released(c: Connection, now_ns: int) -> Optional[Evidence]:
-    """Idle, and its library's pool did not take idle ones like it: it was never given back."""
+    """Idle, and its library's pool did not take idle ones like it: they lay in no pool that their opener takes from."""
     stacks = (touch.stack for touch in (c.last, c.opened) if touch is not None and touch.stack is not None)
     if not c.never_reused or not any(_pools(_Same(stack)) for stack in stacks):
         return None

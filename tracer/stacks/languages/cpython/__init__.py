@@ -34,10 +34,10 @@ def _is_interpreter(module: str) -> bool:
 
 def _package(frame: Frame) -> str:
     file = frame.file or ""
-    match = _PACKAGE.search(file)
-    if match:
+    match, module = _PACKAGE.search(file), frame.module or ""
+    # A program may be built from sources that lie there. It is no part of the package: closetrace's own demo is one.
+    if match and (frame.language == "python" or ".so" in module):
         return match.group(1).partition(".py")[0]
-    module = frame.module or ""
     if frame.language == "python":
         return "" if _STANDARD.search(file) is None else TLS if file.endswith("/ssl.py") else _TITLE
     if _EXTENSION.fullmatch(module):
