@@ -14,6 +14,9 @@ _LINK = "anon_inode:[eventpoll]"
 _MOST_DESCRIPTORS = 20_000
 """While the kernel lists a set, epoll_wait on it has to wait (mutex ep->mtx): not done to a process with more."""
 
+_LONGEST_SET = 16 << 20
+"""Characters of one set's fdinfo: some 200,000 watched descriptors."""
+
 
 def parse_set(text: str) -> dict[int, tuple[int, int]]:
     """Inode -> (descriptor, events) of what an epoll set watches, from its fdinfo; lines without an inode are left out.
@@ -83,7 +86,7 @@ def _sets_of(pid: int) -> Optional[dict[int, dict[int, tuple[int, int]]]]:
 def _fdinfo(pid: int, fd: int) -> str:
     try:
         with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii", errors="replace") as file:
-            return file.read()
+            return file.read(_LONGEST_SET)
     except OSError:
         return ""
 

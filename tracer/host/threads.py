@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import NamedTuple, Optional, Protocol
 
 from tracer.host import syscalls
+from tracer.host.opening import open_linked
 from tracer.machine import calls
 from tracer.machine.registers import (
     PT_REGS_ARGUMENTS,
@@ -31,6 +32,7 @@ from tracer.model.thread import TaskSample, ThreadNow, ThreadState
 _STACK_BYTES, _DEEP_STACK_BYTES = 1 << 16, 1 << 18
 """How many bytes of a stack are copied. The second limit applies only if the end of the stack is known."""
 _ATTEMPTS = 3
+_TEXT_CHARACTERS = 4096
 
 _RUNNING = "it runs"
 _WENT_ON = "it ran while its stack was copied"
@@ -146,11 +148,16 @@ class _Process:
     @cached_property
     def is_64_bit(self) -> bool:
         """Whether its program is ELFCLASS64. 32-bit programs have other system call numbers."""
+        with _opened(f"/proc/{self.pid}") as directory:
+            program = open_linked(directory, "exe") if directory >= 0 else None
+        if program is None:
+            return False
         try:
-            with open(f"/proc/{self.pid}/exe", "rb") as file:
-                return file.read(5) == b"\x7fELF\x02"
+            return os.pread(program, 5, 0) == b"\x7fELF\x02"
         except OSError:
             return False
+        finally:
+            os.close(program)
 
     def read(self, address: int, size: int) -> Optional[bytes]:
         """Exactly ``size`` bytes, or None."""
@@ -281,7 +288,7 @@ def _opened(path: str, flags: int = os.O_RDONLY | os.O_DIRECTORY) -> Iterator[in
 def _text(name: str, directory: int) -> Optional[str]:
     try:
         with open(name, opener=lambda path, flags: os.open(path, flags, dir_fd=directory), errors="replace") as file:
-            return file.read()
+            return file.read(_TEXT_CHARACTERS)
     except OSError:
         return None
 

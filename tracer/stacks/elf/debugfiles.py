@@ -1,4 +1,7 @@
-"""Finds separate debug files: first in the process's own root, then where elfutils looks on the host."""
+"""Where separate debug files are looked for: the process's own root first, then /usr/lib/debug of the host.
+
+libdw itself opens no path: all that it would look for is found here, and opened by the rules of tracer/host/opening.py.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,37 @@ import ctypes
 import os
 import posixpath
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
+from tracer.host import debuginfod
+from tracer.host.opening import open_own
 from tracer.stacks.elf import libdw
+from tracer.stacks.elf.emptyfile import open_empty
 from tracer.stacks.elf.facts import read_facts
 
 OpenInRoot = Callable[[str], Optional[int]]
 """Opens a regular file as the process sees it; None if it is not there."""
 
 _DEBUG_ROOT = "/usr/lib/debug"
+_MAX_CRC_BYTES = 1 << 30
+"""A debug file is read whole for its CRC: larger ones count as not found. Those with a build-id need no CRC."""
+_MAX_ALTLINK_BYTES = 4096 + 64
+
+
+class _Found(NamedTuple):
+    descriptor: int
+    path: str
 
 
 class DebugFileFinder:
-    """The ``find_debuginfo`` callback of one file's Dwfl. If ``debuginfod``, it may download from DEBUGINFOD_URLS."""
+    """The ``find_debuginfo`` callback of one file's Dwfl. ``debuginfod`` allows downloads from DEBUGINFOD_URLS.
 
-    def __init__(self, path: str, build_id: bytes, open_in_root: OpenInRoot, debuginfod: bool) -> None:
-        self._path = path
+    ``descriptor`` is the file's own and stays the caller's, who keeps it open as long as the Dwfl lives.
+    """
+
+    def __init__(self, descriptor: int, path: str, build_id: bytes, open_in_root: OpenInRoot, debuginfod: bool) -> None:
+        self._main = _Found(descriptor, path)
+        self._debug: Optional[_Found] = None
         self._build_id = build_id
         self._open = open_in_root
         self._debuginfod = debuginfod
@@ -31,76 +47,107 @@ class DebugFileFinder:
 
     def _find(
         self,
-        module: int,
-        userdata: int,
-        name: int,
-        base: int,
-        file_name: bytes,
+        _module: int,
+        _userdata: int,
+        _name: int,
+        _base: int,
+        _file_name: bytes,
         link: Optional[bytes],
         crc: int,
         found_name: Any,
     ) -> int:
-        """Return a descriptor, which libdwfl then owns, or -1. An exception must not pass through C code."""
+        """Answer libdwfl with a descriptor that it then owns, or -1. Nothing may be raised through C.
+
+        A link without CRC is that of ``.gnu_debugaltlink`` (find_debug_altlink in libdwfl/dwfl_module_getdwarf.c).
+        """
         try:
-            own = self._find_in_root(link, crc)
-            if own is not None:
-                descriptor, path = own
-                found_name[0] = libdw.libc().strdup(os.fsencode(path))
-                return descriptor
-            with _debuginfod_only_if(self._debuginfod):
-                return int(
-                    libdw.load().dwfl_standard_find_debuginfo(
-                        module, userdata, name, base, file_name, link, crc, found_name
-                    )
-                )
+            if link and not crc:
+                return self._find_alternate()
+            found = self._find_debug(os.fsdecode(link) if link else "", crc)
+            if found is None:
+                return -1
+            self._debug = found
+            found_name[0] = libdw.libc().strdup(os.fsencode(found.path))
+            return found.descriptor
         except (OSError, ValueError, ctypes.ArgumentError):
             return -1
 
-    def _find_in_root(self, link: Optional[bytes], crc: int) -> Optional[tuple[int, str]]:
-        """Look in the process's root. A file there counts only if its build-id or CRC matches."""
-        if self._build_id:
-            text = self._build_id.hex()
-            path = f"{_DEBUG_ROOT}/.build-id/{text[:2]}/{text[2:]}.debug"
-            descriptor = self._open_if(path, self._has_build_id)
-            if descriptor is not None:
-                return descriptor, path
-        if link and crc:
-            directory = posixpath.dirname(self._path)
-            for place in (directory, f"{directory}/.debug", _DEBUG_ROOT + directory):
-                path = f"{place}/{os.fsdecode(posixpath.basename(link))}"
-                descriptor = self._open_if(path, lambda candidate: _crc32(candidate) == crc)
-                if descriptor is not None:
-                    return descriptor, path
-        return None
+    def _find_debug(self, link: str, crc: int) -> Optional[_Found]:
+        """What is found must prove by build-id or CRC that it belongs to the file."""
+        found = self._by_build_id(self._build_id)
+        if found is None and link and crc:
+            found = self._by_link(posixpath.basename(link), crc)
+        if found is None and self._debuginfod and self._build_id:
+            found = _if_it_proves(debuginfod.find(self._build_id), "debuginfod", self._build_id)
+        return found
 
-    def _open_if(self, path: str, proves: Callable[[int], bool]) -> Optional[int]:
-        descriptor = self._open(path)
-        if descriptor is not None and not proves(descriptor):
-            os.close(descriptor)
+    def _find_alternate(self) -> int:
+        """The file that dwz(1) moved common parts to.
+
+        Where there is none, an empty one is given: libdw would open the path by itself when it meets a reference.
+        """
+        holder = self._debug or self._main
+        path, build_id = _alternate_link(holder.descriptor)
+        found = self._by_build_id(build_id)
+        if found is None and path:
+            place = posixpath.join(posixpath.dirname(holder.path), path)
+            found = _if_it_proves(self._open(place), place, build_id)
+        return found.descriptor if found is not None else open_empty()
+
+    def _by_build_id(self, build_id: bytes) -> Optional[_Found]:
+        text = build_id.hex()
+        if len(text) < 4:
             return None
-        return descriptor
+        path = f"{_DEBUG_ROOT}/.build-id/{text[:2]}/{text[2:]}.debug"
+        return _if_it_proves(self._open(path), path, build_id) or _if_it_proves(
+            open_own(path, public=True), path, build_id
+        )
 
-    def _has_build_id(self, descriptor: int) -> bool:
-        facts = read_facts(descriptor)
-        return facts is not None and facts.build_id == self._build_id
+    def _by_link(self, name: str, crc: int) -> Optional[_Found]:
+        directory = posixpath.dirname(self._main.path)
+        in_debug_root = f"{_DEBUG_ROOT}{directory}/{name}"
+        for path in (f"{directory}/{name}", f"{directory}/.debug/{name}", in_debug_root):
+            found = _if_it_has(self._open(path), path, crc)
+            if found is not None:
+                return found
+        return _if_it_has(open_own(in_debug_root, public=True), in_debug_root, crc)
+
+
+def _if_it_proves(descriptor: Optional[int], path: str, build_id: bytes) -> Optional[_Found]:
+    if descriptor is None:
+        return None
+    facts = read_facts(descriptor)
+    if build_id and facts is not None and facts.build_id == build_id:
+        return _Found(descriptor, path)
+    os.close(descriptor)
+    return None
+
+
+def _if_it_has(descriptor: Optional[int], path: str, crc: int) -> Optional[_Found]:
+    if descriptor is None:
+        return None
+    if os.fstat(descriptor).st_size <= _MAX_CRC_BYTES and _crc32(descriptor) == crc:
+        return _Found(descriptor, path)
+    os.close(descriptor)
+    return None
+
+
+def _alternate_link(descriptor: int) -> tuple[str, bytes]:
+    """Path and build-id in ``.gnu_debugaltlink``: the path ends with a NUL, the rest is the build-id."""
+    facts = read_facts(descriptor)
+    section = facts.sections.get(b".gnu_debugaltlink") if facts is not None else None
+    if section is None:
+        return "", b""
+    path, _, build_id = os.pread(descriptor, min(section.size, _MAX_ALTLINK_BYTES), section.offset).partition(b"\0")
+    return os.fsdecode(path), build_id
 
 
 def _crc32(descriptor: int) -> int:
     crc, offset = 0, 0
-    while True:
+    while offset < _MAX_CRC_BYTES:
         block = os.pread(descriptor, 1 << 20, offset)
         if not block:
-            return crc
+            break
         crc = zlib.crc32(block, crc)
         offset += len(block)
-
-
-@contextmanager
-def _debuginfod_only_if(allowed: bool) -> Iterator[None]:
-    """Stop libdwfl from using the network: it downloads whenever DEBUGINFOD_URLS is set."""
-    urls = None if allowed else os.environ.pop("DEBUGINFOD_URLS", None)
-    try:
-        yield
-    finally:
-        if urls is not None:
-            os.environ["DEBUGINFOD_URLS"] = urls
+    return crc

@@ -53,7 +53,8 @@ class Image:
         self.facts = facts
         self._demangle = additions.demangle
         self._libdw = libdw.load()
-        self._file = ElfFile(descriptor, facts, path, DebugFileFinder(path, facts.build_id, open_in_root, debuginfod))
+        finder = DebugFileFinder(descriptor, path, facts.build_id, open_in_root, debuginfod)
+        self._file = ElfFile(descriptor, facts, path, finder)
         self._module = self._file.module
         self._functions = additions.open_table(descriptor, facts)
         self._tables: list[Optional[CfiTable]] = []

@@ -88,10 +88,6 @@ _SIGNATURES = {
     "dwfl_module_getelf": (c_void_p, [c_void_p, _U64P]),
     "dwfl_report_end": (c_int, [c_void_p, c_void_p, c_void_p]),
     "dwfl_errmsg": (c_char_p, [c_int]),
-    "dwfl_standard_find_debuginfo": (
-        c_int,
-        [c_void_p, c_void_p, c_void_p, c_uint64, c_char_p, c_char_p, c_uint32, POINTER(c_void_p)],
-    ),
     "dwfl_module_info": (
         c_char_p,
         [c_void_p, c_void_p, _U64P, _U64P, _U64P, _U64P, POINTER(c_char_p), POINTER(c_char_p)],

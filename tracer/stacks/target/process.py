@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
+from tracer.host.opening import exists_below, open_below, open_linked, open_own
 from tracer.stacks.chain import MemoryUnreadable
 
 _MAPS_FRESH_SECONDS = 1.0
@@ -202,19 +202,42 @@ class Process:
             raise MemoryUnreadable(f"memory at {address:#x} cannot be read")
         return data
 
-    def root_path(self, path: str) -> str:
-        """Give a path by which we reach ``path`` as the process sees it (its root directory and mount namespace)."""
-        return f"/proc/self/fd/{self._directory}/root/{path.lstrip('/')}"
-
     def open_root(self, path: str, *, follow_links: bool = True) -> Optional[int]:
         """Open the regular file ``path`` as the process sees it. Returns a descriptor, None if there is no such file.
 
-        The first open uses O_PATH, so a FIFO cannot block us and a device does nothing. ``follow_links`` is about the
-        last component: an absolute link there would lead into our own root directory.
+        ``follow_links`` is for the last component. Links are followed within the process's root. Of a process in a
+        chroot the kernel writes paths into maps as we see them: they are taken without its root's own path.
         """
-        if self._directory < 0:
+        try:
+            root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
             return None
-        return _open_regular(self._directory, f"root/{path.lstrip('/')}", follow_links)
+        try:
+            found = open_below(root, path, follow_links=follow_links)
+            if found is None and (inner := self._within_chroot(path)):
+                found = open_below(root, inner, follow_links=follow_links)
+            return found
+        finally:
+            os.close(root)
+
+    def has(self, path: str) -> bool:
+        """Whether there is anything at ``path`` as the process sees it. Nothing is opened."""
+        try:
+            root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
+            return False
+        try:
+            return exists_below(root, path) or exists_below(root, self._within_chroot(path))
+        finally:
+            os.close(root)
+
+    def _within_chroot(self, path: str) -> str:
+        """What remains of ``path`` below the process's root; empty if it does not begin with that."""
+        try:
+            root = os.readlink("root", dir_fd=self._directory)
+        except OSError:
+            return ""
+        return path[len(root) :] if len(root) > 1 and path.startswith(root + "/") else ""
 
     def open_mapped(self, mapping: Mapping) -> Optional[int]:
         """Open the file that is mapped. Returns a descriptor, or None if it cannot be opened.
@@ -228,7 +251,7 @@ class Process:
         if not mapping.deleted:
             descriptor = self.open_root(mapping.path)
             if descriptor is None:  # it has exited, but on the host this path may still name the same file
-                descriptor = _open_regular(None, mapping.path)
+                descriptor = open_own(mapping.path)
         if descriptor is not None:
             found = os.fstat(descriptor)
             if (found.st_dev, found.st_ino) == (mapping.dev, mapping.inode):
@@ -236,13 +259,13 @@ class Process:
             os.close(descriptor)
         if not self.same_program():  # then another program's file may be mapped at the same address
             return None
-        return _open_regular(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
+        return open_linked(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
 
     def open_executable(self) -> Optional[int]:
         """Open the program file (``/proc/PID/exe``). Returns a descriptor, or None if it cannot be opened."""
         if not self.same_program():
             return None
-        return _open_regular(self._directory, "exe")
+        return open_linked(self._directory, "exe")
 
     def read_proc(self, name: str, limit: int = 1 << 20) -> bytes:
         """Read at most ``limit`` bytes of ``/proc/PID/name``; empty if it cannot be read."""
@@ -348,19 +371,3 @@ def _with_memory(directory: int) -> int:
     finally:
         os.close(tasks)
     return directory
-
-
-def _open_regular(directory: Optional[int], path: str, follow_links: bool = True) -> Optional[int]:
-    try:
-        flags = os.O_PATH | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
-        place = os.open(path, flags, dir_fd=directory)
-    except (OSError, ValueError):
-        return None
-    try:
-        if not stat.S_ISREG(os.fstat(place).st_mode):
-            return None
-        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    finally:
-        os.close(place)

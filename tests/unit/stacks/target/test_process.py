@@ -153,7 +153,7 @@ def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_paths_are_taken_in_the_process_root(tmp_path: Path) -> None:
-    """root_path gives the files that a process in a chroot sees."""
+    """A process in a chroot has its own files, whatever the host has under that name."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "marker").write_text("inside")
@@ -166,7 +166,7 @@ def test_paths_are_taken_in_the_process_root(tmp_path: Path) -> None:
     )
     present(child.stdout).readline()
     process = Process.open(child.pid)
-    with open(process.root_path("/marker")) as file:
+    with os.fdopen(present(process.open_root("/marker"))) as file:
         assert file.read() == "inside"
     process.close()
     child.communicate()

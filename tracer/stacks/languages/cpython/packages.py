@@ -31,7 +31,7 @@ def installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
             return ()
         folders = {match.group(1) for path in files if (match := _FOLDER.match(path))} | _of_venv(process, program)
         places = list(islice(sorted(folders - {_OF_THE_SYSTEM}), _MOST))
-        return tuple(n for n in names if any(os.path.isdir(process.root_path(f"{place}/{n}")) for place in places))
+        return tuple(n for n in names if any(process.has(f"{place}/{n}/.") for place in places))
     finally:
         process.close()
 
@@ -40,6 +40,6 @@ def _of_venv(process: Process, program: str) -> set[str]:
     """The packages of the venv that the command line starts in (PEP 405): ``pyvenv.cfg`` lies above ``bin``."""
     command = os.fsdecode(process.read_proc("cmdline", 4096).partition(b"\0")[0])
     above = os.path.dirname(os.path.dirname(command))
-    if not command.startswith("/") or not os.path.lexists(process.root_path(f"{above}/pyvenv.cfg")):
+    if not command.startswith("/") or not process.has(f"{above}/pyvenv.cfg"):
         return set()
     return {f"{above}/lib/{program}/site-packages"}

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
@@ -18,6 +19,7 @@ from tests.unit.present import present
 from tests.unit.stacks.links.test_native import HEAD
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, eu_stack, names, running
 from tracer.stacks.languages.perfmap import naming
+from tracer.stacks.languages.perfmap import symbols as symbols_module
 from tracer.stacks.languages.perfmap.symbols import PerfMap, Symbol, parse_line
 from tracer.stacks.links.nocfi import BY_FRAME_POINTER
 from tracer.stacks.naming import Naming
@@ -180,6 +182,20 @@ def test_a_growing_map(own_map: Path) -> None:
     assert symbols.refresh()
     assert symbols.find(0x1000) is None
     assert present(symbols.find(0x3000)).name == "new"
+
+
+def test_a_map_of_the_shortest_lines(own_map: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more lines than are believed the first are kept; what they take is a few times their text."""
+    monkeypatch.setattr(symbols_module, "_MAX_SYMBOLS", 50_000)
+    own_map.write_text("".join(f"{line:x} 1 a\n" for line in range(1, 200_000)))
+    symbols = PerfMap(Process.open(os.getpid()))
+    tracemalloc.start()
+    assert symbols.refresh()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert present(symbols.find(50_000)).start == 50_000
+    assert symbols.find(50_001) is None
+    assert most < 6 * own_map.stat().st_size
 
 
 @pytest.mark.root
