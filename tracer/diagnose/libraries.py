@@ -6,9 +6,11 @@ Every sentence here was tried with the real library: tests/advice has a cell for
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Optional
 
 from tracer.diagnose.library import Library, Setting, owns
+from tracer.diagnose.per_stack import per_stack
 from tracer.model.frame import Frame, Stack
 
 
@@ -247,14 +249,21 @@ CLIENTS = (
 def client_of(*stacks: Optional[Stack]) -> Optional[Library]:
     """The outermost client library in the first of ``stacks`` that has one: the one that the program calls."""
     for stack in stacks:
-        found = [_client(frame) for frame in reversed(stack.frames)] if stack is not None else []
-        named = [library for library in found if library is not None]
-        if named:
-            return next((library for library in named if not library.beneath), named[0])
+        library = _client_of(stack) if stack is not None else None
+        if library is not None:
+            return library
     return None
 
 
-def _client(frame: Frame) -> Optional[Library]:
+@per_stack
+def _client_of(stack: Stack) -> Optional[Library]:
+    named = [library for frame in reversed(stack.frames) if (library := client_frame(frame)) is not None]
+    return next((library for library in named if not library.beneath), named[0] if named else None)
+
+
+@lru_cache(maxsize=65_536)
+def client_frame(frame: Frame) -> Optional[Library]:
+    """The client library that a frame is code of."""
     return next((library for library in CLIENTS if owns(library, frame)), None)
 
 

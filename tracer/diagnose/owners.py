@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Optional
 
-from tracer.diagnose.libraries import CLIENTS
-from tracer.diagnose.library import owns
+from tracer.diagnose.libraries import client_frame
+from tracer.diagnose.per_stack import per_stack
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.language import TLS, Part
-from tracer.stacks.registry import package_of, part_of
+from tracer.stacks.registry import package_of
+from tracer.stacks.registry import part_of as _look_part_of
 
 _GENERATED = ("[", "memfd:", "anon_inode:")
 """How the names of mappings begin that no file backs: code made while the program runs."""
@@ -18,8 +19,11 @@ _GENERATED = ("[", "memfd:", "anon_inode:")
 @lru_cache(maxsize=65_536)
 def owner_of(frame: Frame) -> str:
     """The library, framework or server that a frame belongs to; empty for any other code."""
-    client = next((library.name for library in CLIENTS if owns(library, frame)), "")
-    return client or package_of(frame)
+    client = client_frame(frame)
+    return package_of(frame) if client is None else client.name
+
+
+_part_of = lru_cache(maxsize=65_536)(_look_part_of)
 
 
 def speaks_tls(stack: Optional[Stack]) -> bool:
@@ -37,32 +41,40 @@ def is_application(frame: Frame) -> bool:
 
 def application_frame(stack: Optional[Stack]) -> Optional[int]:
     """Index of the innermost frame of the program's own code; None if there is none."""
-    if stack is None:
-        return None
+    return None if stack is None else _application_frame(stack)
+
+
+@per_stack
+def _application_frame(stack: Stack) -> Optional[int]:
     return next((index for index, frame in enumerate(stack.frames) if is_application(frame)), None)
 
 
 def is_loop(stack: Optional[Stack]) -> bool:
     """Whether an event loop or the worker of a pool is on the stack."""
-    return stack is not None and any(part_of(frame) in (Part.LOOP, Part.IDLE) for frame in stack.frames)
+    return stack is not None and not _parts(stack).isdisjoint((Part.LOOP, Part.IDLE))
 
 
 def waits_for_work(stack: Stack) -> bool:
     """Whether a waiting thread has nothing to do. Not if the program may have functions there that have no name."""
     if not stack.complete or application_frame(stack) is not None or _hides_program(stack):
         return False
-    return any(part_of(frame) is Part.IDLE for frame in stack.frames)
+    return Part.IDLE in _parts(stack)
 
 
 def moves_between_threads(stack: Optional[Stack]) -> bool:
     """Whether the work on this stack may go on in another thread, so that its thread tells nothing of it later."""
-    return stack is not None and any(part_of(frame) is Part.MOVES for frame in stack.frames)
+    return stack is not None and Part.MOVES in _parts(stack)
+
+
+@per_stack
+def _parts(stack: Stack) -> frozenset[Part]:
+    return frozenset(map(_part_of, stack.frames))
 
 
 def _hides_program(stack: Stack) -> bool:
     """Whether an interpreter or generated code is on the stack and none of its functions has a name."""
     compiled = {frame.language for frame in stack.frames} == {"native"}
-    return compiled and any(_is_nameless(f) or part_of(f) is Part.INTERPRETER for f in stack.frames)
+    return compiled and any(_is_nameless(f) or _part_of(f) is Part.INTERPRETER for f in stack.frames)
 
 
 def is_generated(frame: Frame) -> bool:

@@ -8,6 +8,7 @@ from typing import Optional
 
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop
+from tracer.diagnose.per_stack import per_stack
 from tracer.diagnose.telling import opener_stack, telling_call, telling_stack
 from tracer.model.finding import Application, Finding, Where
 from tracer.model.frame import Frame, Stack
@@ -27,8 +28,12 @@ def path_of(stack: Optional[Stack]) -> Path:
 
     What libraries and runtimes do beneath, between and above them says nothing about whose leak it is.
     """
-    steps = (_step(frame) for frame in stack.frames if is_application(frame)) if stack is not None else ()
-    return tuple(step for step, _ in groupby(steps))
+    return () if stack is None else _path_of(stack)
+
+
+@per_stack
+def _path_of(stack: Stack) -> Path:
+    return tuple(step for step, _ in groupby(_step(frame) for frame in stack.frames if is_application(frame)))
 
 
 def _step(frame: Frame) -> Hashable:
@@ -39,28 +44,15 @@ def _step(frame: Frame) -> Hashable:
     return (frame.function, frame.module, place)
 
 
-class CodePaths:
-    """The code paths of findings, of which many share one stack."""
-
-    def __init__(self) -> None:
-        # By identity: to hash a stack by its value takes about as long as to look through it.
-        self._known: dict[int, tuple[Stack, Path]] = {}
-
-    def of(self, finding: Finding) -> Hashable:
-        """What tells a finding's code path: the telling stack, else the opener's, else the client library."""
-        stack, opened = telling_stack(finding)[0], opener_stack(finding)
-        for source, one in ((Where.LAST, stack), (Where.OPENED, opened)):
-            path = self._path(one) if one is not None else ()
-            if path:
-                return (source, path)
-        library = client_of(opened, stack)
-        return (Where.NONE, library.name if library is not None else None)
-
-    def _path(self, stack: Stack) -> Path:
-        known = self._known.get(id(stack))
-        if known is None:
-            known = self._known[id(stack)] = (stack, path_of(stack))
-        return known[1]
+def code_path(finding: Finding) -> Hashable:
+    """What tells a finding's code path: the telling stack, else the opener's, else the client library."""
+    stack, opened = telling_stack(finding)[0], opener_stack(finding)
+    for source, one in ((Where.LAST, stack), (Where.OPENED, opened)):
+        path = path_of(one)
+        if path:
+            return (source, path)
+    library = client_of(opened, stack)
+    return (Where.NONE, library.name if library is not None else None)
 
 
 def application(finding: Finding, opened: Optional[Stack]) -> Application:

@@ -9,6 +9,7 @@ from typing import Optional
 
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import is_application, moves_between_threads
+from tracer.diagnose.per_stack import per_stack
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import Op
@@ -27,41 +28,29 @@ def marked(connections: Sequence[Connection], others: Iterable[Connection] = ())
     Enough, not necessary: a group that shows no such thing may leak all the same. Pools that fill themselves in advance
     are left out.
     """
-    openers = _Openers()
-    group_of = [_group(c, openers) for c in connections]
+    group_of = [_group(c) for c in connections]
     groups: dict[Group, list[Connection]] = defaultdict(list)
-    for c, group in (*zip(connections, group_of), *((c, _group(c, openers)) for c in others)):
+    for c, group in (*zip(connections, group_of), *((c, _group(c)) for c in others)):
         if group is not None:
             groups[group].append(c)
     guilty = {group for group, members in groups.items() if _never_reused(members)}
     return [c if group is None else replace(c, never_reused=group in guilty) for c, group in zip(connections, group_of)]
 
 
-class _Openers:
-    """The application's functions of each stack, looked for once: thousands of sockets share few stacks."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Optional[tuple[str, ...]]] = {}
-
-    def application(self, stack: Optional[Stack]) -> Optional[tuple[str, ...]]:
-        """The names; None if the stack is that of a pool that fills itself in advance."""
-        if id(stack) not in self._known:
-            self._known[id(stack)] = self._look(stack)
-        return self._known[id(stack)]
-
-    def _look(self, stack: Optional[Stack]) -> Optional[tuple[str, ...]]:
-        library = client_of(stack)
-        if library is not None and library.prefills:
-            return None
-        frames = stack.frames if stack is not None else ()
-        return tuple(f.function for f in frames if f.function is not None and is_application(f))
+@per_stack
+def _application(stack: Stack) -> Optional[tuple[str, ...]]:
+    """The names of the application's functions; None if the stack is that of a pool that fills itself in advance."""
+    library = client_of(stack)
+    if library is not None and library.prefills:
+        return None
+    return tuple(f.function for f in stack.frames if f.function is not None and is_application(f))
 
 
-def _group(c: Connection, openers: _Openers) -> Optional[Group]:
+def _group(c: Connection) -> Optional[Group]:
     """The process and the application's functions that opened it, and the remote; None if not all of it was seen."""
     if c.passive is not False or c.preexisting or c.unseen or c.opened is None or c.opened_late or c.missed_touches:
         return None
-    application = openers.application(c.opened.stack)
+    application = _application(c.opened.stack) if c.opened.stack is not None else ()
     return None if application is None else (c.opened.actor.pid, c.netns, c.remote, application)
 
 

@@ -9,7 +9,7 @@ from typing import Callable
 
 from tracer.diagnose import advice, words
 from tracer.diagnose.owners import application_frame
-from tracer.diagnose.paths import CodePaths, application
+from tracer.diagnose.paths import application, code_path
 from tracer.diagnose.telling import opener_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
 from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
@@ -28,10 +28,10 @@ def group(findings: Iterable[Finding], program_of: ProgramOf = lambda _pid: "") 
     by nothing else. The result does not depend on the order of ``findings``.
     """
     every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, str(f.connection.local)))
-    served, names, paths = _served(every), _Names(every, program_of), CodePaths()
+    served, names = _served(every), _Names(every, program_of)
     groups: dict[_Key, list[Finding]] = defaultdict(list)
     for finding in every:
-        groups[_identity(finding, served, names, paths)].append(finding)
+        groups[_identity(finding, served, names)].append(finding)
     sites = [_site(key, members, served, names) for key, members in groups.items()]
     return tuple(sorted(sites, key=lambda s: (-s.count, s.findings[0].since_ns, s.pid, s.verdict.value, s.remote)))
 
@@ -117,12 +117,12 @@ def _local(c: Connection) -> tuple[int, str, int]:
     return (c.netns, c.local.address, c.local.port)
 
 
-def _identity(finding: Finding, served: Served, names: _Names, paths: CodePaths) -> _Key:
+def _identity(finding: Finding, served: Served, names: _Names) -> _Key:
     c = finding.connection
     direction = _direction(c, served)
     port = c.local.port if direction is Direction.ACCEPTED else None
     program = names.program(process_of(finding))
-    return (program, finding.verdict, c.netns, direction, port, paths.of(finding))
+    return (program, finding.verdict, c.netns, direction, port, code_path(finding))
 
 
 def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> Site:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Optional
 
 from tracer.diagnose import words
@@ -79,30 +78,16 @@ def _short(silence: int, to_fin: int) -> Times:
     return (silence, max(to_fin, 0)) if silence >= _SILENCE_NS and to_fin <= _WITH_FIN_NS else None
 
 
-class _Same:
-    """A stack as a key, by identity: thousands of sockets share few stacks, and to hash one takes long."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-
-    def __hash__(self) -> int:
-        return id(self.stack)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.stack is self.stack
-
-
-@functools.lru_cache(maxsize=256)
-def _pools(key: _Same) -> bool:
+def _pools(stack: Stack) -> bool:
     """Whether the client library on the stack takes idle connections from a pool of its own."""
-    library = client_of(key.stack)
+    library = client_of(stack)
     return library is not None and library.pools
 
 
 def not_released(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Idle, and its library's pool did not take idle ones like it: they lay in no pool that their opener takes from."""
     stacks = (touch.stack for touch in (c.last, c.opened) if touch is not None and touch.stack is not None)
-    if not c.never_reused or not any(_pools(_Same(stack)) for stack in stacks):
+    if not c.never_reused or not any(_pools(stack) for stack in stacks):
         return None
     return idle_in_pool(c, now_ns)
 
