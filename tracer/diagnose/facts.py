@@ -63,7 +63,7 @@ def taken_unseen(c: Connection) -> int:
     reasons.
     """
     taken = taken_bytes(c)
-    return max(taken - c.rx_bytes, 0) if taken is not None and reads_were_seen(c) else 0
+    return taken - c.rx_bytes if taken is not None and taken > c.rx_bytes and reads_were_seen(c) else 0
 
 
 def never_read(c: Connection) -> bool:
@@ -90,5 +90,6 @@ def send_stalled_ns(c: Connection, now_ns: int) -> int:
 
 def last_call(c: Connection) -> Optional[Touch]:
     """The last call that was seen: on data, a shutdown, or the one that opened the socket."""
-    made = [touch for touch in (c.last, c.shutdown) if touch is not None]
-    return max(made, key=lambda touch: touch.ns) if made else c.opened
+    if c.last is None or (c.shutdown is not None and c.shutdown.ns > c.last.ns):
+        return c.opened if c.shutdown is None else c.shutdown
+    return c.last

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Optional
 
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import is_application, moves_between_threads
 from tracer.diagnose.per_stack import per_stack
+from tracer.model.changing import changed
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import Op
@@ -34,7 +34,7 @@ def marked(connections: Sequence[Connection], others: Iterable[Connection] = ())
         if group is not None:
             groups[group].append(c)
     guilty = {group for group, members in groups.items() if _never_reused(members)}
-    return [c if group is None else replace(c, never_reused=group in guilty) for c, group in zip(connections, group_of)]
+    return [c if group is None else changed(c, never_reused=group in guilty) for c, group in zip(connections, group_of)]
 
 
 @per_stack

@@ -10,6 +10,7 @@ from typing import Callable
 from tracer.diagnose import advice, words
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
+from tracer.diagnose.present import stuck
 from tracer.diagnose.telling import opener_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
 from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
@@ -40,12 +41,14 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
     """The site with where its threads are now, and with what that says to its advice."""
     if not now and not not_looked_at:
         return site
-    explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     where = site.application
     placed = [index for one in now if (index := application_frame(one.stack)) is not None]
     if where.stack is Where.NONE and len(placed) == 1:
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
+    if not stuck(now):
+        return seen
+    explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     return replace(seen, explanation=explanation, advice=to_do)
 
 

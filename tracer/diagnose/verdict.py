@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Callable, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import last_call, taken_bytes
 from tracer.diagnose.rules import holding, idling, reading, sending
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, unrecorded
+from tracer.model.changing import changed
 from tracer.model.connection import Connection
 from tracer.model.finding import Finding, Verdict
 from tracer.model.states import TcpState
@@ -45,7 +45,7 @@ def judge(connection: Connection, now_ns: int, trace_start_ns: int) -> Finding:
     """
     stood, last = _before_its_end(connection), last_call(connection)
     if stood.last is not last:
-        stood = replace(stood, last=last)
+        stood = changed(stood, last=last)
     verdict, evidence = _decide(stood, now_ns)
     since = _since(stood, trace_start_ns)
     return Finding(connection, verdict, (*evidence, *_caveats(connection, now_ns, trace_start_ns)), since)
@@ -67,7 +67,7 @@ def _before_its_end(c: Connection) -> Connection:
     reset_before = c.reset_ns is not None and end_ns is not None and c.reset_ns < end_ns
     if c.fin_ns is None or (reset_before and c.closed is not None):
         return c
-    return replace(c, state=TcpState.CLOSE_WAIT)
+    return changed(c, state=TcpState.CLOSE_WAIT)
 
 
 def _since(c: Connection, trace_start_ns: int) -> int:

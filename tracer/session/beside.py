@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from tracer.diagnose.libraries import PACKAGES
 from tracer.host.processes import process_info
+from tracer.model.changing import changed
 from tracer.model.connection import Connection
 from tracer.stacks.registry import installed
 
@@ -42,4 +42,4 @@ def _with(connection: Connection, packages: dict[int, tuple[str, ...]]) -> Conne
     if connection.passive or not connection.holders:
         return connection
     several = packages.get(connection.holders[0].pid)
-    return replace(connection, packages=several) if several else connection
+    return changed(connection, packages=several) if several else connection

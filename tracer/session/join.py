@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from tracer.host.accept_queues import Place, first_holder, listening_at
@@ -15,6 +15,7 @@ from tracer.host.namespaces import Namespaces
 from tracer.host.netns import NetnsDenied, NetnsUnreachable
 from tracer.host.sockdiag import DiagSocket, SockDiagError, dump
 from tracer.host.threads import ThreadsNow
+from tracer.model.changing import changed
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
@@ -34,6 +35,7 @@ class Diagnosed:
         self._by_cookie: dict[int, DiagSocket] = {}
         self._by_tuple: dict[Tuple4, DiagSocket] = {}
         self._taken_ns: dict[int, int] = {}
+        self._found: dict[tuple[int, int], Optional[DiagSocket]] = {}
         self.failed: list[int] = []
         for inode in set(netns):
             try:
@@ -50,6 +52,12 @@ class Diagnosed:
 
     def find(self, connection: Connection) -> Optional[DiagSocket]:
         """The socket that is this connection, by cookie where the kernel gave one before the record was made."""
+        key = connection.key
+        if key not in self._found:
+            self._found[key] = self._look_for(connection)
+        return self._found[key]
+
+    def _look_for(self, connection: Connection) -> Optional[DiagSocket]:
         found = self._by_cookie.get(connection.cookie) if connection.cookie else None
         return found or self._by_tuple.get((connection.netns, connection.local, connection.remote))
 
@@ -168,7 +176,7 @@ def _related(c: Connection, holders: tuple[Holder, ...], parent_of: ParentOf) ->
     owner = c.owner
     if owner is None or all(holder.pid == owner.pid for holder in holders):
         return holders
-    return tuple(replace(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
+    return tuple(changed(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
 
 
 def join(
@@ -199,5 +207,5 @@ def join(
         one = seen.listening.get((c.netns, c.local)) if _came_in(c, fields) else None
         side = {} if one is None else _by_port(c, fields, first_holder(seen.holders(one.inode)))
         now = {**fields, "holders": _related(c, its, parent_of), "blocked": inside, "interests": watched.get(inode)}
-        joined.append(replace(c, **{**now, **side}, unheld=_unheld_among(c, inode, seen)))
+        joined.append(changed(c, **{**now, **side}, unheld=_unheld_among(c, inode, seen)))
     return joined

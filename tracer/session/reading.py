@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Optional
 
 from tracer.flight.consistent import Flight
 from tracer.flight.decode import decode
 from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.model.changing import changed
 from tracer.model.connection import Connection
 from tracer.session.preexisting import Preexisting
 from tracer.session.stackstore import StackStore
@@ -47,4 +47,4 @@ class Reader:
         if connection.preexisting:
             changes["preexisting"] = self._preexisting.is_older(connection)
             changes["fin_before_ns"] = self._preexisting.fin_before_ns(connection.cookie)
-        return replace(connection, **changes) if changes else connection
+        return changed(connection, **changes) if changes else connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional
 
 from tracer.errors import ClosetraceError
@@ -13,6 +13,7 @@ from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.processes import comm_of, descendants
 from tracer.host.sockdiag import DiagSocket, dump_mptcp
+from tracer.model.changing import changed
 from tracer.model.connection import Connection, Holder
 from tracer.model.finding import Finding, Process, Reconciliation
 from tracer.model.scope import Scope
@@ -160,7 +161,7 @@ class Reconciler:
             rx_queue=one.rx_queue,
         )
         older = self._older.is_older(bare)
-        return replace(bare, preexisting=older, unrecorded=not older)
+        return changed(bare, preexisting=older, unrecorded=not older)
 
     def _rest(self, c: Connection, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
         pids = _pids(seen.holders(c.inode))

@@ -11,6 +11,7 @@ def _stack(function: str = "use") -> Stack:
 
 
 def test_each_stack_is_looked_at_once() -> None:
+    """The second question about a stack is answered from memory, and each stack has its own answer."""
     seen: list[Stack] = []
 
     @per_stack.per_stack
@@ -24,6 +25,8 @@ def test_each_stack_is_looked_at_once() -> None:
 
 
 def test_a_new_stack_at_the_address_of_one_that_is_gone_is_looked_at() -> None:
+    """Stacks that nobody else keeps come one after the other at the same address, and none gets another's answer."""
+
     @per_stack.per_stack
     def function(stack: Stack) -> str:
         return stack.frames[0].function or ""

@@ -13,7 +13,7 @@ def idle_in_pool(site: TextSite) -> Answer:
     whose = f"{site.library.name}'s connection pool" if site.library and pooled else "a connection pool"
     forgotten = f"in {whose}, or {site.say('was', 'were')} forgotten."
     why = (_hung_up(site), f"{_untouched(site)} {forgotten}", *_goodbye(site), *site.watching(), *_opened_beside(site))
-    quiet = site.silences()
+    quiet = site.silences
     if not quiet or quiet[-1] >= SECOND:
         return why, (*_release_each(site), *_pool(site, quiet))
     at_once = "Let the client honour `Connection: close`, or turn keep-alive off for this peer."
@@ -75,7 +75,7 @@ def _pool(site: TextSite, quiet: list[int]) -> tuple[str, ...]:
 
 
 def _hung_up(site: TextSite) -> str:
-    quiet = site.silences()
+    quiet = site.silences
     if not quiet:
         return (
             site.say("The peer hung up", "The peer hung up on them")

@@ -86,7 +86,7 @@ def reading_paused(site: TextSite) -> Answer:
 def unread_data(site: TextSite) -> Answer:
     """A reader that stopped before the end."""
     why = [f"{site.unread()}, and behind them the peer's FIN: the reader stopped early."]
-    quiet = site.silences()
+    quiet = site.silences
     if quiet:
         why.append(f"The last call came {span(quiet)} before the peer hung up.")
     why += site.watching()
@@ -110,7 +110,7 @@ def not_read_since(site: TextSite) -> Answer:
         ]
         todo = [f"Close or release the connection once the answer is complete{within(site)}."]
         return tuple(why), tuple(todo + release(site))
-    quiet = site.silences()
+    quiet = site.silences
     when = f" ({span(quiet)} after the last call)" if quiet else ""
     accepted = all(c.passive for c in site.connections)
     why = [f"The peer hung up{when}, and no thread has called on {site.say('the socket', 'the sockets')} since."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from functools import cached_property
 from typing import Optional
 
 from tracer.diagnose import pooling, words
@@ -55,6 +56,7 @@ class TextSite:
         """The sentence for one socket or for several."""
         return one if self.one else many
 
+    @cached_property
     def silences(self) -> list[int]:
         """Times in ns between the last call and FIN, of the sockets for which both are known, ascending."""
         if self.unseen:
