@@ -24,10 +24,10 @@ def advise(
     """
     site = TextSite(members, stack, opened, now)
     why, todo = _BY_VERDICT[verdict](site)
-    return (*why, f"{site.stuck} now.") if site.stuck and verdict in _OWED_A_CALL else why, todo
+    return (*why, f"{site.stuck} now.") if site.stuck and verdict in OWED_A_CALL else why, todo
 
 
-_OWED_A_CALL = frozenset(
+OWED_A_CALL = frozenset(
     {
         Verdict.NEVER_ACCEPTED,
         Verdict.NEVER_READ,

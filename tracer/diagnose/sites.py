@@ -46,7 +46,7 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
     if where.stack is Where.NONE and len(placed) == 1:
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
-    if not stuck(now):
+    if site.verdict not in advice.OWED_A_CALL or not stuck(now):
         return seen
     explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     return replace(seen, explanation=explanation, advice=to_do)

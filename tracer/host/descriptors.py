@@ -13,18 +13,31 @@ from tracer.host.processes import pids as all_pids
 from tracer.model.connection import Holder
 
 _PREFIX = "socket:["
+_EPOLL_LINK = "anon_inode:[eventpoll]"
+_EPOLL = -1
+"""Stands for an inode: those of epoll sets are all the same one."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The descriptor table of a process: how many descriptors it has, and which of them are epoll sets."""
+
+    count: int
+    epoll_fds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Descriptors:
     """Who holds which socket inode, and the processes whose descriptors may not be read (EACCES, EPERM).
 
-    An inode that nobody holds has no key in ``holders``. To read another user's table takes CAP_DAC_READ_SEARCH
-    (the directory ``/proc/PID/fd`` is the owner's alone) and CAP_SYS_PTRACE (its links).
+    An inode that nobody holds has no key in ``holders``. ``tables`` has the table of each holder by pid, as it was when
+    its descriptors were read; none if not all of it could be read. To read another user's table takes
+    CAP_DAC_READ_SEARCH (the directory ``/proc/PID/fd`` is the owner's alone) and CAP_SYS_PTRACE (its links).
     """
 
     holders: dict[int, tuple[Holder, ...]] = field(default_factory=dict)
     unreadable: tuple[int, ...] = ()
+    tables: dict[int, Table] = field(default_factory=dict)
 
 
 def read_descriptors(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> Descriptors:
@@ -33,20 +46,39 @@ def read_descriptors(inodes: Collection[int], pids: Optional[Collection[int]] = 
     Without an inode nothing is read. Processes that end meanwhile are passed over.
     """
     wanted = {f"{_PREFIX}{inode}]": inode for inode in inodes if inode}
+    if not wanted:
+        return Descriptors()
+    wanted[_EPOLL_LINK] = _EPOLL
     found: dict[int, list[Holder]] = {}
+    tables: dict[int, Table] = {}
     unreadable = []
-    for pid in (all_pids() if pids is None else pids) if wanted else ():
-        comm = None
+    for pid in all_pids() if pids is None else pids:
         try:
-            for fd, link in _readable_links(pid):
-                inode = wanted.get(link)
-                if inode is not None:
-                    comm = comm if comm is not None else comm_of(pid)
-                    found.setdefault(inode, []).append(Holder(pid, fd, comm))
+            table = _read_table(pid, wanted, found)
         except PermissionError:
             unreadable.append(pid)
+            continue
+        if table is not None:
+            tables[pid] = table
     held = {inode: tuple(several) for inode, several in found.items()}
-    return Descriptors(held, tuple(pid for pid in unreadable if can_have_descriptors(pid)))
+    return Descriptors(held, tuple(pid for pid in unreadable if can_have_descriptors(pid)), tables)
+
+
+def _read_table(pid: int, wanted: dict[str, int], found: dict[int, list[Holder]]) -> Optional[Table]:
+    """Add what ``pid`` holds to ``found``; its table if it holds any of ``wanted``, which is by link text.
+
+    Raises PermissionError if the table may not be read.
+    """
+    comm, count, epoll_fds = None, 0, []
+    for fd, link in _readable_links(pid):
+        count += 1
+        inode = wanted.get(link)
+        if inode == _EPOLL:
+            epoll_fds.append(fd)
+        elif inode is not None:
+            comm = comm if comm is not None else comm_of(pid)
+            found.setdefault(inode, []).append(Holder(pid, fd, comm))
+    return None if comm is None else Table(count, tuple(epoll_fds))
 
 
 def holders(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> dict[int, tuple[Holder, ...]]:
@@ -57,20 +89,15 @@ def holders(inodes: Collection[int], pids: Optional[Collection[int]] = None) -> 
 def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
     """Return the sockets (of any kind) of ``pid``: inode -> descriptors. Empty if they cannot be read."""
     found: dict[int, list[int]] = {}
-    for fd, link in links(pid):
-        if link.startswith(_PREFIX):
-            found.setdefault(int(link[len(_PREFIX) : -1]), []).append(fd)
+    with contextlib.suppress(PermissionError):
+        for fd, link in _readable_links(pid):
+            if link.startswith(_PREFIX):
+                found.setdefault(int(link[len(_PREFIX) : -1]), []).append(fd)
     return {inode: tuple(fds) for inode, fds in found.items()}
 
 
-def links(pid: int) -> Iterator[tuple[int, str]]:
-    """Descriptor and link text of every descriptor of ``pid`` that may be read."""
-    with contextlib.suppress(PermissionError):
-        yield from _readable_links(pid)
-
-
 def _readable_links(pid: int) -> Iterator[tuple[int, str]]:
-    """The same. Raises PermissionError if they may not be read."""
+    """Descriptor and link text of every descriptor of ``pid``. Raises PermissionError if they may not be read."""
     names, directory = _open_table(f"/proc/{pid}/fd")
     if not names:
         # When the main thread has ended before the others, the table is reached through one of them alone.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import select
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Optional
 
-from tracer.host.descriptors import links
+from tracer.host.descriptors import Table
 from tracer.model.connection import Holder, Interest
 
-_LINK = "anon_inode:[eventpoll]"
+_WATCHED = re.compile(r"tfd: *([0-9]{1,10}) +events: *([0-9a-f]+) .* ino:([0-9a-f]+)")
 _MOST_DESCRIPTORS = 20_000
 """While the kernel lists a set, epoll_wait on it has to wait (mutex ep->mtx): not done to a process with more."""
 
@@ -24,15 +25,7 @@ def parse_set(text: str) -> dict[int, tuple[int, int]]:
     A line is ``tfd: 11 events: 80000019 data: ... pos:0 ino:5d4a sdev:8``, all but the descriptor in hexadecimal
     (``ino`` since Linux 4.13, 77493f04b74c). The descriptor is as it was when it was added, and may be stale.
     """
-    found: dict[int, tuple[int, int]] = {}
-    for line in text.splitlines():
-        words = line.replace(":", ": ").split()
-        told = dict(zip(words[::2], words[1::2]))
-        try:
-            found[int(told["ino:"], 16)] = (int(told["tfd:"]), int(told["events:"], 16))
-        except (KeyError, ValueError):
-            continue
-    return found
+    return {int(inode, 16): (int(fd), int(events, 16)) for fd, events, inode in _WATCHED.findall(text)}
 
 
 def parse_blocking(text: str) -> Optional[bool]:
@@ -47,19 +40,23 @@ def parse_blocking(text: str) -> Optional[bool]:
     return None
 
 
-def interests(held: dict[int, tuple[Holder, ...]]) -> dict[int, tuple[Interest, ...]]:
-    """The epoll sets of each socket's holders that watch it, by inode; ``held`` is who holds which inode.
+def interests(held: Mapping[int, tuple[Holder, ...]], tables: Mapping[int, Table]) -> dict[int, tuple[Interest, ...]]:
+    """The epoll sets of each socket's holders that watch it, by inode.
+
+    ``held`` is who holds which inode, ``tables`` the holders' descriptor tables by pid.
 
     () means: in none, although a holder has a set that watches something. No key: not known, or none of its holders
-    uses epoll, or the socket is in none and its descriptors block: who reads such a socket needs no epoll. One pass
-    over the descriptors of each holder.
+    uses epoll, or the socket is in none and its descriptors block: who reads such a socket needs no epoll. Each set is
+    read once.
     """
-    sets = {pid: _sets_of(pid) for pid in {holder.pid for several in held.values() for holder in several}}
+    holding = {holder.pid for several in held.values() for holder in several}
+    sets = {pid: _sets_of(pid, tables.get(pid)) for pid in holding}
+    using = {pid for pid, of_pid in sets.items() if of_pid is not None and any(of_pid.values())}
     found: dict[int, tuple[Interest, ...]] = {}
     for inode, several in held.items():
-        theirs = [(pid, sets[pid]) for pid in sorted({holder.pid for holder in several})]
-        if not any(watched for _, of_pid in theirs for watched in (of_pid or {}).values()):
+        if using.isdisjoint(holder.pid for holder in several):
             continue
+        theirs = [(pid, sets[pid]) for pid in sorted({holder.pid for holder in several})]
         mine = tuple(
             Interest(pid, number, *watched[inode])
             for pid, of_pid in theirs
@@ -75,12 +72,11 @@ def _waits_for_none(holders: Iterable[Holder]) -> bool:
     return all(parse_blocking(_head(holder.pid, holder.fd)) is False for holder in holders)
 
 
-def _sets_of(pid: int) -> Optional[dict[int, dict[int, tuple[int, int]]]]:
+def _sets_of(pid: int, table: Optional[Table]) -> Optional[dict[int, dict[int, tuple[int, int]]]]:
     """Epoll descriptor -> what it watches; None if that is not known."""
-    every = list(links(pid))
-    if not every or len(every) > _MOST_DESCRIPTORS:
+    if table is None or table.count > _MOST_DESCRIPTORS:
         return None
-    return {fd: parse_set(_fdinfo(pid, fd)) for fd, link in every if link == _LINK}
+    return {fd: parse_set(_fdinfo(pid, fd)) for fd in table.epoll_fds}
 
 
 def _fdinfo(pid: int, fd: int) -> str:

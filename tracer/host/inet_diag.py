@@ -44,6 +44,17 @@ _TCP_INFO = (
     ("peer_window", _U32, 228),  # tcpi_snd_wnd: Linux 5.4 (8f7baad7f035)
 )
 """Fields of struct tcp_info (linux/tcp.h) by their offset. The structure of an older kernel is shorter."""
+
+
+def _whole_tcp_info() -> struct.Struct:
+    """All fields at once, with what lies between them as padding."""
+    ends = [0, *(at + kind.size for _, kind, at in _TCP_INFO)]
+    return struct.Struct(
+        "=" + "".join(f"{at - end}x{kind.format.lstrip('=')}" for end, (_, kind, at) in zip(ends, _TCP_INFO))
+    )
+
+
+_TCP_INFO_NAMES, _WHOLE_TCP_INFO = tuple(name for name, _, _ in _TCP_INFO), _whole_tcp_info()
 _STATES = {int(state): state for state in TcpState}
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -187,6 +198,8 @@ def _tcp_info(datagram: bytes, at: int, end: int) -> bytes:
 
 def _fields(info: bytes) -> dict[str, int]:
     """Those fields of a struct tcp_info that it is long enough to have, by DiagSocket's names."""
+    if len(info) >= _WHOLE_TCP_INFO.size:
+        return dict(zip(_TCP_INFO_NAMES, _WHOLE_TCP_INFO.unpack_from(info)))
     return {name: kind.unpack_from(info, at)[0] for name, kind, at in _TCP_INFO if at + kind.size <= len(info)}
 
 

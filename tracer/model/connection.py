@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from tracer.model.frame import Stack
 from tracer.model.states import Op, Origin, TcpState
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Address (v4-mapped IPv6 is given as IPv4 already) and port in host order."""
 
     address: str

@@ -33,10 +33,11 @@ class Op(enum.IntEnum):
     SHUTDOWN = 5
     CLOSE = 6
 
-    @property
-    def label(self) -> str:
-        """The lower-case name that reports print: ``recv``."""
-        return self.name.lower()
+    label: str
+    """The lower-case name that reports print: ``recv``."""
+
+    def __init__(self, _value: int) -> None:
+        self.label = self._name_.lower()
 
 
 class Origin(str, enum.Enum):

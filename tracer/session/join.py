@@ -198,7 +198,7 @@ def join(
     mine = {fields["inode"] for fields in told if fields["inode"]}
     suspects = {inode: several for inode, several in seen.descriptors.holders.items() if inode in mine}
     calls = _blocked_by_fd(suspects, threads, unwind)
-    watched = interests(suspects)
+    watched = interests(suspects, seen.descriptors.tables)
     joined = []
     for c, fields in zip(known, told):
         inode = fields["inode"]

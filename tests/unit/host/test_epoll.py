@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer.host.descriptors import Table, read_descriptors
 from tracer.host.epoll import event_names, interests, parse_blocking, parse_set
 from tracer.model.connection import Holder, Interest
 
@@ -58,6 +59,12 @@ def held(*sockets: socket.socket) -> dict[int, tuple[Holder, ...]]:
     return {os.fstat(s.fileno()).st_ino: (Holder(os.getpid(), s.fileno(), "test"),) for s in sockets}
 
 
+def watching(*sockets: socket.socket) -> dict[int, tuple[Interest, ...]]:
+    """The sets of this process that watch these sockets."""
+    mine = held(*sockets)
+    return interests(mine, read_descriptors(mine, [os.getpid()]).tables)
+
+
 def test_sets_of_this_process() -> None:
     """Watched, watched for output alone, in no set; and a socket whose calls block needs no set."""
     with ExitStack() as stack:
@@ -68,7 +75,7 @@ def test_sets_of_this_process() -> None:
         loop = stack.enter_context(select.epoll())
         loop.register(reading, select.EPOLLIN)
         loop.register(writing, select.EPOLLOUT)
-        found = interests(held(*several))
+        found = watching(*several)
         always = select.EPOLLERR | select.EPOLLHUP
         me, number = os.getpid(), loop.fileno()
         inode = {s: os.fstat(s.fileno()).st_ino for s in several}
@@ -81,9 +88,11 @@ def test_sets_of_this_process() -> None:
 def test_a_process_without_epoll() -> None:
     """Nothing is known of a socket whose holder has no set, or is gone."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert interests({1: (Holder(child.pid, 0, "child"),)}) == {}
+        theirs = {os.stat(f"/proc/{child.pid}/fd/0").st_ino: (Holder(child.pid, 0, "child"),)}
+        assert interests(theirs, {child.pid: Table(3)}) == {}
+        assert interests(theirs, {}) == {}
         child.communicate(b"\n")
-    assert interests({1: (Holder(child.pid, 0, "child"),)}) == {}
+    assert interests(theirs, {child.pid: Table(4, (3,))}) == {}
 
 
 def test_a_thousand_entries_are_quick() -> None:
@@ -95,7 +104,7 @@ def test_a_thousand_entries_are_quick() -> None:
         for one in several:
             loop.register(one, select.EPOLLIN)
         began = time.process_time()
-        found = interests(held(*several))
+        found = watching(*several)
         spent = time.process_time() - began
     assert len(found) == 1000
     assert all(len(sets) == 1 for sets in found.values())
