@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from tracer.errors import ClosetraceError
@@ -25,13 +25,17 @@ def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place,
     found: dict[Place, DiagSocket] = {}
     for netns in {netns for netns, _ in wanted}:
         try:
-            every = [one for one in listeners(namespaces.path(netns)) if one.netns == netns]
+            every = listeners(namespaces.path(netns))
         except ClosetraceError:
             continue
+        by_port: dict[int, list[DiagSocket]] = {}
+        for one in every:
+            if one.netns == netns:
+                by_port.setdefault(one.local.port, []).append(one)
         for place in wanted:
-            one = _listener(place[1], every) if place[0] == netns else None
-            if one is not None:
-                found[place] = one
+            there = _listener(place[1], by_port.get(place[1].port, ())) if place[0] == netns else None
+            if there is not None:
+                found[place] = there
     return found
 
 
@@ -45,8 +49,7 @@ def _order(holder: Holder) -> tuple[int, int]:
     return (holder.pid, holder.fd)
 
 
-def _listener(local: Endpoint, every: Iterable[DiagSocket]) -> Optional[DiagSocket]:
-    """The listener on that address, else the one on all addresses. The kernel has the same preference."""
-    found = [one for one in every if one.local.port == local.port]
+def _listener(local: Endpoint, found: Sequence[DiagSocket]) -> Optional[DiagSocket]:
+    """Of those on its port the listener on its address, else the one on all addresses: so the kernel prefers, too."""
     exact = [one for one in found if one.local.address == local.address]
     return next(iter(exact or [one for one in found if one.local.address in _ANY]), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -135,23 +135,33 @@ class Seen:
 
 
 def see(
-    connections: Iterable[Connection], listing: Diagnosed, namespaces: Namespaces, more: Iterable[int] = ()
+    connections: Iterable[Connection],
+    listing: Diagnosed,
+    namespaces: Namespaces,
+    others: Collection[DiagSocket] = (),
+    more: Iterable[int] = (),
 ) -> Seen:
-    """Look at what these connections are joined with; ``more`` are inodes whose holders are wanted besides."""
+    """Look at what these connections, and ``others`` that are listed alone, are joined with.
+
+    ``more`` are inodes whose holders are wanted besides.
+    """
     found = [(c, listing.find(c)) for c in connections]
-    listening = listening_at(((c.netns, c.local) for c, one in found if _may_have_come_in(c, one)), namespaces)
+    places = [(c.netns, c.local) for c, one in found if _may_have_come_in(c, one)]
+    listening = listening_at([*places, *((one.netns, one.local) for one in others)], namespaces)
     mine = {one.inode if one is not None and one.inode else c.inode for c, one in found}
+    mine.update(one.inode for one in others)
     descriptors = read_descriptors({*mine, *(one.inode for one in listening.values()), *more})
-    return Seen(listing, listening, descriptors, _unheld((one for _, one in found), descriptors, namespaces))
+    every = [*(one for _, one in found if one is not None), *others]
+    return Seen(listing, listening, descriptors, _unheld(every, descriptors, namespaces))
 
 
 def _may_have_come_in(c: Connection, one: Optional[DiagSocket]) -> bool:
     return c.accepted is False or c.passive is None or (one is not None and not one.inode)
 
 
-def _unheld(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors, namespaces: Namespaces) -> frozenset[int]:
+def _unheld(found: Iterable[DiagSocket], descriptors: Descriptors, namespaces: Namespaces) -> frozenset[int]:
     """Looked at twice: a socket may have been closed, or have changed hands, between the listing and the reading."""
-    missing = {one.netns for one in found if one is not None and _is_missing(one, descriptors)}
+    missing = {one.netns for one in found if _is_missing(one, descriptors)}
     if not missing:
         return frozenset()
     again = [one for one in Diagnosed(missing, namespaces).waiting() if _is_missing(one, descriptors)]

@@ -27,9 +27,13 @@ _NO_PIDS: frozenset[int] = frozenset()
 
 @dataclass(frozen=True)
 class Rest:
-    """A listed socket of which no record tells, and who has to do with it: holders, or its listener's."""
+    """A listed socket of which no record tells, and who has to do with it: holders, or its listener's.
 
-    connection: Connection
+    ``fin_before_ns`` is when FIN had come at the latest. A host may have many that are nobody's in scope.
+    """
+
+    listed: DiagSocket
+    fin_before_ns: int
     pids: frozenset[int]
     lingers: bool
     mine: bool
@@ -37,8 +41,12 @@ class Rest:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One look at the kernel's list. ``members`` is None if every process is in scope."""
+    """One look at the kernel's list. ``members`` is None if every process is in scope.
 
+    ``found`` is what is to be told besides what was recorded: in scope, over the threshold.
+    """
+
+    found: Sequence[Connection]
     seen: Seen
     listed: Sequence[DiagSocket]
     young: Collection[int]
@@ -49,10 +57,6 @@ class Comparison:
     failed: int
     mptcp: int
 
-    def found(self) -> list[Connection]:
-        """What is to be told besides what was recorded: in scope, over the threshold."""
-        return [one.connection for one in self.rest if one.mine and one.lingers]
-
     def _holders_missing(self) -> bool:
         """Whether there is a socket with a descriptor that was found nowhere."""
         return any(one.inode and not self.seen.holders(one.inode) for one in self.listed)
@@ -60,7 +64,7 @@ class Comparison:
     def outcome(self, findings: Iterable[Finding]) -> Reconciliation:
         """The figures, once it is known what is told."""
         told = {f.connection.cookie for f in findings if f.connection.ended_ns is None}
-        left = [one for one in self.rest if one.connection.cookie not in told]
+        left = [one for one in self.rest if one.listed.cookie not in told]
         younger = [one for one in left if not one.lingers and (one.mine or one.pids & self.relatives)]
         others = [one for one in left if one.lingers or not (one.mine or one.pids & self.relatives)]
         theirs = [one for one in others if one.pids & self.relatives]
@@ -108,18 +112,15 @@ class Reconciler:
         listing = Diagnosed({*spaces, *(c.netns for c in recorded)}, self._namespaces)
         listed = [one for one in listing.waiting() if one.netns in spaces and self._matches(one)]
         known, below = _cookies(recorded, listing), _cookies(young, listing)
-        rest = [
-            self._connection(one, listing.taken_ns(one.netns))
-            for one in listed
-            if one.cookie not in known and one.cookie not in below
-        ]
+        rest = [one for one in listed if one.cookie not in known and one.cookie not in below]
         mptcp = self._mptcp(spaces)
-        seen = see([*recorded, *rest], listing, self._namespaces, more=[one.inode for one in mptcp])
+        seen = see(recorded, listing, self._namespaces, rest, more=[one.inode for one in mptcp])
         now = time.monotonic_ns()
-        told = [self._rest(c, seen, members, now) for c in rest]
+        told = [self._rest(one, seen, members, now) for one in rest]
         strange = any(one.pids and not one.mine for one in told) or bool(seen.descriptors.unreadable)
         relatives = descendants(members) - members if members and strange else set()
         return Comparison(
+            found=[self._connection(one, listing) for one in told if one.mine and one.lingers],
             seen=seen,
             listed=listed,
             young=below,
@@ -143,34 +144,35 @@ class Reconciler:
                 continue  # the list of TCP sockets, asked for in the same way, tells of namespaces that cannot be read
         return [one for one in found if self._matches(one)]
 
-    def _connection(self, one: DiagSocket, listed_ns: int) -> Connection:
+    def _connection(self, rest: Rest, listing: Diagnosed) -> Connection:
         """The socket as sock_diag lists it: nothing is recorded of it."""
-        before = self._older.fin_before_ns(one.cookie)
+        one = rest.listed
         bare = Connection(
             sk=0,
             birth_ns=one.cookie,
             local=one.local,
             remote=one.remote,
             state=one.state,
-            seen_ns=listed_ns,
+            seen_ns=listing.taken_ns(one.netns),
             netns=one.netns,
             cookie=one.cookie,
             inode=one.inode,
             accepted=False if one.inode == 0 else None,
-            fin_before_ns=before if before is not None else fin_before_ns(one, listed_ns),
+            fin_before_ns=rest.fin_before_ns,
             rx_queue=one.rx_queue,
         )
         older = self._older.is_older(bare)
         return changed(bare, preexisting=older, unrecorded=not older)
 
-    def _rest(self, c: Connection, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
-        pids = _pids(seen.holders(c.inode))
-        listener = seen.listening.get((c.netns, c.local)) if not c.inode else None
+    def _rest(self, one: DiagSocket, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
+        pids = _pids(seen.holders(one.inode))
+        listener = seen.listening.get((one.netns, one.local)) if not one.inode else None
         if listener is not None:
             pids = _pids(seen.holders(listener.inode))
-        mine = members is None or self._older.waited(c.cookie) or bool(pids & members)
-        lingers = c.fin_before_ns is not None and now_ns - c.fin_before_ns >= self._linger_ns
-        return Rest(c, pids, lingers, mine)
+        mine = members is None or self._older.waited(one.cookie) or bool(pids & members)
+        before = self._older.fin_before_ns(one.cookie)
+        before_ns = before if before is not None else fin_before_ns(one, seen.listing.taken_ns(one.netns))
+        return Rest(one, before_ns, pids, now_ns - before_ns >= self._linger_ns, mine)
 
 
 def _pids(holders: Iterable[Holder]) -> frozenset[int]:

@@ -176,7 +176,7 @@ class Watch:
         young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - self._linger_ns < 0)
         self._findings.clear()
         comparison = self._reconciler.look(recorded, young)
-        found = [self._reader.corrected(connection) for connection in comparison.found()]
+        found = [self._reader.corrected(connection) for connection in comparison.found]
         findings = self._judge([*recorded, *found], comparison.seen)
         return findings + list(self._exited.values()), comparison.outcome(findings)
 

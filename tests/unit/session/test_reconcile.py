@@ -62,7 +62,7 @@ class Place:
 
     def outcome(self, pids: Optional[frozenset[int]]) -> Reconciliation:
         comparison = self.reconciler(pids).look([])
-        return comparison.outcome(judged(*comparison.found()))
+        return comparison.outcome(judged(*comparison.found))
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_what_a_member_holds_is_told(place: Place) -> None:
     """No record knows it, but its descriptor does."""
     left = place.leak()
     comparison = place.reconciler(frozenset({ME})).look([])
-    (found,) = comparison.found()
+    (found,) = comparison.found
     assert (found.local.port, found.inode) == (left.getsockname()[1], os.fstat(left.fileno()).st_ino)
     assert found.unrecorded
     assert found.fin_before_ns is not None
@@ -88,11 +88,11 @@ def test_what_is_recorded_is_not_found_twice(place: Place) -> None:
     """A record is recognised by its cookie, or by its addresses where it has none; so is a young one."""
     place.leak()
     reconciler = place.reconciler(frozenset({ME}))
-    (found,) = reconciler.look([]).found()
-    assert reconciler.look([found]).found() == []
-    assert reconciler.look([replace(found, cookie=0)]).found() == []
+    (found,) = reconciler.look([]).found
+    assert reconciler.look([found]).found == []
+    assert reconciler.look([replace(found, cookie=0)]).found == []
     young = reconciler.look([], [found])
-    assert young.found() == []
+    assert young.found == []
     assert young.outcome([]).younger == 1
 
 
@@ -151,7 +151,7 @@ def test_a_socket_waits_for_its_listener(place: Place) -> None:
         scope, namespaces = Scope(pids=(ME,), remote_ports=(port,)), Namespaces()
         older = Preexisting(scope, namespaces)
         members = cast(Members, FakeMembers(frozenset({ME})))
-        (found,) = Reconciler(scope, members, older, namespaces, LINGER_NS).look([]).found()
+        (found,) = Reconciler(scope, members, older, namespaces, LINGER_NS).look([]).found
     assert (found.inode, found.accepted, found.local.port) == (0, False, place.port)
 
 

@@ -59,10 +59,7 @@ class FakeComparison:
     seen = None
 
     def __init__(self, rest: list[Connection], figures: Reconciliation) -> None:
-        self._rest, self._figures = rest, figures
-
-    def found(self) -> list[Connection]:
-        return self._rest
+        self.found, self._figures = rest, figures
 
     def outcome(self, _findings: object) -> Reconciliation:
         return self._figures
