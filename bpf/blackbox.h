@@ -12,15 +12,36 @@
 		__value &(CT_PAGE - 1);                                                                                \
 	})
 
+/* The xor changes nothing. Without it, what the comparison tells of the copy is true of value, too, see CT_FORGET. */
 #define CT_AT_MOST(value, most)                                                                                        \
 	({                                                                                                             \
 		u64 __value = (value);                                                                                 \
-		asm volatile("" : "+r"(__value));                                                                      \
+		asm volatile("%0 ^= 0" : "+r"(__value));                                                               \
 		__value > (most) ? (most) : __value;                                                                   \
 	})
 
+/*
+ * The same value, but the verifier no longer knows what it can be. The verifier follows two ways to one place apart if
+ * they differ in what it knows of a value that matters, and there are many ways to where a stack is copied. by is any
+ * value that the verifier does not know. Load time is what this saves: see the verifier's "processed" count.
+ */
+#define CT_FORGET(value, by)                                                                                           \
+	({                                                                                                             \
+		u64 __mixed = (u64)(value) ^ (by);                                                                     \
+		asm volatile("" : "+r"(__mixed));                                                                      \
+		__mixed ^ (by);                                                                                        \
+	})
+
+/* How many of value bytes fit into a page, without a branch; value is more than 0. */
+#define CT_UP_TO_PAGE(value)                                                                                           \
+	({                                                                                                             \
+		u64 __bytes = (value), __over = CT_PAGE - __bytes;                                                     \
+		asm volatile("" : "+r"(__over));                                                                       \
+		CT_BELOW_PAGE((__bytes - 1) | (u64)((s64)__over >> 63)) + 1;                                           \
+	})
+
 /* One bit, without a branch: the verifier would follow each page's two ways apart. */
-#define CT_FAILED(error) ((u32)((u64)(error) >> 63))
+#define CT_FAILED(error) ((u64)(error) >> 63)
 
 /*
  * Copies want bytes (no more than pages * CT_PAGE) from user memory at from, a page at a time, so that a page that is
@@ -28,10 +49,10 @@
  * place, and costs as much as all the rest. Returns a bit for each page that is missing, counted from the first one's.
  * Where nobody knows the end (!known), two missing pages in a row are taken for it: all behind them are missing, too.
  */
-static __always_inline u32 ct_copy_pages(u8 *to, const u32 pages, u64 from, u64 want, int known)
+static __always_inline u64 ct_copy_pages(u8 *to, u64 pages, u64 from, u64 want, u64 known)
 {
-	u64 first = CT_PAGE - (from & (CT_PAGE - 1)), before = (pages - 1) * CT_PAGE, done, size;
-	u32 missing = 0;
+	u64 first = CT_PAGE - (from & (CT_PAGE - 1)), before = (pages - 1) * CT_PAGE, left, missing = 0;
+	u64 end = CT_FORGET(known ? 4 : 3, from);
 
 	/* What lies beyond the last whole page. Its place is a constant, as the verifier wants; the page before it,
 	 * which it overlaps, is copied later. */
@@ -39,21 +60,19 @@ static __always_inline u32 ct_copy_pages(u8 *to, const u32 pages, u64 from, u64 
 		missing = CT_FAILED(ct_read_user(to + before, CT_BELOW_PAGE(want - before - 1) + 1,
 						 (void *)(from + before)))
 			  << pages;
-	size = first < want ? first : want;
-	missing |= CT_FAILED(ct_read_user(to, CT_BELOW_PAGE(size - 1) + 1, (void *)from));
-#pragma unroll
-	for (u32 i = 1; i < pages; i++) {
-		done = first + (i - 1) * CT_PAGE;
-		if (done >= want)
-			break;
-		if (!known && i > 1 && (missing >> (i - 2) & 3) == 3)
-			return missing | ~0u << i;
-		size = want - done;
-		if (size > CT_PAGE)
-			size = CT_PAGE;
+	left = first < want ? first : want;
+	missing |= CT_FAILED(ct_read_user(to, CT_UP_TO_PAGE(left), (void *)from));
+	from += first;
+	left = want - first;
+#pragma clang loop unroll(disable)
+	for (u64 i = 1; i < pages && (s64)left > 0; i++) {
+		if ((missing << 2 >> i & 3) == end)
+			return missing | ~0ull << i;
 		missing |= CT_FAILED(ct_read_user(to + (i - 1) * CT_PAGE + 1 + CT_BELOW_PAGE(first - 1),
-						  CT_BELOW_PAGE(size - 1) + 1, (void *)(from + done)))
+						  CT_UP_TO_PAGE(left), (void *)from))
 			   << i;
+		from += CT_PAGE;
+		left -= CT_PAGE;
 	}
 	return missing;
 }
@@ -61,40 +80,43 @@ static __always_inline u32 ct_copy_pages(u8 *to, const u32 pages, u64 from, u64 
 /*
  * Copies the stack from sp upwards into a box of pages pages. size is what there is, 0 if nobody knows. Of more than
  * fits, the box has the first part and the stack's last pages, with a gap between them: a frame with a large buffer is
- * jumped over, and the walk goes on behind it.
+ * jumped over, and the walk goes on behind it. A small box has no far part: it cuts what is larger.
  */
-static __always_inline void ct_copy_stack(struct ct_box_head *head, u8 *stack, const u32 pages, u64 sp, u64 size)
+static __always_inline void ct_copy_stack(struct ct_box_head *head, u64 pages, u64 sp, u64 size)
 {
-	const u32 far = pages / CT_FAR_SHARE, near = pages - far;
-	u64 want = size ? CT_AT_MOST(size, pages * CT_PAGE) : pages * CT_PAGE, from;
-	int whole = size <= pages * CT_PAGE;
+	u8 *stack = (u8 *)(head + 1), *to = stack;
+	u64 far = pages / CT_FAR_SHARE, near = pages - far, room = pages * CT_PAGE, part = pages, shift = 0;
+	u64 want = size ? CT_AT_MOST(size, room) : room, from = sp, mask = ~0ull, known = size && size <= room;
 
 	head->length = want;
 	head->missing = 0;
 	head->gap = 0;
-	if (far && !whole) {
+	if (far && size > room) {
 		head->gap = size - want;
-		from = sp + size - far * CT_PAGE;
-		if (ct_read_user(stack + near * CT_PAGE, far * CT_PAGE, (void *)from))
-			head->missing = ct_copy_pages(stack + near * CT_PAGE, far, from, far * CT_PAGE, 1)
-					<< (near + 1);
-		want = near * CT_PAGE;
+		want = far * CT_PAGE;
+		from = sp + size - want;
+		to = stack + near * CT_PAGE;
+		part = far;
+		shift = near + 1;
+		known = 1;
 	}
-	if (size && !ct_read_user(stack, CT_AT_MOST(want, pages * CT_PAGE), (void *)sp))
-		return;
-	head->missing |= ct_copy_pages(stack, pages, sp, want, size && whole) & ((2u << near) - 1 | (whole ? ~0u : 0));
-}
-
-/* The same into a small box, which cuts what is larger. */
-static __always_inline void ct_copy_small(struct ct_small_box *box, u64 sp, u64 size)
-{
-	u64 want = size ? CT_AT_MOST(size, CT_SMALL_STACK) : CT_SMALL_STACK;
-
-	box->head.length = want;
-	box->head.missing = 0;
-	box->head.gap = 0;
-	if (ct_read_user(box->stack, want, (void *)sp))
-		box->head.missing = ct_copy_pages(box->stack, 1, sp, want, 1);
+	/* The far part, if there is one, then the other. */
+#pragma clang loop unroll(disable)
+	for (;;) {
+		want = CT_FORGET(want, sp);
+		mask = CT_FORGET(mask, sp);
+		if (!size || ct_read_user(to, CT_AT_MOST(want, part * CT_PAGE), (void *)from))
+			head->missing |= (ct_copy_pages(to, part, from, want, known) & mask) << shift;
+		if (!shift)
+			break;
+		want = near * CT_PAGE;
+		from = sp;
+		to = stack;
+		part = pages;
+		shift = 0;
+		mask = (2ull << near) - 1;
+		known = 0;
+	}
 }
 
 /* What kinds of boxes there are, by what they hold. */
@@ -104,21 +126,19 @@ enum ct_kind {
 	CT_DEEP = 2,
 };
 
-static __always_inline u32 ct_kind_of(u32 box)
-{
-	return box & CT_SMALL_BOX ? CT_SMALL : box & CT_DEEP_BOX ? CT_DEEP : CT_USUAL;
-}
+/* Without a branch, like ct_kind_for: see CT_FORGET. */
+static __always_inline u64 ct_kind_of(u64 box) { return CT_USUAL + (box / CT_DEEP_BOX & 1) - (box / CT_SMALL_BOX & 1); }
 
 /* The kind that holds size bytes; 0 is for a stack whose end nobody knows. */
-static __always_inline u32 ct_kind_for(u64 size)
+static __always_inline u64 ct_kind_for(u64 size)
 {
-	return !size || size > CT_SMALL_STACK ? size > CT_STACK_BYTES ? CT_DEEP : CT_USUAL : CT_SMALL;
+	return CT_USUAL + (CT_STACK_BYTES - size >> 63) - ((size - CT_SMALL_STACK - 1 & -size) >> 63);
 }
 
 /* A free box; 0 if that pool is spent. */
-static __always_inline u32 ct_pop(u32 kind)
+static __always_inline u32 ct_pop(u64 kind)
 {
-	u32 box = 0;
+	u64 box = 0; /* see ct_count */
 
 	if (kind == CT_SMALL)
 		return free_small_boxes.pop(&box) ? 0 : box;
@@ -129,7 +149,7 @@ static __always_inline u32 ct_pop(u32 kind)
 	return free_boxes.pop(&box) ? 0 : box;
 }
 
-static __always_inline void ct_free_box(u32 box)
+static __always_inline void ct_free_box(u64 box)
 {
 	if (!box)
 		return;
@@ -154,9 +174,9 @@ static __always_inline void ct_count_taken(u32 box)
 }
 
 /* One from the pool that suits, else from a larger one, else from a smaller one; 0 if all stack memory is spent. */
-static __always_inline u32 ct_take_box(u32 kind)
+static __always_inline u64 ct_take_box(u64 kind)
 {
-	u32 box = ct_pop(kind);
+	u64 box = ct_pop(kind);
 
 	if (!box)
 		box = ct_pop(kind == CT_USUAL ? CT_DEEP : CT_USUAL);
@@ -170,9 +190,9 @@ static __always_inline u32 ct_take_box(u32 kind)
 }
 
 /* The touch's own box if the stack has room in it, or another. A stack that is cut is better than none. */
-static __always_inline u32 ct_box_of(struct ct_touch *touch, u32 kind)
+static __always_inline u64 ct_box_of(struct ct_touch *touch, u64 kind)
 {
-	u32 held = touch->box, larger;
+	u64 held = touch->box, larger;
 
 	if (!held)
 		return ct_take_box(kind);
@@ -221,40 +241,27 @@ static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_use
 static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *user, struct ct_record *record,
 				       struct ct_touch *touch, u16 which)
 {
-	u32 index = CT_BOX_INDEX(handle);
-	struct ct_small_box *small;
-	struct ct_box *box;
+	u64 index = CT_BOX_INDEX(handle), pages = CT_STACK_PAGES;
+	struct ct_box_head *head;
 
 	if (handle & CT_SMALL_BOX) {
-		small = small_boxes.lookup(&index);
-		if (!small)
-			return 0;
-		ct_step(&small->head.seq);
-		ct_fill_head(&small->head, user, record, touch, which);
-		ct_copy_small(small, user->sp, size);
-		ct_step(&small->head.seq);
-		return 1;
-	}
+		head = (struct ct_box_head *)small_boxes.lookup(&index);
+		pages = CT_SMALL_STACK / CT_PAGE;
 #ifdef CT_DEEP_STACK
-	if (handle & CT_DEEP_BOX) {
-		struct ct_deep_box *deep = deep_boxes.lookup(&index);
-
-		if (!deep)
-			return 0;
-		ct_step(&deep->head.seq);
-		ct_fill_head(&deep->head, user, record, touch, which);
-		ct_copy_stack(&deep->head, deep->stack, CT_DEEP_STACK / CT_PAGE, user->sp, size);
-		ct_step(&deep->head.seq);
-		return 1;
-	}
+	} else if (handle & CT_DEEP_BOX) {
+		head = (struct ct_box_head *)deep_boxes.lookup(&index);
+		pages = CT_DEEP_STACK / CT_PAGE;
 #endif
-	box = boxes.lookup(&index);
-	if (!box)
+	} else
+		head = (struct ct_box_head *)boxes.lookup(&index);
+	if (!head)
 		return 0;
-	ct_step(&box->head.seq);
-	ct_fill_head(&box->head, user, record, touch, which);
-	ct_copy_stack(&box->head, box->stack, CT_STACK_PAGES, user->sp, size);
-	ct_step(&box->head.seq);
+	asm volatile("" : "+r"(pages)); /* of what the compiler knows of it, it would make branches */
+	ct_step(&head->seq);
+	ct_fill_head(head, user, record, touch, which);
+	/* What comes from a map the verifier does not know, as with CT_FORGET. */
+	ct_copy_stack(head, pages, *(volatile u64 *)&head->registers[CT_REGISTER_SP], size);
+	ct_step(&head->seq);
 	return 1;
 }
 
@@ -314,7 +321,7 @@ static __always_inline int ct_spared(u16 which)
 static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
 					 u16 which)
 {
-	u64 size;
+	u64 size, kind;
 
 	touch->syscall = -1;
 	if (user->flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
@@ -339,8 +346,9 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		touch->flags |= CT_TOUCH_SPARED;
 		goto drop;
 	}
-	size = ct_stack_size(user);
-	touch->box = ct_box_of(touch, ct_kind_for(size));
+	size = CT_FORGET(ct_stack_size(user), user->sp);
+	kind = CT_FORGET(ct_kind_for(size), user->sp);
+	touch->box = CT_FORGET(ct_box_of(touch, kind), user->sp);
 	if (!touch->box || !ct_fill_box(touch->box, size, user, record, touch, which))
 		touch->flags |= CT_TOUCH_NO_BOX;
 	return;

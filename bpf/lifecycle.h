@@ -212,20 +212,20 @@ static __always_inline void ct_end(struct ct_record *record, u64 key, u32 op, s3
 
 static __always_inline void ct_free_boxes(struct ct_record *record)
 {
-	ct_free_box(record->opened.box);
 	ct_free_box(record->last.box);
-	ct_free_box(record->eof.box);
-	ct_free_box(record->ending.box);
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < 3; i++) /* opened, eof, ending */
+		ct_free_box((&record->opened + i)->box);
 }
 
-/* With the record go its boxes: user space gives them back once it has read them. */
-static __always_inline void ct_hand_over(struct ct_record *record, u64 now)
+/* With the record go its boxes: user space gives them back once it has read them. 0 if there is no room for it. */
+static __always_inline int ct_hand_over(struct ct_record *record, u64 now)
 {
 	record->state_ns = now;
-	if (endings.ringbuf_output(record, sizeof(*record), CT_RB_NO_WAKEUP)) {
-		ct_count(CT_LOST_EVENTS);
-		ct_free_boxes(record);
-	}
+	if (!endings.ringbuf_output(record, sizeof(*record), CT_RB_NO_WAKEUP))
+		return 1;
+	ct_count(CT_LOST_EVENTS);
+	return 0;
 }
 
 /* Takes the record away. wanted: user space is to see it. */
@@ -233,9 +233,7 @@ static __always_inline void ct_remove(struct ct_record *record, u64 key, int wan
 {
 	if (!ct_lock_for_good(record))
 		ct_count(CT_LOST_BOXES); /* freeing them beside run_drain would give a box two owners */
-	else if (wanted)
-		ct_hand_over(record, now);
-	else
+	else if (!wanted || !ct_hand_over(record, now))
 		ct_free_boxes(record);
 	suspects.delete(&key);
 	ct_forget(key);

@@ -9,6 +9,8 @@
 #define CT_TRANSITIONS 8
 #define CT_PAGE 4096
 #define CT_REGISTERS 21
+/* which of the registers is the stack pointer */
+#define CT_REGISTER_SP (__builtin_offsetof(struct pt_regs, CT_PT_REGS_SP) / sizeof(u64))
 
 /*
  * The helpers by names of our own: at the sight of bpf_probe_read_user bcc looks through /proc/kallsyms for it, which

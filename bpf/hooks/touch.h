@@ -84,9 +84,9 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	}
 #endif
 	/* The body is long, so there is one copy; the first use of an accepted socket is its opener and its last touch.
-	 */
+	 * No count of turns: the verifier would follow the second turn apart from a first one that does the same. */
 #pragma clang loop unroll(disable)
-	for (int turn = 0; turn < 2; turn++) {
+	for (;;) {
 		ct_write_touch(record, touch, which, op, ret, flags, now);
 		if (which != CT_WHICH_OPENED)
 			break;
