@@ -93,10 +93,10 @@ unit: setup ## Run the unit tests that need neither root nor BPF, and print what
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(PYTEST) tests/unit -q -n auto -m 'not root' --cov --cov-report=term
 
-test: setup ## Run the unit tests and the live tests (real BPF on this kernel; root)
+test: setup ## Run the unit tests, those with hostile files, and the live tests (real BPF on this kernel; root)
 	$(call need,$(TEST_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) $(PYTEST) tests/unit tests/live
+	$(SUDO) $(PYTEST) tests/unit tests/hostile tests/live
 
 lint: setup ## Check style, types, layers, spelling, scripts and C
 	$(call need,$(LINT_PACKAGES))

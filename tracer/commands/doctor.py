@@ -39,12 +39,29 @@ def _bcc() -> Check:
 
 def _libdw() -> Check:
     try:
-        from tracer.stacks.service import StackService
+        from tracer.stacks.walker import LocalWalker
 
-        StackService().close()
+        LocalWalker().close()
     except ClosetraceError as error:
         return "libdw", False, str(error)
     return "libdw", True, "unwinds and names native code"
+
+
+def _jail() -> Check:
+    """What reads the targets' files is to be kept from all else."""
+    from tracer.stacks.jail.keeper import Keeper
+
+    keeper = Keeper()
+    try:
+        missing = keeper.check()
+    except ClosetraceError as error:
+        return "confinement", os.geteuid() != 0, f"stacks are a single frame: {error}"
+    finally:
+        keeper.close()
+    if missing:
+        told = "; ".join(f"not {part}: {why}" for part, why in missing.items())
+        return "confinement", True, f"files of targets are read in a process of no rights, but {told}"
+    return "confinement", True, "files of targets are read in a process of no rights"
 
 
 def _rights() -> Check:
@@ -84,7 +101,7 @@ def _plan(probes: str) -> tuple[Optional[Plan], Optional[Features], str]:
 
 def examine(probes: str = "auto") -> dict[str, Any]:
     """Return all findings, as ``--json`` prints them. ``probes`` is one of WAYS."""
-    checks = [_rights(), _bcc(), _libdw(), _types(), _memlock()]
+    checks = [_rights(), _bcc(), _libdw(), _jail(), _types(), _memlock()]
     plan, features, obstacle = _plan(probes)
     families = []
     for choice in plan.choices if plan is not None else ():

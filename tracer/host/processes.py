@@ -145,8 +145,11 @@ def thread_group(pid: int) -> Optional[int]:
         return None
 
 
-def own_memory() -> int:
-    """Give the anonymous memory of this process in bytes; the mapped stacks are the kernel side's."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        words = dict(line.split(":", 1) for line in file if ":" in line)
+def memory_of(pid: int) -> int:
+    """Give the anonymous memory of ``pid`` in bytes, 0 if it is gone; the mapped stacks are the kernel side's."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            words = dict(line.split(":", 1) for line in file if ":" in line)
+    except OSError:
+        return 0
     return int(words.get("RssAnon", words.get("VmRSS", "0 kB")).split()[0]) * 1024

@@ -221,6 +221,7 @@ class Losses:
     run because the same program was running on that CPU. ``stacks_truncated``: stacks in the report that are not
     complete. ``descriptors``: processes whose descriptors could not be read. ``namespaces``: network namespaces that
     could not be entered or listed, and processes whose namespace could not be told.
+    complete. ``stacks_unread``: boxes that could not be walked within the limits; their stack is one frame.
     """
 
     events: int = 0
@@ -229,6 +230,7 @@ class Losses:
     contended: int = 0
     returns: int = 0
     stacks_truncated: int = 0
+    stacks_unread: int = 0
     nested: int = 0
     descriptors: int = 0
     namespaces: int = 0

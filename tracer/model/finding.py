@@ -258,6 +258,15 @@ class EndedKind:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A file (its path, or a process) of which a ``part`` was not read any more, and ``why``; "" is all of them."""
+
+    what: str
+    part: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 
@@ -280,6 +289,7 @@ class Report:
     watched: int = 0
     cost: Optional[Cost] = None
     reconciliation: Optional[Reconciliation] = None
+    unread: tuple[Unread, ...] = ()
 
     @property
     def lingered(self) -> int:

@@ -15,7 +15,9 @@ from tracer.session.guard import Guard
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
+from tracer.session.unread import unread
 from tracer.session.watch import Watch
+from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
 
 
@@ -25,10 +27,11 @@ class Following:
     def __init__(self, run: Attached) -> None:
         request, recorder = run.request, run.recorder
         self._run = run
-        self._service = StackService(request.debuginfod, recorder.last_exec)
+        self._keeper = Keeper(request.debuginfod)
+        self._service = StackService(walker=self._keeper, last_exec=recorder.last_exec)
         for process in run.processes:
             self._service.watch(process)
-        self._guard = Guard(recorder, request.max_overhead)
+        self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids)
         self._tasks = TaskReader()
         self._watch = Watch(
             recorder,
@@ -44,6 +47,7 @@ class Following:
     def until(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
         """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
+        self._keeper.use_hurry(lambda: stop.asked)
         while not stop.over():
             self._service.look()
             self._run.members.look_for_programs()
@@ -62,7 +66,8 @@ class Following:
         """Return everything found so far."""
         run = self._run
         report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns)
-        return replace(report, cost=self._guard.cost())
+        losses = replace(report.losses, stacks_unread=self._keeper.unserved)
+        return replace(report, cost=self._guard.cost(), losses=losses, unread=unread(self._keeper))
 
     def close(self) -> None:
         """Close the files of the traced processes, and stop counting run times."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.flight.recorder import Recorder
-from tracer.host.processes import own_memory
+from tracer.host.processes import memory_of
 from tracer.kernel.accounting import RunTimeCounting, kernel_cost
 from tracer.model.finding import BackOff, Cost
 
@@ -21,22 +22,33 @@ _NAMES = {SAMPLED: "sampled", OFF: "off"}
 class Guard:
     """Adds up CPU time and memory. If the cost exceeds ``percent`` of one CPU, it takes fewer stacks from then on."""
 
-    def __init__(self, recorder: Recorder, percent: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        percent: Optional[float] = None,
+        helpers_cpu_s: Callable[[], float] = lambda: 0.0,
+        helpers: Callable[[], list[int]] = list,
+    ) -> None:
+        """``helpers`` are the processes that read stacks for this one; ``helpers_cpu_s`` is what all of them took."""
         self._recorder, self._percent = recorder, percent
+        self._helpers_cpu_s, self._helpers = helpers_cpu_s, helpers
         # Counting adds about 20 ns to each run of every BPF program on the host. So it is on only with a limit.
         self._counting = RunTimeCounting() if percent is not None else None
         self._begun = self._checked = time.monotonic()
-        self._cpu0 = self._last = time.process_time()
+        self._cpu0 = self._last = self._cpu_s()
         self._last_kernel = 0.0
         self._level = ALL
         self._backed_off: list[BackOff] = []
+
+    def _cpu_s(self) -> float:
+        return time.process_time() + self._helpers_cpu_s()
 
     def check(self) -> None:
         """Compare the cost with the limit. Called once each interval."""
         now = time.monotonic()
         if self._percent is None or now - self._checked < _WINDOW_S:
             return
-        cpu, kernel = time.process_time(), (kernel_cost().run_ns or 0) / 1e9
+        cpu, kernel = self._cpu_s(), (kernel_cost().run_ns or 0) / 1e9
         spent = (cpu - self._last + kernel - self._last_kernel) / (now - self._checked) * 100
         self._checked, self._last, self._last_kernel = now, cpu, kernel
         if spent > self._percent and self._level != OFF:
@@ -49,9 +61,9 @@ class Guard:
         kernel = kernel_cost()
         return Cost(
             wall_s=time.monotonic() - self._begun,
-            cpu_s=time.process_time() - self._cpu0,
+            cpu_s=self._cpu_s() - self._cpu0,
             kernel_s=None if kernel.run_ns is None else kernel.run_ns / 1e9,
-            rss_bytes=own_memory(),
+            rss_bytes=sum(memory_of(pid) for pid in (os.getpid(), *self._helpers())),
             kernel_bytes=kernel.memory,
             max_overhead_percent=self._percent,
             backed_off=tuple(self._backed_off),

@@ -15,6 +15,7 @@ from tracer.session.members import parents
 from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
+from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
 from tracer.trail import Took
 
@@ -29,7 +30,8 @@ class Lives:
 
     def __init__(self, run: Attached) -> None:
         self._run, self._recorder = run, run.recorder
-        self._service = StackService(last_exec=run.recorder.last_exec)
+        self._keeper = Keeper()
+        self._service = StackService(walker=self._keeper, last_exec=run.recorder.last_exec)
         self._stacks = StackStore(self._recorder, self._service)
         self._tasks = TaskReader()
         self._reader = Reader(self._recorder, self._stacks, run.older, run.plan.unseen_calls())
@@ -38,6 +40,7 @@ class Lives:
     def until(self, stop: Stop) -> Iterator[Connection]:
         """Look once each interval until ``stop`` is over, and once more at the end."""
         stop.begin()
+        self._keeper.use_hurry(lambda: stop.asked)
         try:
             while not stop.over():
                 stop.wait(self._run.request.interval_s)

@@ -14,6 +14,7 @@ from tracer.model.frame import Stack
 from tracer.session.attached import Attached
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
+from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
 from tracer.trail import Took
 
@@ -35,13 +36,15 @@ class Transitions:
 
     def __init__(self, run: Attached) -> None:
         self._recorder, self._members = run.recorder, run.members
-        self._service = StackService(last_exec=run.recorder.last_exec)
+        self._keeper = Keeper()
+        self._service = StackService(walker=self._keeper, last_exec=run.recorder.last_exec)
         self._stacks = StackStore(self._recorder, self._service)
         self._shown = self._lost = 0
 
     def until(self, stop: Stop) -> Iterator[Batch]:
         """Yield batches until ``stop`` is over, then detach and yield the rest."""
         stop.begin()
+        self._keeper.use_hurry(lambda: stop.asked)
         try:
             while not stop.over():
                 self._recorder.wait_for_events(_POLL_MS)

@@ -87,6 +87,14 @@ class Basis:
     registers: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Rests:
+    """What a whole walk rests on, step by step. ``generated``: code that no file backs is part of it."""
+
+    steps: tuple[Basis, ...]
+    generated: bool
+
+
 class Witness:
     """The links of a chain as one link. It records what the walk depends on. Implements :class:`Unwinder`."""
 
@@ -108,6 +116,10 @@ class Witness:
                 self._observe(cursor, step)
                 return step
         return None
+
+    def rests(self) -> Optional[Rests]:
+        """What the walk rests on; None if that cannot be told."""
+        return Rests(tuple(self.steps), self.generated) if self.usable else None
 
     def _observe(self, cursor: Cursor, step: Step) -> None:
         caller = step.caller
@@ -234,22 +246,22 @@ class Memo:
                 return node.stack
         return None
 
-    def keep(self, box: BlackBox, witness: Witness, stack: Stack) -> None:
-        """Keep ``stack``, whose walk ``witness`` recorded, if it is complete: others depend on what was missing.
+    def keep(self, box: BlackBox, rests: Rests, stack: Stack) -> None:
+        """Keep ``stack``, whose walk rests on ``rests``, if it is complete: others depend on what was missing.
 
         The stack of a box with a gap is not kept: what lies behind the gap has no fixed place.
         """
-        if not stack.complete or not witness.usable or box.far:
+        if not stack.complete or box.far:
             return
         if self._count >= _MAX_NODES:
             self.forget()
-        until = time.monotonic() + GENERATED_CODE_S if witness.generated else float("inf")
+        until = time.monotonic() + GENERATED_CODE_S if rests.generated else float("inf")
         whole = self._shapes.setdefault(box.pc, _Node())
         node = self._roots.setdefault(box.pc, _Node())
         try:
-            shape, new = whole.grow(box, _as_one(witness.steps), _MAX_SHAPES)
+            shape, new = whole.grow(box, _as_one(rests.steps), _MAX_SHAPES)
             self._count += new
-            for basis in witness.steps:
+            for basis in rests.steps:
                 node, new = node.grow(box, basis)
                 self._count += new
         except struct.error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Collection
 from functools import lru_cache
 from importlib import import_module
@@ -35,6 +36,14 @@ def all_languages() -> tuple[Language, ...]:
     languages = tuple(import_module(module).LANGUAGE for module in MODULES)
     assert all(isinstance(language, Language) for language in languages)
     return languages
+
+
+def prepare() -> None:
+    """Import all that languages import when they are first needed: to be called where that will not be possible."""
+    for language in MODULES:
+        package = import_module(language)
+        for module in pkgutil.iter_modules(package.__path__, f"{language}."):
+            import_module(module.name)
 
 
 @lru_cache(maxsize=64)

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import OrderedDict
 from typing import Callable, Optional, Union
 
-from tracer.machine import registers as arch
 from tracer.model.frame import BlackBox, LastExec, Stack
-from tracer.stacks.chain import Unwinder
-from tracer.stacks.elf import libdw
-from tracer.stacks.elf.facts import read_facts
-from tracer.stacks.language import Runtime, Target
-from tracer.stacks.links.native import NativeUnwinder
-from tracer.stacks.links.nocfi import NoCfiUnwinder
-from tracer.stacks.memo import Memo, ReadLog, Witness
-from tracer.stacks.naming import Naming
-from tracer.stacks.registry import all_languages
-from tracer.stacks.target.memory import BoxMemory
-from tracer.stacks.target.modules import ImageCache, Modules
+from tracer.stacks.memo import Memo
 from tracer.stacks.target.process import Process, ProcessGone
-from tracer.stacks.walk import walk
+from tracer.stacks.walker import LocalWalker, Walker
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
@@ -35,23 +23,24 @@ _ATTEMPTS = 3
 
 
 class StackService:
-    """Unwinds and names stacks. Keeps a limited number of processes and files.
+    """Unwinds and names stacks. Keeps a limited number of processes, and the stacks that were met before.
 
-    If ``debuginfod`` is true, libdw may download debug information from the servers in DEBUGINFOD_URLS.
-    ``last_exec`` gives the newest exec of a process, None if this host does not show execs.
-    Raises HostUnsupported if libdw is not installed.
+    Without a ``walker`` boxes are walked in this process; if ``debuginfod`` is true, debug information may then be
+    downloaded from the servers in DEBUGINFOD_URLS. ``last_exec`` gives the newest exec of a process, None if this host
+    does not show execs. Raises HostUnsupported if libdw is not installed.
     """
 
     def __init__(
-        self, debuginfod: bool = False, last_exec: Callable[[int], Optional[LastExec]] = lambda _pid: None
+        self,
+        debuginfod: bool = False,
+        last_exec: Callable[[int], Optional[LastExec]] = lambda _pid: None,
+        walker: Optional[Walker] = None,
     ) -> None:
-        libdw.load()
         self._last_exec = last_exec
         self._watched: list[int] = []
         self.unwound = 0
         """Number of boxes given to unwind()."""
-        self._naming = Naming(all_languages())
-        self._images = ImageCache(debuginfod, self._naming.additions)
+        self._walker = walker or LocalWalker(debuginfod)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
 
     def unwind(self, box: BlackBox) -> Stack:
@@ -67,7 +56,7 @@ class StackService:
         """
         self._watched.append(process.pid)
         _log.debug("process %d opened before attaching: %d mappings", process.pid, len(process.mappings))
-        self._keep(_Target(process, self._images, self._naming, LastExec()))
+        self._keep(_Target(process, self._walker, LastExec()))
 
     def look(self) -> None:
         """Read the maps of the processes that are watched, unless that was just done. To be called once a second."""
@@ -80,12 +69,14 @@ class StackService:
         """Release everything about the process ``pid``, which has exited and has no black boxes left."""
         target = self._targets.pop(pid, None)
         if target is not None:
+            self._walker.forget(target.process)
             target.process.close()
 
     def close(self) -> None:
         """Release all processes and files."""
         for pid in list(self._targets):
             self.forget(pid)
+        self._walker.close()
 
     def _target(self, box: BlackBox) -> Union[_Target, str]:
         """The process as it was at the touch, or why that cannot be had any more."""
@@ -117,7 +108,7 @@ class StackService:
         for _ in range(_ATTEMPTS):
             took, last = Took(), self._last_exec(pid)
             process = Process.open(pid)
-            target = _Target(process, self._images, self._naming, last or LastExec())
+            target = _Target(process, self._walker, last or LastExec())
             if self._last_exec(pid) == last:
                 _log.debug("process %d opened: %d mappings in %s", pid, len(process.mappings), took)
                 return target
@@ -132,22 +123,15 @@ class StackService:
 
 
 class _Target:
-    """One process with its chain of unwinders: those of its languages, then CFI, then the one that needs no CFI."""
+    """One process, with the stacks of it that are known."""
 
-    def __init__(self, process: Process, images: ImageCache, naming: Naming, program: LastExec) -> None:
+    def __init__(self, process: Process, walker: Walker, program: LastExec) -> None:
         """``program`` is the exec that began what the process runs; zeros if it was before all that are known."""
         self.process = process
         self.program = program
-        self._modules = Modules(process, images)
-        self._native = NativeUnwinder(self._modules, naming)
-        self._runtimes: list[Runtime] = []
-        self._last = NoCfiUnwinder(process, self._modules, naming, self._runtimes)
-        self._chain: list[Unwinder] = []
-        self._unsupported = _unsupported(process)
+        self._walker = walker
         self._memo = Memo()
-        self._as_target = Target(process, self._native, naming.read_symbol)
-        self._attached: dict[str, Runtime] = {}
-        self._attach()
+        self._generation = process.maps_generation
 
     def is_since(self, box: BlackBox) -> bool:
         """Whether this program ran already when the box was filled."""
@@ -168,48 +152,15 @@ class _Target:
         return code is not None and code.executable and self.process.mapping(box.sp) is not None
 
     def unwind(self, box: BlackBox) -> Stack:
-        if self._unsupported:
-            return Stack((), False, self._unsupported)
-        if self._modules.begin(box.ns):
-            self._native.forget()
-            self._last.forget()
+        self.process.refresh_if_old()
+        if self._generation != self.process.maps_generation:
+            self._generation = self.process.maps_generation
             self._memo.forget()
-            self._attach()
         memo = self._memo if self.process.has_same_files_since(box.ns) else Memo()
         known = memo.find(box)
         if known is not None:
             return known
-        self._last.begin()
-        for runtime in self._runtimes:
-            if runtime.begin is not None:
-                runtime.begin(box)
-        recorder = ReadLog(BoxMemory(box, self.process), box)
-        witness = Witness(self._chain, self._native, recorder, box)
-        stack = walk(box, recorder, [witness])
-        memo.keep(box, witness, stack)
-        return stack
-
-    def _attach(self) -> None:
-        """Ask each language that is not attached yet whether it is in the process now."""
-        for language in all_languages():
-            runtime = language.attach(self._as_target) if language.name not in self._attached else None
-            if runtime is not None:
-                self._attached[language.name] = runtime
-        in_order = (self._attached.get(language.name) for language in all_languages())
-        self._runtimes[:] = [runtime for runtime in in_order if runtime is not None]
-        own = [runtime.unwinder for runtime in self._runtimes if runtime.unwinder is not None]
-        self._chain = [*own, self._native, self._last]
-
-
-def _unsupported(process: Process) -> Optional[str]:
-    descriptor = process.open_executable()
-    if descriptor is None:
-        return None
-    try:
-        facts = read_facts(descriptor)
-    finally:
-        os.close(descriptor)
-    if facts is None or (facts.bits == 64 and facts.machine == arch.EM_MACHINE):
-        return None
-    kind = f"{facts.bits}-bit programs for ELF machine {facts.machine}"
-    return f"stacks of {kind} cannot be unwound, only of {arch.ELF_MACHINE_NAME} ones"
+        walked = self._walker.walk(self.process, box)
+        if walked.rests is not None:
+            memo.keep(box, walked.rests, walked.stack)
+        return walked.stack

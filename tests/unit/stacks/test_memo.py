@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.present import present
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.memo import Basis, Memo, ReadLog, Witness
@@ -81,7 +82,7 @@ def walked(box: BlackBox, memo: Optional[Memo] = None) -> Stack:
     witness = Witness([code], code, recorder, box)
     stack = walk(box, recorder, [witness])
     if memo is not None:
-        memo.keep(box, witness, stack)
+        memo.keep(box, present(witness.rests()), stack)
     return stack
 
 
@@ -177,7 +178,7 @@ def test_zeroes_of_missing_memory_are_no_zeroes(kinds: list[int], seed: int) -> 
     witness = Witness([], Code(), ReadLog(BoxMemory(zeroed, NoProcess()), zeroed), zeroed)
     witness.steps.append(step)
     stack = Stack((), True)
-    memo.keep(zeroed, witness, stack)
+    memo.keep(zeroed, present(witness.rests()), stack)
     assert memo.find(zeroed) is stack
     assert memo.find(replace(zeroed, missing=((0, len(box.stack)),))) is (None if step.exact else stack)
 

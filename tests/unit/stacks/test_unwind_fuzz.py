@@ -17,6 +17,7 @@ from tests.unit.stacks.links.test_native import HEAD, PLAIN
 from tests.unit.stacks.stackbox import capture, compile_c, names, running
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Unwinder
+from tracer.stacks.elf.debugfiles import Places
 from tracer.stacks.elf.image import Image
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
@@ -130,7 +131,7 @@ def test_corrupt_files(tmp_path: Path, data: st.DataObject) -> None:
         contents[place] = data.draw(st.integers(0, 255))
     path = tmp_path / "true"
     path.write_bytes(contents[: data.draw(st.integers(0, len(contents)))])
-    image = Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None)
+    image = Image.open(os.open(path, os.O_RDONLY), str(path), Places(lambda name: None))
     if image is not None:
         for address in range(0x1000, 0x6000, 0x333):
             image.rule(address)
@@ -141,7 +142,7 @@ def test_library_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
     """A file is truncated while it is read. The tracer gets no more data, and SIGBUS does not kill it."""
     path = tmp_path / "lib.so"
     path.write_bytes(open("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "rb").read())  # noqa: SIM115
-    image = present(Image.open(os.open(path, os.O_RDONLY), str(path), lambda name: None))
+    image = present(Image.open(os.open(path, os.O_RDONLY), str(path), Places(lambda name: None)))
     os.truncate(path, 4096)
     assert image.rule(0x120000) is None
     assert [name.function for name in image.names(0x120000)] == [None]

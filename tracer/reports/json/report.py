@@ -89,6 +89,7 @@ def _document(report: Report) -> Value:
         "ended_findings": (_ended(gone, report) for gone in report.ended_findings),
         "ended_kinds": (_ended_kind(kind) for kind in report.ended_kinds),
         "cost": None if report.cost is None else _cost(report.cost),
+        "unread": [vars(unread) for unread in report.unread],
         "losses": {
             "events": report.losses.events,
             "records": report.losses.records,
@@ -99,6 +100,7 @@ def _document(report: Report) -> Value:
             "stacks_truncated": report.losses.stacks_truncated,
             "descriptors": report.losses.descriptors,
             "namespaces": report.losses.namespaces,
+            "stacks_unread": report.losses.stacks_unread,
         },
         "reconciliation": None if report.reconciliation is None else _reconciliation(report),
     }

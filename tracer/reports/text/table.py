@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from tracer.diagnose import reconciled, words
 from tracer.model.connection import Losses, Probe
-from tracer.model.finding import Cost, Report, Site, Where
+from tracer.model.finding import Cost, Report, Site, Unread, Where
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import TcpState
 from tracer.reports.printable import clean
@@ -25,6 +25,7 @@ _PROSE = 110
 """Sentences wider than this are hard to read, however wide the terminal."""
 _SECTIONS = 20
 """Sites, the largest first, that are told at length."""
+_MOST_UNREAD = 10
 
 
 def render(report: Report, *, width: int, color: bool, all_frames: bool = False) -> str:
@@ -40,7 +41,8 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
         parts += ["", f"{len(report.sites) - len(told)} more sites are in the table alone (--all-frames tells of all)"]
     parts += ended.render(report, width=width, prose=_prose(width), color=color, all_frames=all_frames)
     parts += ["", *_reconciled(report, width)]
-    parts += [*_hooks(report.plan, width), *_lost(report.losses, width, color), *_cost(report.cost, width)]
+    parts += [*_hooks(report.plan, width), *_lost(report.losses, width, color)]
+    parts += [*_unread(report.unread, width), *_cost(report.cost, width)]
     return lines(parts) + "\n"
 
 
@@ -197,6 +199,17 @@ def _cost(cost: Optional[Cost], width: int) -> list[str]:
         at = rfc3339(round(step.at * 1e6) * 1000)
         why = f"backed off at {at}, at {step.percent:.1f} % of one CPU: from then on {kept} (--max-overhead)"
         out += wrap(why, _prose(width), first="  ", rest="    ")
+    return out
+
+
+def _unread(unread: Sequence[Unread], width: int) -> list[str]:
+    """Each file, or part of one, that was not read any more, with the reason."""
+    out: list[str] = []
+    for one in unread[:_MOST_UNREAD]:
+        what = f"{one.part} of {clean(one.what)}" if one.what else one.part
+        out += wrap(f"not read: {what}: {clean(one.why)}", _prose(width), rest="  ")
+    if len(unread) > _MOST_UNREAD:
+        out.append(f"not read: {len(unread) - _MOST_UNREAD} more")
     return out
 
 

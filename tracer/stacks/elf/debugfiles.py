@@ -9,16 +9,33 @@ import ctypes
 import os
 import posixpath
 import zlib
+from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple, Optional
 
-from tracer.host import debuginfod
 from tracer.host.opening import open_own
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.emptyfile import open_empty
 from tracer.stacks.elf.facts import read_facts
 
-OpenInRoot = Callable[[str], Optional[int]]
-"""Opens a regular file as the process sees it; None if it is not there."""
+Open = Callable[[str], Optional[int]]
+"""Opens a regular file; None if it is not there."""
+
+
+def _open_public(path: str) -> Optional[int]:
+    return open_own(path, public=True)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Who opens debug files: as the process sees them, those of the host that are no secret, and by build-id.
+
+    ``download`` is None where it was not asked for.
+    """
+
+    in_root: Open
+    of_host: Open = _open_public
+    download: Optional[Callable[[bytes], Optional[int]]] = None
+
 
 _DEBUG_ROOT = "/usr/lib/debug"
 _MAX_CRC_BYTES = 1 << 30
@@ -32,17 +49,16 @@ class _Found(NamedTuple):
 
 
 class DebugFileFinder:
-    """The ``find_debuginfo`` callback of one file's Dwfl. ``debuginfod`` allows downloads from DEBUGINFOD_URLS.
+    """The ``find_debuginfo`` callback of one file's Dwfl. Without ``places`` no debug file is found.
 
     ``descriptor`` is the file's own and stays the caller's, who keeps it open as long as the Dwfl lives.
     """
 
-    def __init__(self, descriptor: int, path: str, build_id: bytes, open_in_root: OpenInRoot, debuginfod: bool) -> None:
+    def __init__(self, descriptor: int, path: str, build_id: bytes, places: Optional[Places]) -> None:
         self._main = _Found(descriptor, path)
         self._debug: Optional[_Found] = None
         self._build_id = build_id
-        self._open = open_in_root
-        self._debuginfod = debuginfod
+        self._places = places
         self.callback = libdw.FindDebuginfo(self._find)
 
     def _find(
@@ -60,57 +76,57 @@ class DebugFileFinder:
 
         A link without CRC is that of ``.gnu_debugaltlink`` (find_debug_altlink in libdwfl/dwfl_module_getdwarf.c).
         """
+        places = self._places
         try:
             if link and not crc:
-                return self._find_alternate()
-            found = self._find_debug(os.fsdecode(link) if link else "", crc)
+                return self._find_alternate(places)
+            found = self._find_debug(places, os.fsdecode(link) if link else "", crc) if places is not None else None
             if found is None:
                 return -1
             self._debug = found
             found_name[0] = libdw.libc().strdup(os.fsencode(found.path))
             return found.descriptor
-        except (OSError, ValueError, ctypes.ArgumentError):
+        except (OSError, ValueError, MemoryError, ctypes.ArgumentError):
             return -1
 
-    def _find_debug(self, link: str, crc: int) -> Optional[_Found]:
+    def _find_debug(self, places: Places, link: str, crc: int) -> Optional[_Found]:
         """What is found must prove by build-id or CRC that it belongs to the file."""
-        found = self._by_build_id(self._build_id)
+        found = _by_build_id(places, self._build_id)
         if found is None and link and crc:
-            found = self._by_link(posixpath.basename(link), crc)
-        if found is None and self._debuginfod and self._build_id:
-            found = _if_it_proves(debuginfod.find(self._build_id), "debuginfod", self._build_id)
+            found = self._by_link(places, posixpath.basename(link), crc)
+        if found is None and places.download is not None and self._build_id:
+            found = _if_it_proves(places.download(self._build_id), "debuginfod", self._build_id)
         return found
 
-    def _find_alternate(self) -> int:
+    def _find_alternate(self, places: Optional[Places]) -> int:
         """The file that dwz(1) moved common parts to.
 
         Where there is none, an empty one is given: libdw would open the path by itself when it meets a reference.
         """
         holder = self._debug or self._main
         path, build_id = _alternate_link(holder.descriptor)
-        found = self._by_build_id(build_id)
-        if found is None and path:
+        found = _by_build_id(places, build_id) if places is not None else None
+        if found is None and path and places is not None:
             place = posixpath.join(posixpath.dirname(holder.path), path)
-            found = _if_it_proves(self._open(place), place, build_id)
+            found = _if_it_proves(places.in_root(place), place, build_id)
         return found.descriptor if found is not None else open_empty()
 
-    def _by_build_id(self, build_id: bytes) -> Optional[_Found]:
-        text = build_id.hex()
-        if len(text) < 4:
-            return None
-        path = f"{_DEBUG_ROOT}/.build-id/{text[:2]}/{text[2:]}.debug"
-        return _if_it_proves(self._open(path), path, build_id) or _if_it_proves(
-            open_own(path, public=True), path, build_id
-        )
-
-    def _by_link(self, name: str, crc: int) -> Optional[_Found]:
+    def _by_link(self, places: Places, name: str, crc: int) -> Optional[_Found]:
         directory = posixpath.dirname(self._main.path)
         in_debug_root = f"{_DEBUG_ROOT}{directory}/{name}"
         for path in (f"{directory}/{name}", f"{directory}/.debug/{name}", in_debug_root):
-            found = _if_it_has(self._open(path), path, crc)
+            found = _if_it_has(places.in_root(path), path, crc)
             if found is not None:
                 return found
-        return _if_it_has(open_own(in_debug_root, public=True), in_debug_root, crc)
+        return _if_it_has(places.of_host(in_debug_root), in_debug_root, crc)
+
+
+def _by_build_id(places: Places, build_id: bytes) -> Optional[_Found]:
+    text = build_id.hex()
+    if len(text) < 4:
+        return None
+    path = f"{_DEBUG_ROOT}/.build-id/{text[:2]}/{text[2:]}.debug"
+    return _if_it_proves(places.in_root(path), path, build_id) or _if_it_proves(places.of_host(path), path, build_id)
 
 
 def _if_it_proves(descriptor: Optional[int], path: str, build_id: bytes) -> Optional[_Found]:

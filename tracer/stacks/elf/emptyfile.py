@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from functools import lru_cache
 
 from tracer.machine import registers as arch
 
@@ -13,7 +14,13 @@ _SHT_PROGBITS, _SHT_STRTAB = 1, 3
 
 
 def open_empty() -> int:
-    """Make it in memory and open it: a descriptor. Raises OSError."""
+    """Open it: a descriptor. Raises OSError."""
+    return os.dup(_made())
+
+
+@lru_cache(maxsize=1)
+def _made() -> int:
+    """It is made in memory, once: a jailed process may not write, so there it is opened before."""
     descriptor = os.memfd_create("no-debug-file", os.MFD_CLOEXEC)
     os.write(descriptor, _contents())
     return descriptor

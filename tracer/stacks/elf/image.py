@@ -8,22 +8,34 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from tracer.machine import registers as arch
 from tracer.stacks.elf import libdw
-from tracer.stacks.elf.additions import Additions
+from tracer.stacks.elf.additions import Additions, FunctionTable
 from tracer.stacks.elf.cfi import CfiTable, Rule
-from tracer.stacks.elf.debugfiles import DebugFileFinder, OpenInRoot
+from tracer.stacks.elf.debugfiles import DebugFileFinder, Places
+from tracer.stacks.elf.dynamic import DynamicSymbols
 from tracer.stacks.elf.facts import ElfFacts, read_facts
 from tracer.stacks.elf.file import ElfFile
-from tracer.stacks.elf.sources import SourceTables
+from tracer.stacks.elf.sources import Inline, SourceTables
+from tracer.stacks.parsing import Part, parsing
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
 
 _MAX_RULES = 200_000
 _MAX_NAMES = 50_000
+
+
+class Given(NamedTuple):
+    """What is known of a file before it is opened: its number for :mod:`tracer.stacks.parsing`, and what not to parse.
+
+    ``barred`` are parts that did harm before.
+    """
+
+    number: int = 0
+    barred: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -45,18 +57,21 @@ class Image:
         descriptor: int,
         facts: ElfFacts,
         path: str,
-        open_in_root: OpenInRoot,
-        debuginfod: bool,
+        places: Places,
         additions: Additions,
+        given: Given,
     ) -> None:
         """Take over ``descriptor``. Raises ValueError if libdw refuses the file."""
         self.facts = facts
+        self.number, self._barred = given
         self._demangle = additions.demangle
         self._libdw = libdw.load()
-        finder = DebugFileFinder(descriptor, path, facts.build_id, open_in_root, debuginfod)
+        may_search = Part.DEBUG_FILE not in self._barred
+        finder = DebugFileFinder(descriptor, path, facts.build_id, places if may_search else None)
         self._file = ElfFile(descriptor, facts, path, finder)
         self._module = self._file.module
-        self._functions = additions.open_table(descriptor, facts)
+        self._dynamic = DynamicSymbols(descriptor, facts) if Part.SYMBOLS in self._barred else None
+        self._functions = self._open_table(additions, descriptor)
         self._tables: list[Optional[CfiTable]] = []
         self._sources = SourceTables(self._module)
         self._rules: dict[int, Optional[Rule]] = {}
@@ -69,20 +84,24 @@ class Image:
         cls,
         descriptor: int,
         path: str,
-        open_in_root: OpenInRoot,
-        debuginfod: bool = False,
+        places: Places,
         additions: Optional[Additions] = None,
+        given: Given = Given(),  # noqa: B008 (a frozen value)
     ) -> Optional[Image]:
         """Open the file and take over ``descriptor``; None if it is not an ELF file that can be unwound."""
         took = Took()
-        facts = read_facts(descriptor)
-        if facts is None or facts.bits != 64 or facts.machine != arch.EM_MACHINE:
+        if Part.OPENING in given.barred:
             os.close(descriptor)
             return None
-        try:
-            image = cls(descriptor, facts, path, open_in_root, debuginfod, additions or Additions())
-        except ValueError:
-            return None
+        with parsing(given.number, Part.OPENING):
+            facts = read_facts(descriptor)
+            if facts is None or facts.bits != 64 or facts.machine != arch.EM_MACHINE:
+                os.close(descriptor)
+                return None
+            try:
+                image = cls(descriptor, facts, path, places, additions or Additions(), given)
+            except ValueError:
+                return None
         _log.debug("file %s opened in %s", path, took)
         return image
 
@@ -94,9 +113,13 @@ class Image:
             pass
         if len(self._rules) > _MAX_RULES:
             self._forget_rules()
-        rule = self._known_row(address) or self._compile(address)
+        rule = self._known_row(address)
+        if rule is None and Part.UNWIND not in self._barred:
+            with parsing(self.number, Part.UNWIND):
+                rule = self._compile(address)
         if rule is None and self._functions is not None:
-            rule = self._functions.rule(address)
+            with parsing(self.number, Part.TABLE):
+                rule = self._functions.rule(address)
         self._rules[address] = rule
         return rule
 
@@ -114,14 +137,14 @@ class Image:
 
     def _look_up_names(self, address: int) -> tuple[Name, ...]:
         function, offset = self._symbol(address)
-        inlines = self._sources.inlines(address)
-        file, line = self._sources.line(address)
+        inlines, (file, line) = self._sources_of(address)
         if self._functions is not None and (function is None or file is None):
-            found = self._functions.function(address)
-            if found is not None and function is None:
-                function, offset = found.name, address - found.entry
-            if file is None:
-                file, line = self._functions.line(address)
+            with parsing(self.number, Part.TABLE):
+                found = self._functions.function(address)
+                if found is not None and function is None:
+                    function, offset = found.name, address - found.entry
+                if file is None:
+                    file, line = self._functions.line(address)
         names = []
         for inline in inlines:
             names.append(Name(self._demangle(inline.function), 0, file, line, inlined=True))
@@ -129,7 +152,26 @@ class Image:
         names.append(Name(self._demangle(function) if function else None, offset, file, line, inlined=False))
         return tuple(names)
 
+    def _sources_of(self, address: int) -> tuple[tuple[Inline, ...], tuple[Optional[str], Optional[int]]]:
+        if Part.SOURCE in self._barred:
+            return (), (None, None)
+        with parsing(self.number, Part.SOURCE):
+            return self._sources.inlines(address), self._sources.line(address)
+
+    def _open_table(self, additions: Additions, descriptor: int) -> Optional[FunctionTable]:
+        if Part.TABLE in self._barred:
+            return None
+        with parsing(self.number, Part.TABLE):
+            return additions.open_table(descriptor, self.facts)
+
     def _symbol(self, address: int) -> tuple[Optional[str], int]:
+        if self._dynamic is not None:
+            name, offset = self._dynamic.find(address)
+            return name or None, offset
+        with parsing(self.number, Part.SYMBOLS):
+            return self._look_up_symbol(address)
+
+    def _look_up_symbol(self, address: int) -> tuple[Optional[str], int]:
         """Find the symbol as eu-addr2line does: one whose size covers ``address``, else the nearest label before it."""
         offset, symbol, bias = ctypes.c_uint64(), libdw.GElfSym(), ctypes.c_uint64()
         name = self._libdw.dwfl_module_addrinfo(

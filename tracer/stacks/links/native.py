@@ -9,10 +9,20 @@ from tracer.model.frame import Frame
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf import cfi
 from tracer.stacks.elf.expression import ExpressionError
+from tracer.stacks.elf.image import Image
 from tracer.stacks.naming import Naming
+from tracer.stacks.parsing import Part, parsing
 from tracer.stacks.target.modules import Modules
 
 _MAX_FRAMES_KEPT = 20_000
+
+
+def _applied(image: Image, rule: cfi.Rule, cursor: Cursor, memory: Memory) -> list[Optional[int]]:
+    """The caller's registers. Expressions are programs of the file's author: they may run for long."""
+    if not rule.expressions and isinstance(rule.cfa, cfi.RegisterPlus):
+        return cfi.apply(rule, cursor.registers, memory.stack_word)[1]
+    with parsing(image.number, Part.UNWIND):
+        return cfi.apply(rule, cursor.registers, memory.stack_word)[1]
 
 
 class NativeUnwinder:
@@ -44,7 +54,7 @@ class NativeUnwinder:
         if rule.outermost or self._naming.starts_coroutine(frames[-1]):
             return Step(frames, None, complete=True)
         try:
-            _, registers = cfi.apply(rule, cursor.registers, memory.stack_word)
+            registers = _applied(code.image, rule, cursor, memory)
         except MemoryUnreadable as reason:
             return Step(frames, None, stop=str(reason))
         except ExpressionError as reason:

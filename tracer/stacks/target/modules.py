@@ -12,11 +12,12 @@ from typing import Optional
 
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.elf.additions import Additions
+from tracer.stacks.elf.debugfiles import Places
 from tracer.stacks.elf.image import Image
 from tracer.stacks.target.process import Mapping, Process
 
 _MAX_IMAGES = 192
-_MAX_VDSO_BYTES = 1 << 20
+_VDSO = "[vdso]"
 
 
 class ImageCache:
@@ -29,7 +30,7 @@ class ImageCache:
 
     def of_mapping(self, process: Process, mapping: Mapping) -> Optional[Image]:
         """Open the image mapped there; None if its file cannot be opened or is not an ELF file for this machine."""
-        descriptor = _vdso(process, mapping) if mapping.path == "[vdso]" else process.open_mapped(mapping)
+        descriptor = process.open_vdso(mapping) if mapping.path == _VDSO else process.open_mapped(mapping)
         if descriptor is None:
             return None
         key = _key(descriptor, mapping)
@@ -37,7 +38,8 @@ class ImageCache:
             os.close(descriptor)
             self._images.move_to_end(key)
             return self._images[key]
-        image = Image.open(descriptor, mapping.path, process.open_root, self._debuginfod, self._additions)
+        places = Places(process.open_root, process.open_public, process.download if self._debuginfod else None)
+        image = Image.open(descriptor, mapping.path, places, self._additions, process.given(descriptor))
         self._images[key] = image
         if len(self._images) > _MAX_IMAGES:
             self._images.popitem(last=False)
@@ -110,7 +112,7 @@ class Modules:
     def _open(self, mapping: Mapping) -> Code:
         key = (mapping.dev, mapping.inode, mapping.path)
         if key not in self._by_file:
-            if mapping.is_file or mapping.path == "[vdso]":
+            if mapping.is_file or mapping.path == _VDSO:
                 self._by_file[key] = self._images.of_mapping(self._process, mapping)
             else:
                 self._by_file[key] = None
@@ -122,19 +124,8 @@ class Modules:
 
 
 def _key(descriptor: int, mapping: Mapping) -> Hashable:
-    if mapping.path == "[vdso]":
+    if mapping.path == _VDSO:
         size = os.fstat(descriptor).st_size
         return hashlib.sha256(os.pread(descriptor, size, 0)).digest()
     found = os.fstat(descriptor)
     return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-def _vdso(process: Process, mapping: Mapping) -> Optional[int]:
-    """Copy the vDSO from the process's memory: it is an ELF image without a file."""
-    try:
-        contents = process.read(mapping.start, min(mapping.end - mapping.start, _MAX_VDSO_BYTES))
-        descriptor = os.memfd_create("vdso", os.MFD_CLOEXEC)
-    except (MemoryUnreadable, OSError):
-        return None
-    os.write(descriptor, contents)
-    return descriptor

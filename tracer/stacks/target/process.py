@@ -13,16 +13,21 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
+from tracer.host import debuginfod
 from tracer.host.opening import exists_below, open_below, open_linked, open_own
 from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.elf.image import Given
 
 _MAPS_FRESH_SECONDS = 1.0
 _MAPS_DUTY = 50
 """The pause before maps are read again, as a multiple of the time that the last read took."""
 _MAPS_LIMIT_BYTES = 64 << 20
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_MAX_VDSO_BYTES = 1 << 20
+_NO_ADDRESS = 1 << 62
 _DELETED = " (deleted)"
 
 
@@ -77,6 +82,10 @@ class Process:
         self._read_ns = 0
         self._there_since: dict[int, int] = {}
         self._files_changed_ns = 0
+        self.number = 0
+        """What tracer/stacks/parsing.py calls it."""
+        self.barred: frozenset[int] = frozenset()
+        """What is not to be parsed of it (:class:`tracer.stacks.parsing.Part`)."""
         self.maps_generation = 0
         """Grows with each change of the maps. Data computed from older maps may be wrong then."""
 
@@ -114,13 +123,14 @@ class Process:
         """Whether the process still runs the program that was opened: no exit and no exec since.
 
         A descriptor of ``mem`` belongs to the address space at the time of its open. When nobody uses that address
-        space any more, reads give 0 bytes (mem_rw in fs/proc/base.c).
+        space any more, reads give 0 bytes (mem_rw in fs/proc/base.c). No process has anything at this address, so
+        no page is touched: a page may be one that another program has to provide, and never does.
         """
         if self._memory is None or not self._mappings:
             return self._alive()
         try:
-            return os.pread(self._memory, 1, self._mappings[0].start) != b""
-        except OSError:  # EIO: this page is unmapped, but the address space exists
+            return os.pread(self._memory, 1, _NO_ADDRESS) != b""
+        except OSError:  # EIO: nothing is there, but the address space exists
             return True
 
     def refresh(self) -> bool:
@@ -177,6 +187,27 @@ class Process:
     def refresh_if_old(self) -> bool:
         """Read the maps again if the last read is older than about one second. True if they changed."""
         return time.monotonic() > self._maps_stale_at and self.refresh()
+
+    @cached_property
+    def owner(self) -> int:
+        """The user id that the process has (the effective one, of which its files are), 0 if that is not known."""
+        words = self.status_field("Uid")
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+    @property
+    def maps_text(self) -> bytes:
+        """The text of ``/proc/PID/maps`` as last read."""
+        return self._maps_text
+
+    @property
+    def there_since(self) -> dict[int, int]:
+        """Since when (CLOCK_MONOTONIC ns) code is mapped that was not there at first, by the mapping's start."""
+        return self._there_since
+
+    @property
+    def memory(self) -> Optional[int]:
+        """The descriptor of ``/proc/PID/mem``, which stays this object's; None if it may not be read."""
+        return self._memory
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
@@ -260,6 +291,28 @@ class Process:
         if not self.same_program():  # then another program's file may be mapped at the same address
             return None
         return open_linked(self._directory, f"map_files/{mapping.start:x}-{mapping.end:x}")
+
+    def open_vdso(self, mapping: Mapping) -> Optional[int]:
+        """Copy the vDSO, an ELF image without a file, out of the process's memory: a descriptor."""
+        try:
+            contents = self.read(mapping.start, min(mapping.end - mapping.start, _MAX_VDSO_BYTES))
+            descriptor = os.memfd_create("vdso", os.MFD_CLOEXEC)
+        except (MemoryUnreadable, OSError):
+            return None
+        os.write(descriptor, contents)
+        return descriptor
+
+    def open_public(self, path: str) -> Optional[int]:
+        """Open the regular file ``path`` of the host, if everybody may read it: a descriptor, None if there is none."""
+        return open_own(path, public=True)
+
+    def download(self, build_id: bytes) -> Optional[int]:
+        """Ask debuginfod's servers for a debug file: a descriptor, None if they do not have it."""
+        return debuginfod.find(build_id)
+
+    def given(self, _descriptor: int) -> Given:
+        """What is known of a file that one of the methods above has just opened."""
+        return Given()
 
     def open_executable(self) -> Optional[int]:
         """Open the program file (``/proc/PID/exe``). Returns a descriptor, or None if it cannot be opened."""

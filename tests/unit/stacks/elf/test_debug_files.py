@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.present import present
 from tracer.host.opening import open_own
+from tracer.stacks.elf.debugfiles import Places
 from tracer.stacks.elf.emptyfile import open_empty
 from tracer.stacks.elf.facts import read_facts
 from tracer.stacks.elf.image import Image
@@ -70,7 +71,7 @@ def assembled(directory: Path, name: str, text: str, link: str = "") -> Path:
 
 def inlined(program: Path) -> list[Optional[str]]:
     """The names for the first address of middle()."""
-    image = present(Image.open(present(open_own(str(program))), str(program), open_own))
+    image = present(Image.open(present(open_own(str(program))), str(program), Places(open_own)))
     symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
     (address,) = (int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" middle"))
     return [name.function for name in image.names(address)]

@@ -14,6 +14,7 @@ from tests.unit.present import present
 from tracer.machine import registers as arch
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.elf.cfi import RegisterPlus
+from tracer.stacks.elf.debugfiles import Places
 from tracer.stacks.elf.image import Image
 from tracer.stacks.links import wayout
 
@@ -43,7 +44,7 @@ class Text:
 def test_as_the_unwind_tables_say(library: str) -> None:
     """After each call where the CFA is rsp plus a number: the number and the saved registers are the same."""
     text = Text(library)
-    image = present(Image.open(os.open(library, os.O_RDONLY), library, lambda path: None))
+    image = present(Image.open(os.open(library, os.O_RDONLY), library, Places(lambda path: None)))
     command = ["objdump", "-d", "-j", ".text", library]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     calls = re.findall(r"\tcall +(.*)\n +([0-9a-f]+):", listing)[::7]

@@ -5,6 +5,7 @@ All information comes from the tables that libjvm exports for debuggers (vmStruc
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Optional
 
@@ -15,33 +16,46 @@ from tracer.stacks.languages.java.reader import Nonsense
 from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
 from tracer.stacks.target.process import Mapping, Process
 
+_REST = 50
+"""After a try there is none for so many times as long as it took: a starting JVM is soon known to be no JVM yet."""
+
 
 def unwinder(process: Process, libjvm: Mapping) -> Optional[Unwinder]:
     """The unwinder for ``process``, which has loaded ``libjvm``; None if that is not HotSpot. Never raises.
 
     A JVM that cannot be read also gets an unwinder. It ends each stack at generated code and says why.
     """
+    begun = time.monotonic()
     jvm, reason = _open(process, libjvm)
     if jvm is not None:
         return HotSpotUnwinder(jvm, partial(_is_generated, process))
-    return _Unread(process, libjvm) if reason else None
+    return _Unread(process, libjvm, reason, time.monotonic() - begun) if reason else None
 
 
 class _Unread:
-    """A JVM that could not be read yet. It may still be starting, so each stack tries again."""
+    """A JVM that could not be read yet. It may still be starting, so it is tried again now and then."""
 
-    def __init__(self, process: Process, libjvm: Mapping) -> None:
+    def __init__(self, process: Process, libjvm: Mapping, reason: str, took_s: float) -> None:
         self._process = process
         self._libjvm = libjvm
         self._unwinder: Optional[HotSpotUnwinder] = None
+        self._wait(reason, took_s)
+
+    def _wait(self, reason: str, took_s: float) -> None:
+        self._reason = reason
+        self._not_before = time.monotonic() + _REST * took_s
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         if self._unwinder is not None:
             return self._unwinder.step(cursor, memory)
         if not _is_generated(self._process, cursor.lookup):
             return None
+        begun = time.monotonic()
+        if begun < self._not_before:
+            return Step((), None, stop=self._reason)
         jvm, reason = _open(self._process, self._libjvm)
         if jvm is None:
+            self._wait(reason, time.monotonic() - begun)
             return Step((), None, stop=reason)
         self._unwinder = HotSpotUnwinder(jvm, partial(_is_generated, self._process))
         return self._unwinder.step(cursor, memory)

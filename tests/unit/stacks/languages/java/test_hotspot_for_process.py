@@ -12,6 +12,7 @@ from tests.unit.stacks.languages.java.replay import recorded
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Unwinder
 from tracer.stacks.language import Target
 from tracer.stacks.languages import java
+from tracer.stacks.languages.java import hotspot
 from tracer.stacks.languages.java import jvm as hotspot_jvm
 from tracer.stacks.languages.java.dynsym import LoadedObject
 from tracer.stacks.languages.java.reader import Reader
@@ -91,8 +92,9 @@ def test_code_outside_the_code_cache_is_left_to_others() -> None:
     assert unwinder.step(Cursor(tuple(registers), True), THREAD.memory) is None
 
 
-def test_a_jvm_that_is_not_readable_yet_is_read_later() -> None:
+def test_a_jvm_that_is_not_readable_yet_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stacks end at generated code, with the reason, until the JVM can be read."""
+    monkeypatch.setattr(hotspot, "_REST", 0)
     process = FakeProcess((LIBJVM, CODE), alive=False)
     unwinder = present(for_process(process))
     step = present(unwinder.step(THREAD.cursor, THREAD.memory))

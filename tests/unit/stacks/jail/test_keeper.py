@@ -1,0 +1,212 @@
+"""Stacks that workers walk: the same as without, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hostile.builders import Section, library, with_sections
+from tests.hostile.test_hostile_files import PROGRAM
+from tests.unit.stacks.links.test_native import PLAIN, PLAIN_STACK
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
+from tracer.model.frame import BlackBox, Stack
+from tracer.stacks.jail import forms
+from tracer.stacks.jail.door import Door, Subjects
+from tracer.stacks.jail.keeper import Keeper
+from tracer.stacks.jail.wire import Broken, Line
+from tracer.stacks.service import StackService
+from tracer.stacks.target.process import Process
+from tracer.stacks.walker import LocalWalker
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    keeper = Keeper()
+    yield keeper
+    keeper.close()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[BlackBox]:
+    """A box of a program that waits."""
+    with running(compile_c(tmp_path, "plain", PLAIN)) as child:
+        yield capture(child.pid)
+
+
+def cut(box: BlackBox, size: int) -> BlackBox:
+    """A box that no memo knows."""
+    return replace(box, stack=box.stack[:size])
+
+
+def test_the_same_stack_as_without(keeper: Keeper, box: BlackBox) -> None:
+    """Name by name, and recognised again without a worker."""
+    service, plain = StackService(walker=keeper), StackService()
+    stack = service.unwind(box)
+    assert stack == plain.unwind(box)
+    assert names(stack) == PLAIN_STACK + GLIBC_START
+    (pid,) = keeper.pids()
+    os.kill(pid, signal.SIGKILL)
+    assert service.unwind(replace(box, tid=box.tid + 1)) is stack
+    assert (keeper.unserved, keeper.harms, keeper.missing) == (0, [], {})
+    service.close()
+    plain.close()
+
+
+def test_the_same_end_as_without(keeper: Keeper, box: BlackBox) -> None:
+    """A stack that is cut ends with the same note; told again it comes by its number."""
+    service, plain = StackService(walker=keeper), StackService()
+    for _ in range(2):
+        assert service.unwind(cut(box, 16)) == plain.unwind(cut(box, 16))
+    service.close()
+    plain.close()
+
+
+def test_workers_killed_at_random(keeper: Keeper, box: BlackBox) -> None:
+    """Every stack comes, and the same: a worker that was killed from outside is replaced."""
+    expected = LocalWalker().walk(Process.open(box.pid), box).stack
+    process, chance = Process.open(box.pid), random.Random(11)
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(chance.uniform(0.1, 0.9)):
+            for pid in keeper.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    until, walked = time.monotonic() + 8, 0
+    while time.monotonic() < until:
+        assert keeper.walk(process, box).stack == expected
+        walked += 1
+    over.set()
+    killer.join()
+    process.close()
+    assert walked > 20
+    assert (keeper.unserved, keeper.harms) == (0, [])
+
+
+def test_a_worker_that_waits_for_memory_is_not_waited_for(keeper: Keeper, box: BlackBox) -> None:
+    """A stopped worker stands for one that reads memory which never comes: the report that is asked for comes."""
+    service = StackService(walker=keeper)
+    service.unwind(box)
+    (pid,) = keeper.pids()
+    os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    keeper.use_hurry(lambda: time.monotonic() > begun + 0.2)
+    stack = service.unwind(cut(box, 16))
+    assert names(stack) == [None]
+    assert time.monotonic() - begun < 1.0
+    assert keeper.unserved == 1
+    service.close()
+
+
+def test_many_large_files_of_one_user(keeper: Keeper, tmp_path: Path) -> None:
+    """Files that fit one by one, but not together, are all read: the worker is replaced, and none is to blame."""
+    service = StackService(walker=keeper)
+    for number in range(4):
+        place = tmp_path / str(number)
+        place.mkdir()
+        path = place / "large.so"
+        header = struct.pack("<IHBB8Q", 0xFFFFFFF1, 0, 1, 8, 1, 0, 0, 0, 0, 0, 0, 0)
+        with_sections(library(place), path, [Section(".gopclntab", header, size=150 << 20, align=8)])
+        with running(compile_c(place, "program", PROGRAM, "-ldl"), path) as child:
+            assert "leak" in names(service.unwind(capture(child.pid)))
+    assert (keeper.unserved, keeper.harms) == (0, [])
+    service.close()
+
+
+def test_nothing_is_left(box: BlackBox) -> None:
+    """After the end there is no process and no descriptor of it."""
+    before = len(os.listdir("/proc/self/fd"))
+    keeper = Keeper()
+    service = StackService(walker=keeper)
+    service.unwind(box)
+    pids = keeper.pids()
+    service.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=11) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(ANY, ANY)
+def test_whatever_a_worker_says(stack: object, rests: object) -> None:
+    """It is a stack, or it is not believed."""
+    box = BlackBox(1, 1, tuple(range(17)), bytes(64), False)
+    with contextlib.suppress(forms.Implausible):
+        assert isinstance(forms.stack_from_json({"frames": stack, "complete": True, "note": None}), Stack)
+    with contextlib.suppress(forms.Implausible):
+        forms.rests_from_json({"steps": rests, "generated": False}, box)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"ask": "root", "path": "/proc/kmsg"},
+        {"ask": "root", "path": "/dev/zero"},
+        {"ask": "public", "path": "/etc/passwd"},
+        {"ask": "public", "path": "/usr/lib/debug/../../../etc/passwd"},
+        {"ask": "mapped", "start": 0, "dev": 0, "inode": 0},
+        {"ask": "vdso", "start": 0},
+    ],
+)
+def test_what_the_door_does_not_give(asked: dict[str, Any]) -> None:
+    """An answer without a descriptor."""
+    ours, theirs = socket.socketpair()
+    process = Process.open(os.getpid())
+    Door(Line(ours), Subjects(), debuginfod=False).serve(asked, process)
+    answer = Line(theirs).receive_trusted()
+    assert answer.descriptors == ()
+    process.close()
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"ask": "shell"}, {"ask": ["root"]}, {"ask": "root"}, {"ask": "root", "path": 7}, {"ask": "download"}],
+)
+def test_what_is_no_request(asked: dict[str, Any]) -> None:
+    """A worker that asks so is given up."""
+    ours, theirs = socket.socketpair()
+    process = Process.open(os.getpid())
+    with pytest.raises(Broken):
+        Door(Line(ours), Subjects(), debuginfod=False).serve(asked, process)
+    process.close()
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"\xff" * 8, b"\2\0\0\0\0\0\0\0[]", b"\2\0\0\0\0\0\0\0{{", b"\1\0\0\0\1\0\0\0"])
+def test_what_is_no_message(said: bytes) -> None:
+    """Too long, no JSON, no object, cut short."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(said)
+    theirs.close()
+    with pytest.raises(Broken):
+        Line(ours).receive(lambda: None)
+    ours.close()

@@ -1,0 +1,227 @@
+"""One worker as the root process holds it: started, asked, watched, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import tracer
+from tracer.model.frame import BlackBox, Stack
+from tracer.stacks.jail import forms
+from tracer.stacks.jail.door import Door, Subjects
+from tracer.stacks.jail.wire import Broken, Line
+from tracer.stacks.parsing import look
+from tracer.stacks.target.process import Process
+from tracer.stacks.walker import Walked
+
+_BUDGET_CPU_S = 2.0
+"""CPU time of one request, and of starting."""
+_PATIENCE_S = 10.0
+"""For a worker that waits: memory that another program provides may never come."""
+_FIRST_UID, _UIDS = 2_147_000_000, 10_000
+_OUT_OF_MEMORY = 3
+_DYING_S = 0.05
+"""From the end of the connection to that of the process."""
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import tracer; del sys.path[0]; "
+    "from tracer.stacks.jail.worker import main; main()"
+)
+
+
+class Unfit(Exception):
+    """Workers cannot be had here, or are not confined enough; the text says why."""
+
+
+class Lost(Exception):
+    """The worker is of no use any more: ``why``, and what it was at.
+
+    ``hurried``: it only took too long for now. ``outside``: somebody else killed it. ``full``: it met its memory limit,
+    perhaps because of what it had read before.
+    """
+
+    def __init__(
+        self, why: str, number: int, part: int, *, hurried: bool = False, outside: bool = False, full: bool = False
+    ) -> None:
+        super().__init__(why)
+        self.why, self.number, self.part = why, number, part
+        self.hurried, self.outside, self.full = hurried, outside, full
+
+
+class Child:
+    """A worker process. It starts at once and is used when it is :meth:`ready`."""
+
+    _count = 0
+
+    def __init__(self, subjects: Subjects, debuginfod: bool) -> None:
+        Child._count += 1
+        self._uid = _FIRST_UID + (os.getpid() * 7 + Child._count) % _UIDS
+        ours, theirs = socket.socketpair()
+        page = os.memfd_create("closetrace-parsing", os.MFD_CLOEXEC)
+        os.truncate(page, mmap.PAGESIZE)
+        self._page = mmap.mmap(page, mmap.PAGESIZE)
+        self._line = Line(ours)
+        self._door = Door(self._line, subjects, debuginfod)
+        self._stacks: dict[int, Stack] = {}
+        self._opened: set[int] = set()
+        self._forgotten: list[int] = []
+        self._ready = False
+        self._cpu_s = 0.0
+        place = str(Path(tracer.__file__).resolve().parent.parent)
+        words = [str(number) for number in (theirs.fileno(), page, self._uid, int(debuginfod))]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-IBc", _START, place, *words],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), page), env={"LC_ALL": "C.UTF-8"}, start_new_session=True, cwd="/",
+            )  # fmt: skip
+        finally:
+            theirs.close()
+            os.close(page)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ready(self, left_s: Callable[[], float]) -> dict[str, str]:
+        """Wait until it is confined; what could not be taken from it, with the reasons. Raises Lost, Unfit."""
+        if self._ready:
+            return {}
+        watch = _Watch(self, left_s)
+        said = self._receive(watch)
+        if "unfit" in said:
+            raise Unfit(str(said["unfit"]))
+        confined = said.get("confined")
+        if not isinstance(confined, dict):
+            raise self.lost("it said nonsense")
+        missing = {str(part): str(why) for part, why in confined.items() if why}
+        needed = [f"{part} ({missing[part]})" for part in ("uid", "seccomp") if part in missing]
+        if needed:
+            raise Unfit(f"what reads it cannot be confined here: {', '.join(needed)}")
+        self._ready = True
+        return missing
+
+    def walk(
+        self, process: Process, number: int, barred: list[int], box: BlackBox, left_s: Callable[[], float]
+    ) -> Walked:
+        """Have ``box`` walked, which is of ``process``, whose number is ``number``. Raises Lost."""
+        watch = _Watch(self, left_s)
+        try:
+            self._ask(process, number, barred, box)
+            while True:
+                said = self._receive(watch)
+                if "ask" not in said:
+                    return self._walked(said, box)
+                self._door.serve(said, process)
+                watch.rest()
+        except Broken as broken:
+            raise self.lost(str(broken)) from None
+        except forms.Implausible:
+            raise self.lost("it said nonsense") from None
+
+    def _ask(self, process: Process, number: int, barred: list[int], box: BlackBox) -> None:
+        head: dict[str, Any] = {
+            "process": number,
+            "generation": process.maps_generation,
+            "barred": barred,
+            "forget": self._forgotten,
+            "box": forms.box_to_json(box),
+        }
+        descriptors: tuple[int, ...] = ()
+        if number not in self._opened:
+            head.update(pid=process.pid, start=process.identity.start)
+            descriptors = (process.memory,) if process.memory is not None else ()
+        self._line.send(head, box.stack + box.far if box.far else box.stack, descriptors)
+        self._opened.add(number)
+        self._forgotten = []
+
+    def _receive(self, watch: _Watch) -> dict[str, Any]:
+        try:
+            return self._line.receive(watch.check).head
+        except Broken as broken:
+            raise self.lost(str(broken)) from None
+
+    def _walked(self, said: dict[str, Any], box: BlackBox) -> Walked:
+        number = said.get("number")
+        if not isinstance(number, int):
+            raise forms.Implausible
+        if "stack" in said:
+            if number == 1:
+                self._stacks.clear()
+            self._stacks[number] = forms.stack_from_json(said["stack"])
+        stack = self._stacks.get(number)
+        if stack is None:
+            raise forms.Implausible
+        return Walked(stack, forms.rests_from_json(said["rests"], box) if "rests" in said else None)
+
+    def forget(self, number: int) -> None:
+        """Have it release what it holds of a process, at the next request."""
+        if number in self._opened:
+            self._opened.discard(number)
+            self._forgotten.append(number)
+
+    def lost(self, why: str, *, hurried: bool = False) -> Lost:
+        """Why it is given up, with what it was at. It ends by this."""
+        number, part = look(self._page)
+        code = self._code()
+        if code == _OUT_OF_MEMORY:
+            why = "it took more memory than it may"
+        elif code is not None and code not in (0, -signal.SIGKILL):
+            name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            why = f"reading it failed ({name})"
+        outside, full = code == -signal.SIGKILL, code == _OUT_OF_MEMORY
+        return Lost(why, number, part, hurried=hurried, outside=outside, full=full)
+
+    def _code(self) -> Optional[int]:
+        """How it ended by itself or by others' doing; None if it did not: then it is ended here."""
+        try:
+            return self._process.wait(_DYING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return None
+
+    def close(self) -> None:
+        """End it."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        self._line.close()
+        self._page.close()
+
+    def cpu_s(self) -> float:
+        """CPU time that it used, in seconds (the clock of another process: clock_getcpuclockid(3))."""
+        with contextlib.suppress(OSError):
+            self._cpu_s = time.clock_gettime(~self._process.pid << 3 | 2)
+        return self._cpu_s
+
+
+class _Watch:
+    """The limits of one request."""
+
+    def __init__(self, child: Child, left_s: Callable[[], float]) -> None:
+        self._child, self._left_s = child, left_s
+        self._cpu_s = child.cpu_s()
+        self._begun = self._waits_since = time.monotonic()
+
+    def check(self) -> None:
+        """Raises Lost if it takes too long."""
+        now = time.monotonic()
+        if now - self._begun > self._left_s():
+            raise self._child.lost("the report was asked for", hurried=True)
+        if self._child.cpu_s() - self._cpu_s > _BUDGET_CPU_S:
+            raise self._child.lost(f"it took more than {_BUDGET_CPU_S:.0f} s of CPU")
+        if now - self._waits_since > _PATIENCE_S:
+            raise self._child.lost(f"it did not come within {_PATIENCE_S:.0f} s")
+
+    def rest(self) -> None:
+        """What was waited for was this process's own doing."""
+        self._waits_since = time.monotonic()

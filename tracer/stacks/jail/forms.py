@@ -1,0 +1,132 @@
+"""Boxes, stacks and what they rest on as JSON, and back. What comes back from a worker is checked value by value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.stacks.memo import Basis, Rests
+from tracer.stacks.walk import MAX_FRAMES
+
+_MOST_FRAMES = MAX_FRAMES * 64
+"""With inlined ones."""
+_LONGEST_TEXT = 4096
+
+
+class Implausible(Exception):
+    """A worker said what is no stack."""
+
+
+def box_to_json(box: BlackBox) -> dict[str, Any]:
+    """All but the copied stack, which goes as bytes, the part behind a gap after the rest."""
+    values = {name: value for name, value in vars(box).items() if name not in ("stack", "far")}
+    return {**values, "unknown": sorted(box.unknown), "far_bytes": len(box.far)}
+
+
+def box_from_json(values: dict[str, Any], copied: bytes) -> BlackBox:
+    """The box again, in the worker."""
+    near = len(copied) - values.pop("far_bytes")
+    changes = {
+        "registers": tuple(values["registers"]),
+        "unknown": frozenset(values["unknown"]),
+        "missing": tuple((start, end) for start, end in values["missing"]),
+        "stack": copied[:near],
+        "far": copied[near:],
+    }
+    return BlackBox(**{**values, **changes})
+
+
+def stack_to_json(stack: Stack) -> dict[str, Any]:
+    """A stack, with long texts cut."""
+    frames = [
+        [_cut(f.function), _cut(f.module), f.offset, _cut(f.file), f.line, f.language, f.inlined, f.internal,
+         _cut(f.note), f.pc]
+        for f in stack.frames
+    ]  # fmt: skip
+    return {"frames": frames, "complete": stack.complete, "note": _cut(stack.note)}
+
+
+def stack_from_json(values: object) -> Stack:
+    """Raises Implausible."""
+    if not isinstance(values, dict):
+        raise Implausible
+    frames, complete, note = values.get("frames"), values.get("complete"), values.get("note")
+    if not isinstance(frames, list) or len(frames) > _MOST_FRAMES or not isinstance(complete, bool):
+        raise Implausible
+    return Stack(tuple(_frame(frame) for frame in frames), complete, _text(note))
+
+
+def _frame(values: object) -> Frame:
+    if not isinstance(values, list) or len(values) != 10:
+        raise Implausible
+    function, module, offset, file, line, language, inlined, internal, note, pc = values
+    if not isinstance(inlined, bool) or not isinstance(internal, bool) or not isinstance(language, str):
+        raise Implausible
+    return Frame(
+        _text(function),
+        _text(module),
+        _number(offset),
+        _text(file),
+        None if line is None else _number(line),
+        language[:32],
+        inlined,
+        internal,
+        _text(note),
+        _number(pc),
+    )
+
+
+def rests_to_json(rests: Rests) -> dict[str, Any]:
+    """Each step as three lists of address and word, or of register and word."""
+    steps = [[list(part.items()) for part in (s.exact, s.relative, s.registers)] for s in rests.steps]
+    return {"steps": steps, "generated": rests.generated}
+
+
+def rests_from_json(values: object, box: BlackBox) -> Rests:
+    """Only words of the copied stack and registers of the box. Raises Implausible."""
+    if not isinstance(values, dict):
+        raise Implausible
+    steps, generated = values.get("steps"), values.get("generated")
+    if not isinstance(steps, list) or len(steps) > MAX_FRAMES or not isinstance(generated, bool):
+        raise Implausible
+    return Rests(tuple(_basis(step, box) for step in steps), generated)
+
+
+def _basis(step: object, box: BlackBox) -> Basis:
+    if not isinstance(step, list) or len(step) != 3:
+        raise Implausible
+    low, high = box.sp, box.sp + len(box.stack) - 8
+    exact, relative = (_words(part, low, high) for part in step[:2])
+    return Basis(exact, relative, _words(step[2], 0, len(box.registers) - 1))
+
+
+def _words(pairs: object, low: int, high: int) -> dict[int, int]:
+    if not isinstance(pairs, list) or len(pairs) > 4096:
+        raise Implausible
+    words = {}
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise Implausible
+        place, word = _number(pair[0]), _number(pair[1])
+        if not low <= place <= high:
+            raise Implausible
+        words[place] = word
+    return words
+
+
+def _cut(text: Any) -> Any:
+    return text[:_LONGEST_TEXT] if text else text
+
+
+def _text(value: object) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise Implausible
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not -(1 << 64) < value < 1 << 65:
+        raise Implausible
+    return int(value)

@@ -1,0 +1,211 @@
+"""Keeps the workers: one for each user id that targets have, few at a time, replaced when they die or take too long."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import time
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from tracer.errors import HostUnsupported
+from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.stacks.jail.child import Child, Lost, Unfit
+from tracer.stacks.jail.door import Subjects, next_to_bar
+from tracer.stacks.parsing import Part
+from tracer.stacks.target.process import Process
+from tracer.stacks.walker import Walked
+
+_log = logging.getLogger(__name__)
+
+_MOST_WORKERS = 4
+_MOST_TRIES = 16
+"""How often one box is tried: each try bars another part of a file, unless the worker was killed from outside."""
+_MOST_LOST = 12
+"""Workers that one user's files may cost in a run. Then nothing of that user's processes is read any more."""
+_HURRY_S = 0.3
+"""How long requests may take, all that take long together, once the report was asked for."""
+_LONG_S = 0.02
+
+_PARTS = {
+    Part.OPENING: "all",
+    Part.UNWIND: "the unwind data",
+    Part.SYMBOLS: "the symbols",
+    Part.SOURCE: "the debug information",
+    Part.TABLE: "the function table",
+    Part.DEBUG_FILE: "the debug file",
+    Part.RUNTIME: "the runtime",
+}
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What is not parsed any more: ``what`` (a file's path, or a process), which ``part`` of it, and why."""
+
+    what: str
+    part: str
+    why: str
+
+
+class Keeper:
+    """Walks boxes in workers. Implements :class:`tracer.stacks.walker.Walker`.
+
+    ``hurried`` says whether the report was asked for by a signal: then no worker is waited for.
+    """
+
+    def __init__(self, debuginfod: bool = False, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Start the first worker: it prepares itself while this process goes on."""
+        self.unserved = 0
+        """Boxes whose stack is a single frame because no worker could walk them."""
+        self.harms: list[Harm] = []
+        self.missing: dict[str, str] = {}
+        """What could not be taken from the workers, by part, with the reason."""
+        self._debuginfod, self._hurried = debuginfod, hurried
+        self._subjects = Subjects()
+        self._workers: OrderedDict[int, Child] = OrderedDict()
+        self._spare: Optional[Child] = None
+        self.refused = ""
+        """Why nothing of any target is read (any more); empty if it is."""
+        self._lost: Counter[int] = Counter()
+        self._past_cpu_s = 0.0
+        self._left_s = _HURRY_S
+        try:
+            self._spare = self._start()
+        except Unfit as unfit:
+            self.refused = str(unfit)
+        self._filled: set[tuple[int, int]] = set()
+        self._blameless: Counter[int] = Counter()
+
+    def use_hurry(self, hurried: Callable[[], bool]) -> None:
+        """``hurried`` says from now on whether the report was asked for."""
+        self._hurried = hurried
+
+    def walk(self, process: Process, box: BlackBox) -> Walked:
+        """Walk ``box`` in the worker for the owner of ``process``."""
+        number = self._subjects.number(process.identity, f"process {process.pid}")
+        subject = self._subjects.get(number)
+        for _ in range(_MOST_TRIES):
+            if self.refused or subject is None or Part.OPENING in subject.barred:
+                break
+            if self._lost[process.owner] >= _MOST_LOST:
+                break
+            if self._hurried() and self._left_s <= 0:
+                break
+            begun = time.monotonic()
+            try:
+                child = self._worker_for(process)
+                return child.walk(process, number, sorted(subject.barred), box, self._deadline)
+            except Unfit as unfit:
+                self.refused = str(unfit)
+            except Lost as lost:
+                self._blame(process, number, lost)
+            finally:
+                took = time.monotonic() - begun
+                if self._hurried() and took > _LONG_S:
+                    self._left_s -= took
+        self.unserved += 1
+        return Walked(_single_frame(process, box, self.refused))
+
+    def _deadline(self) -> float:
+        """Seconds that a request may take as things are."""
+        return self._left_s if self._hurried() else float("inf")
+
+    def _worker_for(self, process: Process) -> Child:
+        owner = process.owner
+        child = self._workers.get(owner)
+        if child is None:
+            child, self._spare = self._spare or self._start(), None
+            self._workers[owner] = child
+            self.missing.update(child.ready(self._deadline))
+            if len(self._workers) > _MOST_WORKERS:
+                self._end(self._workers.popitem(last=False)[1])
+        self._workers.move_to_end(owner)
+        return child
+
+    def _start(self) -> Child:
+        """Raises Unfit."""
+        try:
+            return Child(self._subjects, self._debuginfod)
+        except OSError as error:
+            raise Unfit(f"no process can be started for it ({error.strerror})") from None
+
+    def _blame(self, process: Process, number: int, lost: Lost) -> None:
+        """Replace the worker, and never again parse what it was at."""
+        self._end(self._workers.pop(process.owner))
+        if lost.hurried or lost.outside:
+            return
+        if lost.full and (lost.number, lost.part) not in self._filled:
+            self._filled.add((lost.number, lost.part))  # other files may have taken the memory: once more, alone
+            return
+        self._lost[process.owner] += 1
+        if self._lost[process.owner] == _MOST_LOST:
+            self.harms.append(Harm(f"all processes of uid {process.owner}", "all", f"{_MOST_LOST} workers were lost"))
+        at = self._subjects.get(lost.number)
+        part = lost.part
+        if at is None or not part:
+            # It was at nothing that has a name: not this process's fault at once.
+            self._blameless[number] += 1
+            if self._blameless[number] < 3:
+                return
+            at, part = self._subjects.get(number), Part.OPENING
+        if at is None:
+            return
+        bar = next_to_bar(part, at.barred)
+        if bar in at.barred:
+            bar = Part.OPENING
+        at.barred.add(bar)
+        self.harms.append(Harm(at.name, _PARTS[Part(bar)], lost.why))
+        _log.debug("worker replaced: %s of %s: %s", _PARTS[Part(bar)], at.name, lost.why)
+
+    def forget(self, process: Process) -> None:
+        """Have the worker release what it holds of ``process``, at its next request."""
+        child = self._workers.get(process.owner)
+        if child is not None:
+            child.forget(self._subjects.number(process.identity, ""))
+
+    def close(self) -> None:
+        """End all workers."""
+        for child in self._all():
+            self._end(child)
+        self._workers.clear()
+        self._spare = None
+
+    def pids(self) -> list[int]:
+        """The workers' process ids."""
+        return [child.pid for child in self._all()]
+
+    def cpu_s(self) -> float:
+        """CPU time that all workers used so far, in seconds."""
+        return self._past_cpu_s + sum(child.cpu_s() for child in self._all())
+
+    def _all(self) -> list[Child]:
+        return [*self._workers.values(), *([self._spare] if self._spare is not None else [])]
+
+    def _end(self, child: Child) -> None:
+        self._past_cpu_s += child.cpu_s()
+        child.close()
+
+    def check(self) -> dict[str, str]:
+        """What a worker cannot be kept from here, part by part, empty where all is well. Raises HostUnsupported."""
+        child, self._spare = self._spare, None
+        if child is None:
+            raise HostUnsupported(self.refused)
+        try:
+            return child.ready(lambda: float("inf"))
+        except Unfit as unfit:
+            raise HostUnsupported(str(unfit)) from None
+        except Lost as lost:
+            raise HostUnsupported(f"no process to read stacks in: {lost.why}") from None
+        finally:
+            child.close()
+
+
+def _single_frame(process: Process, box: BlackBox, refused: str) -> Stack:
+    """The place of the call, as module and offset: maps tell it, and nothing of the file is read."""
+    mapping = process.mapping(box.pc)
+    note = f"nothing of it is read: {refused}" if refused else "it could not be read within the limits"
+    if mapping is None:
+        return Stack((), False, note)
+    module = posixpath.basename(mapping.path) or "[anon]"
+    return Stack((Frame(None, module, box.pc - mapping.start + mapping.offset, pc=box.pc),), False, note)

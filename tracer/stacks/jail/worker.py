@@ -1,0 +1,111 @@
+"""The worker: walks the boxes that it is given until the root process closes the connection."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import socket
+import sys
+from typing import Any, Optional
+
+from tracer.errors import ClosetraceError
+from tracer.model.frame import Stack
+from tracer.stacks.elf.emptyfile import open_empty
+from tracer.stacks.elf.itanium import demangle
+from tracer.stacks.jail import forms
+from tracer.stacks.jail.confine import confine
+from tracer.stacks.jail.target import JailedProcess
+from tracer.stacks.jail.wire import Broken, Line, Message
+from tracer.stacks.parsing import share
+from tracer.stacks.registry import prepare
+from tracer.stacks.target.process import Identity
+from tracer.stacks.walker import LocalWalker, Walked
+
+_MOST_STACKS = 20_000
+
+
+class _Stacks:
+    """The numbers by which stacks were told: each is told in full once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Stack, int] = {}
+
+    def told(self, stack: Stack) -> dict[str, Any]:
+        """The stack by its number, and in full if it is new. Number 1 means that all earlier ones are forgotten."""
+        number = self._numbers.get(stack)
+        if number is not None:
+            return {"number": number}
+        if len(self._numbers) >= _MOST_STACKS:
+            self._numbers.clear()
+        number = self._numbers[stack] = len(self._numbers) + 1
+        return {"number": number, "stack": forms.stack_to_json(stack)}
+
+
+class _Worker:
+    def __init__(self, line: Line, walker: LocalWalker) -> None:
+        self._line, self._walker = line, walker
+        self._stacks = _Stacks()
+        self._processes: dict[int, JailedProcess] = {}
+
+    def serve(self) -> None:
+        """Walk box after box. Raises Broken at the end of the connection."""
+        while True:
+            message = self._line.receive_trusted()
+            for number in message.head["forget"]:
+                self._forget(number)
+            process = self._process(message)
+            process.begin(message.head["generation"], frozenset(message.head["barred"]))
+            box = forms.box_from_json(message.head["box"], message.data)
+            walked = self._walker.walk(process, box)
+            self._line.send(self._told(walked))
+
+    def _told(self, walked: Walked) -> dict[str, Any]:
+        told = self._stacks.told(walked.stack)
+        if walked.rests is not None:
+            told["rests"] = forms.rests_to_json(walked.rests)
+        return told
+
+    def _process(self, message: Message) -> JailedProcess:
+        number = message.head["process"]
+        known = self._processes.get(number)
+        if known is None:
+            memory: Optional[int] = message.descriptors[0] if message.descriptors else None
+            identity = Identity(message.head["pid"], message.head["start"])
+            known = self._processes[number] = JailedProcess(self._line, number, identity, memory)
+        return known
+
+    def _forget(self, number: int) -> None:
+        process = self._processes.pop(number, None)
+        if process is not None:
+            self._walker.forget(process)
+            process.close()
+
+
+def main() -> None:
+    """Run on the descriptors and for the user id that the command line names: connection, page, uid, debuginfod."""
+    connection, page, uid, debuginfod = (int(word) for word in sys.argv[2:6])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    line = Line(socket.socket(fileno=connection))
+    share(mmap.mmap(page, mmap.PAGESIZE))
+    os.close(page)
+    try:
+        walker = LocalWalker(bool(debuginfod))
+    except ClosetraceError as error:
+        line.send({"unfit": str(error)})
+        return
+    prepare()
+    os.close(open_empty())
+    demangle("_Z1fv")
+    line.send({"confined": confine(uid)})
+    try:
+        _Worker(line, walker).serve()
+    except Broken:
+        os._exit(0)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+OUT_OF_MEMORY = 3
+"""The exit code of a worker that met its memory limit."""

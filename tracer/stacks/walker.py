@@ -1,0 +1,135 @@
+"""Walks black boxes that nobody recognised: all that parses a target's files and memory is below this module."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from tracer.machine import registers as arch
+from tracer.model.frame import BlackBox, Stack
+from tracer.stacks.chain import Unwinder
+from tracer.stacks.elf import libdw
+from tracer.stacks.elf.facts import read_facts
+from tracer.stacks.language import Runtime, Target
+from tracer.stacks.links.native import NativeUnwinder
+from tracer.stacks.links.nocfi import NoCfiUnwinder
+from tracer.stacks.memo import ReadLog, Rests, Witness
+from tracer.stacks.naming import Naming
+from tracer.stacks.parsing import Part, parsing
+from tracer.stacks.registry import all_languages
+from tracer.stacks.target.memory import BoxMemory
+from tracer.stacks.target.modules import ImageCache, Modules
+from tracer.stacks.target.process import Process
+from tracer.stacks.walk import walk
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A stack, and what it rests on; None if another box like this one may have another stack."""
+
+    stack: Stack
+    rests: Optional[Rests] = None
+
+
+class Walker(Protocol):
+    """Who walks: this process itself, or another one in its place."""
+
+    def walk(self, process: Process, box: BlackBox) -> Walked:
+        """Walk ``box``, which is of ``process``. Never raises: the stack's note says what is missing."""
+
+    def forget(self, process: Process) -> None:
+        """Release what is held of ``process``."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class LocalWalker:
+    """Walks in this process. Raises HostUnsupported if libdw is not installed."""
+
+    def __init__(self, debuginfod: bool = False) -> None:
+        libdw.load()
+        self._naming = Naming(all_languages())
+        self._images = ImageCache(debuginfod, self._naming.additions)
+        self._chains: dict[Process, _Chain] = {}
+
+    def walk(self, process: Process, box: BlackBox) -> Walked:
+        """Walk ``box``, which is of ``process``. Never raises for a target that is gone, hostile or damaged."""
+        chain = self._chains.get(process)
+        if chain is None:
+            chain = self._chains[process] = _Chain(process, self._images, self._naming)
+        return chain.walk(box)
+
+    def forget(self, process: Process) -> None:
+        """Release what is held of ``process``."""
+        self._chains.pop(process, None)
+
+    def close(self) -> None:
+        """Release everything."""
+        self._chains.clear()
+
+
+class _Chain:
+    """One process with its chain of unwinders: those of its languages, then CFI, then what works without."""
+
+    def __init__(self, process: Process, images: ImageCache, naming: Naming) -> None:
+        self._process = process
+        self._modules = Modules(process, images)
+        self._native = NativeUnwinder(self._modules, naming)
+        self._runtimes: list[Runtime] = []
+        self._last = NoCfiUnwinder(process, self._modules, naming, self._runtimes)
+        self._chain: list[Unwinder] = []
+        self._unsupported = _unsupported(process)
+        self._as_target = Target(process, self._native, naming.read_symbol)
+        self._attached: dict[str, Runtime] = {}
+        with parsing(process.number, Part.RUNTIME):
+            self._attach()
+
+    def walk(self, box: BlackBox) -> Walked:
+        if self._unsupported:
+            return Walked(Stack((), False, self._unsupported))
+        with parsing(self._process.number, Part.RUNTIME):
+            return self._walk(box)
+
+    def _walk(self, box: BlackBox) -> Walked:
+        if self._modules.begin(box.ns):
+            self._native.forget()
+            self._last.forget()
+            self._attach()
+        if Part.RUNTIME in self._process.barred:
+            self._runtimes.clear()
+            self._chain = [self._native, self._last]
+        self._last.begin()
+        for runtime in self._runtimes:
+            if runtime.begin is not None:
+                runtime.begin(box)
+        recorder = ReadLog(BoxMemory(box, self._process), box)
+        witness = Witness(self._chain, self._native, recorder, box)
+        stack = walk(box, recorder, [witness])
+        return Walked(stack, witness.rests() if stack.complete else None)
+
+    def _attach(self) -> None:
+        """Ask the languages that are not attached yet whether they are in the process by now."""
+        for language in all_languages() if Part.RUNTIME not in self._process.barred else ():
+            runtime = language.attach(self._as_target) if language.name not in self._attached else None
+            if runtime is not None:
+                self._attached[language.name] = runtime
+        in_order = (self._attached.get(language.name) for language in all_languages())
+        self._runtimes[:] = [runtime for runtime in in_order if runtime is not None]
+        own = [runtime.unwinder for runtime in self._runtimes if runtime.unwinder is not None]
+        self._chain = [*own, self._native, self._last]
+
+
+def _unsupported(process: Process) -> Optional[str]:
+    descriptor = process.open_executable()
+    if descriptor is None:
+        return None
+    try:
+        facts = read_facts(descriptor)
+    finally:
+        os.close(descriptor)
+    if facts is None or (facts.bits == 64 and facts.machine == arch.EM_MACHINE):
+        return None
+    kind = f"{facts.bits}-bit programs for ELF machine {facts.machine}"
+    return f"stacks of {kind} cannot be unwound, only of {arch.ELF_MACHINE_NAME} ones"
