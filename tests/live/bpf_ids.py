@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -19,9 +20,9 @@ def loaded_by(pid: int) -> set[tuple[str, int]]:
     """The programs, maps and links that a process has descriptors of, from /proc/PID/fdinfo (proc(5))."""
     found = set()
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
-        found |= {
-            (kind, int(number)) for kind, number in re.findall(r"^(prog|map|link)_id:\s*(\d+)", path.read_text(), re.M)
-        }
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            ids = re.findall(r"^(prog|map|link)_id:\s*(\d+)", path.read_text(), re.M)
+            found |= {(kind, int(number)) for kind, number in ids}
     return found
 
 
