@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 
 import tracer
 from tracer.model.frame import BlackBox, Stack
-from tracer.stacks.jail import forms
+from tracer.stacks.jail import forms, pace
 from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.wire import Broken, Line
 from tracer.stacks.parsing import look
@@ -23,7 +23,9 @@ from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Walked
 
 _BUDGET_CPU_S = 2.0
-"""CPU time of one request, and of starting."""
+"""CPU time of one request on a usual machine; see tracer/stacks/jail/pace.py for slower ones."""
+_START_CPU_S = 60.0
+"""CPU time of starting, which reads nothing of a target."""
 _PATIENCE_S = 10.0
 """For a worker that waits: memory that another program provides may never come."""
 _FIRST_UID, _UIDS = 2_147_000_000, 10_000
@@ -73,6 +75,8 @@ class Child:
         self._opened: set[int] = set()
         self._forgotten: list[int] = []
         self._ready = False
+        self.slowness = 1.0
+        """How many times slower than usual this machine is."""
         self._cpu_s = 0.0
         place = str(Path(tracer.__file__).resolve().parent.parent)
         words = [str(number) for number in (theirs.fileno(), page, self._uid, int(debuginfod))]
@@ -95,13 +99,15 @@ class Child:
         """Wait until it is confined; what could not be taken from it, with the reasons. Raises Lost, Unfit."""
         if self._ready:
             return {}
-        watch = _Watch(self, left_s)
+        watch = _Watch(self, left_s, _START_CPU_S)
         said = self._receive(watch)
         if "unfit" in said:
             raise Unfit(str(said["unfit"]))
         confined = said.get("confined")
-        if not isinstance(confined, dict):
+        slowness = said.get("slowness")
+        if not isinstance(confined, dict) or not isinstance(slowness, (int, float)):
             raise self.lost("it said nonsense")
+        self.slowness = pace.within(slowness)
         missing = {str(part): str(why) for part, why in confined.items() if why}
         needed = [f"{part} ({missing[part]})" for part in ("uid", "seccomp") if part in missing]
         if needed:
@@ -113,7 +119,7 @@ class Child:
         self, process: Process, number: int, barred: list[int], box: BlackBox, left_s: Callable[[], float]
     ) -> Walked:
         """Have ``box`` walked, which is of ``process``, whose number is ``number``. Raises Lost."""
-        watch = _Watch(self, left_s)
+        watch = _Watch(self, left_s, _BUDGET_CPU_S * self.slowness)
         try:
             self._ask(process, number, barred, box)
             while True:
@@ -207,8 +213,8 @@ class Child:
 class _Watch:
     """The limits of one request."""
 
-    def __init__(self, child: Child, left_s: Callable[[], float]) -> None:
-        self._child, self._left_s = child, left_s
+    def __init__(self, child: Child, left_s: Callable[[], float], budget_cpu_s: float) -> None:
+        self._child, self._left_s, self._budget_cpu_s = child, left_s, budget_cpu_s
         self._cpu_s = child.cpu_s()
         self._begun = self._waits_since = time.monotonic()
 
@@ -217,8 +223,8 @@ class _Watch:
         now = time.monotonic()
         if now - self._begun > self._left_s():
             raise self._child.lost("the report was asked for", hurried=True)
-        if self._child.cpu_s() - self._cpu_s > _BUDGET_CPU_S:
-            raise self._child.lost(f"it took more than {_BUDGET_CPU_S:.0f} s of CPU")
+        if self._child.cpu_s() - self._cpu_s > self._budget_cpu_s:
+            raise self._child.lost(f"it took more than {self._budget_cpu_s:.0f} s of CPU")
         if now - self._waits_since > _PATIENCE_S:
             raise self._child.lost(f"it did not come within {_PATIENCE_S:.0f} s")
 

@@ -25,7 +25,7 @@ _MOST_TRIES = 16
 _MOST_LOST = 12
 """Workers that one user's files may cost in a run. Then nothing of that user's processes is read any more."""
 _HURRY_S = 0.3
-"""How long requests may take, all that take long together, once the report was asked for."""
+"""How long requests may take, all that take long together, once the report was asked for. On a usual machine."""
 _LONG_S = 0.02
 
 _PARTS = {
@@ -69,7 +69,8 @@ class Keeper:
         """Why nothing of any target is read (any more); empty if it is."""
         self._lost: Counter[int] = Counter()
         self._past_cpu_s = 0.0
-        self._left_s = _HURRY_S
+        self._slowness = 1.0
+        self._hurried_s = 0.0
         try:
             self._spare = self._start()
         except Unfit as unfit:
@@ -90,7 +91,7 @@ class Keeper:
                 break
             if self._lost[process.owner] >= _MOST_LOST:
                 break
-            if self._hurried() and self._left_s <= 0:
+            if self._deadline() <= 0:
                 break
             begun = time.monotonic()
             try:
@@ -103,13 +104,13 @@ class Keeper:
             finally:
                 took = time.monotonic() - begun
                 if self._hurried() and took > _LONG_S:
-                    self._left_s -= took
+                    self._hurried_s += took
         self.unserved += 1
         return Walked(_single_frame(process, box, self.refused))
 
     def _deadline(self) -> float:
         """Seconds that a request may take as things are."""
-        return self._left_s if self._hurried() else float("inf")
+        return _HURRY_S * self._slowness - self._hurried_s if self._hurried() else float("inf")
 
     def _worker_for(self, process: Process) -> Child:
         owner = process.owner
@@ -118,6 +119,7 @@ class Keeper:
             child, self._spare = self._spare or self._start(), None
             self._workers[owner] = child
             self.missing.update(child.ready(self._deadline))
+            self._slowness = child.slowness
             if len(self._workers) > _MOST_WORKERS:
                 self._end(self._workers.popitem(last=False)[1])
         self._workers.move_to_end(owner)

@@ -15,6 +15,7 @@ from tracer.stacks.elf.emptyfile import open_empty
 from tracer.stacks.elf.itanium import demangle
 from tracer.stacks.jail import forms
 from tracer.stacks.jail.confine import confine
+from tracer.stacks.jail.pace import slowness
 from tracer.stacks.jail.target import JailedProcess
 from tracer.stacks.jail.wire import Broken, Line, Message
 from tracer.stacks.parsing import share
@@ -98,7 +99,7 @@ def main() -> None:
     prepare()
     os.close(open_empty())
     demangle("_Z1fv")
-    line.send({"confined": confine(uid)})
+    line.send({"confined": confine(uid), "slowness": slowness()})
     try:
         _Worker(line, walker).serve()
     except Broken:
