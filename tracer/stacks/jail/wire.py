@@ -17,6 +17,7 @@ _MAX_HEAD = 8 << 20
 _MAX_DESCRIPTORS = 4
 _SLICE_MS = 20
 _AT_ONCE = 256 << 10
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class Broken(Exception):
@@ -38,10 +39,11 @@ class Line:
         self._end = end
         self._poll = select.poll()
         self._poll.register(end, select.POLLIN)
+        self._room = bytearray(_AT_ONCE)  # a new buffer for each message would cost more than the message
 
     def send(self, head: dict[str, Any], data: bytes = b"", descriptors: tuple[int, ...] = ()) -> None:
         """Send a message. Raises Broken."""
-        text = json.dumps(head, separators=(",", ":")).encode("ascii")
+        text = _ENCODER.encode(head).encode("ascii")
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         whole = memoryview(_SIZES.pack(len(text), len(data)) + text + data)
         try:
@@ -74,19 +76,20 @@ class Line:
         while not self._poll.poll(_SLICE_MS):
             waits()
         try:
-            part = self._end.recv(_AT_ONCE, socket.MSG_DONTWAIT)
+            size = self._end.recv_into(self._room, 0, socket.MSG_DONTWAIT)
         except OSError as error:
             raise Broken(str(error)) from None
-        if not part:
+        if not size:
             raise Broken("it has ended")
-        return part
+        return bytes(memoryview(self._room)[:size])
 
     def receive_trusted(self) -> Message:
         """The next message of the root process, with its descriptors; waits for it. Raises Broken."""
         room = socket.CMSG_SPACE(_MAX_DESCRIPTORS * 4)
-        whole, rights, _, _ = self._end.recvmsg(_AT_ONCE, room, socket.MSG_CMSG_CLOEXEC)
-        if not whole:
+        came, rights, _, _ = self._end.recvmsg_into([self._room], room, socket.MSG_CMSG_CLOEXEC)
+        if not came:
             raise Broken("it has ended")
+        whole = bytes(memoryview(self._room)[:came])
         descriptors = array.array("i")
         for level, kind, content in rights:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
