@@ -13,6 +13,10 @@ class MemoryUnreadable(Exception):
     """These bytes are neither in the copied stack nor in the process. The text names the address."""
 
 
+class CopyEnds(MemoryUnreadable):
+    """The stack goes on behind the copied part. The text is the same for each copy of that size that ends that way."""
+
+
 class Memory(Protocol):
     """The target's memory: the stack as it was copied at the touch, everything else from ``/proc/PID/mem``."""
 
@@ -67,13 +71,14 @@ class Step:
     """The frames of one machine frame (inlined ones first), and the caller's cursor.
 
     If ``caller`` is None, the walk ends. ``complete`` says that this is the thread's first frame. If it is not,
-    ``stop`` says why the caller was not found.
+    ``stop`` says why the caller was not found; ``copy_ends`` that it lies behind the copied stack (:class:`CopyEnds`).
     """
 
     frames: tuple[Frame, ...]
     caller: Optional[Cursor]
     complete: bool = False
     stop: Optional[str] = None
+    copy_ends: bool = False
 
 
 class Unwinder(Protocol):

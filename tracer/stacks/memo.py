@@ -7,7 +7,8 @@ the words that it read. Another black box has the same stack if these are equal:
 * saved registers from which the walk computed the place of a frame: relative to sp, because stacks lie at different
   addresses.
 
-All other words (locals, saved registers that hold data) may differ. So a match is as good as a walk.
+All other words (locals, saved registers that hold data) may differ. So a match is as good as a walk. A walk that ends
+where the copied stack ends is recognised, too: in copies of the same size, and cut for the same reason.
 
 The known walks are a tree with one level for each step. Paths that differ in one caller share everything before it.
 Recognising a stack costs one look-up for each frame, however many paths are known. The latest shapes (walks whose
@@ -20,7 +21,7 @@ import functools
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
@@ -29,6 +30,8 @@ from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 
 _MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 8, 65_536
+_FARTHEST = 1 << 30
+"""Bytes from a stack's top to anything that is still on it."""
 _VEIL = os.urandom(16)
 _FIRST = -1  # as a register's origin: it still has its value from the touch
 GENERATED_CODE_S = 1.0
@@ -104,6 +107,8 @@ class Witness:
         self.steps: list[Basis] = []
         self.usable = True
         self.generated = False
+        self.copy_ends = False
+        """The walk ended where the copy ends."""
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         """Step with the first link that handles the code."""
@@ -112,6 +117,7 @@ class Witness:
             step = link.step(cursor, memory)
             if step is not None:
                 self.generated = self.generated or link is not self._stable
+                self.copy_ends = step.copy_ends
                 self.steps.append(Basis())
                 self._observe(cursor, step)
                 return step
@@ -124,6 +130,8 @@ class Witness:
     def _observe(self, cursor: Cursor, step: Step) -> None:
         caller = step.caller
         top = caller.sp if caller is not None else self._box.sp + len(self._box.stack)
+        if step.copy_ends:
+            top = self._box.sp + _FARTHEST  # the place that was looked for lies behind the copy
         for register in PRESERVED:
             value = cursor.registers[register]
             if value is not None and cursor.sp <= value <= top:
@@ -230,44 +238,62 @@ class Memo:
     def __init__(self) -> None:
         self._roots: dict[int, _Node] = {}
         self._shapes: dict[int, _Node] = {}
+        self._cut: dict[Hashable, _Node] = {}
+        """Walks to the end of the copy, by what that end depends on."""
         self._count = 0
 
     def forget(self) -> None:
         """Drop all known stacks."""
         self._roots.clear()
         self._shapes.clear()
+        self._cut.clear()
         self._count = 0
 
     def find(self, box: BlackBox) -> Optional[Stack]:
-        """The stack of ``box`` if an equal one was walked to its end before; else None."""
+        """The stack of ``box`` if an equal one was walked to its end before, or to the end of the copy; else None."""
         for known in (self._shapes, self._roots):
             node = _end_of_walk(known.get(box.pc), box)
+            if node is not None and time.monotonic() < node.until:
+                return node.stack
+        if self._cut and not box.missing and not box.far:
+            node = _end_of_walk(self._cut.get(_end_of_copy(box)), box)
             if node is not None and time.monotonic() < node.until:
                 return node.stack
         return None
 
     def keep(self, box: BlackBox, rests: Rests, stack: Stack) -> None:
-        """Keep ``stack``, whose walk rests on ``rests``, if it is complete: others depend on what was missing.
+        """Keep ``stack``, whose walk rests on ``rests``. One that is not complete ended at the end of the copy.
 
         The stack of a box with a gap is not kept: what lies behind the gap has no fixed place.
         """
-        if not stack.complete or box.far:
+        if box.far or (box.missing and not stack.complete):
             return
         if self._count >= _MAX_NODES:
             self.forget()
         until = time.monotonic() + GENERATED_CODE_S if rests.generated else float("inf")
-        whole = self._shapes.setdefault(box.pc, _Node())
-        node = self._roots.setdefault(box.pc, _Node())
         try:
-            shape, new = whole.grow(box, _as_one(rests.steps), _MAX_SHAPES)
-            self._count += new
-            for basis in rests.steps:
-                node, new = node.grow(box, basis)
+            if stack.complete:
+                shape, new = self._shapes.setdefault(box.pc, _Node()).grow(box, _as_one(rests.steps), _MAX_SHAPES)
                 self._count += new
+                ends = [shape, self._grown(self._roots.setdefault(box.pc, _Node()), box, rests)]
+            else:
+                ends = [self._grown(self._cut.setdefault(_end_of_copy(box), _Node()), box, rests)]
         except struct.error:
             return
-        for end in (shape, node):
+        for end in ends:
             end.stack, end.until = stack, until
+
+    def _grown(self, node: _Node, box: BlackBox, rests: Rests) -> _Node:
+        """The end of this walk in the tree below ``node``."""
+        for basis in rests.steps:
+            node, new = node.grow(box, basis)
+            self._count += new
+        return node
+
+
+def _end_of_copy(box: BlackBox) -> Hashable:
+    """Where a walk begins, and what the end of the copy depends on, with the words that the report has for it."""
+    return box.pc, len(box.stack), box.cut, box.cramped, box.unknown
 
 
 def _as_one(steps: Sequence[Basis]) -> Basis:

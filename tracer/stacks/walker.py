@@ -107,7 +107,7 @@ class _Chain:
         recorder = ReadLog(BoxMemory(box, self._process), box)
         witness = Witness(self._chain, self._native, recorder, box)
         stack = walk(box, recorder, [witness])
-        return Walked(stack, witness.rests() if stack.complete else None)
+        return Walked(stack, witness.rests() if stack.complete or witness.copy_ends else None)
 
     def _attach(self) -> None:
         """Ask the languages that are not attached yet whether they are in the process by now."""

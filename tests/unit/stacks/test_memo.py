@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.present import present
 from tracer.model.frame import BlackBox, Frame, Stack
-from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
+from tracer.stacks.chain import CopyEnds, Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.memo import Basis, Memo, ReadLog, Witness
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.walk import walk
@@ -34,9 +34,12 @@ class Code:
             return Step(frames, None, complete=True)
         registers = list(cursor.registers)
         top = cursor.sp + 32 if kind in (BY_SP, SAVES) else (cursor.bp or 0) + 16
-        if kind in (BY_BP, SAVES):
-            registers[6] = memory.stack_word(top - 16, 8)
-        registers[16], registers[7] = memory.stack_word(top - 8, 8), top
+        try:
+            registers[16], registers[7] = memory.stack_word(top - 8, 8), top
+            if kind in (BY_BP, SAVES):
+                registers[6] = memory.stack_word(top - 16, 8)
+        except CopyEnds as reason:
+            return Step(frames, None, stop=str(reason), copy_ends=True)
         return Step(frames, Cursor(tuple(registers), True))
 
 
@@ -81,7 +84,7 @@ def walked(box: BlackBox, memo: Optional[Memo] = None) -> Stack:
     recorder = ReadLog(BoxMemory(box, NoProcess()), box)
     witness = Witness([code], code, recorder, box)
     stack = walk(box, recorder, [witness])
-    if memo is not None:
+    if memo is not None and (stack.complete or witness.copy_ends):
         memo.keep(box, present(witness.rests()), stack)
     return stack
 
@@ -121,6 +124,59 @@ def test_a_changed_word_never_gives_a_wrong_stack(kinds: list[int], seed: int, d
     changed = replace(box, stack=box.stack[:at] + struct.pack("<Q", word) + box.stack[at + 8 :])
     found = memo.find(changed)
     assert found is None or found == walked(changed)
+
+
+def cut_to(box: BlackBox, share: float) -> BlackBox:
+    """The box with only the first words of its stack."""
+    return replace(box, stack=box.stack[: 8 * int(len(box.stack) // 8 * share)], cut=True)
+
+
+SHARE = st.floats(0, 0.99)
+
+
+@given(KINDS, SHARE, st.integers(0, 1 << 30))
+def test_a_cut_path_is_recognised_elsewhere(kinds: list[int], share: float, seed: int) -> None:
+    """The same path, cut at the same place, is recognised with other locals and at another address."""
+    noise, memo = random.Random(seed), Memo()
+    first = walked(cut_to(stack_of(kinds, 0x7F0000001000, noise), share), memo)
+    again = cut_to(stack_of(kinds, 0x7F0000777770, noise), share)
+    assert not first.complete
+    assert memo.find(again) is first
+    assert walked(again) == first
+
+
+@given(KINDS, KINDS, SHARE, SHARE, st.integers(0, 1 << 30))
+def test_found_by_a_cut_path_is_what_a_walk_gives(
+    kinds: list[int], others: list[int], share: float, other_share: float, seed: int
+) -> None:
+    """Whatever was cut elsewhere, or is another path: what is found is what its own walk gives."""
+    noise, memo = random.Random(seed), Memo()
+    walked(cut_to(stack_of(kinds, 0x7F0000001000, noise), share), memo)
+    for other in (stack_of(others, 0x7F0000002000, noise), stack_of(kinds, 0x7F0000002000, noise)):
+        cut = cut_to(other, other_share)
+        for box in (other, cut, replace(cut, cut=False), replace(cut, cramped=True)):
+            found = memo.find(box)
+            assert found is None or found == walked(box)
+
+
+@given(KINDS, SHARE, st.integers(0, 1 << 30), st.data())
+def test_a_changed_word_never_gives_a_wrong_cut_stack(
+    kinds: list[int], share: float, seed: int, data: st.DataObject
+) -> None:
+    """A word or the frame pointer is overwritten, a part is not in memory: the stack of a walk is found, or none."""
+    noise, memo = random.Random(seed), Memo()
+    box = cut_to(stack_of(kinds, 0x7F0000001000, noise), share)
+    walked(box, memo)
+    word = data.draw(st.sampled_from([0, END, BY_SP + 1, 0x7F0000001000 + 8, 0x7F0000001F00, noise.getrandbits(63)]))
+    registers = (*box.registers[:6], word, *box.registers[7:])
+    changes = [replace(box, registers=registers)]
+    if box.stack:
+        at = 8 * data.draw(st.integers(0, len(box.stack) // 8 - 1))
+        changes.append(replace(box, stack=box.stack[:at] + struct.pack("<Q", word) + box.stack[at + 8 :]))
+        changes.append(replace(box, missing=((at, at + 8),)))
+    for changed in changes:
+        found = memo.find(changed)
+        assert found is None or found == walked(changed)
 
 
 def test_forgets() -> None:

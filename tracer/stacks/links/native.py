@@ -6,7 +6,7 @@ from typing import Optional
 
 from tracer.machine import registers as arch
 from tracer.model.frame import Frame
-from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
+from tracer.stacks.chain import CopyEnds, Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf import cfi
 from tracer.stacks.elf.expression import ExpressionError
 from tracer.stacks.elf.image import Image
@@ -56,7 +56,7 @@ class NativeUnwinder:
         try:
             registers = _applied(code.image, rule, cursor, memory)
         except MemoryUnreadable as reason:
-            return Step(frames, None, stop=str(reason))
+            return Step(frames, None, stop=str(reason), copy_ends=isinstance(reason, CopyEnds))
         except ExpressionError as reason:
             return Step(frames, None, stop=f"the unwind data of {code.module} cannot be applied: {reason}")
         if not registers[arch.RETURN_ADDRESS]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional, Protocol
 
 from tracer.model.frame import BlackBox
-from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.chain import CopyEnds, MemoryUnreadable
 
 _MAX_STACK = 1 << 30
 
@@ -51,7 +51,7 @@ class BoxMemory:
         if copied is not None:
             return copied
         if address < self._end and address + size > self._start or self._on_same_stack(address):
-            raise MemoryUnreadable(self._why(address, size))
+            raise self._unreadable(address, size)
         return self._process.read(address, size)
 
     def u64(self, address: int) -> int:
@@ -62,7 +62,7 @@ class BoxMemory:
         """Read the little-endian word of ``size`` bytes in the copied stack. Raises MemoryUnreadable."""
         copied = self._copied(address, size)
         if copied is None:
-            raise MemoryUnreadable(self._why(address, size))
+            raise self._unreadable(address, size)
         return int.from_bytes(copied, "little")
 
     def _copied(self, address: int, size: int) -> Optional[bytes]:
@@ -80,19 +80,19 @@ class BoxMemory:
     def _missing(self, offset: int, size: int) -> bool:
         return any(start < offset + size and offset < end for start, end in self._box.missing)
 
-    def _why(self, address: int, size: int) -> str:
+    def _unreadable(self, address: int, size: int) -> MemoryUnreadable:
         box, offset = self._box, address - self._start
         if offset >= 0 and self._missing(offset, size):
-            return "this part of the stack was not in memory when it was copied"
+            return MemoryUnreadable("this part of the stack was not in memory when it was copied")
         beyond = box.far and offset + size > box.far_offset + len(box.far)
         if offset < 0 or beyond or not self._on_same_stack(address):
-            return f"the stack goes on at {address:#x}, on memory that was not copied"
+            return MemoryUnreadable(f"the stack goes on at {address:#x}, on memory that was not copied")
         copied = _kib(len(self._stack) + len(box.far))
         if box.cramped:
-            return f"cut at {copied} KiB: the memory for deeper stacks was used up (raise --memory)"
+            return CopyEnds(f"cut at {copied} KiB: the memory for deeper stacks was used up (raise --memory)")
         if box.cut:
-            return f"stack deeper than the {copied} KiB that were copied (raise --stack-bytes)"
-        return "the rest of the stack was not in memory when it was copied"
+            return CopyEnds(f"stack deeper than the {copied} KiB that were copied (raise --stack-bytes)")
+        return CopyEnds("the rest of the stack was not in memory when it was copied")
 
     def _on_same_stack(self, address: int) -> bool:
         stack = self._process.mapping(self._start)
