@@ -59,8 +59,8 @@ def _jail() -> Check:
     finally:
         keeper.close()
     if missing:
-        told = "; ".join(f"not {part}: {why}" for part, why in missing.items())
-        return "confinement", True, f"files of targets are read in a process of no rights, but {told}"
+        told = ", ".join(f"{part} ({why})" for part, why in missing.items())
+        return "confinement", True, f"files of targets are read in a process that keeps {told}"
     return "confinement", True, "files of targets are read in a process of no rights"
 
 

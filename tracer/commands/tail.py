@@ -20,6 +20,7 @@ from tracer.commands.options import (
 from tracer.commands.output import transition_writer
 from tracer.kernel.source import Wanted
 from tracer.reports.text import terminal
+from tracer.reports.text.notread import told as not_read
 from tracer.session.request import Request
 from tracer.session.session import Session
 from tracer.session.stopping import Stop
@@ -64,3 +65,5 @@ def tail(
         for batch in transitions.until(stop):
             writer.transitions(batch.events, batch.lost, transitions.stack)
         writer.total(transitions.total())
+        for line in not_read(*transitions.not_read(), terminal.width()):
+            terminal.say(line)

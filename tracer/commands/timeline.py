@@ -21,6 +21,7 @@ from tracer.commands.options import (
 from tracer.commands.output import life_writer
 from tracer.kernel.source import Wanted
 from tracer.reports.text import terminal
+from tracer.reports.text.notread import told as not_read
 from tracer.reports.text.timeline import losses as lost_line
 from tracer.session.request import Request
 from tracer.session.session import Session
@@ -65,3 +66,5 @@ def timeline(
         lost = lost_line(lives.lost())
         if lost is not None:
             terminal.say(lost)
+        for line in not_read(*lives.not_read(), terminal.width()):
+            terminal.say(line)

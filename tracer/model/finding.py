@@ -196,6 +196,7 @@ class Streamed:
 
     ``produced`` and ``lost`` are the kernel side's own counts, ``shown`` is the printer's. Not in them is what never
     came to be: of sockets ``not_followed`` for want of memory, and in hooks ``not_run`` as they interrupted themselves.
+    ``stacks_unread`` is as in Losses.
     """
 
     produced: int
@@ -203,6 +204,7 @@ class Streamed:
     lost: int
     not_followed: int = 0
     not_run: int = 0
+    stacks_unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,14 @@ class Unread:
 
 
 @dataclass(frozen=True)
+class Unconfined:
+    """A ``part`` of the confinement of what reads files and memory that could not be had on this host, and ``why``."""
+
+    part: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 
@@ -290,6 +300,7 @@ class Report:
     cost: Optional[Cost] = None
     reconciliation: Optional[Reconciliation] = None
     unread: tuple[Unread, ...] = ()
+    unconfined: tuple[Unconfined, ...] = ()
 
     @property
     def lingered(self) -> int:

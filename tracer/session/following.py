@@ -15,7 +15,7 @@ from tracer.session.guard import Guard
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
-from tracer.session.unread import unread
+from tracer.session.unread import unconfined, unread
 from tracer.session.watch import Watch
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
@@ -67,7 +67,8 @@ class Following:
         run = self._run
         report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns)
         losses = replace(report.losses, stacks_unread=self._keeper.unserved)
-        return replace(report, cost=self._guard.cost(), losses=losses, unread=unread(self._keeper))
+        report = replace(report, unread=unread(self._keeper), unconfined=unconfined(self._keeper))
+        return replace(report, cost=self._guard.cost(), losses=losses)
 
     def close(self) -> None:
         """Close the files of the traced processes, and stop counting run times."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.tasks import TaskReader
 from tracer.model.connection import Connection, Losses
+from tracer.model.finding import Unconfined, Unread
 from tracer.session.attached import Attached
 from tracer.session.join import join
 from tracer.session.members import parents
 from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
+from tracer.session.unread import unconfined, unread
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
 from tracer.trail import Took
@@ -84,5 +87,9 @@ class Lives:
         return join(found, self._run.namespaces, threads, self._stacks.unwind, parent_of)
 
     def lost(self) -> Losses:
-        """What the kernel side could not keep."""
-        return self._recorder.losses()
+        """What the kernel side could not keep, and stacks that were not read."""
+        return replace(self._recorder.losses(), stacks_unread=self._keeper.unserved)
+
+    def not_read(self) -> tuple[Sequence[Unread], Sequence[Unconfined]]:
+        """What was not read, and what is not confined. To be called at the end."""
+        return unread(self._keeper), unconfined(self._keeper)

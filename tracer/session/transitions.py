@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.flight.transitions import Raw
-from tracer.model.finding import Streamed
+from tracer.model.finding import Streamed, Unconfined, Unread
 from tracer.model.frame import Stack
 from tracer.session.attached import Attached
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
+from tracer.session.unread import unconfined, unread
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
 from tracer.trail import Took
@@ -77,4 +78,8 @@ class Transitions:
         """Return the totals. Call it after the last batch."""
         losses = self._recorder.losses()
         produced = self._recorder.events_produced
-        return Streamed(produced, self._shown, losses.events, losses.records, losses.nested)
+        return Streamed(produced, self._shown, losses.events, losses.records, losses.nested, self._keeper.unserved)
+
+    def not_read(self) -> tuple[Sequence[Unread], Sequence[Unconfined]]:
+        """What was not read, and what is not confined. Call it after the last batch."""
+        return unread(self._keeper), unconfined(self._keeper)

@@ -69,4 +69,5 @@ def test_losses_and_total() -> None:
         "produced": 10,
         "sockets_not_followed": 2,
         "hooks_not_run": 1,
+        "stacks_unread": 0,
     }

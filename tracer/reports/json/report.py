@@ -90,6 +90,7 @@ def _document(report: Report) -> Value:
         "ended_kinds": (_ended_kind(kind) for kind in report.ended_kinds),
         "cost": None if report.cost is None else _cost(report.cost),
         "unread": [vars(unread) for unread in report.unread],
+        "unconfined": [vars(unconfined) for unconfined in report.unconfined],
         "losses": {
             "events": report.losses.events,
             "records": report.losses.records,

@@ -53,6 +53,7 @@ def total(streamed: Streamed) -> str:
             "produced": streamed.produced,
             "sockets_not_followed": streamed.not_followed,
             "hooks_not_run": streamed.not_run,
+            "stacks_unread": streamed.stacks_unread,
         }
     )
 

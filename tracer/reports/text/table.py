@@ -10,11 +10,11 @@ from tabulate import tabulate
 
 from tracer.diagnose import reconciled, words
 from tracer.model.connection import Losses, Probe
-from tracer.model.finding import Cost, Report, Site, Unread, Where
+from tracer.model.finding import Cost, Report, Site, Where
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import TcpState
 from tracer.reports.printable import clean
-from tracer.reports.text import ended
+from tracer.reports.text import ended, notread
 from tracer.reports.text import site as site_report
 from tracer.reports.text.cells import fit, fit_left, lines, style, width_of, wrap
 from tracer.reports.text.losses import described
@@ -25,7 +25,6 @@ _PROSE = 110
 """Sentences wider than this are hard to read, however wide the terminal."""
 _SECTIONS = 20
 """Sites, the largest first, that are told at length."""
-_MOST_UNREAD = 10
 
 
 def render(report: Report, *, width: int, color: bool, all_frames: bool = False) -> str:
@@ -42,7 +41,7 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
     parts += ended.render(report, width=width, prose=_prose(width), color=color, all_frames=all_frames)
     parts += ["", *_reconciled(report, width)]
     parts += [*_hooks(report.plan, width), *_lost(report.losses, width, color)]
-    parts += [*_unread(report.unread, width), *_cost(report.cost, width)]
+    parts += [*notread.told(report.unread, report.unconfined, _prose(width)), *_cost(report.cost, width)]
     return lines(parts) + "\n"
 
 
@@ -199,17 +198,6 @@ def _cost(cost: Optional[Cost], width: int) -> list[str]:
         at = rfc3339(round(step.at * 1e6) * 1000)
         why = f"backed off at {at}, at {step.percent:.1f} % of one CPU: from then on {kept} (--max-overhead)"
         out += wrap(why, _prose(width), first="  ", rest="    ")
-    return out
-
-
-def _unread(unread: Sequence[Unread], width: int) -> list[str]:
-    """Each file, or part of one, that was not read any more, with the reason."""
-    out: list[str] = []
-    for one in unread[:_MOST_UNREAD]:
-        what = f"{one.part} of {clean(one.what)}" if one.what else one.part
-        out += wrap(f"not read: {what}: {clean(one.why)}", _prose(width), rest="  ")
-    if len(unread) > _MOST_UNREAD:
-        out.append(f"not read: {len(unread) - _MOST_UNREAD} more")
     return out
 
 

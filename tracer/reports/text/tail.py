@@ -110,6 +110,8 @@ def total(streamed: Streamed, *, color: bool) -> str:
         parts.append(
             f"{words.plural(streamed.not_run, 'hook')} not run: the kernel skips a hook that interrupts itself"
         )
+    if streamed.stacks_unread:
+        parts.append(f"{words.plural(streamed.stacks_unread, 'stack')} not read within the limits")
     return style(f"-- {', '.join(parts)} --", color, dim=True)
 
 

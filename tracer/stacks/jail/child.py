@@ -109,9 +109,9 @@ class Child:
             raise self.lost("it said nonsense")
         self.slowness = pace.within(slowness)
         missing = {str(part): str(why) for part, why in confined.items() if why}
-        needed = [f"{part} ({missing[part]})" for part in ("uid", "seccomp") if part in missing]
-        if needed:
-            raise Unfit(f"what reads it cannot be confined here: {', '.join(needed)}")
+        if "capabilities" in missing or ("uid" in missing and "seccomp" in missing):
+            parts = ", ".join(f"{part} ({why})" for part, why in missing.items())
+            raise Unfit(f"what reads it cannot be confined here: it keeps {parts}")
         self._ready = True
         return missing
 

@@ -6,6 +6,7 @@ Each step is tried, whatever became of the others; what could not be taken is to
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import struct
@@ -40,8 +41,10 @@ def confine(uid: int) -> dict[str, str]:
         "namespaces": lambda: _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWUTS | _CLONE_NEWIPC)),
         "root": _enter_empty_root,
         "limits": lambda: _limit(used),
-        "capabilities": lambda: _drop_bounding_set(libc),
-        "uid": lambda: _become(libc, uid),
+        "bounding set": lambda: _drop_bounding_set(libc),
+        "groups": lambda: os.setgroups([]),
+        "uid": lambda: _become(uid),
+        "capabilities": lambda: _drop_capabilities(libc),
         "privileges": lambda: _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
         "dumpable": lambda: _check(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)),
         "orphan": lambda: _check(libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)),
@@ -94,13 +97,18 @@ def _limit(used: int) -> None:
 def _drop_bounding_set(libc: Any) -> None:
     for number in range(64):
         if libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0):
-            break  # EINVAL: no such capability any more
+            if ctypes.get_errno() == errno.EINVAL:
+                break  # no such capability any more
+            _check(-1)
 
 
-def _become(libc: Any, uid: int) -> None:
-    os.setgroups([])
+def _become(uid: int) -> None:
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+
+
+def _drop_capabilities(libc: Any) -> None:
+    """All of them, also where the user id had to stay: root without capabilities."""
     none = struct.pack("<6I", 0, 0, 0, 0, 0, 0)
     _check(libc.capset(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), none))
 

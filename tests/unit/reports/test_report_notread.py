@@ -1,0 +1,30 @@
+"""What was not read, and what is not confined: one line each, without control characters."""
+
+from __future__ import annotations
+
+from tracer.model.finding import Unconfined, Unread
+from tracer.reports.text.notread import told
+
+
+def test_nothing() -> None:
+    """No line where all is read and confined."""
+    assert told((), (), 100) == []
+
+
+def test_each_has_its_line() -> None:
+    """A part of a file with the reason; all files at once have no name."""
+    unread = (Unread("/lib/x\x1b.so", "the symbols", "it took more than 2 s of CPU"), Unread("", "all files", "no uid"))
+    lines = told(unread, (Unconfined("uid", "Operation not permitted"), Unconfined("network", "no")), 200)
+    assert [line for line in lines if "\x1b" in line] == []
+    assert lines[0].startswith("not read: the symbols of /lib/x")
+    assert lines[0].endswith(".so: it took more than 2 s of CPU")
+    assert lines[1] == "not read: all files: no uid"
+    (last,) = lines[2:]
+    assert last == "not confined: the process that reads files keeps uid (Operation not permitted), network (no)"
+
+
+def test_many_files() -> None:
+    """Ten of them, and how many more there are."""
+    lines = told([Unread(f"/{number}", "all", "why") for number in range(25)], (), 100)
+    assert len(lines) == 11
+    assert lines[-1] == "not read: 15 more"
