@@ -12,7 +12,7 @@ from typing import Callable, Optional
 from tracer.errors import HostUnsupported
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.jail.child import Child, Lost, Unfit
-from tracer.stacks.jail.door import Subjects, next_to_bar
+from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Walked
@@ -21,7 +21,9 @@ _log = logging.getLogger(__name__)
 
 _MOST_WORKERS = 4
 _MOST_TRIES = 16
-"""How often one box is tried: each try bars another part of a file, unless the worker was killed from outside."""
+"""How often one box is tried: each try bars another part of a file."""
+_MOST_KILLED = 50
+"""Workers for one user that others may kill, one after the other, before any has walked a box."""
 _MOST_LOST = 12
 """Workers that one user's files may cost in a run. Then nothing of that user's processes is read any more."""
 _HURRY_S = 0.3
@@ -68,6 +70,7 @@ class Keeper:
         self.refused = ""
         """Why nothing of any target is read (any more); empty if it is."""
         self._lost: Counter[int] = Counter()
+        self._killed: Counter[int] = Counter()
         self._past_cpu_s = 0.0
         self._slowness = 1.0
         self._hurried_s = 0.0
@@ -86,20 +89,18 @@ class Keeper:
         """Walk ``box`` in the worker for the owner of ``process``."""
         number = self._subjects.number(process.identity, f"process {process.pid}")
         subject = self._subjects.get(number)
-        for _ in range(_MOST_TRIES):
-            if self.refused or subject is None or Part.OPENING in subject.barred:
-                break
-            if self._lost[process.owner] >= _MOST_LOST:
-                break
-            if self._deadline() <= 0:
-                break
+        tries = 0
+        while subject is not None and tries < _MOST_TRIES and self._may_read(process, subject):
             begun = time.monotonic()
             try:
                 child = self._worker_for(process)
-                return child.walk(process, number, sorted(subject.barred), box, self._deadline)
+                walked = child.walk(process, number, sorted(subject.barred), box, self._deadline)
+                self._killed.pop(process.owner, None)
+                return walked
             except Unfit as unfit:
                 self.refused = str(unfit)
             except Lost as lost:
+                tries += not lost.outside
                 self._blame(process, number, lost)
             finally:
                 took = time.monotonic() - begun
@@ -107,6 +108,11 @@ class Keeper:
                     self._hurried_s += took
         self.unserved += 1
         return Walked(_single_frame(process, box, self.refused))
+
+    def _may_read(self, process: Process, subject: Subject) -> bool:
+        if self.refused or Part.OPENING in subject.barred or self._deadline() <= 0:
+            return False
+        return self._lost[process.owner] < _MOST_LOST and self._killed[process.owner] < _MOST_KILLED
 
     def _deadline(self) -> float:
         """Seconds that a request may take as things are."""
@@ -135,14 +141,19 @@ class Keeper:
     def _blame(self, process: Process, number: int, lost: Lost) -> None:
         """Replace the worker, and never again parse what it was at."""
         self._end(self._workers.pop(process.owner))
-        if lost.hurried or lost.outside:
+        if lost.hurried:
+            return
+        if lost.outside:
+            self._killed[process.owner] += 1
+            if self._killed[process.owner] == _MOST_KILLED:
+                self._give_up(process, f"{_MOST_KILLED} workers were killed one after the other")
             return
         if lost.full and (lost.number, lost.part) not in self._filled:
             self._filled.add((lost.number, lost.part))  # other files may have taken the memory: once more, alone
             return
         self._lost[process.owner] += 1
         if self._lost[process.owner] == _MOST_LOST:
-            self.harms.append(Harm(f"all processes of uid {process.owner}", "all", f"{_MOST_LOST} workers were lost"))
+            self._give_up(process, f"{_MOST_LOST} workers were lost")
         at = self._subjects.get(lost.number)
         part = lost.part
         if at is None or not part:
@@ -159,6 +170,9 @@ class Keeper:
         at.barred.add(bar)
         self.harms.append(Harm(at.name, _PARTS[Part(bar)], lost.why))
         _log.debug("worker replaced: %s of %s: %s", _PARTS[Part(bar)], at.name, lost.why)
+
+    def _give_up(self, process: Process, why: str) -> None:
+        self.harms.append(Harm(f"all processes of uid {process.owner}", "all", why))
 
     def forget(self, process: Process) -> None:
         """Have the worker release what it holds of ``process``, at its next request."""

@@ -102,6 +102,28 @@ def test_workers_killed_at_random(keeper: Keeper, box: BlackBox) -> None:
     assert (keeper.unserved, keeper.harms) == (0, [])
 
 
+def test_workers_that_are_killed_always(keeper: Keeper, box: BlackBox) -> None:
+    """After fifty in a row it is given up, once for all, and told."""
+    process, over = Process.open(box.pid), threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.002):
+            for pid in keeper.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    for _ in range(2):
+        assert names(keeper.walk(process, box).stack) == [None]
+    over.set()
+    killer.join()
+    process.close()
+    assert keeper.unserved == 2
+    (harm,) = keeper.harms
+    assert harm.why == "50 workers were killed one after the other"
+
+
 def test_a_worker_that_waits_for_memory_is_not_waited_for(keeper: Keeper, box: BlackBox) -> None:
     """A stopped worker stands for one that reads memory which never comes: the report that is asked for comes."""
     service = StackService(walker=keeper)
