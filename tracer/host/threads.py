@@ -63,16 +63,29 @@ class _Glance(NamedTuple):
     note: Optional[str] = None
 
 
+ReadMemory = Callable[[int, int, int], bytes]
+"""Reads the memory of a process (pid, address, size): as many bytes as can be read, at most that many."""
+
+
+def read_memory(pid: int, address: int, size: int) -> bytes:
+    """Read memory of another process here, where this may wait for a program that provides that memory."""
+    with _opened(f"/proc/{pid}/mem", os.O_RDONLY) as memory:
+        try:
+            return os.pread(memory, size, address) if memory >= 0 else b""
+        except (OSError, OverflowError):
+            return b""
+
+
 class ThreadsNow:
     """Looks at threads. Not thread-safe."""
 
-    def __init__(self, source: Optional[TaskSource] = None) -> None:
-        self._source = source
+    def __init__(self, source: Optional[TaskSource] = None, read: ReadMemory = read_memory) -> None:
+        """``read`` is who reads the threads' memory, which any user may have made to wait for ever."""
+        self._source, self._read = source, read
 
     def look(self, pid: int, tid: int) -> Optional[ThreadNow]:
         """This thread now, with its stack if it waits; None if it has ended or may not be read."""
-        with _opened_process(pid) as process:
-            return self._look(process, tid, lambda _: True)
+        return self._look(_Process(pid, self._read), tid, lambda _: True)
 
     def look_all(self, pid: int, tids: Optional[Iterable[int]] = None) -> tuple[ThreadNow, ...]:
         """The threads ``tids`` of ``pid`` (None: all), in that order. Threads that have ended are left out."""
@@ -106,9 +119,9 @@ class ThreadsNow:
     def _select(
         self, pid: int, tids: Optional[Iterable[int]], chosen: Callable[[ThreadNow], bool]
     ) -> tuple[ThreadNow, ...]:
-        with _opened_process(pid) as process:
-            looks = (self._look(process, tid, chosen) for tid in (tids_of(pid) if tids is None else tids))
-            return tuple(look for look in looks if look is not None)
+        process = _Process(pid, self._read)
+        looks = (self._look(process, tid, chosen) for tid in (tids_of(pid) if tids is None else tids))
+        return tuple(look for look in looks if look is not None)
 
     def _look(self, process: _Process, tid: int, chosen: Callable[[ThreadNow], bool]) -> Optional[ThreadNow]:
         """The thread with its stack; None if it has ended or ``chosen`` refuses it."""
@@ -140,10 +153,10 @@ class ThreadsNow:
 
 @dataclass(frozen=True)
 class _Process:
-    """A process while we look at its threads. ``memory`` is a descriptor, -1 if memory may not be read."""
+    """A process while we look at its threads, and who reads its memory."""
 
     pid: int
-    memory: int
+    memory: ReadMemory
 
     @cached_property
     def is_64_bit(self) -> bool:
@@ -166,10 +179,7 @@ class _Process:
 
     def read_up_to(self, address: int, size: int) -> bytes:
         """At most ``size`` bytes: as many as can be read."""
-        try:
-            return os.pread(self.memory, size, address) if self.memory >= 0 else b""
-        except (OSError, OverflowError):
-            return b""
+        return self.memory(self.pid, address, size)
 
 
 def _of_sample(sample: TaskSample) -> _Glance:
@@ -263,12 +273,6 @@ def _box(process: _Process, tid: int, glance: _Glance) -> Optional[BlackBox]:
         return None
     cut = end is None and len(stack) == limit
     return BlackBox(process.pid, tid, glance.registers, stack, cut, glance.unknown)
-
-
-@contextlib.contextmanager
-def _opened_process(pid: int) -> Iterator[_Process]:
-    with _opened(f"/proc/{pid}/mem", os.O_RDONLY) as memory:
-        yield _Process(pid, memory)
 
 
 @contextlib.contextmanager

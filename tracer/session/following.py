@@ -38,7 +38,7 @@ class Following:
             StackStore(recorder, self._service),
             run.older,
             run.namespaces,
-            ThreadsNow(self._tasks),
+            ThreadsNow(self._tasks, self._service.read),
             Reconciler(request.scope, run.members, run.older, run.namespaces, request.wanted.linger_ns),
             request.wanted.linger_ns,
             run.plan.unseen_calls(),

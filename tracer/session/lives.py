@@ -83,7 +83,7 @@ class Lives:
         return len(found)
 
     def _joined(self, found: list[Connection]) -> list[Connection]:
-        threads, parent_of = ThreadsNow(self._tasks), parents(self._recorder)
+        threads, parent_of = ThreadsNow(self._tasks, self._service.read), parents(self._recorder)
         return join(found, self._run.namespaces, threads, self._stacks.unwind, parent_of)
 
     def lost(self) -> Losses:

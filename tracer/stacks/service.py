@@ -65,6 +65,26 @@ class StackService:
             if target is not None:
                 target.process.refresh_if_old()
 
+    def read(self, pid: int, address: int, size: int) -> bytes:
+        """Read memory of the process ``pid`` as it is now: at most ``size`` bytes, as many as can be read."""
+        target = self._targets.get(pid)
+        if target is None or not target.process.same_program():
+            try:
+                target = self._open(pid)
+            except ProcessGone:
+                return b""
+            if pid in self._targets:  # boxes of the program before need that
+                return self._read_once(target.process, address, size)
+            self._keep(target)
+        return self._walker.read(target.process, address, size)
+
+    def _read_once(self, process: Process, address: int, size: int) -> bytes:
+        try:
+            return self._walker.read(process, address, size)
+        finally:
+            self._walker.forget(process)
+            process.close()
+
     def forget(self, pid: int) -> None:
         """Release everything about the process ``pid``, which has exited and has no black boxes left."""
         target = self._targets.pop(pid, None)

@@ -38,6 +38,9 @@ class Walker(Protocol):
     def walk(self, process: Process, box: BlackBox) -> Walked:
         """Walk ``box``, which is of ``process``. Never raises: the stack's note says what is missing."""
 
+    def read(self, process: Process, address: int, size: int) -> bytes:
+        """Read memory of ``process`` as it is now: at most ``size`` bytes, as many as can be read. Never raises."""
+
     def forget(self, process: Process) -> None:
         """Release what is held of ``process``."""
 
@@ -60,6 +63,11 @@ class LocalWalker:
         if chain is None:
             chain = self._chains[process] = _Chain(process, self._images, self._naming)
         return chain.walk(box)
+
+    def read(self, process: Process, address: int, size: int) -> bytes:
+        """Read at most ``size`` bytes of memory. It may wait for a program that provides this memory."""
+        with parsing(process.number, Part.RUNTIME):
+            return process.read_up_to(address, size)
 
     def forget(self, process: Process) -> None:
         """Release what is held of ``process``."""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -17,7 +18,7 @@ import tracer
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.jail import forms, pace
 from tracer.stacks.jail.door import Door, Subjects
-from tracer.stacks.jail.wire import Broken, Line
+from tracer.stacks.jail.wire import Broken, Line, Message
 from tracer.stacks.parsing import look
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Walked
@@ -28,10 +29,14 @@ _START_CPU_S = 60.0
 """CPU time of starting, which reads nothing of a target."""
 _PATIENCE_S = 10.0
 """For a worker that waits: memory that another program provides may never come."""
+_MEMORY_PATIENCE_S = 2.0
+"""For a read of memory alone."""
 _FIRST_UID, _UIDS = 2_147_000_000, 10_000
 _OUT_OF_MEMORY = 3
 _DYING_S = 0.05
 """From the end of the connection to that of the process."""
+_KILLED_S = 0.5
+"""From SIGKILL to the end of the process."""
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); import tracer; del sys.path[0]; "
     "from tracer.stacks.jail.worker import main; main()"
@@ -46,15 +51,23 @@ class Lost(Exception):
     """The worker is of no use any more: ``why``, and what it was at.
 
     ``hurried``: it only took too long for now. ``outside``: somebody else killed it. ``full``: it met its memory limit,
-    perhaps because of what it had read before.
+    perhaps because of what it had read before. ``waited``: it did nothing, as what it reads does not come.
     """
 
     def __init__(
-        self, why: str, number: int, part: int, *, hurried: bool = False, outside: bool = False, full: bool = False
+        self,
+        why: str,
+        number: int,
+        part: int,
+        *,
+        hurried: bool = False,
+        waited: bool = False,
+        outside: bool = False,
+        full: bool = False,
     ) -> None:
         super().__init__(why)
         self.why, self.number, self.part = why, number, part
-        self.hurried, self.outside, self.full = hurried, outside, full
+        self.hurried, self.waited, self.outside, self.full = hurried, waited, outside, full
 
 
 class Child:
@@ -100,7 +113,8 @@ class Child:
         if self._ready:
             return {}
         watch = _Watch(self, left_s, _START_CPU_S)
-        said = self._receive(watch)
+        with self._believed():
+            said = self._line.receive(watch.check).head
         if "unfit" in said:
             raise Unfit(str(said["unfit"]))
         confined = said.get("confined")
@@ -119,41 +133,56 @@ class Child:
         self, process: Process, number: int, barred: list[int], box: BlackBox, left_s: Callable[[], float]
     ) -> Walked:
         """Have ``box`` walked, which is of ``process``, whose number is ``number``. Raises Lost."""
-        watch = _Watch(self, left_s, _BUDGET_CPU_S * self.slowness)
+        with self._believed():
+            copied = box.stack + box.far if box.far else box.stack
+            self._ask(process, number, barred, copied, box=forms.box_to_json(box))
+            return self._walked(self._answer(process, left_s).head, box)
+
+    def read(
+        self, process: Process, number: int, barred: list[int], place: tuple[int, int], left_s: Callable[[], float]
+    ) -> bytes:
+        """Have memory of ``process`` read: at ``place`` (address, size), as much as can be. Raises Lost."""
+        with self._believed():
+            self._ask(process, number, barred, read=place)
+            return self._answer(process, left_s, most=place[1], patience_s=_MEMORY_PATIENCE_S).data
+
+    @contextlib.contextmanager
+    def _believed(self) -> Iterator[None]:
+        """Raises Lost in place of Broken and Implausible."""
         try:
-            self._ask(process, number, barred, box)
-            while True:
-                said = self._receive(watch)
-                if "ask" not in said:
-                    return self._walked(said, box)
-                self._door.serve(said, process)
-                watch.rest()
+            yield
         except Broken as broken:
             raise self.lost(str(broken)) from None
         except forms.Implausible:
             raise self.lost("it said nonsense") from None
 
-    def _ask(self, process: Process, number: int, barred: list[int], box: BlackBox) -> None:
+    def _answer(
+        self, process: Process, left_s: Callable[[], float], *, most: int = 0, patience_s: float = _PATIENCE_S
+    ) -> Message:
+        """What it says in the end, with ``most`` bytes; what it asks for before that is given."""
+        watch = _Watch(self, left_s, _BUDGET_CPU_S * self.slowness, patience_s)
+        while True:
+            message = self._line.receive(watch.check, most)
+            if "ask" not in message.head:
+                return message
+            self._door.serve(message.head, process)
+            watch.rest()
+
+    def _ask(self, process: Process, number: int, barred: list[int], data: bytes = b"", **more: object) -> None:
         head: dict[str, Any] = {
             "process": number,
             "generation": process.maps_generation,
             "barred": barred,
             "forget": self._forgotten,
-            "box": forms.box_to_json(box),
+            **more,
         }
         descriptors: tuple[int, ...] = ()
         if number not in self._opened:
             head.update(pid=process.pid, start=process.identity.start)
             descriptors = (process.memory,) if process.memory is not None else ()
-        self._line.send(head, box.stack + box.far if box.far else box.stack, descriptors)
+        self._line.send(head, data, descriptors)
         self._opened.add(number)
         self._forgotten = []
-
-    def _receive(self, watch: _Watch) -> dict[str, Any]:
-        try:
-            return self._line.receive(watch.check).head
-        except Broken as broken:
-            raise self.lost(str(broken)) from None
 
     def _walked(self, said: dict[str, Any], box: BlackBox) -> Walked:
         number = said.get("number")
@@ -174,7 +203,7 @@ class Child:
             self._opened.discard(number)
             self._forgotten.append(number)
 
-    def lost(self, why: str, *, hurried: bool = False) -> Lost:
+    def lost(self, why: str, *, hurried: bool = False, waited: bool = False) -> Lost:
         """Why it is given up, with what it was at. It ends by this."""
         number, part = look(self._page)
         code = self._code()
@@ -184,22 +213,25 @@ class Child:
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             why = f"reading it failed ({name})"
         outside, full = code == -signal.SIGKILL, code == _OUT_OF_MEMORY
-        return Lost(why, number, part, hurried=hurried, outside=outside, full=full)
+        return Lost(why, number, part, hurried=hurried, waited=waited, outside=outside, full=full)
 
     def _code(self) -> Optional[int]:
         """How it ended by itself or by others' doing; None if it did not: then it is ended here."""
         try:
             return self._process.wait(_DYING_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._end()
             return None
+
+    def _end(self) -> None:
+        """Kill it. It is not waited for long: in a read of memory that never comes not even SIGKILL ends it."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait(_KILLED_S)
 
     def close(self) -> None:
         """End it."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
-        self._process.wait()
+        self._end()
         self._line.close()
         self._page.close()
 
@@ -213,8 +245,11 @@ class Child:
 class _Watch:
     """The limits of one request."""
 
-    def __init__(self, child: Child, left_s: Callable[[], float], budget_cpu_s: float) -> None:
-        self._child, self._left_s, self._budget_cpu_s = child, left_s, budget_cpu_s
+    def __init__(
+        self, child: Child, left_s: Callable[[], float], budget_cpu_s: float, patience_s: float = _PATIENCE_S
+    ) -> None:
+        self._child, self._left_s = child, left_s
+        self._budget_cpu_s, self._patience_s = budget_cpu_s, patience_s
         self._cpu_s = child.cpu_s()
         self._begun = self._waits_since = time.monotonic()
 
@@ -225,8 +260,8 @@ class _Watch:
             raise self._child.lost("the report was asked for", hurried=True)
         if self._child.cpu_s() - self._cpu_s > self._budget_cpu_s:
             raise self._child.lost(f"it took more than {self._budget_cpu_s:.0f} s of CPU")
-        if now - self._waits_since > _PATIENCE_S:
-            raise self._child.lost(f"it did not come within {_PATIENCE_S:.0f} s")
+        if now - self._waits_since > self._patience_s:
+            raise self._child.lost(f"it did not come within {self._patience_s:.0f} s", waited=True)
 
     def rest(self) -> None:
         """What was waited for was this process's own doing."""

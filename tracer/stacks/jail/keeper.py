@@ -7,7 +7,7 @@ import posixpath
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
 
 from tracer.errors import HostUnsupported
 from tracer.model.frame import BlackBox, Frame, Stack
@@ -17,6 +17,7 @@ from tracer.stacks.parsing import Part
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Walked
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _MOST_WORKERS = 4
@@ -87,16 +88,33 @@ class Keeper:
 
     def walk(self, process: Process, box: BlackBox) -> Walked:
         """Walk ``box`` in the worker for the owner of ``process``."""
+        walked = self._served(
+            process, lambda child, number, barred: child.walk(process, number, barred, box, self._deadline)
+        )
+        if walked is not None:
+            return walked
+        self.unserved += 1
+        return Walked(_single_frame(process, box, self.refused))
+
+    def read(self, process: Process, address: int, size: int) -> bytes:
+        """Read memory in the worker for the owner of ``process``."""
+        place = (address, size)
+        read = self._served(
+            process, lambda child, number, barred: child.read(process, number, barred, place, self._deadline)
+        )
+        return read or b""
+
+    def _served(self, process: Process, request: Callable[[Child, int, list[int]], _T]) -> Optional[_T]:
+        """What ``request`` gets from a worker that is not lost over it; None if there is none."""
         number = self._subjects.number(process.identity, f"process {process.pid}")
         subject = self._subjects.get(number)
         tries = 0
         while subject is not None and tries < _MOST_TRIES and self._may_read(process, subject):
             begun = time.monotonic()
             try:
-                child = self._worker_for(process)
-                walked = child.walk(process, number, sorted(subject.barred), box, self._deadline)
+                answer = request(self._worker_for(process), number, sorted(subject.barred))
                 self._killed.pop(process.owner, None)
-                return walked
+                return answer
             except Unfit as unfit:
                 self.refused = str(unfit)
             except Lost as lost:
@@ -106,8 +124,7 @@ class Keeper:
                 took = time.monotonic() - begun
                 if self._hurried() and took > _LONG_S:
                     self._hurried_s += took
-        self.unserved += 1
-        return Walked(_single_frame(process, box, self.refused))
+        return None
 
     def _may_read(self, process: Process, subject: Subject) -> bool:
         if self.refused or Part.OPENING in subject.barred or self._deadline() <= 0:
@@ -165,6 +182,9 @@ class Keeper:
         if at is None:
             return
         bar = next_to_bar(part, at.barred)
+        if lost.waited and part == Part.RUNTIME:
+            process.leave_alone()
+            bar = Part.OPENING
         if bar in at.barred:
             bar = Part.OPENING
         at.barred.add(bar)

@@ -53,23 +53,24 @@ class Line:
         except OSError as error:
             raise Broken(str(error)) from None
 
-    def receive(self, waits: Callable[[], None]) -> Message:
-        """The next message, without descriptors. ``waits`` is called again and again meanwhile, and may raise.
+    def receive(self, waits: Callable[[], None], most: int = 0) -> Message:
+        """The next message, without descriptors, with ``most`` bytes at most.
 
-        Raises Broken.
+        ``waits`` is called again and again meanwhile, and may raise. Raises Broken.
         """
         whole = self._more(waits)
         while len(whole) < _SIZES.size:
             whole += self._more(waits)
         text_size, size = _SIZES.unpack_from(whole)
-        if text_size > _MAX_HEAD or size:
+        if text_size > _MAX_HEAD or size > most:
             raise Broken("a message that is too long")
-        while len(whole) < _SIZES.size + text_size:
+        end = _SIZES.size + text_size
+        while len(whole) < end + size:
             waits()
             whole += self._more(waits)
-        if len(whole) > _SIZES.size + text_size:
+        if len(whole) > end + size:
             raise Broken("more than a message")
-        return Message(_head(whole[_SIZES.size :]))
+        return Message(_head(whole[_SIZES.size : end]), whole[end:])
 
     def _more(self, waits: Callable[[], None]) -> bytes:
         """What has come by now, at least a byte."""

@@ -50,16 +50,18 @@ class _Worker:
         self._processes: dict[int, JailedProcess] = {}
 
     def serve(self) -> None:
-        """Walk box after box. Raises Broken at the end of the connection."""
+        """Serve one request after another. Raises Broken at the end of the connection."""
         while True:
             message = self._line.receive_trusted()
             for number in message.head["forget"]:
                 self._forget(number)
             process = self._process(message)
             process.begin(message.head["generation"], frozenset(message.head["barred"]))
-            box = forms.box_from_json(message.head["box"], message.data)
-            walked = self._walker.walk(process, box)
-            self._line.send(self._told(walked))
+            if "read" in message.head:
+                self._line.send({}, self._walker.read(process, *message.head["read"]))
+            else:
+                box = forms.box_from_json(message.head["box"], message.data)
+                self._line.send(self._told(self._walker.walk(process, box)))
 
     def _told(self, walked: Walked) -> dict[str, Any]:
         told = self._stacks.told(walked.stack)

@@ -82,6 +82,7 @@ class Process:
         self._read_ns = 0
         self._there_since: dict[int, int] = {}
         self._files_changed_ns = 0
+        self._left_alone = False
         self.number = 0
         """What tracer/stacks/parsing.py calls it."""
         self.barred: frozenset[int] = frozenset()
@@ -119,6 +120,14 @@ class Process:
         self._directory = -1
         self._memory = None
 
+    def leave_alone(self) -> None:
+        """Never touch its memory or maps again: somebody waits in there already, and whoever comes next would, too.
+
+        A page of it comes from a file system that does not answer (FUSE). Meanwhile the reader has the address space
+        locked; a thread that wants to map memory waits for that lock, and all others behind it.
+        """
+        self._left_alone = True
+
     def same_program(self) -> bool:
         """Whether the process still runs the program that was opened: no exit and no exec since.
 
@@ -126,7 +135,7 @@ class Process:
         space any more, reads give 0 bytes (mem_rw in fs/proc/base.c). No process has anything at this address, so
         no page is touched: a page may be one that another program has to provide, and never does.
         """
-        if self._memory is None or not self._mappings:
+        if self._memory is None or not self._mappings or self._left_alone:
             return self._alive()
         try:
             return os.pread(self._memory, 1, _NO_ADDRESS) != b""
@@ -135,6 +144,8 @@ class Process:
 
     def refresh(self) -> bool:
         """Read the maps again. True if they changed. After exit or exec, the last known maps stay."""
+        if self._left_alone:
+            return False
         begun, begun_ns = time.monotonic(), time.monotonic_ns()
         text = self.read_proc("maps", _MAPS_LIMIT_BYTES)
         if self._mappings and not self.same_program():
@@ -223,15 +234,19 @@ class Process:
 
     def read(self, address: int, size: int) -> bytes:
         """Read ``size`` bytes of live memory at ``address``. Raises MemoryUnreadable."""
-        if self._memory is None or address < 0 or size < 0 or address + size > 1 << 63:
-            raise MemoryUnreadable(f"memory at {address:#x} cannot be read")
-        try:
-            data = os.pread(self._memory, size, address)
-        except OSError:
-            data = b""
-        if len(data) != size:
+        data = self.read_up_to(address, size)
+        if len(data) != size or size < 0:
             raise MemoryUnreadable(f"memory at {address:#x} cannot be read")
         return data
+
+    def read_up_to(self, address: int, size: int) -> bytes:
+        """Read live memory at ``address``: at most ``size`` bytes, as many as can be read."""
+        if self._memory is None or self._left_alone or address < 0 or size < 0 or address + size > 1 << 63:
+            return b""
+        try:
+            return os.pread(self._memory, size, address)
+        except OSError:
+            return b""
 
     def open_root(self, path: str, *, follow_links: bool = True) -> Optional[int]:
         """Open the regular file ``path`` as the process sees it. Returns a descriptor, None if there is no such file.
