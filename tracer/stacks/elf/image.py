@@ -117,6 +117,7 @@ class Image:
         if rule is None and Part.UNWIND not in self._barred:
             with parsing(self.number, Part.UNWIND):
                 rule = self._compile(address)
+                libdw.raise_if_out_of_memory()
         if rule is None and self._functions is not None:
             with parsing(self.number, Part.TABLE):
                 rule = self._functions.rule(address)
@@ -156,7 +157,9 @@ class Image:
         if Part.SOURCE in self._barred:
             return (), (None, None)
         with parsing(self.number, Part.SOURCE):
-            return self._sources.inlines(address), self._sources.line(address)
+            found = self._sources.inlines(address), self._sources.line(address)
+            libdw.raise_if_out_of_memory()
+            return found
 
     def _open_table(self, additions: Additions, descriptor: int) -> Optional[FunctionTable]:
         if Part.TABLE in self._barred:
@@ -169,7 +172,9 @@ class Image:
             name, offset = self._dynamic.find(address)
             return name or None, offset
         with parsing(self.number, Part.SYMBOLS):
-            return self._look_up_symbol(address)
+            found = self._look_up_symbol(address)
+            libdw.raise_if_out_of_memory()
+            return found
 
     def _look_up_symbol(self, address: int) -> tuple[Optional[str], int]:
         """Find the symbol as eu-addr2line does: one whose size covers ``address``, else the nearest label before it."""
@@ -207,11 +212,15 @@ class Image:
 
     def _cfi_tables(self) -> Iterator[CfiTable]:
         """Give the table of .eh_frame first. The debug file and its .debug_frame are needed only if that has no row."""
-        asks = (self._libdw.dwfl_module_eh_cfi, self._libdw.dwfl_module_dwarf_cfi)
-        for index, ask in enumerate(asks):
+        asks = ((self._libdw.dwfl_module_eh_cfi, Part.UNWIND), (self._libdw.dwfl_module_dwarf_cfi, Part.SOURCE))
+        for index, (ask, part) in enumerate(asks):
+            if part in self._barred:
+                continue
             if index == len(self._tables):
                 bias = ctypes.c_uint64()
-                handle = ask(self._module, ctypes.byref(bias))
+                with parsing(self.number, part):
+                    handle = ask(self._module, ctypes.byref(bias))
+                    libdw.raise_if_out_of_memory()
                 self._tables.append(CfiTable(handle, bias.value) if handle else None)
             table = self._tables[index]
             if table is not None:

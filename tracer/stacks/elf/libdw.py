@@ -150,8 +150,20 @@ def load_libelf() -> ctypes.CDLL:
     library.elf_version.argtypes = [c_uint]
     library.elf_begin.argtypes = [c_int, c_int, c_void_p]
     library.elf_begin.restype = c_void_p
+    library.elf_errmsg.restype = c_char_p
     library.elf_version(_EV_CURRENT)
     return library
+
+
+def raise_if_out_of_memory() -> None:
+    """Raise MemoryError if libelf could not get memory since the last call.
+
+    libdw takes a section that could not be read for one that is not there, and names come without it.
+    """
+    library = load_libelf()
+    error = library.elf_errno()
+    if error and library.elf_errmsg(error) == b"out of memory":
+        raise MemoryError
 
 
 @lru_cache(maxsize=1)

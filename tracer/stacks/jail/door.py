@@ -100,7 +100,7 @@ class Door:
             same = (mapping.dev, mapping.inode) == (asked.get("dev"), asked.get("inode"))
             return (process.open_mapped(mapping) if same else None), mapping.path
         if what == "exe":
-            return process.open_executable(), "its program"
+            return process.open_executable(), process.executable_path() or "its program"
         if what == "public":
             path = os.path.normpath(_path(asked))
             return (process.open_public(path) if path.startswith(_OF_HOST) else None), path

@@ -329,6 +329,13 @@ class Process:
         """What is known of a file that one of the methods above has just opened."""
         return Given()
 
+    def executable_path(self) -> str:
+        """The path of the program file, for people; empty if it is not known."""
+        try:
+            return os.readlink("exe", dir_fd=self._directory)
+        except OSError:
+            return ""
+
     def open_executable(self) -> Optional[int]:
         """Open the program file (``/proc/PID/exe``). Returns a descriptor, or None if it cannot be opened."""
         if not self.same_program():

@@ -154,6 +154,21 @@ def test_many_large_files_of_one_user(keeper: Keeper, tmp_path: Path) -> None:
     service.close()
 
 
+def test_too_much_debug_information_is_told(keeper: Keeper, tmp_path: Path) -> None:
+    """Functions have their names, lines are not known, and the report says why."""
+    service, large = StackService(walker=keeper), tmp_path / "large"
+    with_sections(compile_c(tmp_path, "plain", PLAIN, "-g"), large, [Section(".debug_types", size=500 << 20)])
+    large.chmod(0o755)
+    with running(large) as child:
+        stack = service.unwind(capture(child.pid))
+    assert names(stack) == PLAIN_STACK + GLIBC_START
+    assert {frame.line for frame in stack.frames if frame.function == "main"} == {None}
+    (harm,) = keeper.harms
+    assert (harm.what, harm.part) == (str(large), "the debug information")
+    assert harm.why == "it took more memory than it may"
+    service.close()
+
+
 def test_nothing_is_left(box: BlackBox) -> None:
     """After the end there is no process and no descriptor of it."""
     before = len(os.listdir("/proc/self/fd"))
