@@ -52,15 +52,36 @@ def descriptors_of(pid: int) -> list[str]:
     return found
 
 
+FILES: dict[str, bytes] = {}
+ASKERS: set[int] = set()
+
+
+def owner_of(port: int) -> int:
+    """The user id that has the socket with this local port (proc_net_tcp)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{port:04X}"):
+            return int(fields[7])
+    raise AssertionError(port)
+
+
 @pytest.fixture
 def debuginfod(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Run a debuginfod server that has no files. Gives the list of requested paths."""
+    """Run a debuginfod server that has only what ``FILES`` says. Gives the list of requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            self.send_error(404)
+            ASKERS.add(owner_of(self.client_address[1]))
+            contents = FILES.get(self.path)
+            if contents is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(contents)))
+            self.end_headers()
+            self.wfile.write(contents)
 
         def log_message(self, *_args: object) -> None:
             pass
@@ -87,6 +108,28 @@ def test_nothing_is_downloaded_unless_allowed(
     assert stack.complete
     assert bool(debuginfod) == allowed
     assert os.environ["DEBUGINFOD_URLS"].startswith("http://127.0.0.1")
+
+
+@pytest.mark.root
+def test_downloads_are_made_by_nobody(tmp_path: Path, debuginfod: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A debug file comes from the server, asked for by a user id that nobody has; the second time from the cache."""
+    monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "cache"))
+    program, debug = compile_c(tmp_path, "plain", PLAIN, "-g", "-Wl,--build-id"), tmp_path / "plain.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", program, debug], check=True)
+    subprocess.run(["strip", program], check=True)
+    said = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=True).stdout
+    build_id = said.split("Build ID: ")[1].split()[0]
+    monkeypatch.setitem(FILES, f"/buildid/{build_id}/debuginfo", debug.read_bytes())
+    ASKERS.clear()
+    for _ in range(2):
+        service = StackService(debuginfod=True)
+        with running(program) as child:
+            stack = service.unwind(capture(child.pid))
+        service.close()
+        assert names(stack)[: len(PLAIN_STACK)] == PLAIN_STACK
+    assert debuginfod.count(f"/buildid/{build_id}/debuginfo") == 1
+    assert len(ASKERS) == 1
+    assert 0 not in ASKERS
 
 
 def test_languages_that_a_process_does_not_have_are_not_imported(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class Child:
             message = self._line.receive(watch.check, most)
             if "ask" not in message.head:
                 return message
-            self._door.serve(message.head, process)
+            self._door.serve(message.head, process, watch.hurry)
             watch.rest()
 
     def _ask(self, process: Process, number: int, barred: list[int], data: bytes = b"", **more: object) -> None:
@@ -253,11 +253,15 @@ class _Watch:
         self._cpu_s = child.cpu_s()
         self._begun = self._waits_since = time.monotonic()
 
+    def hurry(self) -> None:
+        """Raises Lost if the report is asked for."""
+        if time.monotonic() - self._begun > self._left_s():
+            raise self._child.lost("the report was asked for", hurried=True)
+
     def check(self) -> None:
         """Raises Lost if it takes too long."""
+        self.hurry()
         now = time.monotonic()
-        if now - self._begun > self._left_s():
-            raise self._child.lost("the report was asked for", hurried=True)
         if self._child.cpu_s() - self._cpu_s > self._budget_cpu_s:
             raise self._child.lost(f"it took more than {self._budget_cpu_s:.0f} s of CPU")
         if now - self._waits_since > self._patience_s:

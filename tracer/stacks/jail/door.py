@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from tracer.stacks.jail.wire import Broken, Line
 from tracer.stacks.parsing import Part
@@ -61,8 +61,11 @@ class Door:
     def __init__(self, line: Line, subjects: Subjects, debuginfod: bool) -> None:
         self._line, self._subjects, self._debuginfod = line, subjects, debuginfod
 
-    def serve(self, asked: dict[str, Any], process: Process) -> None:
-        """Answer one request, which concerns ``process``. Raises Broken for one that no worker sends."""
+    def serve(self, asked: dict[str, Any], process: Process, waits: Callable[[], None] = lambda: None) -> None:
+        """Answer one request, which concerns ``process``. Raises Broken for one that no worker sends.
+
+        ``waits`` is called again and again during a download, and may raise.
+        """
         what = asked["ask"]
         if what == "maps":
             if asked.get("again") is True:
@@ -73,7 +76,7 @@ class Door:
             name = asked.get("name")
             self._line.send({}, process.read_proc(name) if name in _TEXTS else b"")
         else:
-            descriptor, name = self._opened(what, asked, process)
+            descriptor, name = self._opened(what, asked, process, waits)
             if descriptor is None:
                 self._line.send({})
                 return
@@ -86,7 +89,9 @@ class Door:
             finally:
                 os.close(descriptor)
 
-    def _opened(self, what: object, asked: dict[str, Any], process: Process) -> tuple[Optional[int], str]:
+    def _opened(
+        self, what: object, asked: dict[str, Any], process: Process, waits: Callable[[], None]
+    ) -> tuple[Optional[int], str]:
         if what == "root":
             path = _path(asked)
             return process.open_root(path, follow_links=asked.get("follow") is True), path
@@ -107,7 +112,7 @@ class Door:
         if what == "download" and self._debuginfod:
             text = str(asked.get("build_id"))
             try:
-                return process.download(bytes.fromhex(text[:256])), f"the download {text[:64]}"
+                return process.download(bytes.fromhex(text[:256]), waits), f"the download {text[:64]}"
             except ValueError:
                 return None, ""
         raise Broken("a request that is none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.stacks.elf.image import Given
 from tracer.stacks.jail.wire import Line, Message
@@ -69,7 +69,7 @@ class JailedProcess(Process):
         """As the process itself."""
         return self._file("public", path=path)
 
-    def download(self, build_id: bytes) -> Optional[int]:
+    def download(self, build_id: bytes, waits: Callable[[], None] = lambda: None) -> Optional[int]:  # noqa: ARG002
         """As the process itself."""
         return self._file("download", build_id=build_id.hex())
 

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.host import debuginfod
 from tracer.host.opening import exists_below, open_below, open_linked, open_own
@@ -321,9 +321,12 @@ class Process:
         """Open the regular file ``path`` of the host, if everybody may read it: a descriptor, None if there is none."""
         return open_own(path, public=True)
 
-    def download(self, build_id: bytes) -> Optional[int]:
-        """Ask debuginfod's servers for a debug file: a descriptor, None if they do not have it."""
-        return debuginfod.find(build_id)
+    def download(self, build_id: bytes, waits: Callable[[], None] = lambda: None) -> Optional[int]:
+        """Ask debuginfod's servers for a debug file: a descriptor, None if they do not have it.
+
+        ``waits`` is called again and again meanwhile, and may raise.
+        """
+        return debuginfod.find(build_id, waits)
 
     def given(self, _descriptor: int) -> Given:
         """What is known of a file that one of the methods above has just opened."""

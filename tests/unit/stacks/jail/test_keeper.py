@@ -139,6 +139,30 @@ def test_a_worker_that_waits_for_memory_is_not_waited_for(keeper: Keeper, box: B
     service.close()
 
 
+def test_a_download_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the request and never answers: the report that is asked for comes."""
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("DEBUGINFOD_URLS", f"http://127.0.0.1:{server.getsockname()[1]}")
+    monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "cache"))
+    keeper = Keeper(debuginfod=True)
+    service, program = StackService(walker=keeper), compile_c(tmp_path, "plain", PLAIN, "-Wl,--build-id", "-s")
+    with running(program) as child:
+        asked, accepted = threading.Event(), []
+
+        def accept() -> None:
+            accepted.append(server.accept())
+            asked.set()
+
+        threading.Thread(target=accept, daemon=True).start()
+        keeper.use_hurry(asked.is_set)
+        begun = time.monotonic()
+        assert names(service.unwind(capture(child.pid))) == [None]
+        assert asked.is_set()
+        assert time.monotonic() - begun < 20
+    service.close()
+    server.close()
+
+
 def test_many_large_files_of_one_user(keeper: Keeper, tmp_path: Path) -> None:
     """Files that fit one by one, but not together, are all read: the worker is replaced, and none is to blame."""
     service = StackService(walker=keeper)
