@@ -235,6 +235,9 @@ static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_use
 	head->tid = touch->tid;
 	head->touch_seq = touch->seq;
 	head->which = which;
+	head->language = 0;
+	head->frames = 0;
+	head->frames_end = CT_FRAMES_NONE;
 	ct_copy_registers(head->registers, user->regs);
 }
 

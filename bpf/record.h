@@ -50,6 +50,15 @@ enum ct_op {
 /* Of a box with a gap one page in so many, the last ones, are the far part: what lies at the stack's end. */
 #define CT_FAR_SHARE 4
 
+/*
+ * Words that an interpreter's frames were told by, two for each frame, innermost first: what they mean is the language's
+ * affair (bpf/languages/). In a box of a process with an interpreter they have the last CT_WORDS_BYTES of its near part,
+ * and the copy of the stack is so much shorter.
+ */
+#define CT_MOST_FRAMES 64
+#define CT_WORDS_BYTES (CT_MOST_FRAMES * 16)
+#define CT_FRAMES_PENDING 0xff
+
 /* One call on the socket, with its box; once drained, box is 0 and stack names the interned stack. */
 struct ct_touch {
 	u64 ns;
@@ -150,7 +159,8 @@ struct ct_suspect {
  * User registers at one touch, whose stack follows, from the stack pointer upwards. seq is odd while it is written.
  * gap: how many bytes were left out before the far part (CT_FAR_SHARE), 0 if none were. missing: pages that were not in
  * memory, by bits: the first one of the copy is bit 0; those of the far part follow, from the bit after as many as the
- * near part can touch.
+ * near part can touch. language: whose frames are told at the box's end, 0 if nobody's. frames: how many, or
+ * CT_FRAMES_PENDING until its program has told them; frames_end: why there are no more (enum ct_frames_end).
  */
 struct ct_box_head {
 	u32 seq;
@@ -161,8 +171,10 @@ struct ct_box_head {
 	u32 pid;
 	u32 tid;
 	u32 touch_seq;
-	u16 which;
-	u16 pad;
+	u8 which;
+	u8 language;
+	u8 frames;
+	u8 frames_end;
 	u32 missing;
 	u32 gap;
 	u64 registers[CT_REGISTERS];
@@ -194,6 +206,16 @@ enum ct_which {
 	CT_WHICH_EOF = 3,
 	CT_WHICH_ENDING = 4,
 	CT_WHICH_EVENT = 5, /* in flight to user space with a ct_event, which then owns it */
+};
+
+/* ct_box_head.frames_end */
+enum ct_frames_end {
+	CT_FRAMES_NONE = 0,	/* none were taken (yet) */
+	CT_FRAMES_COMPLETE = 1, /* down to the thread's first frame */
+	CT_FRAMES_LIMIT = 2,	/* as many as one call may cost */
+	CT_FRAMES_UNREAD = 3,	/* the next one could not be read */
+	CT_FRAMES_NO_THREAD = 4, /* the interpreter does not know this thread */
+	CT_FRAMES_CONTENDED = 5, /* another walk was under way on this CPU */
 };
 
 /* A transition for `tail`. */

@@ -13,10 +13,13 @@ from tracer.kernel.maps import BoxPool
 from tracer.kernel.program import Program
 from tracer.kernel.source import FAR_SHARE, PAGE, SMALL_STACK, Sizes
 from tracer.machine.registers import PT_REGS_OF_DWARF
-from tracer.model.frame import BlackBox
+from tracer.model.frame import BlackBox, WordsEnd
 
 _HEAD = ct.sizeof(layout.BoxHead)
-_BOX = struct.Struct("<IIQQQIIIHHII21Q")  # struct ct_box_head
+_BOX = struct.Struct("<IIQQQIII4BII21Q")  # struct ct_box_head
+_LENGTH, _LANGUAGE = 1, 9
+_PAIR = struct.Struct("<QQ")
+_ENDS = {int(end): end for end in WordsEnd}
 _registers = itemgetter(*PT_REGS_OF_DWARF)
 _AT_ONCE = 256
 """How many boxes are looked at in one step."""
@@ -48,16 +51,25 @@ class _Pool:
         self._versions = [0] * pool.count
 
     def read(self, handle: int) -> Optional[Box]:
-        data = self.pool.read(handle, lambda head: _HEAD + int(_BOX.unpack_from(head)[1]))
+        data = self.pool.read(handle, self._used)
         if data is None:
             return None
-        version, length, sk, birth, ns, pid, tid, touch_seq, which, _, missing, gap, *saved = _BOX.unpack_from(data)
-        registers, stack = _registers(saved), data[_HEAD : _HEAD + length]
-        cut = length == self._stack_bytes
-        box = BlackBox(pid, tid, registers, stack, cut, cramped=cut and self._cramped, ns=ns)
+        version, length, sk, birth, ns, pid, tid, touch_seq, which, *rest = _BOX.unpack_from(data)
+        language, frames, end, missing, gap, *saved = rest
+        room = layout.WORDS_BYTES if language else 0
+        stack = data[_HEAD : _HEAD + length]
+        cut = length == self._stack_bytes - room
+        box = BlackBox(pid, tid, _registers(saved), stack, cut, cramped=cut and self._cramped, ns=ns)
+        if language:
+            box = with_words(box, data[_HEAD:], language, (frames, end), gap)
         if missing or gap:
-            box = with_holes(box, missing, gap)
+            box = with_holes(box, missing, gap, room)
         return BoxHeader(handle, version, sk, birth, ns, touch_seq, which), box
+
+    def _used(self, head: bytes) -> int:
+        """How many bytes of the box whose head this is are in use: the words lie at its end."""
+        words = _BOX.unpack_from(head)
+        return _HEAD + (self._stack_bytes if words[_LANGUAGE] else int(words[_LENGTH]))
 
     def written(self) -> list[BoxHeader]:
         found: list[BoxHeader] = []
@@ -85,22 +97,46 @@ class _Pool:
         return BoxHeader(handle, version, sk, birth, ns, touch_seq, which)
 
 
-def with_holes(box: BlackBox, missing: int, gap: int) -> BlackBox:
+def with_words(box: BlackBox, area: bytes, language: int, told: tuple[int, int], gap: int) -> BlackBox:
+    """``box`` with the words of an interpreter's frames, which lie in ``area``, the kernel side's box without its head.
+
+    ``told`` are how many frames there are and why there are no more, as the head has them. The words come before the
+    far part (see ``gap``), which then belongs to the stack.
+    """
+    far_bytes = _far_bytes(len(area)) if gap else 0
+    near_end = len(area) - far_bytes
+    frames, end = told
+    if frames > layout.MOST_FRAMES:
+        frames, end = 0, WordsEnd.NONE  # pending
+    at = near_end - layout.WORDS_BYTES
+    words = tuple(_PAIR.iter_unpack(area[at : at + frames * _PAIR.size]))
+    stack = area[:at] + area[near_end:] if gap else box.stack
+    return replace(box, stack=stack, words=words, words_end=_ENDS.get(end, WordsEnd.NONE), language=language)
+
+
+def with_holes(box: BlackBox, missing: int, gap: int, room: int = 0) -> BlackBox:
     """``box``, whose stack is what lies in the kernel side's box, as ``missing`` and ``gap`` of its head say it is.
 
-    See struct ct_box_head and ct_copy_stack in bpf/. What is missing at the end is no part of the stack.
+    See struct ct_box_head and ct_copy_stack in bpf/. What is missing at the end is no part of the stack. ``room`` is
+    how many bytes of the near part are not the stack's.
     """
-    copied, far_bytes = box.stack, len(box.stack) // PAGE // FAR_SHARE * PAGE if gap else 0
+    copied, far_bytes = box.stack, _far_bytes(len(box.stack) + room) if gap else 0
     near_bytes = len(copied) - far_bytes
     far_offset = near_bytes + gap
     holes = _pages(box.sp, near_bytes, missing, 0)
     if gap:
-        holes += _pages(box.sp + far_offset, far_bytes, missing >> (near_bytes // PAGE + 1), far_offset)
+        near_pages = (near_bytes + room) // PAGE
+        holes += _pages(box.sp + far_offset, far_bytes, missing >> (near_pages + 1), far_offset)
     far, stack = copied[near_bytes:], copied[:near_bytes]
     if not gap and holes and holes[-1][1] == near_bytes:
         stack = stack[: holes.pop()[0]]
         return replace(box, stack=stack, cut=False, cramped=False, missing=tuple(holes))
     return replace(box, stack=stack, far=far, far_offset=far_offset if gap else 0, missing=tuple(holes))
+
+
+def _far_bytes(size: int) -> int:
+    """How many bytes of a box for ``size`` bytes are its far part."""
+    return size // PAGE // FAR_SHARE * PAGE
 
 
 def _pages(address: int, size: int, missing: int, offset: int) -> list[tuple[int, int]]:

@@ -10,6 +10,10 @@ SMALL_BOX, DEEP_BOX = 0x80000000, 0x40000000
 FIRST_BOX, FIRST_SMALL_BOX, FIRST_DEEP_BOX = 1, SMALL_BOX | 1, DEEP_BOX | 1
 """The handles of the first box of each pool (CT_BOX_INDEX 0). A pool's handles follow one another; 0 is no box."""
 
+MOST_FRAMES, FRAMES_PENDING = 64, 0xFF
+WORDS_BYTES = 16 * MOST_FRAMES
+"""What the words of an interpreter's frames take of a box, at the end of its near part."""
+
 TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWANTED = 1, 2, 4, 8, 16, 32
 TOUCH_SPARED = 64
 TR_OWNED, TR_RESET_PEER, TR_RESET_LOCAL, TR_OPEN_FD = 1, 2, 4, 8
@@ -149,8 +153,10 @@ class BoxHead(ct.LittleEndianStructure):
         ("pid", ct.c_uint32),
         ("tid", ct.c_uint32),
         ("touch_seq", ct.c_uint32),
-        ("which", ct.c_uint16),
-        ("pad", ct.c_uint16),
+        ("which", ct.c_uint8),
+        ("language", ct.c_uint8),
+        ("frames", ct.c_uint8),
+        ("frames_end", ct.c_uint8),
         ("missing", ct.c_uint32),
         ("gap", ct.c_uint32),
         ("registers", ct.c_uint64 * 21),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
@@ -52,6 +53,22 @@ class LastExec(NamedTuple):
     seen: int = 0
 
 
+class WordsEnd(enum.IntEnum):
+    """Why there are no more words of an interpreter's frames (enum ct_frames_end in bpf/record.h).
+
+    NONE: none were taken. COMPLETE: down to the thread's first frame. LIMIT: as many as one call may cost. UNREAD: the
+    next frame could not be read. NO_THREAD: the interpreter does not know the thread. CONTENDED: another walk was under
+    way on that CPU.
+    """
+
+    NONE = 0
+    COMPLETE = 1
+    LIMIT = 2
+    UNREAD = 3
+    NO_THREAD = 4
+    CONTENDED = 5
+
+
 @dataclass(frozen=True)
 class BlackBox:
     """User registers and the top of the user stack at one touch, as the kernel side copied them.
@@ -65,6 +82,9 @@ class BlackBox:
     was not copied. Empty if there is no such gap.
     ``missing`` are parts of the copy that were not in memory: start and end in bytes above ``sp``, ascending.
     ``ns`` is the time of the touch in nanoseconds of CLOCK_MONOTONIC; None for a thread as it is now.
+    ``words`` are two words for each frame of an interpreter, innermost first, as they were at the touch. What they mean
+    is known to the language whose :attr:`tracer.stacks.language.Language.number` is ``language`` (0: there is none).
+    ``words_end`` says why there are no more.
     """
 
     pid: int
@@ -78,6 +98,9 @@ class BlackBox:
     far_offset: int = 0
     missing: tuple[tuple[int, int], ...] = ()
     ns: Optional[int] = None
+    words: tuple[tuple[int, int], ...] = ()
+    words_end: WordsEnd = WordsEnd.NONE
+    language: int = 0
 
     @property
     def pc(self) -> int:

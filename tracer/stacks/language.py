@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # reports only read names, so they do not have to load the un
     from tracer.stacks.elf.facts import ElfFacts
     from tracer.stacks.target.process import Process
 
+ENTRY_BYTES = 15 * 8
+"""The size of what a language tells its program in the kernel of a process: ``values`` of struct ct_interpreter."""
+
 TLS = "TLS"
 """The package of all libraries that speak it, whatever their language."""
 
@@ -91,6 +94,18 @@ class Language:
     # A process.
     attach: Callable[[Target], Optional[Runtime]] = lambda _target: None
     """Gives its runtime in this process, None if there is none yet. Then asked again when the maps change."""
+
+    number: int = 0
+    """What the kernel side calls it (struct ct_interpreter in bpf/maps.h); 0 if it tells no frames of it."""
+
+    kernel_program: str = ""
+    """The file in bpf/languages/ that tells the frames of its interpreter at a touch."""
+
+    kernel_entry: Callable[[Target], Optional[bytes]] = lambda _target: None
+    """What that program needs to know of a process: :data:`ENTRY_BYTES` bytes, None if it is not (yet) one of its own.
+
+    The program reads only that process's memory, so wrong values can do no harm.
+    """
 
     read_symbol: Callable[[str], Optional[Symbol]] = lambda _symbol: None
     """Reads a symbol of a perf map; None if it is not from this language."""

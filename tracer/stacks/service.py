@@ -10,7 +10,7 @@ from typing import Callable, Optional, Union
 from tracer.model.frame import BlackBox, LastExec, Stack
 from tracer.stacks.memo import Memo
 from tracer.stacks.target.process import Process, ProcessGone
-from tracer.stacks.walker import LocalWalker, Walker
+from tracer.stacks.walker import Interpreter, LocalWalker, Walker
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,17 @@ class StackService:
         self._watched.append(process.pid)
         _log.debug("process %d opened before attaching: %d mappings", process.pid, len(process.mappings))
         self._keep(_Target(process, self._walker, LastExec()))
+
+    def interpreter(self, pid: int) -> Optional[Interpreter]:
+        """The interpreter in the process ``pid`` whose frames the kernel side can tell; None if there is none (yet)."""
+        target = self._targets.get(pid)
+        if target is None or not target.process.same_program():
+            try:
+                target = self._open(pid)
+            except ProcessGone:
+                return None
+            self._keep(target)
+        return self._walker.interpreter(target.process)
 
     def look(self) -> None:
         """Read the maps of the processes that are watched, unless that was just done. To be called once a second."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import NamedTuple, Optional, Protocol
 
 from tracer.machine import registers as arch
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.facts import read_facts
-from tracer.stacks.language import Runtime, Target
+from tracer.stacks.language import ENTRY_BYTES, Runtime, Target
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.memo import ReadLog, Rests, Witness
@@ -32,6 +32,13 @@ class Walked:
     rests: Optional[Rests] = None
 
 
+class Interpreter(NamedTuple):
+    """What the kernel side is to know of a process: ``language`` by its number, and what its program needs."""
+
+    language: int
+    values: bytes
+
+
 class Walker(Protocol):
     """Who walks: this process itself, or another one in its place."""
 
@@ -40,6 +47,9 @@ class Walker(Protocol):
 
     def read(self, process: Process, address: int, size: int) -> bytes:
         """Read memory of ``process`` as it is now: at most ``size`` bytes, as many as can be read. Never raises."""
+
+    def interpreter(self, process: Process) -> Optional[Interpreter]:
+        """The interpreter in ``process`` whose frames are told by the kernel side; None if there is none (yet)."""
 
     def forget(self, process: Process) -> None:
         """Release what is held of ``process``."""
@@ -59,10 +69,17 @@ class LocalWalker:
 
     def walk(self, process: Process, box: BlackBox) -> Walked:
         """Walk ``box``, which is of ``process``. Never raises for a target that is gone, hostile or damaged."""
+        return self._chain(process).walk(box)
+
+    def interpreter(self, process: Process) -> Optional[Interpreter]:
+        """Ask the languages for the interpreter in ``process``."""
+        return self._chain(process).interpreter()
+
+    def _chain(self, process: Process) -> _Chain:
         chain = self._chains.get(process)
         if chain is None:
             chain = self._chains[process] = _Chain(process, self._images, self._naming)
-        return chain.walk(box)
+        return chain
 
     def read(self, process: Process, address: int, size: int) -> bytes:
         """Read at most ``size`` bytes of memory. It may wait for a program that provides this memory."""
@@ -99,6 +116,17 @@ class _Chain:
             return Walked(Stack((), False, self._unsupported))
         with parsing(self._process.number, Part.RUNTIME):
             return self._walk(box)
+
+    def interpreter(self) -> Optional[Interpreter]:
+        if self._unsupported or Part.RUNTIME in self._process.barred:
+            return None
+        with parsing(self._process.number, Part.RUNTIME):
+            self._process.refresh()
+            for language in all_languages():
+                values = language.kernel_entry(self._as_target) if language.number else None
+                if values is not None and len(values) == ENTRY_BYTES:
+                    return Interpreter(language.number, values)
+        return None
 
     def _walk(self, box: BlackBox) -> Walked:
         if self._modules.begin(box.ns):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import struct
 from typing import Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.flight.boxes import with_holes
+from tracer.flight import layout
+from tracer.flight.boxes import with_holes, with_words
 from tracer.kernel.source import FAR_SHARE, PAGE
-from tracer.model.frame import BlackBox
+from tracer.model.frame import BlackBox, WordsEnd
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.target.memory import BoxMemory
 
@@ -52,33 +54,58 @@ class Stack:
             copied, bit = copied + (found or bytes(step)), bit + 1
         return copied, missing
 
-    def copy(self, pages: int) -> BlackBox:
-        """As ct_copy_stack, whatever is in memory."""
-        size, most = TOP - self.sp, pages * PAGE
+    def copy(self, pages: int, words: Optional[Words] = None) -> BlackBox:
+        """As ct_copy_stack, whatever is in memory; with ``words`` in their place."""
+        room = layout.WORDS_BYTES if words is not None else 0
+        size, most = TOP - self.sp, pages * PAGE - room
         far = pages // FAR_SHARE * PAGE if size > most else 0
-        copied, missing = self._by_pages(self.sp, min(size, most - far))
+        near, missing = self._by_pages(self.sp, min(size, most - far))
+        last = b""
         if far:
             last, more = self._by_pages(TOP - far, far)
-            copied, missing = copied + last, missing | more << (most - far) // PAGE + 1
+            missing |= more << (pages - far // PAGE) + 1
         registers = (0,) * 7 + (self.sp,) + (0,) * 9
-        box = BlackBox(1, 1, registers, copied, cut=len(copied) == most)
-        return with_holes(box, missing, size - most if far else 0)
+        gap = size - most if far else 0
+        box = BlackBox(1, 1, registers, near + last, cut=len(near + last) == most)
+        if words is not None:
+            area = near.ljust(pages * PAGE - room - far, b"\x55") + packed(words) + last
+            box = with_words(box, area, 1, (len(words), WordsEnd.COMPLETE), gap)
+        return with_holes(box, missing, gap, room)
+
+
+Words = tuple[tuple[int, int], ...]
+
+
+def packed(words: Words) -> bytes:
+    return b"".join(struct.pack("<QQ", *pair) for pair in words).ljust(layout.WORDS_BYTES, b"\x77")
 
 
 @given(
-    st.integers(8, 20 * PAGE), st.sets(st.integers(0, 21), max_size=6), st.integers(0, 99), st.sampled_from([1, 4, 8])
+    st.integers(8, 20 * PAGE),
+    st.sets(st.integers(0, 21), max_size=6),
+    st.integers(0, 99),
+    st.sampled_from([1, 4, 8]),
+    st.sampled_from([None, (), ((1, 2), (3, 1 << 63))]),
 )
-def test_what_is_read_is_what_was_there(size: int, absent: set[int], seed: int, pages: int) -> None:
-    """Every word that can be read is the stack's own; what was in memory and has room in the box can be read."""
+def test_what_is_read_is_what_was_there(
+    size: int, absent: set[int], seed: int, pages: int, words: Optional[Words]
+) -> None:
+    """Every word that can be read is the stack's own; what was in memory and has room in the box can be read.
+
+    The words of an interpreter's frames come as they were written.
+    """
     stack = Stack(size, absent, seed)
-    memory = memory_of(stack.copy(pages))
-    far = pages // FAR_SHARE * PAGE if size > pages * PAGE else 0
+    box = stack.copy(pages, words)
+    room = 0 if words is None else layout.WORDS_BYTES
+    assert (box.words, box.language) == (words or (), int(words is not None))
+    memory = memory_of(box)
+    far = pages // FAR_SHARE * PAGE if size > pages * PAGE - room else 0
     for address in range(stack.sp, TOP - 7, 256):
         there = stack.read(address, 8)
         try:
             word = memory.stack_word(address, 8)
         except MemoryUnreadable:
-            in_near = address + 8 <= stack.sp + pages * PAGE - far
+            in_near = address + 8 <= stack.sp + pages * PAGE - room - far
             assert there is None or not (in_near or address >= TOP - far)
             continue
         assert there is not None
@@ -109,3 +136,11 @@ def test_missing_pages_at_the_end_are_no_part_of_the_stack() -> None:
     box = Stack(4 * PAGE, {0, 1}, 0).copy(4)
     assert (len(box.stack), box.cut, box.missing) == (2 * PAGE, False, ())
     assert Stack(2 * PAGE, {0, 1}, 0).copy(4).stack == b""
+
+
+def test_words_that_were_not_told_yet() -> None:
+    """A box that waits for its words has none; a number that no kernel side writes is none either."""
+    box = Stack(PAGE, set(), 0).copy(1)
+    for frames, end in ((layout.FRAMES_PENDING, 0), (layout.MOST_FRAMES + 1, 1), (0, 250)):
+        told = with_words(box, bytes(2 * PAGE), 2, (frames, end), 0)
+        assert (told.words, told.words_end, told.language) == ((), WordsEnd.NONE, 2)

@@ -11,6 +11,7 @@ from tests.unit.cc import output
 from tracer.flight import boxes, decode, layout, recorder
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.source import DEEP_STACK, FAR_SHARE, SMALL_STACK
+from tracer.model.frame import WordsEnd
 from tracer.model.states import Op
 
 RECORD_H = bpf_directory() / "record.h"
@@ -104,7 +105,7 @@ def test_the_first_box_of_each_pool_lies_at_index_0() -> None:
 def c_constants() -> dict[str, int]:
     text = re.sub(r"/\*.*?\*/", "", RECORD_H.read_text(), flags=re.DOTALL)
     names = re.findall(r"^\s+(CT_\w+) = \d+,", text, re.MULTILINE)
-    names += re.findall(r"^#define (CT_\w+) \w+\s*$", text, re.MULTILINE)
+    names += re.findall(r"^#define (CT_\w+) [^\\\n]+$", text, re.MULTILINE)
     prints = " ".join(f'printf("{name} %u\\n", (unsigned){name});' for name in names)
     source = f'{TYPES}#include "{RECORD_H}"\nint main(void) {{ {prints} return 0; }}'
     return {name: int(value) for name, value in (line.split() for line in output(source).splitlines())}
@@ -117,7 +118,9 @@ def test_constants_are_those_of_the_header() -> None:
     ours |= {f"CT_WHICH_{name.upper()}": number for name, number in layout.WHICH.items()}
     ours |= {"CT_TRANSITIONS": layout.TRANSITIONS, "CT_COUNTERS": len(layout.COUNTERS)}
     ours |= {"CT_SMALL_BOX": layout.SMALL_BOX, "CT_SMALL_STACK": SMALL_STACK, "CT_DEEP_BOX": layout.DEEP_BOX}
-    ours |= {"CT_FAR_SHARE": FAR_SHARE}
+    ours |= {"CT_FAR_SHARE": FAR_SHARE, "CT_MOST_FRAMES": layout.MOST_FRAMES}
+    ours |= {"CT_FRAMES_PENDING": layout.FRAMES_PENDING, "CT_WORDS_BYTES": layout.WORDS_BYTES}
+    ours |= {f"CT_FRAMES_{end.name}": int(end) for end in WordsEnd}
     for index, name in enumerate(layout.COUNTERS):
         ours[f"CT_{name.upper()}" if name.startswith("lost") else f"CT_N_{name.upper()}"] = index
     theirs = c_constants()

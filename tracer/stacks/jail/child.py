@@ -21,7 +21,7 @@ from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.wire import Broken, Line, Message
 from tracer.stacks.parsing import look
 from tracer.stacks.target.process import Process
-from tracer.stacks.walker import Walked
+from tracer.stacks.walker import Interpreter, Walked
 
 _BUDGET_CPU_S = 2.0
 """CPU time of one request on a usual machine; see tracer/stacks/jail/pace.py for slower ones."""
@@ -145,6 +145,14 @@ class Child:
         with self._believed():
             self._ask(process, number, barred, read=place)
             return self._answer(process, left_s, most=place[1], patience_s=_MEMORY_PATIENCE_S).data
+
+    def interpreter(
+        self, process: Process, number: int, barred: list[int], left_s: Callable[[], float]
+    ) -> Optional[Interpreter]:
+        """Have the interpreter in ``process`` found, whose number is ``number``. Raises Lost."""
+        with self._believed():
+            self._ask(process, number, barred)
+            return forms.interpreter_from_json(self._answer(process, left_s).head)
 
     @contextlib.contextmanager
     def _believed(self) -> Iterator[None]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
-from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
+from tracer.stacks.language import ENTRY_BYTES
 from tracer.stacks.memo import Basis, Rests
 from tracer.stacks.walk import MAX_FRAMES
+from tracer.stacks.walker import Interpreter
 
 _MOST_FRAMES = MAX_FRAMES * 64
 """With inlined ones."""
 _LONGEST_TEXT = 4096
+_LANGUAGES = 256
 
 
 class Implausible(Exception):
@@ -30,10 +33,33 @@ def box_from_json(values: dict[str, Any], copied: bytes) -> BlackBox:
         "registers": tuple(values["registers"]),
         "unknown": frozenset(values["unknown"]),
         "missing": tuple((start, end) for start, end in values["missing"]),
+        "words": tuple((first, second) for first, second in values["words"]),
+        "words_end": WordsEnd(values["words_end"]),
         "stack": copied[:near],
         "far": copied[near:],
     }
     return BlackBox(**{**values, **changes})
+
+
+def interpreter_to_json(interpreter: Optional[Interpreter]) -> dict[str, Any]:
+    """An interpreter, or that there is none."""
+    told = None if interpreter is None else [interpreter.language, interpreter.values.hex()]
+    return {"interpreter": told}
+
+
+def interpreter_from_json(values: dict[str, Any]) -> Optional[Interpreter]:
+    """Raises Implausible."""
+    told = values.get("interpreter", values)
+    if told is None:
+        return None
+    if not isinstance(told, list) or len(told) != 2 or not isinstance(told[1], str):
+        raise Implausible
+    if len(told[1]) != 2 * ENTRY_BYTES or not 0 < _number(told[0]) < _LANGUAGES:
+        raise Implausible
+    try:
+        return Interpreter(told[0], bytes.fromhex(told[1]))
+    except ValueError:
+        raise Implausible from None
 
 
 def stack_to_json(stack: Stack) -> dict[str, Any]:

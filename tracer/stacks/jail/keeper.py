@@ -15,7 +15,7 @@ from tracer.stacks.jail.child import Child, Lost, Unfit
 from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
 from tracer.stacks.target.process import Process
-from tracer.stacks.walker import Walked
+from tracer.stacks.walker import Interpreter, Walked
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -103,6 +103,12 @@ class Keeper:
             process, lambda child, number, barred: child.read(process, number, barred, place, self._deadline)
         )
         return read or b""
+
+    def interpreter(self, process: Process) -> Optional[Interpreter]:
+        """Find the interpreter in ``process``, in the worker for its owner."""
+        return self._served(
+            process, lambda child, number, barred: child.interpreter(process, number, barred, self._deadline)
+        )
 
     def _served(self, process: Process, request: Callable[[Child, int, list[int]], _T]) -> Optional[_T]:
         """What ``request`` gets from a worker that is not lost over it; None if there is none."""

@@ -57,11 +57,16 @@ class _Worker:
                 self._forget(number)
             process = self._process(message)
             process.begin(message.head["generation"], frozenset(message.head["barred"]))
-            if "read" in message.head:
-                self._line.send({}, self._walker.read(process, *message.head["read"]))
-            else:
-                box = forms.box_from_json(message.head["box"], message.data)
-                self._line.send(self._told(self._walker.walk(process, box)))
+            self._line.send(*self._answer(process, message))
+
+    def _answer(self, process: JailedProcess, message: Message) -> tuple[dict[str, Any], bytes]:
+        """Head and data of what is sent."""
+        if "read" in message.head:
+            return {}, self._walker.read(process, *message.head["read"])
+        if "box" not in message.head:
+            return forms.interpreter_to_json(self._walker.interpreter(process)), b""
+        box = forms.box_from_json(message.head["box"], message.data)
+        return self._told(self._walker.walk(process, box)), b""
 
     def _told(self, walked: Walked) -> dict[str, Any]:
         told = self._stacks.told(walked.stack)
