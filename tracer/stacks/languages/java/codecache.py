@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.stacks.languages.java.layout import Layout, Member
-from tracer.stacks.languages.java.reader import Nonsense, Reader
+from tracer.stacks.target.reader import Nonsense, Reader
 
 _FREE = 0xFF
 _MAX_HEAPS = 16

@@ -12,9 +12,9 @@ from typing import Optional
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
 from tracer.stacks.languages.java.jvm import Jvm, open_jvm
 from tracer.stacks.languages.java.layout import MissingTables
-from tracer.stacks.languages.java.reader import Nonsense
 from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
 from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.reader import Nonsense
 
 _REST = 50
 """After a try there is none for so many times as long as it took: a starting JVM is soon known to be no JVM yet."""

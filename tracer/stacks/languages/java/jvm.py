@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.stacks.languages.java.codecache import CodeCache
-from tracer.stacks.languages.java.dynsym import LoadedObject
 from tracer.stacks.languages.java.layout import Layout, build_layout
 from tracer.stacks.languages.java.methods import Methods
 from tracer.stacks.languages.java.nmethod import Nmethods
-from tracer.stacks.languages.java.reader import Reader, Source
 from tracer.stacks.languages.java.tables import read_tables
+from tracer.stacks.target.dynsym import LoadedObject
+from tracer.stacks.target.reader import Reader, Source
 
 _CACHED_BUILDS = 16
 

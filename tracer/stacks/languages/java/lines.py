@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from tracer.stacks.languages.java.reader import Nonsense
 from tracer.stacks.languages.java.unsigned5 import Unsigned5
+from tracer.stacks.target.reader import Nonsense
 
 _END, _ESCAPE = 0, 0xFF
 _MAX_PAIRS = 65536

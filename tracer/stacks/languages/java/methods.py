@@ -12,7 +12,7 @@ from typing import Optional
 
 from tracer.stacks.languages.java.layout import Layout
 from tracer.stacks.languages.java.lines import LineTable, decode_lines, line_of
-from tracer.stacks.languages.java.reader import Nonsense, Reader
+from tracer.stacks.target.reader import Nonsense, Reader
 
 _MAX_SYMBOL = 2048
 _MAX_CONST_METHOD = 1 << 20

@@ -16,8 +16,8 @@ from typing import Optional
 
 from tracer.stacks.languages.java.codecache import CodeBlob
 from tracer.stacks.languages.java.layout import Layout, NmethodLayout
-from tracer.stacks.languages.java.reader import Nonsense, Reader
 from tracer.stacks.languages.java.unsigned5 import Unsigned5
+from tracer.stacks.target.reader import Nonsense, Reader
 
 _MAX_TABLE_BYTES = 16 << 20
 _MAX_PC_DESC_BYTES = 1 << 20

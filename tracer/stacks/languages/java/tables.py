@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
-from tracer.stacks.languages.java.dynsym import LoadedObject
-from tracer.stacks.languages.java.reader import Nonsense, Reader
+from tracer.stacks.target.dynsym import LoadedObject
+from tracer.stacks.target.reader import Nonsense, Reader
 
 _MAX_ENTRIES = 20_000
 _MAX_STRIDE = 256

@@ -6,7 +6,7 @@ higher ("biased"), so that a zero byte can mark the end.
 
 from __future__ import annotations
 
-from tracer.stacks.languages.java.reader import Nonsense
+from tracer.stacks.target.reader import Nonsense
 
 _MORE = 192
 _MAX_BYTES = 5

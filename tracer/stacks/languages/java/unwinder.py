@@ -16,7 +16,7 @@ from tracer.stacks.languages.java.codecache import CodeBlob
 from tracer.stacks.languages.java.jvm import Jvm
 from tracer.stacks.languages.java.methods import JavaMethod
 from tracer.stacks.languages.java.nmethod import ScopeDesc
-from tracer.stacks.languages.java.reader import Nonsense
+from tracer.stacks.target.reader import Nonsense
 
 _WORD = 8
 _SENDER_SP_SLOT, _METHOD_SLOT = 1, 3  # words below rbp (frame_x86.hpp)

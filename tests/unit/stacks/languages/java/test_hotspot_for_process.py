@@ -14,10 +14,10 @@ from tracer.stacks.language import Target
 from tracer.stacks.languages import java
 from tracer.stacks.languages.java import hotspot
 from tracer.stacks.languages.java import jvm as hotspot_jvm
-from tracer.stacks.languages.java.dynsym import LoadedObject
-from tracer.stacks.languages.java.reader import Reader
 from tracer.stacks.languages.java.tables import VmTables, read_tables
+from tracer.stacks.target.dynsym import LoadedObject
 from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.reader import Reader
 
 JVM = recorded(17)
 THREAD = JVM.threads[0]

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tests.unit.stacks.languages.java.replay import MAJORS, recorded
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.java.codecache import CodeCache, CodeHeap
-from tracer.stacks.languages.java.dynsym import LoadedObject
 from tracer.stacks.languages.java.jvm import open_jvm
 from tracer.stacks.languages.java.layout import Layout
 from tracer.stacks.languages.java.lines import decode_lines, line_of
 from tracer.stacks.languages.java.methods import JavaMethod, class_name
-from tracer.stacks.languages.java.reader import Nonsense, Reader
 from tracer.stacks.languages.java.unsigned5 import Unsigned5
+from tracer.stacks.target.dynsym import LoadedObject
 from tracer.stacks.target.process import Process
+from tracer.stacks.target.reader import Nonsense, Reader
 
 
 def encode(value: int, biased: bool) -> bytes:

@@ -18,12 +18,12 @@ from tests.unit.stacks.languages.java.replay import (
 )
 from tracer.stacks.chain import Cursor, MemoryUnreadable
 from tracer.stacks.languages.java import jvm as hotspot_jvm
-from tracer.stacks.languages.java.dynsym import LoadedObject
 from tracer.stacks.languages.java.jvm import open_jvm
 from tracer.stacks.languages.java.layout import MissingTables, build_layout
-from tracer.stacks.languages.java.reader import Nonsense, Reader
 from tracer.stacks.languages.java.tables import VmTables, read_tables
 from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
+from tracer.stacks.target.dynsym import LoadedObject
+from tracer.stacks.target.reader import Nonsense, Reader
 
 NEEDED = (
     "CodeHeap._memory CodeHeap._segmap CodeHeap._log2_segment_size HeapBlock::Header._length HeapBlock::Header._used "

@@ -1,8 +1,8 @@
 """Reads the exported symbols of a loaded shared object, only from the process's memory.
 
 The dynamic section and the symbol, string and hash tables are in the loaded segments (System V gABI, "Dynamic
-Section"). So the file and its mount namespace are not needed. This also works if libjvm.so was replaced on disk while
-the JVM runs.
+Section"). So the file and its mount namespace are not needed. This also works if the file was replaced on disk while
+the process runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.machine.registers import PAGE_SIZE
-from tracer.stacks.languages.java.reader import Nonsense, Reader
+from tracer.stacks.target.reader import Nonsense, Reader
 
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _PHDR = struct.Struct("<IIQQQQQQ")
@@ -46,6 +46,11 @@ class LoadedObject:
 
     def symbol(self, name: str) -> Optional[int]:
         """The run-time address of the symbol ``name``; None if the object does not define it."""
+        found = self.sized_symbol(name)
+        return found[0] if found is not None else None
+
+    def sized_symbol(self, name: str) -> Optional[tuple[int, int]]:
+        """The run-time address and the size (bytes) of the symbol ``name``; None if the object does not define it."""
         hashed = _gnu_hash(name)
         index = self._reader.unsigned(self._hash.buckets + 4 * (hashed % self._hash.count), 4)
         if index < self._hash.first:
@@ -53,9 +58,9 @@ class LoadedObject:
         for candidate in range(index, index + _MAX_CHAIN):
             link = self._reader.unsigned(self._hash.chains + 4 * (candidate - self._hash.first), 4)
             if link | 1 == hashed | 1:
-                address = self._symbol_at(candidate, name)
-                if address is not None:
-                    return address
+                found = self._symbol_at(candidate, name)
+                if found is not None:
+                    return found
             if link & 1:
                 break
         return None
@@ -99,13 +104,13 @@ class LoadedObject:
         buckets = table + 16 + 8 * bloom
         return _GnuHash(buckets, count, buckets + 4 * count, first)
 
-    def _symbol_at(self, index: int, name: str) -> Optional[int]:
+    def _symbol_at(self, index: int, name: str) -> Optional[tuple[int, int]]:
         raw = self._reader.read(self._table(_DT_SYMTAB) + _SYM.size * index, _SYM.size)
-        string, _, _, section, value, _ = _SYM.unpack(raw)
+        string, _, _, section, value, size = _SYM.unpack(raw)
         if not section or string >= self._dynamic.get(_DT_STRSZ, 0):
             return None
         text = self._reader.cstring(self._table(_DT_STRTAB) + string, len(name) + 1)
-        return int(self.bias + value) if text == name else None
+        return (int(self.bias + value), int(size)) if text == name else None
 
 
 def _gnu_hash(name: str) -> int:

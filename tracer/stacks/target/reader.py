@@ -16,7 +16,7 @@ class Source(Protocol):
 
 
 class Nonsense(Exception):
-    """The memory has contents that no JVM writes there: it was freed, or has another layout. The text says what."""
+    """The memory holds what the runtime never writes: it was freed, or has another layout. The text says what."""
 
 
 class Reader:
