@@ -80,12 +80,13 @@ static __always_inline u64 ct_copy_pages(u8 *to, u64 pages, u64 from, u64 want, 
 /*
  * Copies the stack from sp upwards into a box of pages pages. size is what there is, 0 if nobody knows. Of more than
  * fits, the box has the first part and the stack's last pages, with a gap between them: a frame with a large buffer is
- * jumped over, and the walk goes on behind it. A small box has no far part: it cuts what is larger.
+ * jumped over, and the walk goes on behind it. A small box has no far part: it cuts what is larger. words: how many bytes
+ * the near part leaves free at its end.
  */
-static __always_inline void ct_copy_stack(struct ct_box_head *head, u64 pages, u64 sp, u64 size)
+static __always_inline void ct_copy_stack(struct ct_box_head *head, u64 pages, u64 words, u64 sp, u64 size)
 {
 	u8 *stack = (u8 *)(head + 1), *to = stack;
-	u64 far = pages / CT_FAR_SHARE, near = pages - far, room = pages * CT_PAGE, part = pages, shift = 0;
+	u64 far = pages / CT_FAR_SHARE, near = pages - far, room = pages * CT_PAGE - words, part = pages, shift = 0;
 	u64 want = size ? CT_AT_MOST(size, room) : room, from = sp, mask = ~0ull, known = size && size <= room;
 
 	head->length = want;
@@ -109,7 +110,7 @@ static __always_inline void ct_copy_stack(struct ct_box_head *head, u64 pages, u
 			head->missing |= (ct_copy_pages(to, part, from, want, known) & mask) << shift;
 		if (!shift)
 			break;
-		want = near * CT_PAGE;
+		want = near * CT_PAGE - words;
 		from = sp;
 		to = stack;
 		part = pages;
@@ -226,7 +227,7 @@ static __always_inline u64 ct_stack_size(struct ct_user *user)
 }
 
 static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_user *user, struct ct_record *record,
-					 struct ct_touch *touch, u16 which)
+					 struct ct_touch *touch, u16 which, u32 language)
 {
 	head->sk = record->sk;
 	head->birth_ns = record->birth_ns;
@@ -235,14 +236,14 @@ static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_use
 	head->tid = touch->tid;
 	head->touch_seq = touch->seq;
 	head->which = which;
-	head->language = 0;
-	head->frames = 0;
+	head->language = language;
+	head->frames = language ? CT_FRAMES_PENDING : 0;
 	head->frames_end = CT_FRAMES_NONE;
 	ct_copy_registers(head->registers, user->regs);
 }
 
 static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *user, struct ct_record *record,
-				       struct ct_touch *touch, u16 which)
+				       struct ct_touch *touch, u16 which, u32 language)
 {
 	u64 index = CT_BOX_INDEX(handle), pages = CT_STACK_PAGES;
 	struct ct_box_head *head;
@@ -261,9 +262,9 @@ static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *use
 		return 0;
 	asm volatile("" : "+r"(pages)); /* of what the compiler knows of it, it would make branches */
 	ct_step(&head->seq);
-	ct_fill_head(head, user, record, touch, which);
+	ct_fill_head(head, user, record, touch, which, language);
 	/* What comes from a map the verifier does not know, as with CT_FORGET. */
-	ct_copy_stack(head, pages, *(volatile u64 *)&head->registers[CT_REGISTER_SP], size);
+	ct_copy_stack(head, pages, language ? CT_WORDS_BYTES : 0, *(volatile u64 *)&head->registers[CT_REGISTER_SP], size);
 	ct_step(&head->seq);
 	return 1;
 }
@@ -294,6 +295,17 @@ static __always_inline int ct_lock_for_good(struct ct_record *record)
 
 static __always_inline void ct_unlock(struct ct_record *record) { __sync_fetch_and_add(&record->busy, -1); }
 
+static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u64 which)
+{
+	if (which == CT_WHICH_OPENED)
+		return &record->opened;
+	if (which == CT_WHICH_EOF)
+		return &record->eof;
+	if (which == CT_WHICH_ENDING)
+		return &record->ending;
+	return &record->last;
+}
+
 static __always_inline void ct_fill_touch(struct ct_touch *touch, struct task_struct *task, u32 op, s32 ret, u32 flags,
 					  u64 now)
 {
@@ -320,10 +332,14 @@ static __always_inline int ct_spared(u16 which)
 #define ct_spared(which) 0
 #endif
 
-/* Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it. */
-static __always_inline void ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
-					 u16 which)
+/*
+ * Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it.
+ * Returns the language whose program is to tell its frames, 0 if there is none.
+ */
+static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
+					u16 which)
 {
+	u32 language = 0;
 	u64 size, kind;
 
 	touch->syscall = -1;
@@ -350,25 +366,33 @@ static __always_inline void ct_box_touch(struct ct_record *record, struct ct_tou
 		goto drop;
 	}
 	size = CT_FORGET(ct_stack_size(user), user->sp);
-	kind = CT_FORGET(ct_kind_for(size), user->sp);
+#ifdef CT_INTERPRETERS
+	language = CT_FORGET(ct_language_of(touch->pid), user->sp);
+#endif
+	kind = CT_FORGET(ct_kind_for(language && size ? size + CT_WORDS_BYTES : size), user->sp);
 	touch->box = CT_FORGET(ct_box_of(touch, kind), user->sp);
-	if (!touch->box || !ct_fill_box(touch->box, size, user, record, touch, which))
+	if (!touch->box || !ct_fill_box(touch->box, size, user, record, touch, which, language)) {
 		touch->flags |= CT_TOUCH_NO_BOX;
-	return;
+		return 0;
+	}
+	if (language)
+		ct_leave(record, touch, which, which != CT_WHICH_OPENED);
+	return language;
 drop:
 	ct_free_box(touch->box);
 	touch->box = 0;
+	return 0;
 }
 
-/* Writes one touch of a record whose lock is held. */
-static __always_inline void ct_write_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
-					   u32 flags, u64 now)
+/* Writes one touch of a record whose lock is held. Returns as above. */
+static __always_inline u32 ct_write_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
+					  u32 flags, u64 now)
 {
 	struct ct_user user = {};
 
 	ct_user_of_task(&user);
 	ct_fill_touch(touch, user.task, op, ret, flags, now);
-	ct_box_touch(record, touch, &user, which);
+	return ct_box_touch(record, touch, &user, which);
 }
 
 static __always_inline void ct_contended(struct ct_record *record)
@@ -377,14 +401,17 @@ static __always_inline void ct_contended(struct ct_record *record)
 	ct_count(CT_LOST_CONTENDED);
 }
 
-/* Writes one touch of a record, whole or not at all. */
-static __always_inline void ct_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
-				     u32 flags, u64 now)
+/* Writes one touch of a record, whole or not at all. Returns as above. */
+static __always_inline u32 ct_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
+				    u32 flags, u64 now)
 {
+	u32 language;
+
 	if (!ct_try_lock(record)) {
 		ct_contended(record);
-		return;
+		return 0;
 	}
-	ct_write_touch(record, touch, which, op, ret, flags, now);
+	language = ct_write_touch(record, touch, which, op, ret, flags, now);
 	ct_unlock(record);
+	return language;
 }

@@ -16,6 +16,7 @@
 #include "record.h"
 #include "maps.h"
 #include "task.h"
+#include "interpreters.h"
 #include "blackbox.h"
 #include "sock.h"
 #include "lifecycle.h"
@@ -47,33 +48,33 @@ static __always_inline u64 ct_word(u64 *ctx, u32 n)
 
 /* state */
 #ifdef CT_WAY_STATE_TP
-CT_ENTRY(tp_state) { return ct_move(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
+CT_ENTRY(tp_state) { return ct_finish(ctx, ct_move(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2))); }
 #endif
 #ifdef CT_STATE_ELSEWHERE
 CT_ENTRY(tp_state_rest) { return ct_state_rest(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
 static __always_inline int ct_set_state(struct sock *sk, int new) { return ct_move(sk, ct_state(sk), new); }
 #endif
 #ifdef CT_WAY_STATE_FENTRY
-CT_TRAMPOLINE(fe, tcp_set_state) { return ct_set_state(CT_SOCK(0), CT_WORD(int, 1)); }
+CT_TRAMPOLINE(fe, tcp_set_state) { return ct_finish(ctx, ct_set_state(CT_SOCK(0), CT_WORD(int, 1))); }
 #endif
 #ifdef CT_WAY_STATE_KPROBE
-CT_KPROBE(kp_state) { return ct_set_state((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)); }
+CT_KPROBE(kp_state) { return ct_finish(ctx, ct_set_state((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx))); }
 #endif
 
 /* close */
 #ifdef CT_WAY_CLOSE_FENTRY
-CT_TRAMPOLINE(fe, tcp_close) { return ct_close(CT_SOCK(0)); }
+CT_TRAMPOLINE(fe, tcp_close) { return ct_finish(ctx, ct_close(CT_SOCK(0))); }
 #endif
 #ifdef CT_WAY_CLOSE_KPROBE
-CT_KPROBE(kp_close) { return ct_close((struct sock *)PT_REGS_PARM1(ctx)); }
+CT_KPROBE(kp_close) { return ct_finish(ctx, ct_close((struct sock *)PT_REGS_PARM1(ctx))); }
 #endif
 
 /* shutdown */
 #ifdef CT_WAY_SHUTDOWN_FENTRY
-CT_TRAMPOLINE(fe, tcp_shutdown) { return ct_shutdown(CT_SOCK(0), CT_WORD(int, 1)); }
+CT_TRAMPOLINE(fe, tcp_shutdown) { return ct_finish(ctx, ct_shutdown(CT_SOCK(0), CT_WORD(int, 1))); }
 #endif
 #ifdef CT_WAY_SHUTDOWN_KPROBE
-CT_KPROBE(kp_shutdown) { return ct_shutdown((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)); }
+CT_KPROBE(kp_shutdown) { return ct_finish(ctx, ct_shutdown((struct sock *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx))); }
 #endif
 
 /* receive and send */
@@ -88,22 +89,28 @@ static __always_inline struct sock *ct_sk_of(struct socket *socket)
 #ifdef CT_WAY_RECEIVE_FENTRY
 CT_TRAMPOLINE(fx, inet_recvmsg)
 {
-	return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3));
+	return ct_finish(ctx, ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3)));
 }
 CT_TRAMPOLINE(fx, inet6_recvmsg)
 {
-	return ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3));
+	return ct_finish(ctx, ct_recv(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 4), CT_WORD(int, 3)));
 }
 #endif
 #ifdef CT_WAY_SEND_FENTRY
-CT_TRAMPOLINE(fx, inet_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }
-CT_TRAMPOLINE(fx, inet6_sendmsg) { return ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)); }
+CT_TRAMPOLINE(fx, inet_sendmsg)
+{
+	return ct_finish(ctx, ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)));
+}
+CT_TRAMPOLINE(fx, inet6_sendmsg)
+{
+	return ct_finish(ctx, ct_send(ct_sk_of(CT_WORD(struct socket *, 0)), CT_WORD(int, 3)));
+}
 #endif
 #ifdef CT_WAY_RECEIVE_TP
-CT_ENTRY(tp_recv) { return ct_recv(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
+CT_ENTRY(tp_recv) { return ct_finish(ctx, ct_recv(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2))); }
 #endif
 #ifdef CT_WAY_SEND_TP
-CT_ENTRY(tp_send) { return ct_send(CT_ARG(struct sock *, 0), CT_ARG(int, 1)); }
+CT_ENTRY(tp_send) { return ct_finish(ctx, ct_send(CT_ARG(struct sock *, 0), CT_ARG(int, 1))); }
 #endif
 #ifdef CT_WAY_RECEIVE_KPROBE
 CT_KPROBE(kp_recv)
@@ -111,19 +118,19 @@ CT_KPROBE(kp_recv)
 	u32 flags = PT_REGS_PARM4(ctx) & CT_MSG_PEEK ? CT_TOUCH_PEEK : 0;
 	return ct_call_enter((struct socket *)PT_REGS_PARM1(ctx), CT_OP_RECV, flags);
 }
-CT_KPROBE(kr_recv) { return ct_call_return(CT_OP_RECV, PT_REGS_RC(ctx)); }
+CT_KPROBE(kr_recv) { return ct_finish(ctx, ct_call_return(CT_OP_RECV, PT_REGS_RC(ctx))); }
 #endif
 #ifdef CT_WAY_SEND_KPROBE
 CT_KPROBE(kp_send) { return ct_call_enter((struct socket *)PT_REGS_PARM1(ctx), CT_OP_SEND, 0); }
-CT_KPROBE(kr_send) { return ct_call_return(CT_OP_SEND, PT_REGS_RC(ctx)); }
+CT_KPROBE(kr_send) { return ct_finish(ctx, ct_call_return(CT_OP_SEND, PT_REGS_RC(ctx))); }
 #endif
 
 /* open: accept */
 #ifdef CT_WAY_OPEN_FENTRY
-CT_TRAMPOLINE(fx, inet_csk_accept) { return ct_accepted(CT_SOCK(CT_ARG_ACCEPT_RESULT)); }
+CT_TRAMPOLINE(fx, inet_csk_accept) { return ct_finish(ctx, ct_accepted(CT_SOCK(CT_ARG_ACCEPT_RESULT))); }
 #endif
 #ifdef CT_WAY_OPEN_KPROBE
-CT_KPROBE(kr_accept) { return ct_accepted((struct sock *)PT_REGS_RC(ctx)); }
+CT_KPROBE(kr_accept) { return ct_finish(ctx, ct_accepted((struct sock *)PT_REGS_RC(ctx))); }
 #endif
 
 /* reset */

@@ -93,6 +93,36 @@ struct ct_call {
 BPF_TABLE("lru_hash", u64, struct ct_call, calls, 65536);
 #endif
 
+#ifdef CT_INTERPRETERS
+/* By thread group. Written by user space, copied at fork, deleted at exec (hooks/). */
+BPF_TABLE("hash", u32, struct ct_interpreter, interpreters, 4096);
+/* Never written: the entry of a thread group that nobody has looked at. */
+BPF_ARRAY(unlooked, struct ct_interpreter, 1);
+/* Thread groups that user space is to look at: each puts itself here once, at its first touch. */
+BPF_QUEUE(asked, u32, 1024);
+
+/* A touch whose frames are to be told by the program that runs next on this CPU. */
+struct ct_left {
+	u64 sk;
+	u64 ns;
+	u32 which;
+	u32 seq;
+	u32 box;
+	u32 tid;
+};
+/* Two, for one call may be two touches of its socket. Those are meant whose ns is this one. */
+struct ct_handover {
+	u64 ns;
+	struct ct_left touches[2];
+};
+BPF_PERCPU_ARRAY(handover, struct ct_handover, 1);
+
+/* The programs of the languages, by number - 1: one such array for each program that calls them, since the kernel wants
+ * all programs of an array to be of one type and one attachment (tracer/kernel/program.py). */
+#define CT_LANGUAGES 8
+BPF_PROG_ARRAY(interpreter_programs, CT_LANGUAGES);
+#endif
+
 #ifdef CT_GUARDED
 /* Which touches go without a stack, to spare the host: a mask over random numbers. Written by user space. */
 BPF_ARRAY(control, u32, 1);

@@ -51,9 +51,9 @@ enum ct_op {
 #define CT_FAR_SHARE 4
 
 /*
- * Words that an interpreter's frames were told by, two for each frame, innermost first: what they mean is the language's
- * affair (bpf/languages/). In a box of a process with an interpreter they have the last CT_WORDS_BYTES of its near part,
- * and the copy of the stack is so much shorter.
+ * Words that an interpreter's frames were told by, two for each frame, innermost first: what they mean is the
+ * language's affair (bpf/languages/). In a box of a process with an interpreter they have the last CT_WORDS_BYTES of
+ * its near part, and the copy of the stack is so much shorter.
  */
 #define CT_MOST_FRAMES 64
 #define CT_WORDS_BYTES (CT_MOST_FRAMES * 16)
@@ -210,12 +210,21 @@ enum ct_which {
 
 /* ct_box_head.frames_end */
 enum ct_frames_end {
-	CT_FRAMES_NONE = 0,	/* none were taken (yet) */
-	CT_FRAMES_COMPLETE = 1, /* down to the thread's first frame */
-	CT_FRAMES_LIMIT = 2,	/* as many as one call may cost */
-	CT_FRAMES_UNREAD = 3,	/* the next one could not be read */
+	CT_FRAMES_NONE = 0,	 /* none were taken (yet) */
+	CT_FRAMES_COMPLETE = 1,	 /* down to the thread's first frame */
+	CT_FRAMES_LIMIT = 2,	 /* as many as one call may cost */
+	CT_FRAMES_UNREAD = 3,	 /* the next one could not be read */
 	CT_FRAMES_NO_THREAD = 4, /* the interpreter does not know this thread */
-	CT_FRAMES_CONTENDED = 5, /* another walk was under way on this CPU */
+};
+
+/*
+ * What user space knows of the interpreter in a process. language 0: none, or nobody has looked yet. values are that
+ * language's own (bpf/languages/).
+ */
+struct ct_interpreter {
+	u32 language;
+	u32 pad;
+	u64 values[15];
 };
 
 /* A transition for `tail`. */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* shutdown and close by the program: its own last word on the socket. Caller's context. */
+/*
+ * shutdown and close by the program: its own last word on the socket. Caller's context. Both return the language whose
+ * program is to tell its frames, 0 if there is none.
+ */
 
 static __always_inline int ct_close(struct sock *sk)
 {
 	u64 key = (u64)sk;
 	struct ct_record *record = ct_record_of(key);
 
-	if (record)
-		ct_end(record, key, CT_OP_CLOSE, 0, bpf_ktime_get_ns());
-	return 0;
+	return record ? ct_end(record, key, CT_OP_CLOSE, 0, bpf_ktime_get_ns()) : 0;
 }
 
 /* how: 0 SHUT_RD (no transition follows), 1 SHUT_WR, 2 SHUT_RDWR. The kernel passes how + 1 (RCV_SHUTDOWN is bit 0). */
@@ -17,7 +18,5 @@ static __always_inline int ct_shutdown(struct sock *sk, int how)
 	u64 key = (u64)sk;
 	struct ct_record *record = ct_record_of(key);
 
-	if (record)
-		ct_end(record, key, CT_OP_SHUTDOWN, how, bpf_ktime_get_ns());
-	return 0;
+	return record ? ct_end(record, key, CT_OP_SHUTDOWN, how, bpf_ktime_get_ns()) : 0;
 }

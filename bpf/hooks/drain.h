@@ -4,17 +4,6 @@
  * it has unwound a box, to put the interned stack's number in its place. Under the record's lock, and only if the touch
  * is still the one that was read, so a box can never have two owners.
  */
-static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u64 which)
-{
-	if (which == CT_WHICH_OPENED)
-		return &record->opened;
-	if (which == CT_WHICH_EOF)
-		return &record->eof;
-	if (which == CT_WHICH_ENDING)
-		return &record->ending;
-	return &record->last;
-}
-
 static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 box, u64 stack, u64 birth_ns)
 {
 	struct ct_record *record = sockets.lookup(&key);

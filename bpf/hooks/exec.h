@@ -18,6 +18,9 @@ static __always_inline int ct_execed(void)
 	if (!scope_pids.lookup(&tgid))
 		return 0;
 #endif
+#ifdef CT_INTERPRETERS
+	interpreters.delete(&tgid);
+#endif
 	known = execs.lookup(&tgid);
 	if (known) {
 		known->ns = first.ns;

@@ -17,6 +17,9 @@ static __always_inline int ct_fork(struct task_struct *parent, struct task_struc
 	made.by = from;
 	(void)one;
 	parents.update(&to, &made);
+#ifdef CT_INTERPRETERS
+	ct_inherit_interpreter(from, to);
+#endif
 #ifdef CT_SCOPE_FORKS
 	if (scope_pids.lookup(&from) && scope_pids.update(&to, &one))
 		ct_count(CT_LOST_RECORDS);
@@ -64,6 +67,9 @@ static __always_inline int ct_exit(struct task_struct *task)
 #endif
 #ifdef CT_COMM_LOW
 	scope_programs.delete(&tgid);
+#endif
+#ifdef CT_INTERPRETERS
+	interpreters.delete(&tgid);
 #endif
 	return 0;
 }

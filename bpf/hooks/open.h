@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Who opened a socket. connect needs no hook of its own: the transition to SYN_SENT is made in the caller's call
- * (hooks/state.h). accept is no transition, so it has one; without it the first touch stands in.
+ * (hooks/state.h). accept is no transition, so it has one; without it the first touch stands in. Returns the language
+ * whose program is to tell its frames, 0 if there is none.
  */
 
 static __always_inline int ct_accepted(struct sock *sk)
@@ -24,6 +25,5 @@ static __always_inline int ct_accepted(struct sock *sk)
 		return 0;
 	}
 	record->flags |= CT_R_ACCEPTED;
-	ct_touch(record, &record->opened, CT_WHICH_OPENED, CT_OP_ACCEPT, 0, 0, now);
-	return 0;
+	return ct_touch(record, &record->opened, CT_WHICH_OPENED, CT_OP_ACCEPT, 0, 0, now);
 }

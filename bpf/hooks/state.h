@@ -115,7 +115,8 @@ static __always_inline u32 ct_local_op(int old, int new, u32 flags)
 	return 0;
 }
 
-static __always_inline void ct_local_call(struct ct_record *record, u64 key, int old, int new, u32 flags, u64 now)
+/* Returns the language whose program is to tell its frames, 0 if there is none. */
+static __always_inline u32 ct_local_call(struct ct_record *record, u64 key, int old, int new, u32 flags, u64 now)
 {
 	u32 op = ct_local_op(old, new, flags);
 	struct ct_touch *touch = &record->ending;
@@ -123,14 +124,14 @@ static __always_inline void ct_local_call(struct ct_record *record, u64 key, int
 	u32 wanted = 0;
 
 	if (!op)
-		return;
+		return 0;
 	if (op == CT_OP_CONNECT) {
 		touch = &record->opened;
 		which = CT_WHICH_OPENED;
 	} else {
 		wanted = ct_end_flags(key, op, now);
 	}
-	ct_touch(record, touch, which, op, 0, wanted, now);
+	return ct_touch(record, touch, which, op, 0, wanted, now);
 }
 
 /*
@@ -209,11 +210,12 @@ static __always_inline void ct_emit(struct ct_record *record, int old, int new, 
 #define ct_emit(record, old, new, flags, now)
 #endif
 
+/* Returns as ct_local_call. */
 static __always_inline int ct_move(struct sock *sk, int old, int new)
 {
 	u64 key = (u64)sk, now;
 	struct ct_record *record;
-	u32 flags = 0;
+	u32 flags = 0, language;
 
 #ifdef CT_SCOPE_TASKS
 	/* LISTEN to SYN_RECV is no end of the listener: it is its child, cloned with the listener's state and port */
@@ -245,16 +247,16 @@ static __always_inline int ct_move(struct sock *sk, int old, int new)
 		}
 	}
 	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
-	ct_local_call(record, key, old, new, flags, now);
+	language = ct_local_call(record, key, old, new, flags, now);
 	/* close after shutdown, before the peer's ACK, sets FIN_WAIT1 again: a call, not a transition */
 	if (new == old)
-		return 0;
+		return language;
 	ct_keep_transition(record, old, new, flags, now);
 	ct_follow(record, sk, key, old, new, flags, now);
 	ct_emit(record, old, new, flags, now);
 	record->state = new;
 	record->state_ns = now;
-	return 0;
+	return language;
 }
 
 #ifdef CT_STATE_ELSEWHERE
@@ -262,7 +264,7 @@ static __always_inline int ct_move(struct sock *sk, int old, int new)
 static __always_inline int ct_state_rest(struct sock *sk, int old, int new)
 {
 	if (new == CT_LISTEN || new == CT_SYN_RECV)
-		return ct_move(sk, old, new);
+		ct_move(sk, old, new); /* no call of a program that leaves a stack */
 	return 0;
 }
 #endif

@@ -45,12 +45,14 @@ static __always_inline void ct_progress_beside(struct ct_record *record, u32 op,
 	}
 }
 
+/* Returns the language whose program is to tell its frames, 0 if there is none. */
 static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 {
 	u64 key = (u64)sk, now;
 	struct ct_record *record = ct_record_of(key);
 	struct ct_touch *touch;
 	u16 which = CT_WHICH_LAST;
+	u32 language = 0;
 	int eof;
 
 	if (!record && !ct_task_in_scope())
@@ -87,14 +89,14 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	 * No count of turns: the verifier would follow the second turn apart from a first one that does the same. */
 #pragma clang loop unroll(disable)
 	for (;;) {
-		ct_write_touch(record, touch, which, op, ret, flags, now);
+		language |= ct_write_touch(record, touch, which, op, ret, flags, now);
 		if (which != CT_WHICH_OPENED)
 			break;
 		touch = &record->last;
 		which = CT_WHICH_LAST;
 	}
 	ct_unlock(record);
-	return 0;
+	return language;
 }
 
 static __always_inline int ct_recv(struct sock *sk, s32 ret, int flags)

@@ -163,6 +163,16 @@ class BoxHead(ct.LittleEndianStructure):
     ]
 
 
+class Interpreter(ct.LittleEndianStructure):
+    """struct ct_interpreter"""
+
+    _fields_ = [
+        ("language", ct.c_uint32),
+        ("pad", ct.c_uint32),
+        ("values", ct.c_uint64 * 15),
+    ]
+
+
 class Event(ct.LittleEndianStructure):
     """struct ct_event"""
 

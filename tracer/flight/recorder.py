@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes as ct
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, cast
 
 from tracer.flight import layout, transitions
@@ -12,6 +12,7 @@ from tracer.flight.boxes import Box, Boxes, BoxHeader
 from tracer.flight.consistent import Flight, consistent, ended
 from tracer.kernel import bpf
 from tracer.kernel.maps import Map, possible_cpus
+from tracer.kernel.objectcode import ObjectCode
 from tracer.kernel.plan import Plan
 from tracer.kernel.program import Program
 from tracer.kernel.ring import Ring
@@ -27,6 +28,7 @@ _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
+_INTERPRETER = struct.Struct("<I4x120s")  # struct ct_interpreter
 
 
 def _keys(numbers: Map) -> set[int]:
@@ -59,6 +61,9 @@ class Recorder:
         self._programs = program.map("scope_programs", 4, 4) if scope.comm else None
         self._parents = program.map("parents", 4, _MADE.size)
         self._control = program.map("control", 4, 4) if wanted.guarded else None
+        interpreters = wanted.interpreters
+        self._interpreters = program.map("interpreters", 4, _INTERPRETER.size) if interpreters else None
+        self._asked = program.map("asked", 0, 4) if interpreters else None
         self._execs = program.map("execs", 4, _EXEC.size) if execs else None
         self._drain = program.load_runnable("run_drain")
         self._unseeded = 0
@@ -92,6 +97,32 @@ class Recorder:
         """Who forked this process, alive or not; None if that was before the trace, or long ago."""
         value = self._parents.lookup(_U32.pack(pid))
         return None if value is None else int(_MADE.unpack(value)[1])
+
+    def asked_for(self) -> list[int]:
+        """The processes that touched a socket for the first time since the last call, and that nobody looked at yet."""
+        asked: list[int] = []
+        while self._asked is not None and (pid := self._asked.pop()) is not None:
+            asked += _U32.unpack(pid)
+        return asked
+
+    def tell_interpreter(self, pid: int, language: int, values: bytes) -> None:
+        """Have the frames of the interpreter in this process told at each touch, by the program of ``language``.
+
+        ``values`` are the 120 bytes that it needs to know of the process.
+        """
+        if self._interpreters is not None:
+            self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, values))
+
+    def forget_interpreters(self, alive: Callable[[int], bool]) -> None:
+        """Free the entries of processes that have ended."""
+        if self._interpreters is not None:
+            for pid in _keys(self._interpreters):
+                if not alive(pid):
+                    self._interpreters.delete(_U32.pack(pid))
+
+    def load_language(self, number: int, code: ObjectCode) -> None:
+        """Load the program of a language, which tells the frames of its interpreters. Raises HostUnsupported."""
+        self._program.load_language(number, code)
 
     def add_listener(self, netns: int, port: int) -> None:
         """Children of this listening port are in scope."""

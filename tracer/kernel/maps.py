@@ -13,7 +13,7 @@ from typing import Optional
 from tracer.machine import calls
 
 _BPF = calls.number("bpf")
-_LOOKUP, _UPDATE, _LOOKUP_BATCH = 1, 2, 24
+_LOOKUP, _UPDATE, _DELETE, _POP, _LOOKUP_BATCH = 1, 2, 3, 21, 24
 _libc = ct.CDLL(None, use_errno=True)
 
 
@@ -45,6 +45,15 @@ class Map:
             ct.memmove(self._key, key, self._key_size)
         ct.memmove(self._value, value, self._value_size)
         return self._call(_UPDATE) == 0
+
+    def delete(self, key: bytes) -> None:
+        """Delete ``key``, if the map has it."""
+        ct.memmove(self._key, key, self._key_size)
+        self._call(_DELETE)
+
+    def pop(self) -> Optional[bytes]:
+        """Take the next value out of a queue or stack map; None if it is empty."""
+        return self._value.raw[: self._value_size] if self._call(_POP) == 0 else None
 
     def push_all(self, numbers: Iterable[int]) -> None:
         """Push 32-bit numbers onto a stack map; the last one is on top. Faster than update(): there are thousands."""

@@ -211,9 +211,13 @@ class Plan:
         if "open" in chosen:
             # fexit sees the arguments, then the result: 4 arguments became 2 in Linux 6.10 (92ef0fd55ac8)
             macros["CT_ARG_ACCEPT_RESULT"] = str(self.features.functions.get("inet_csk_accept", 2))
+        return {**macros, **self.task_defines()}
+
+    def task_defines(self) -> dict[str, str]:
+        """The C macros that say how the current task is read."""
         if {"task_pt_regs", "get_current_task_btf"} <= self.features.helpers:
-            macros["CT_HAVE_TASK_PT_REGS"] = "1"
-        return macros
+            return {"CT_HAVE_TASK_PT_REGS": "1"}
+        return {}
 
 
 def _obstacle(attachment: Attachment, features: Features) -> Optional[str]:

@@ -17,18 +17,11 @@ from tracer.kernel.loading import Loading
 from tracer.kernel.maps import Map
 from tracer.kernel.objectcode import MapSpec, ObjectCode
 from tracer.kernel.plan import Attachment, Plan
+from tracer.kernel.tailcalls import RUNNABLE, Kind, TailCalls, kind_of
 from tracer.kernel.verifier import Load, Log, Verified
 from tracer.trail import Took
 
 _log = logging.getLogger(__name__)
-
-_KINDS = {
-    "raw_tp": bpf.PROG_RAW_TRACEPOINT,
-    "fentry": bpf.PROG_TRACING,
-    "fexit": bpf.PROG_TRACING,
-    "kprobe": bpf.PROG_KPROBE,
-    "kretprobe": bpf.PROG_KPROBE,
-}
 
 
 def _raise_memlock() -> None:
@@ -44,6 +37,11 @@ def load(name: str, attempt: Load) -> int:
     except OSError:
         reason = verifier.verify(attempt, verifier.REFUSALS).reason
         raise HostUnsupported(f"the kernel refused the program {name}: {reason}. {WHOLE_LOG}") from None
+
+
+def load_as(kind: Kind, name: str, code: bytes, log: Optional[Log], level: int) -> int:
+    """Load linked instructions as a program of this kind and return its descriptor. Raises OSError."""
+    return bpf.load_program(code, kind.type, name, kind.btf_id, exits=kind.exits, log=log, log_level=level)
 
 
 def create(spec: MapSpec, entries: int) -> int:
@@ -72,6 +70,7 @@ class Program:
         self._kprobes: list[Kprobe] = []
         self._programs: list[int] = []
         self._loading = Loading({})
+        self._calls = TailCalls(code, lambda spec: create(spec, spec.entries))
         took = Took()
         try:
             for spec in code.maps:
@@ -87,14 +86,14 @@ class Program:
         return lambda: self._load(attachment.program, loader)
 
     def _loader(self, attachment: Attachment, btf_ids: Mapping[str, int]) -> Load:
-        kind = _KINDS[attachment.kind]
-        btf_id = btf_ids[attachment.target] if kind == bpf.PROG_TRACING else 0
-        return self._loader_as(attachment.program, kind, btf_id, exits=attachment.kind == "fexit")
+        return self._loader_as(attachment.program, kind_of(attachment, btf_ids))
 
-    def _loader_as(self, name: str, kind: int, btf_id: int = 0, *, exits: bool = False) -> Load:
+    def _loader_as(self, name: str, kind: Kind) -> Load:
+        maps = self._calls.linked(name, kind, self._maps)
+
         def attempt(log: Optional[Log], level: int) -> int:
-            code = self._code.linked(name, self._maps, self._parameters)
-            return bpf.load_program(code, kind, name, btf_id, exits=exits, log=log, log_level=level)
+            code = self._code.linked(name, maps, self._parameters)
+            return load_as(kind, name, code, log, level)
 
         return attempt
 
@@ -108,7 +107,7 @@ class Program:
     def verified(self, plan: Plan, runnable: Sequence[str] = ()) -> Iterator[tuple[str, Verified]]:
         """Yield the verifier's log of each program that ``plan`` chose, and of the programs ``runnable``."""
         chosen = {one.program: self._loader(one, plan.features.btf_ids) for one in plan.attachments()}
-        chosen.update((name, self._loader_as(name, bpf.PROG_RAW_TRACEPOINT)) for name in runnable)
+        chosen.update((name, self._loader_as(name, RUNNABLE)) for name in runnable)
         for name, attempt in chosen.items():
             yield name, verifier.verify(attempt, verifier.EVERYTHING)
 
@@ -128,7 +127,7 @@ class Program:
         try:
             if kind == "raw_tp":
                 self._links.append(bpf.open_raw_tracepoint(program, attachment.target))
-            elif _KINDS[kind] == bpf.PROG_TRACING:
+            elif kind in ("fentry", "fexit"):
                 self._links.append(bpf.open_trampoline(program))
             else:
                 self._kprobes.append(Kprobe(program, attachment.target, returns=kind == "kretprobe"))
@@ -138,7 +137,21 @@ class Program:
 
     def load_runnable(self, name: str) -> int:
         """Load a program that is only run on request (BPF_PROG_TEST_RUN). Return its descriptor."""
-        return self._load(name, self._loader_as(name, bpf.PROG_RAW_TRACEPOINT))
+        return self._load(name, self._loader_as(name, RUNNABLE))
+
+    def load_language(self, number: int, code: ObjectCode) -> None:
+        """From now on have the program of ``code`` called for touches of processes with the language ``number``.
+
+        Raises HostUnsupported with the verifier's reason.
+        """
+
+        def load_one(name: str, instructions: bytes, kind: Kind) -> int:
+            took = Took()
+            program = load(name, lambda log, level: load_as(kind, name, instructions, log, level))
+            _log.debug("program %s loaded: %d instructions in %s", name, len(instructions) // 8, took)
+            return program
+
+        self._calls.load(number, code, self._maps, load_one)
 
     def missed_runs(self) -> int:
         """How often the kernel skipped a program because that program was already running on the CPU.
@@ -169,6 +182,7 @@ class Program:
         """Detach and free everything. It may be called again."""
         self.detach()
         self._loading.abandon()  # a program that is still being loaded has a descriptor to close
+        self._calls.close()
         for descriptors in (self._programs, self._maps):
             while descriptors:
                 os.close(descriptors.pop())

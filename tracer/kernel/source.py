@@ -100,7 +100,8 @@ class Wanted:
     """What a command needs from the kernel side. ``linger_ns`` is the threshold in ns.
 
     ``events``: each transition, for `tail`, with its user stack if ``event_stacks``. ``all_endings``: each connection
-    that ends, for `timeline`. ``guarded``: --max-overhead may reduce how many stacks are kept.
+    that ends, for `timeline`. ``guarded``: --max-overhead may reduce how many stacks are kept. ``interpreters``: there
+    may be processes with an interpreter, whose frames are told at each touch.
     """
 
     linger_ns: int
@@ -108,12 +109,15 @@ class Wanted:
     event_stacks: bool = False
     all_endings: bool = False
     guarded: bool = False
+    interpreters: bool = False
 
     def defines(self) -> dict[str, str]:
         """As macros."""
         macros = {"CT_LINGER_NS": parameter(0), "CT_RB_NO_WAKEUP": "1"}
         if self.guarded:
             macros["CT_GUARDED"] = "1"
+        if self.interpreters:
+            macros["CT_INTERPRETERS"] = "1"
         if self.events:
             macros["CT_EVENTS"] = "1"
             if not self.event_stacks:
@@ -145,6 +149,15 @@ def standalone_text(name: str, macros: Mapping[str, str]) -> str:
 
 def _defined(macros: Mapping[str, str]) -> str:
     return "".join(f"#define {name} {value}\n" for name, value in macros.items())
+
+
+def language_text(name: str, plan: Plan, sizes: Sizes) -> str:
+    """The C text of the program in bpf/languages/ that tells the frames of one language's interpreters.
+
+    It depends on no scope. Its maps are the recorder's, by their names.
+    """
+    macros = {**sizes.defines(), **plan.task_defines(), "CT_INTERPRETERS": "1"}
+    return standalone_text(f"languages/{name}", macros)
 
 
 def program_text(plan: Plan, scope: Scope, sizes: Sizes, wanted: Wanted) -> str:

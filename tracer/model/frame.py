@@ -57,8 +57,7 @@ class WordsEnd(enum.IntEnum):
     """Why there are no more words of an interpreter's frames (enum ct_frames_end in bpf/record.h).
 
     NONE: none were taken. COMPLETE: down to the thread's first frame. LIMIT: as many as one call may cost. UNREAD: the
-    next frame could not be read. NO_THREAD: the interpreter does not know the thread. CONTENDED: another walk was under
-    way on that CPU.
+    next frame could not be read. NO_THREAD: the interpreter does not know the thread.
     """
 
     NONE = 0
@@ -66,7 +65,6 @@ class WordsEnd(enum.IntEnum):
     LIMIT = 2
     UNREAD = 3
     NO_THREAD = 4
-    CONTENDED = 5
 
 
 @dataclass(frozen=True)

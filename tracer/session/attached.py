@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces
 from tracer.kernel.plan import Plan
+from tracer.kernel.source import Wanted
 from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
@@ -17,8 +18,9 @@ from tracer.stacks.target.process import Process
 class Attached:
     """A run that is attached. ``started`` is in seconds since the epoch.
 
-    ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch. ``processes`` are those that
-    the scope names, as they were before the attachment: what they had mapped, if other code takes its place.
+    ``wanted`` is what is asked of the kernel side here. ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives
+    nanoseconds since the epoch. ``processes`` are those that the scope names, as they were before the attachment: what
+    they had mapped, if other code takes its place.
     """
 
     request: Request
@@ -29,4 +31,5 @@ class Attached:
     namespaces: Namespaces
     started: float
     clock_offset_ns: int
+    wanted: Wanted
     processes: tuple[Process, ...] = ()

@@ -12,6 +12,7 @@ from tracer.model.finding import Report, Tick
 from tracer.session.attached import Attached
 from tracer.session.draining import USUAL
 from tracer.session.guard import Guard
+from tracer.session.interpreters import Interpreters
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
@@ -31,6 +32,7 @@ class Following:
         self._service = StackService(walker=self._keeper, last_exec=recorder.last_exec)
         for process in run.processes:
             self._service.watch(process)
+        self._interpreters = Interpreters(run, self._service)
         self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids)
         self._tasks = TaskReader()
         self._watch = Watch(
@@ -48,6 +50,7 @@ class Following:
         """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
         self._keeper.use_hurry(lambda: stop.asked)
+        self._interpreters.seed(self._run.request.scope.pids)
         while not stop.over():
             self._service.look()
             self._run.members.look_for_programs()
@@ -59,6 +62,7 @@ class Following:
     def _rest(self, stop: Stop) -> None:
         until = time.monotonic() + self._run.request.interval_s
         while not stop.over() and (left := until - time.monotonic()) > 0:
+            self._interpreters.look()
             pressed = self._watch.relieve()
             stop.wait(min(left, USUAL.pressed_s if pressed else USUAL.look_s))
 

@@ -12,6 +12,7 @@ from tracer.kernel.tasks import TaskReader
 from tracer.model.connection import Connection, Losses
 from tracer.model.finding import Unconfined, Unread
 from tracer.session.attached import Attached
+from tracer.session.interpreters import Interpreters
 from tracer.session.join import join
 from tracer.session.members import parents
 from tracer.session.reading import Reader
@@ -35,6 +36,7 @@ class Lives:
         self._run, self._recorder = run, run.recorder
         self._keeper = Keeper()
         self._service = StackService(walker=self._keeper, last_exec=run.recorder.last_exec)
+        self._interpreters = Interpreters(run, self._service)
         self._stacks = StackStore(self._recorder, self._service)
         self._tasks = TaskReader()
         self._reader = Reader(self._recorder, self._stacks, run.older, run.plan.unseen_calls())
@@ -44,9 +46,11 @@ class Lives:
         """Look once each interval until ``stop`` is over, and once more at the end."""
         stop.begin()
         self._keeper.use_hurry(lambda: stop.asked)
+        self._interpreters.seed(self._run.request.scope.pids)
         try:
             while not stop.over():
                 stop.wait(self._run.request.interval_s)
+                self._interpreters.look()
                 self._run.members.look_for_programs()
                 yield from self._look()
             time.sleep(_LAST_MOMENT_S)

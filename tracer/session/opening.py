@@ -19,7 +19,7 @@ from tracer.kernel.hooks import read_hooks
 from tracer.kernel.objectcache import compiled
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
-from tracer.kernel.source import Sizes, Wanted, parameters, program_text
+from tracer.kernel.source import Sizes, Wanted, language_text, parameters, program_text
 from tracer.machine.macros import machine_macros
 from tracer.model.scope import Scope
 
@@ -105,6 +105,17 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
     except BaseException:
         program.close()
         raise
+
+
+def load_language(recorder: Recorder, plan: Plan, sizes: Sizes, number: int, source: str) -> None:
+    """Compile and load the program that tells the frames of a language's interpreters. Raises HostUnsupported."""
+    tree, remove = header_tree() if os.path.exists(BTF_PATH) else (None, None)
+    try:
+        code = compiled(language_text(source, plan, sizes), tree, compile_text)
+    finally:
+        if remove is not None:
+            shutil.rmtree(remove, ignore_errors=True)
+    recorder.load_language(number, code)
 
 
 def clock_offset_ns() -> int:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Optional
 
 from tracer.host.namespaces import Namespaces
+from tracer.kernel.source import Wanted
 from tracer.session.attached import Attached
 from tracer.session.members import Members
 from tracer.session.opening import clock_offset_ns, open_recorder
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
-from tracer.stacks.target.process import open_processes
+from tracer.stacks.registry import may_interpret
+from tracer.stacks.target.process import Process, open_processes
 
 if TYPE_CHECKING:
     from tracer.model.connection import Probe
@@ -34,10 +38,20 @@ class Session:
         started, offset_ns = time.time(), clock_offset_ns()
         namespaces = Namespaces()
         older = Preexisting(request.scope, namespaces)
-        opened = open_recorder(request.scope, request.sizes, request.wanted, request.probes)
-        members, processes = Members(request.scope, opened.recorder), open_processes(request.scope.pids)
+        processes = open_processes(request.scope.pids)
+        wanted = _wanted(request, processes)
+        opened = open_recorder(request.scope, request.sizes, wanted, request.probes)
         self._run = Attached(
-            request, opened.recorder, opened.plan, members, older, namespaces, started, offset_ns, processes
+            request,
+            opened.recorder,
+            opened.plan,
+            Members(request.scope, opened.recorder),
+            older,
+            namespaces,
+            started,
+            offset_ns,
+            wanted,
+            processes,
         )
         self._following: Optional[Following] = None
         try:
@@ -106,3 +120,14 @@ class Session:
         for process in self._run.processes:
             process.close()
         self._run.recorder.close()
+
+
+def _wanted(request: Request, processes: Sequence[Process]) -> Wanted:
+    """What is asked of the kernel side: interpreters' frames, too, unless no process in scope can have any.
+
+    Boxes of transitions have left their record by the time at which frames are told.
+    """
+    wanted, scope = request.wanted, request.scope
+    fixed = bool(scope.pids) and not scope.follow_forks
+    may = not wanted.events and (not fixed or any(map(may_interpret, processes)))
+    return replace(wanted, interpreters=True) if may else wanted

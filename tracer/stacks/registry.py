@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Collection
 from functools import lru_cache
 from importlib import import_module
@@ -12,6 +13,7 @@ from tracer.stacks.language import Language, Part
 
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
+    from tracer.stacks.target.process import Process
 
 _COMPILED = "native"
 
@@ -28,6 +30,16 @@ MODULES = (
 
 Perf maps are last because any language may write one.
 """
+
+_INTERPRETERS = re.compile(r"python|node|ruby", re.IGNORECASE)
+"""What is in the name of some file that a process with an interpreter has mapped: its program, its library, or an
+extension.
+"""
+
+
+def may_interpret(process: Process) -> bool:
+    """Whether ``process`` may have an interpreter whose frames the kernel side tells. Imports no language."""
+    return any(_INTERPRETERS.search(mapping.path) for mapping in process.mappings)
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from typing import Callable, Optional, Union
 
 from tracer.model.frame import BlackBox, LastExec, Stack
 from tracer.stacks.memo import Memo
+from tracer.stacks.registry import may_interpret
 from tracer.stacks.target.process import Process, ProcessGone
 from tracer.stacks.walker import Interpreter, LocalWalker, Walker
 from tracer.trail import Took
@@ -67,7 +68,7 @@ class StackService:
             except ProcessGone:
                 return None
             self._keep(target)
-        return self._walker.interpreter(target.process)
+        return self._walker.interpreter(target.process) if may_interpret(target.process) else None
 
     def look(self) -> None:
         """Read the maps of the processes that are watched, unless that was just done. To be called once a second."""

@@ -33,6 +33,7 @@ MIRRORS = {
     "ct_suspect": layout.Suspect,
     "ct_event": layout.Event,
     "ct_box_head": layout.BoxHead,
+    "ct_interpreter": layout.Interpreter,
 }
 
 

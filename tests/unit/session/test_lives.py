@@ -58,7 +58,7 @@ def lives(recorder: FakeRecorder, clock: Clock, monkeypatch: pytest.MonkeyPatch)
     request = Request(HERE, "pid 1", Sizes(1 << 24), Wanted(10 * S, all_endings=True))
     older = Preexisting(HERE, namespaces)
     members = Members(HERE, as_recorder(recorder))
-    return Lives(Attached(request, as_recorder(recorder), PLAN, members, older, namespaces, 0.0, 0))
+    return Lives(Attached(request, as_recorder(recorder), PLAN, members, older, namespaces, 0.0, 0, request.wanted))
 
 
 def test_a_socket_that_was_handed_over_is_not_called_older(recorder: FakeRecorder, lives: Lives, clock: Clock) -> None:

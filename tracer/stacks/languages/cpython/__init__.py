@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Optional
 
 from tracer.model.frame import Frame
-from tracer.stacks.language import TLS, Language, Part, Symbol
+from tracer.stacks.language import TLS, Language, Part, Symbol, Target
 
 _TITLE = "Python"
 _TRAMPOLINE = re.compile(r"py::(.*?):(.*)$")
@@ -26,6 +26,12 @@ def _read_symbol(symbol: str) -> Optional[Symbol]:
         return None
     function, file = match.groups()
     return Symbol(function, "python", file=file, internal=file.startswith("<frozen"))
+
+
+def _kernel_entry(target: Target) -> Optional[bytes]:
+    from tracer.stacks.languages.cpython.process import kernel_entry
+
+    return kernel_entry(target)
 
 
 def _is_interpreter(module: str) -> bool:
@@ -69,6 +75,9 @@ def _starts_coroutine(module: str, function: Optional[str]) -> bool:
 
 LANGUAGE = Language(
     "python",
+    number=1,
+    kernel_program="cpython.bpf.c",
+    kernel_entry=_kernel_entry,
     read_symbol=_read_symbol,
     starts_coroutine=_starts_coroutine,
     runtime_module=_is_interpreter,

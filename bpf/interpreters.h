@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Touches of processes with an interpreter. Its frames are told by a program of their language (bpf/languages/), which
+ * the hook's program calls as its last deed: so it is verified once for each type of program, and loaded only when
+ * there is such a process.
+ */
+
+#ifdef CT_INTERPRETERS
+/* Whose frames are to be told of a thread group; 0 if nobody's, or not yet: then user space is asked, once. */
+static __always_inline u32 ct_language_of(u32 tgid)
+{
+	struct ct_interpreter *known = interpreters.lookup(&tgid), *nothing;
+	u32 zero = 0;
+
+	if (known)
+		return known->language;
+	nothing = unlooked.lookup(&zero);
+	if (nothing && !interpreters.insert(&tgid, nothing))
+		asked.push(&tgid, 0);
+	return 0;
+}
+
+/* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */
+static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *touch, u16 which, u32 turn)
+{
+	u32 zero = 0;
+	struct ct_handover *to = handover.lookup(&zero);
+	struct ct_left *left;
+
+	if (!to)
+		return;
+	left = &to->touches[turn & 1];
+	left->sk = record->sk;
+	left->ns = touch->ns;
+	left->which = which;
+	left->seq = touch->seq;
+	left->box = touch->box;
+	left->tid = touch->tid;
+	to->ns = touch->ns;
+}
+
+/* The end of a hook's program. Where the language has no program (yet), the call does nothing. */
+static __always_inline int ct_finish(void *ctx, u32 language)
+{
+	if (language)
+		interpreter_programs.call(ctx, language - 1);
+	return 0;
+}
+
+/* A child has its parent's memory, and its parent's number may have been another process's before. */
+static __always_inline void ct_inherit_interpreter(u32 from, u32 to)
+{
+	struct ct_interpreter *known = interpreters.lookup(&from);
+
+	if (known)
+		interpreters.update(&to, known);
+	else
+		interpreters.delete(&to);
+}
+#else
+#define ct_leave(record, touch, which, turn)
+static __always_inline int ct_finish(void *ctx, u32 language) { return 0; }
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the programs of all languages share. Each is called by a hook's program that has left touches (ct_leave), with
+ * the same task and on the same CPU: ct_begin_walk, then two words for each frame (ct_add_frame), then ct_end_walk. The
+ * walk itself needs no lock: it reads the caller's own memory into this CPU's scratch.
+ */
+
+#define CT_WALK_RAW 16384
+#define CT_WALK_EXTRA 1024
+
+/* Scratch: it stays in the cache, and what is in memory costs the verifier less than what is in registers. */
+struct ct_walk {
+	u32 busy;
+	u32 frames;
+	u32 end;   /* enum ct_frames_end */
+	u32 reads; /* for the language: how many single reads it made */
+	u64 words[2 * CT_MOST_FRAMES];
+	u64 more[16]; /* for the language */
+	u8 raw[CT_WALK_RAW + CT_WALK_EXTRA];
+};
+BPF_PERCPU_ARRAY(walks, struct ct_walk, 1);
+
+/* At the head of a loop: keeps the compiler from reasoning about a value that the verifier must bound by itself. */
+#define CT_HIDE(value) asm volatile("" : "+r"(value))
+
+/* Programs may be preempted by others on their CPU (kernels with PREEMPT): then the later one goes without. */
+static __always_inline struct ct_walk *ct_begin_walk(void)
+{
+	u32 zero = 0;
+	struct ct_walk *walk = walks.lookup(&zero);
+
+	if (!walk)
+		return 0;
+	__sync_fetch_and_add(&walk->busy, 1);
+	if (*(volatile u32 *)&walk->busy != 1) {
+		__sync_fetch_and_add(&walk->busy, -1);
+		return 0;
+	}
+	walk->frames = 0;
+	walk->reads = 0;
+	walk->end = CT_FRAMES_LIMIT;
+	return walk;
+}
+
+/* Room for one more frame? Its words are kept. */
+static __always_inline int ct_add_frame(struct ct_walk *walk, u64 first, u64 second)
+{
+	u32 at = walk->frames;
+
+	if (at >= CT_MOST_FRAMES)
+		return 0;
+	CT_HIDE(at);
+	at &= CT_MOST_FRAMES - 1;
+	walk->words[2 * at] = first;
+	walk->words[2 * at + 1] = second;
+	walk->frames = at + 1;
+	return 1;
+}
+
+static __always_inline void ct_write_words(struct ct_box_head *head, u8 *place, struct ct_walk *walk)
+{
+	ct_step(&head->seq);
+	ct_read_kernel(place, CT_AT_MOST(walk->frames * 16, CT_WORDS_BYTES), walk->words);
+	head->frames = walk->frames;
+	head->frames_end = walk->end;
+	ct_step(&head->seq);
+}
+
+/* Where in the stack area of a box of so many pages the words lie. */
+#define CT_WORDS_AT(pages, gap) (((pages) - ((gap) ? (pages) / CT_FAR_SHARE : 0)) * CT_PAGE - CT_WORDS_BYTES)
+
+static __always_inline void ct_write_words_in(u32 handle, struct ct_walk *walk)
+{
+	u32 index = CT_BOX_INDEX(handle);
+	struct ct_small_box *small;
+	struct ct_box *box;
+
+	if (handle & CT_SMALL_BOX) {
+		small = small_boxes.lookup(&index);
+		if (small)
+			ct_write_words(&small->head, small->stack + CT_SMALL_STACK - CT_WORDS_BYTES, walk);
+		return;
+	}
+#ifdef CT_DEEP_STACK
+	if (handle & CT_DEEP_BOX) {
+		struct ct_deep_box *deep = deep_boxes.lookup(&index);
+
+		if (!deep)
+			return;
+		if (deep->head.gap)
+			ct_write_words(&deep->head, deep->stack + CT_WORDS_AT(CT_DEEP_STACK / CT_PAGE, 1), walk);
+		else
+			ct_write_words(&deep->head, deep->stack + CT_WORDS_AT(CT_DEEP_STACK / CT_PAGE, 0), walk);
+		return;
+	}
+#endif
+	box = boxes.lookup(&index);
+	if (!box)
+		return;
+	if (box->head.gap)
+		ct_write_words(&box->head, box->stack + CT_WORDS_AT(CT_STACK_PAGES, 1), walk);
+	else
+		ct_write_words(&box->head, box->stack + CT_WORDS_AT(CT_STACK_PAGES, 0), walk);
+}
+
+/* Under the record's lock, and only if the touch is still the one that was left and has its box. */
+static __always_inline void ct_tell(struct ct_left *left, struct ct_walk *walk)
+{
+	u64 key = left->sk;
+	struct ct_record *record = sockets.lookup(&key);
+	struct ct_touch *touch;
+
+	if (!record || !ct_lock_for_good(record))
+		return;
+	touch = ct_touch_of(record, left->which);
+	if (touch->box && touch->box == left->box && touch->seq == left->seq && touch->ns == left->ns &&
+	    touch->tid == (u32)bpf_get_current_pid_tgid())
+		ct_write_words_in(touch->box, walk);
+	ct_unlock(record);
+}
+
+/* The end of a walk, whose frames are now told in the boxes of the touches that were left. */
+static __always_inline int ct_end_walk(struct ct_walk *walk)
+{
+	u32 zero = 0, turn;
+	struct ct_handover *from = handover.lookup(&zero);
+
+	if (from) {
+#pragma clang loop unroll(disable)
+		for (turn = 0; turn < 2; turn++) {
+			CT_HIDE(turn);
+			if (turn > 1)
+				break;
+			if (from->touches[turn].ns == from->ns)
+				ct_tell(&from->touches[turn], walk);
+		}
+	}
+	__sync_fetch_and_add(&walk->busy, -1);
+	return 0;
+}

@@ -1,0 +1,94 @@
+"""Tells the kernel side of the interpreters in the processes that it sees, and loads their languages' programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Optional
+
+from tracer.errors import HostUnsupported
+from tracer.session.attached import Attached
+from tracer.session.opening import load_language
+from tracer.stacks.service import StackService
+from tracer.trail import Took
+
+if TYPE_CHECKING:
+    from tracer.stacks.language import Language
+
+_log = logging.getLogger(__name__)
+
+_AGAIN_S = (1.0, 4.0, 16.0)
+"""How long after one look a process is looked at again that had no interpreter: it may come later."""
+_SWEEP_S = 10.0
+
+
+class Interpreters:
+    """Looks at each process once, when it first touches a socket: to be asked again and again with :meth:`look`."""
+
+    def __init__(self, run: Attached, service: StackService) -> None:
+        self._run, self._service = run, service
+        self._later: dict[int, tuple[float, int]] = {}
+        self._loaded: dict[int, bool] = {}
+        self._next_sweep = time.monotonic() + _SWEEP_S
+
+    def seed(self, pids: Iterable[int]) -> None:
+        """Look at ``pids``, whether they have touched a socket or not."""
+        if self._run.wanted.interpreters:
+            for pid in pids:
+                self._look_at(pid, 0)
+
+    def look(self) -> None:
+        """Look at those that touched a socket for the first time, and again at some others."""
+        if not self._run.wanted.interpreters:
+            return
+        now = time.monotonic()
+        for pid in self._run.recorder.asked_for():
+            self._look_at(pid, 0)
+        for pid, (due, times) in list(self._later.items()):
+            if due <= now:
+                del self._later[pid]
+                self._look_at(pid, times)
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP_S
+            self._run.recorder.forget_interpreters(_alive)
+
+    def _look_at(self, pid: int, times: int) -> None:
+        """Look at a process that was looked at before so many ``times``."""
+        took = Took()
+        found = self._service.interpreter(pid)
+        if found is None:
+            if times < len(_AGAIN_S) and _alive(pid):
+                self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
+            return
+        if self._loads(found.language):
+            self._run.recorder.tell_interpreter(pid, found.language, found.values)
+            _log.debug("process %d has an interpreter of language %d: found in %s", pid, found.language, took)
+
+    def _loads(self, number: int) -> bool:
+        """Whether the language has a program in the kernel, which is loaded when it is first needed."""
+        if number not in self._loaded:
+            language = _language(number)
+            self._loaded[number] = language is not None and self._load(language)
+        return self._loaded[number]
+
+    def _load(self, language: Language) -> bool:
+        run, took = self._run, Took()
+        try:
+            load_language(run.recorder, run.plan, run.request.sizes, language.number, language.kernel_program)
+        except HostUnsupported as reason:
+            _log.debug("frames of %s are not told: %s", language.name, reason)
+            return False
+        _log.debug("frames of %s are told from now on: loaded in %s", language.name, took)
+        return True
+
+
+def _language(number: int) -> Optional[Language]:
+    from tracer.stacks.registry import all_languages
+
+    return next((language for language in all_languages() if language.number == number), None)
+
+
+def _alive(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
