@@ -9,15 +9,17 @@
 /* Whose frames are to be told of a thread group; 0 if nobody's, or not yet: then user space is asked, once. */
 static __always_inline u32 ct_language_of(u32 tgid)
 {
-	struct ct_interpreter *known = interpreters.lookup(&tgid), *nothing;
+	struct ct_interpreter *known = interpreters.lookup(&tgid);
 	u32 zero = 0;
 
-	if (known)
-		return known->language;
-	nothing = unlooked.lookup(&zero);
-	if (nothing && !interpreters.insert(&tgid, nothing))
-		asked.push(&tgid, 0);
-	return 0;
+	if (!known) {
+		known = unlooked.lookup(&zero);
+		if (!known)
+			return 0;
+		if (!interpreters.insert(&tgid, known))
+			asked.push(&tgid, 0);
+	}
+	return known->language; /* read in both cases, so that the verifier has one to follow */
 }
 
 /* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */

@@ -48,13 +48,22 @@ struct py_chunk {
 	u64 top; /* in words, from data on; valid in a chunk that is not the newest */
 };
 
-/* What was copied: two pieces, at 0 and at PY_COPY in the scratch. */
-struct py_copied {
-	u64 base, length;
-	u64 below, below_length;
-};
+/*
+ * Where a walk is: in the scratch, whose words the verifier knows nothing about. So there is one state of the loop for
+ * it to follow, whichever way a round went.
+ */
+#define py_frame walk->more[0]	/* the frame that comes next */
+#define py_cframe walk->more[1] /* of the loop that it is in */
+#define py_cframe_before walk->more[2]
+#define py_loop_ends walk->more[3] /* 3.11: the last frame of a loop was told, its cframe comes next */
+#define py_place walk->more[4]
+#define py_base walk->more[5] /* what was copied: two pieces, at 0 and at PY_COPY in the scratch */
+#define py_length walk->more[6]
+#define py_below walk->more[7]
+#define py_below_length walk->more[8]
 
-static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top, struct py_copied *copied)
+/* Copies the top of the data stack, and, where its newest chunk has little, the top of the chunk before. */
+static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top)
 {
 	struct py_chunk before = {};
 	u64 length = top - chunk, left, previous;
@@ -64,8 +73,8 @@ static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top, st
 	length = CT_AT_MOST(length, PY_COPY);
 	if (ct_read_user(walk->raw, length, (void *)(top - length)))
 		return;
-	copied->base = top - length;
-	copied->length = length;
+	py_base = top - length;
+	py_length = length;
 	left = PY_COPY - length;
 	if (top - chunk > length || length < sizeof(before) || !left)
 		return;
@@ -79,77 +88,18 @@ static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top, st
 	length = CT_AT_MOST(length, left);
 	if (ct_read_user(walk->raw + PY_COPY, CT_AT_MOST(length, PY_COPY), (void *)(top - length)))
 		return;
-	copied->below = top - length;
-	copied->below_length = length;
-}
-
-/* Where in the scratch the frame lies, which is read if it is in no copy; more than PY_ONE if it cannot be had. */
-static __always_inline u64 py_place(struct ct_walk *walk, struct ct_interpreter *py, struct py_copied *copied,
-				    u64 frame)
-{
-	u64 at = frame - copied->base, bytes = PY_OFFSET(py->values[PY_FRAME_BYTES]);
-
-	if (at < copied->length && copied->length - at >= bytes)
-		return at;
-	at = frame - copied->below;
-	if (at < copied->below_length && copied->below_length - at >= bytes)
-		return PY_COPY + at;
-	if (walk->reads >= py->values[PY_READS])
-		return PY_ONE + 1;
-	walk->reads++;
-	if (!ct_read_user(walk->raw + PY_ONE, bytes, (void *)frame))
-		return PY_ONE;
-	walk->end = CT_FRAMES_UNREAD;
-	return PY_ONE + 1;
-}
-
-#define py_frame walk->more[0] /* the frame that comes next */
-#define py_cframe walk->more[1]
-#define py_cframe_before walk->more[2]
-
-/* 3.11: this frame was its loop's last; the loop is known by its cframe. Is there room for more? */
-static __always_inline int py_end_loop(struct ct_walk *walk, struct ct_interpreter *py)
-{
-	if (!ct_add_frame(walk, py_cframe, PY_ENTRY))
-		return 0;
-	if (!py_frame) /* the last loop of all */
-		return 1;
-	if (walk->reads >= py->values[PY_READS])
-		return 0;
-	walk->reads++;
-	py_cframe = py_cframe_before;
-	if (!ct_read_user(&py_cframe_before, sizeof(u64),
-			  (void *)(py_cframe + py->values[PY_CFRAME] - 1 + sizeof(u64))))
-		return 1;
-	walk->end = CT_FRAMES_UNREAD;
-	return 0;
-}
-
-/* Tells the frame at this place of the scratch. Is there room for more? */
-static __always_inline int py_tell(struct ct_walk *walk, struct ct_interpreter *py, u8 *place)
-{
-	u64 owners = py->values[PY_OWNERS], frame = py_frame, is_entry = owners >> 16 & 255;
-	u64 owner = place[PY_OFFSET(py->values[PY_FRAME_OWNER])] & owners & 255, first, second;
-
-	py_frame = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_PREVIOUS]));
-	if (owner >= (owners >> 8 & 255))
-		return ct_add_frame(walk, frame, PY_ENTRY);
-	first = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_CODE])) & PY_OBJECT;
-	second = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_INSTRUCTION])) & py->values[PY_INSTRUCTION_MASK];
-	if (!ct_add_frame(walk, first, second | owner << 56))
-		return 0;
-	if (!is_entry || !place[PY_OFFSET(is_entry - 1)])
-		return 1;
-	return py_end_loop(walk, py);
+	py_below = top - length;
+	py_below_length = length;
 }
 
 /* Finds the thread's newest frame, and copies the top of its data stack. */
-static __always_inline int py_begin(struct ct_walk *walk, struct ct_interpreter *py, struct py_copied *copied)
+static __always_inline int py_begin(struct ct_walk *walk, struct ct_interpreter *py)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	u64 thread = 0, state = 0, cframe[2] = {}, chunk = py->values[PY_STATE_CHUNK];
 	u8 *copy = walk->raw + PY_STATE;
 
+	py_loop_ends = py_base = py_length = py_below = py_below_length = 0;
 	ct_read_kernel(&thread, sizeof(thread), &task->CT_TASK_THREAD_POINTER);
 	if (ct_read_user(&state, sizeof(state), (void *)(thread + py->values[PY_SLOT])) || !state)
 		return 0;
@@ -166,17 +116,94 @@ static __always_inline int py_begin(struct ct_walk *walk, struct ct_interpreter 
 		py_cframe_before = cframe[1];
 	}
 	if (chunk)
-		py_copy(walk, *(u64 *)(copy + PY_STATE_OFFSET(chunk)), *(u64 *)(copy + PY_STATE_OFFSET(chunk) + 8),
-			copied);
+		py_copy(walk, *(u64 *)(copy + PY_STATE_OFFSET(chunk)), *(u64 *)(copy + PY_STATE_OFFSET(chunk) + 8));
 	return py_frame != 0;
+}
+
+/* One read more? */
+static __always_inline int py_may_read(struct ct_walk *walk, struct ct_interpreter *py)
+{
+	if (walk->reads >= py->values[PY_READS])
+		return 0;
+	walk->reads++;
+	return 1;
+}
+
+/* Finds the place in the scratch where the frame lies, which is read if it is in no copy. 0 if it cannot be had. */
+static __always_inline int py_find(struct ct_walk *walk, struct ct_interpreter *py, u64 frame)
+{
+	u64 at = frame - py_base, bytes = PY_OFFSET(py->values[PY_FRAME_BYTES]);
+
+	if (at < py_length && py_length - at >= bytes) {
+		py_place = at;
+		return 1;
+	}
+	at = frame - py_below;
+	if (at < py_below_length && py_below_length - at >= bytes) {
+		py_place = PY_COPY + at;
+		return 1;
+	}
+	if (!py_may_read(walk, py))
+		return 0;
+	py_place = PY_ONE;
+	if (!ct_read_user(walk->raw + PY_ONE, bytes, (void *)frame))
+		return 1;
+	walk->end = CT_FRAMES_UNREAD;
+	return 0;
+}
+
+/* The words of this frame. */
+static __always_inline int py_tell(struct ct_walk *walk, struct ct_interpreter *py, u64 frame, u64 *words)
+{
+	u64 owners = py->values[PY_OWNERS], is_entry = owners >> 16 & 255, at, owner;
+	u8 *place = walk->raw;
+
+	if (!frame) {
+		walk->end = CT_FRAMES_COMPLETE;
+		return 0;
+	}
+	if (!py_find(walk, py, frame))
+		return 0;
+	at = py_place;
+	CT_HIDE(at);
+	if (at > PY_ONE)
+		return 0;
+	place += at;
+	py_frame = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_PREVIOUS]));
+	owner = place[PY_OFFSET(py->values[PY_FRAME_OWNER])] & owners & 255;
+	words[0] = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_CODE])) & PY_OBJECT;
+	words[1] = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_INSTRUCTION])) & py->values[PY_INSTRUCTION_MASK];
+	words[1] |= owner << 56;
+	if (is_entry)
+		py_loop_ends = place[PY_OFFSET(is_entry - 1)];
+	if (owner >= (owners >> 8 & 255)) {
+		words[0] = frame;
+		words[1] = PY_ENTRY;
+	}
+	return 1;
+}
+
+/* 3.11: the words of an evaluation loop, by its cframe. */
+static __always_inline int py_tell_loop(struct ct_walk *walk, struct ct_interpreter *py, u64 frame, u64 *words)
+{
+	words[0] = py_cframe;
+	words[1] = PY_ENTRY;
+	py_loop_ends = 0;
+	if (!frame) /* the last one */
+		return 1;
+	py_cframe = py_cframe_before;
+	if (!py_may_read(walk, py))
+		return 0;
+	if (!ct_read_user(&py_cframe_before, sizeof(u64),
+			  (void *)(py_cframe + py->values[PY_CFRAME] - 1 + sizeof(u64))))
+		return 1;
+	walk->end = CT_FRAMES_UNREAD;
+	return 0;
 }
 
 static __always_inline void py_walk(struct ct_walk *walk, struct ct_interpreter *py)
 {
-	struct py_copied copied = {};
-	u64 frame, at;
-
-	if (!py_begin(walk, py, &copied)) {
+	if (!py_begin(walk, py)) {
 		walk->end = CT_FRAMES_NO_THREAD;
 		return;
 	}
@@ -185,15 +212,14 @@ static __always_inline void py_walk(struct ct_walk *walk, struct ct_interpreter 
 		CT_HIDE(i);
 		if (i >= CT_MOST_FRAMES)
 			return;
-		frame = py_frame;
-		if (!frame) {
-			walk->end = CT_FRAMES_COMPLETE;
+		u64 *words = walk->words + 2 * i;
+
+		if (py_loop_ends) {
+			if (!py_tell_loop(walk, py, py_frame, words))
+				return;
+		} else if (!py_tell(walk, py, py_frame, words))
 			return;
-		}
-		at = py_place(walk, py, &copied, frame);
-		CT_HIDE(at);
-		if (at > PY_ONE || !py_tell(walk, py, walk->raw + at))
-			return;
+		walk->frames = i + 1;
 	}
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the programs of all languages share. Each is called by a hook's program that has left touches (ct_leave), with
- * the same task and on the same CPU: ct_begin_walk, then two words for each frame (ct_add_frame), then ct_end_walk. The
- * walk itself needs no lock: it reads the caller's own memory into this CPU's scratch.
+ * the same task and on the same CPU: ct_begin_walk, then two words for each frame, then ct_end_walk. The walk itself
+ * needs no lock: it reads the caller's own memory into this CPU's scratch.
  */
 
 #define CT_WALK_RAW 16384
@@ -40,21 +40,6 @@ static __always_inline struct ct_walk *ct_begin_walk(void)
 	walk->reads = 0;
 	walk->end = CT_FRAMES_LIMIT;
 	return walk;
-}
-
-/* Room for one more frame? Its words are kept. */
-static __always_inline int ct_add_frame(struct ct_walk *walk, u64 first, u64 second)
-{
-	u32 at = walk->frames;
-
-	if (at >= CT_MOST_FRAMES)
-		return 0;
-	CT_HIDE(at);
-	at &= CT_MOST_FRAMES - 1;
-	walk->words[2 * at] = first;
-	walk->words[2 * at + 1] = second;
-	walk->frames = at + 1;
-	return 1;
 }
 
 static __always_inline void ct_write_words(struct ct_box_head *head, u8 *place, struct ct_walk *walk)

@@ -60,7 +60,7 @@ class Layout:
     told: Mapping[str, int] = field(default_factory=dict)
 
     def values(self, slot: int) -> bytes:
-        """What bpf/languages/cpython.bpf.c needs, in its order. ``slot`` is how far the state is from the thread pointer."""
+        """What bpf/languages/cpython.bpf.c needs, in its order. ``slot``: the state, from the thread pointer on."""
         runtime, frame = self.runtime, self.frame
         owners = 0xFF if frame.owner is not None else 0
         owners |= frame.entry_owner << 8 | (0 if frame.is_entry is None else frame.is_entry + 1) << 16
