@@ -6,12 +6,23 @@
  */
 
 #ifdef CT_INTERPRETERS
+static __always_inline u64 *ct_known_language(u32 tgid)
+{
+	u32 place = tgid % CT_LANGUAGES_KNOWN;
+
+	return languages.lookup(&place);
+}
+
 /* Whose frames are to be told of a thread group; 0 if nobody's, or not yet: then user space is asked, once. */
 static __always_inline u32 ct_language_of(u32 tgid)
 {
-	struct ct_interpreter *known = interpreters.lookup(&tgid);
+	u64 *answer = ct_known_language(tgid);
+	struct ct_interpreter *known;
 	u32 zero = 0;
 
+	if (answer && (u32)*answer == tgid)
+		return *answer >> 32;
+	known = interpreters.lookup(&tgid);
 	if (!known) {
 		known = unlooked.lookup(&zero);
 		if (!known)
@@ -49,15 +60,30 @@ static __always_inline int ct_finish(void *ctx, u32 language)
 	return 0;
 }
 
-/* A child has its parent's memory, and its parent's number may have been another process's before. */
+/* A child has its parent's memory. Its number may have been another process's before. */
 static __always_inline void ct_inherit_interpreter(u32 from, u32 to)
 {
 	struct ct_interpreter *known = interpreters.lookup(&from);
+	u64 *answer = ct_known_language(to);
 
-	if (known)
-		interpreters.update(&to, known);
-	else
-		interpreters.delete(&to);
+	if (known && !interpreters.update(&to, known)) {
+		if (answer)
+			*answer = (u64)known->language << 32 | to;
+		return;
+	}
+	interpreters.delete(&to);
+	if (answer && (u32)*answer == to)
+		*answer = 0;
+}
+
+/* Another program, or none any more. */
+static __always_inline void ct_forget_interpreter(u32 tgid)
+{
+	u64 *answer = ct_known_language(tgid);
+
+	interpreters.delete(&tgid);
+	if (answer && (u32)*answer == tgid)
+		*answer = 0;
 }
 #else
 #define ct_leave(record, touch, which, turn)

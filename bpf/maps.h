@@ -96,6 +96,9 @@ BPF_TABLE("lru_hash", u64, struct ct_call, calls, 65536);
 #ifdef CT_INTERPRETERS
 /* By thread group. Written by user space, copied at fork, deleted at exec (hooks/). */
 BPF_TABLE("hash", u32, struct ct_interpreter, interpreters, 4096);
+/* The answer to most questions, by a few bits of the thread group's number: that number, and its language above. */
+#define CT_LANGUAGES_KNOWN 4096
+BPF_ARRAY(languages, u64, CT_LANGUAGES_KNOWN);
 /* Never written: the entry of a thread group that nobody has looked at. */
 BPF_ARRAY(unlooked, struct ct_interpreter, 1);
 /* Thread groups that user space is to look at: each puts itself here once, at its first touch. */

@@ -19,7 +19,7 @@ static __always_inline int ct_execed(void)
 		return 0;
 #endif
 #ifdef CT_INTERPRETERS
-	interpreters.delete(&tgid);
+	ct_forget_interpreter(tgid);
 #endif
 	known = execs.lookup(&tgid);
 	if (known) {

@@ -69,7 +69,7 @@ static __always_inline int ct_exit(struct task_struct *task)
 	scope_programs.delete(&tgid);
 #endif
 #ifdef CT_INTERPRETERS
-	interpreters.delete(&tgid);
+	ct_forget_interpreter(tgid);
 #endif
 	return 0;
 }

@@ -3,8 +3,8 @@
  * The frames of CPython. Those of 3.11 and later lie on the thread's data stack (pycore_frame.h): its top is copied at
  * once, and the chain is followed in the copy, since a read of user memory costs as much as twenty steps there. What
  * lies elsewhere is read frame by frame, up to a limit: coroutines and generators in the heap, entry frames on the C
- * stack, and all frames of earlier versions. Tells (code object, instruction | owner << 56) for each frame, and for
- * each evaluation loop, after its last frame, (address of its entry frame or cframe, 0xff << 56).
+ * stack (from its copy), and all frames of earlier versions. Tells (code object, instruction | owner << 56) for each
+ * frame, and for each evaluation loop, after its last frame, (address of its entry frame or cframe, 0xff << 56).
  */
 #include "record.h"
 #include "maps.h"
@@ -27,16 +27,22 @@ enum {
 	PY_FRAME_INSTRUCTION, /* the instruction, of which PY_INSTRUCTION_MASK is kept, */
 	PY_FRAME_OWNER,	      /* and a byte that says whose it is */
 	PY_INSTRUCTION_MASK,
-	PY_OWNERS, /* mask of that byte | the least that entry frames have << 8 | 1 + offset of is_entry << 16 (0: none)
+	PY_OWNERS, /* mask of that byte | the least that entry frames have << 8 | PY_IS_ENTRY << 16 | PY_IS_BOUND << 24
 		    */
 	PY_READS,  /* how many frames are read one by one */
+	PY_MAIN_STATE, /* where the first thread's state lies, 0 if nobody knows */
 };
+/* Each 1 + offset of a byte, 0 if there is none: in a frame, whether it is its loop's last; in the thread state,
+ * PY_BOUND. */
+#define PY_IS_ENTRY(owners) ((owners) >> 16 & 255)
+#define PY_IS_BOUND(owners) ((owners) >> 24 & 255)
 
 #define PY_COPY 8192		     /* bytes of the data stack's top, and of the chunk below it */
 #define PY_ONE CT_WALK_RAW	     /* where in the scratch a frame lies that was read alone, */
 #define PY_STATE (CT_WALK_RAW + 256) /* and the thread state */
 #define PY_MOST_STATE 320
 #define PY_ENTRY (0xffULL << 56)
+#define PY_BOUND 8	  /* bound_gilstate: the slot has this state */
 #define PY_OBJECT (~7ULL) /* 3.14 keeps flags in the low bits of a reference */
 #define PY_OFFSET(value) ((value)&127)
 #define PY_STATE_OFFSET(value) ((value)&511)
@@ -48,19 +54,14 @@ struct py_chunk {
 	u64 top; /* in words, from data on; valid in a chunk that is not the newest */
 };
 
-/*
- * Where a walk is: in the scratch, whose words the verifier knows nothing about. So there is one state of the loop for
- * it to follow, whichever way a round went.
- */
-#define py_frame walk->more[0]	/* the frame that comes next */
-#define py_cframe walk->more[1] /* of the loop that it is in */
-#define py_cframe_before walk->more[2]
-#define py_loop_ends walk->more[3] /* 3.11: the last frame of a loop was told, its cframe comes next */
-#define py_place walk->more[4]
-#define py_base walk->more[5] /* what was copied: two pieces, at 0 and at PY_COPY in the scratch */
-#define py_length walk->more[6]
-#define py_below walk->more[7]
-#define py_below_length walk->more[8]
+/* What a walk knows, in the scratch: so the verifier knows nothing of it, and has one state of the loop to follow. */
+#define py_cframe walk->more[0] /* of the evaluation loop that the walk is in */
+#define py_cframe_before walk->more[1]
+#define py_loop_ends walk->more[2] /* 3.11: the last frame of a loop was told, its cframe comes next */
+#define py_base walk->more[3]	   /* what was copied: two pieces, at 0 and at PY_COPY in the scratch */
+#define py_length walk->more[4]
+#define py_below walk->more[5]
+#define py_below_length walk->more[6]
 
 /* Copies the top of the data stack, and, where its newest chunk has little, the top of the chunk before. */
 static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top)
@@ -92,32 +93,45 @@ static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top)
 	py_below_length = length;
 }
 
-/* Finds the thread's newest frame, and copies the top of its data stack. */
-static __always_inline int py_begin(struct ct_walk *walk, struct ct_interpreter *py)
+/* Reads the state of this thread, if there it lies. */
+static __always_inline int py_read_state(struct ct_walk *walk, struct ct_interpreter *py, u64 thread, u64 state)
+{
+	u8 *copy = walk->raw + PY_STATE;
+	u64 bound = PY_IS_BOUND(py->values[PY_OWNERS]);
+
+	if (!state || ct_read_user(copy, CT_AT_MOST(py->values[PY_STATE_BYTES], PY_MOST_STATE), (void *)state))
+		return 0;
+	if (*(u64 *)(copy + PY_STATE_OFFSET(py->values[PY_STATE_THREAD])) != thread)
+		return 0;
+	return !bound || copy[bound - 1] & PY_BOUND;
+}
+
+/* The newest frame of this thread, 0 if there is none. Copies the top of its data stack. */
+static __always_inline u64 py_begin(struct ct_walk *walk, struct ct_interpreter *py)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 thread = 0, state = 0, cframe[2] = {}, chunk = py->values[PY_STATE_CHUNK];
+	u64 thread = 0, state = 0, frame, cframe[2] = {}, chunk = py->values[PY_STATE_CHUNK], id;
 	u8 *copy = walk->raw + PY_STATE;
 
 	py_loop_ends = py_base = py_length = py_below = py_below_length = 0;
 	ct_read_kernel(&thread, sizeof(thread), &task->CT_TASK_THREAD_POINTER);
-	if (ct_read_user(&state, sizeof(state), (void *)(thread + py->values[PY_SLOT])) || !state)
-		return 0;
-	if (ct_read_user(copy, CT_AT_MOST(py->values[PY_STATE_BYTES], PY_MOST_STATE), (void *)state))
-		return 0;
-	if (*(u64 *)(copy + PY_STATE_OFFSET(py->values[PY_STATE_THREAD])) != thread)
-		return 0;
-	py_frame = *(u64 *)(copy + PY_STATE_OFFSET(py->values[PY_STATE_FRAME]));
-	if (py->values[PY_CFRAME]) {
-		py_cframe = py_frame;
-		if (ct_read_user(cframe, sizeof(cframe), (void *)(py_cframe + py->values[PY_CFRAME] - 1)))
+	id = bpf_get_current_pid_tgid();
+	if (id >> 32 != (u32)id || !py_read_state(walk, py, thread, py->values[PY_MAIN_STATE])) {
+		if (ct_read_user(&state, sizeof(state), (void *)(thread + py->values[PY_SLOT])) ||
+		    !py_read_state(walk, py, thread, state))
 			return 0;
-		py_frame = cframe[0];
+	}
+	frame = *(u64 *)(copy + PY_STATE_OFFSET(py->values[PY_STATE_FRAME]));
+	if (py->values[PY_CFRAME]) {
+		py_cframe = frame;
+		if (ct_read_stack(walk, cframe, sizeof(cframe), frame + py->values[PY_CFRAME] - 1))
+			return 0;
+		frame = cframe[0];
 		py_cframe_before = cframe[1];
 	}
 	if (chunk)
 		py_copy(walk, *(u64 *)(copy + PY_STATE_OFFSET(chunk)), *(u64 *)(copy + PY_STATE_OFFSET(chunk) + 8));
-	return py_frame != 0;
+	return frame;
 }
 
 /* One read more? */
@@ -129,61 +143,45 @@ static __always_inline int py_may_read(struct ct_walk *walk, struct ct_interpret
 	return 1;
 }
 
-/* Finds the place in the scratch where the frame lies, which is read if it is in no copy. 0 if it cannot be had. */
-static __always_inline int py_find(struct ct_walk *walk, struct ct_interpreter *py, u64 frame)
+/* Where in the scratch the frame lies, which is read if it is in no copy. More than PY_ONE if it cannot be had. */
+static __always_inline u64 py_find(struct ct_walk *walk, struct ct_interpreter *py, u64 frame)
 {
 	u64 at = frame - py_base, bytes = PY_OFFSET(py->values[PY_FRAME_BYTES]);
 
-	if (at < py_length && py_length - at >= bytes) {
-		py_place = at;
-		return 1;
-	}
+	if (at < py_length && py_length - at >= bytes)
+		return at & (PY_COPY - 1);
 	at = frame - py_below;
-	if (at < py_below_length && py_below_length - at >= bytes) {
-		py_place = PY_COPY + at;
-		return 1;
-	}
+	if (at < py_below_length && py_below_length - at >= bytes)
+		return PY_COPY + (at & (PY_COPY - 1));
 	if (!py_may_read(walk, py))
-		return 0;
-	py_place = PY_ONE;
-	if (!ct_read_user(walk->raw + PY_ONE, bytes, (void *)frame))
-		return 1;
+		return PY_ONE + 1;
+	if (!ct_read_stack(walk, walk->raw + PY_ONE, bytes, frame))
+		return PY_ONE;
 	walk->end = CT_FRAMES_UNREAD;
-	return 0;
+	return PY_ONE + 1;
 }
 
-/* The words of this frame. */
-static __always_inline int py_tell(struct ct_walk *walk, struct ct_interpreter *py, u64 frame, u64 *words)
+/* The words of the frame at this place, which is *frame. That is the next one then. */
+static __always_inline void py_tell(struct ct_walk *walk, struct ct_interpreter *py, u8 *place, u64 *frame, u64 *words)
 {
-	u64 owners = py->values[PY_OWNERS], is_entry = owners >> 16 & 255, at, owner;
-	u8 *place = walk->raw;
+	u64 owners = py->values[PY_OWNERS], is_entry = PY_IS_ENTRY(owners), owner, first, second;
 
-	if (!frame) {
-		walk->end = CT_FRAMES_COMPLETE;
-		return 0;
-	}
-	if (!py_find(walk, py, frame))
-		return 0;
-	at = py_place;
-	CT_HIDE(at);
-	if (at > PY_ONE)
-		return 0;
-	place += at;
-	py_frame = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_PREVIOUS]));
 	owner = place[PY_OFFSET(py->values[PY_FRAME_OWNER])] & owners & 255;
-	words[0] = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_CODE])) & PY_OBJECT;
-	words[1] = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_INSTRUCTION])) & py->values[PY_INSTRUCTION_MASK];
-	words[1] |= owner << 56;
+	first = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_CODE])) & PY_OBJECT;
+	second = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_INSTRUCTION])) & py->values[PY_INSTRUCTION_MASK];
+	second |= owner << 56;
 	if (is_entry)
 		py_loop_ends = place[PY_OFFSET(is_entry - 1)];
 	if (owner >= (owners >> 8 & 255)) {
-		words[0] = frame;
-		words[1] = PY_ENTRY;
+		first = *frame;
+		second = PY_ENTRY;
 	}
-	return 1;
+	words[0] = first;
+	words[1] = second;
+	*frame = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_PREVIOUS]));
 }
 
-/* 3.11: the words of an evaluation loop, by its cframe. */
+/* 3.11: the words of an evaluation loop, by its cframe. frame: the one that comes next. */
 static __always_inline int py_tell_loop(struct ct_walk *walk, struct ct_interpreter *py, u64 frame, u64 *words)
 {
 	words[0] = py_cframe;
@@ -194,8 +192,7 @@ static __always_inline int py_tell_loop(struct ct_walk *walk, struct ct_interpre
 	py_cframe = py_cframe_before;
 	if (!py_may_read(walk, py))
 		return 0;
-	if (!ct_read_user(&py_cframe_before, sizeof(u64),
-			  (void *)(py_cframe + py->values[PY_CFRAME] - 1 + sizeof(u64))))
+	if (!ct_read_stack(walk, &py_cframe_before, sizeof(u64), py_cframe + py->values[PY_CFRAME] - 1 + sizeof(u64)))
 		return 1;
 	walk->end = CT_FRAMES_UNREAD;
 	return 0;
@@ -203,22 +200,31 @@ static __always_inline int py_tell_loop(struct ct_walk *walk, struct ct_interpre
 
 static __always_inline void py_walk(struct ct_walk *walk, struct ct_interpreter *py)
 {
-	if (!py_begin(walk, py)) {
-		walk->end = CT_FRAMES_NO_THREAD;
+	u64 frame = py_begin(walk, py), at;
+
+	walk->end = frame ? CT_FRAMES_LIMIT : CT_FRAMES_NO_THREAD;
+	if (!frame)
 		return;
-	}
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < CT_MOST_FRAMES; i++) {
 		CT_HIDE(i);
 		if (i >= CT_MOST_FRAMES)
 			return;
-		u64 *words = walk->words + 2 * i;
-
 		if (py_loop_ends) {
-			if (!py_tell_loop(walk, py, py_frame, words))
+			if (!py_tell_loop(walk, py, frame, walk->words + 2 * i))
 				return;
-		} else if (!py_tell(walk, py, py_frame, words))
+			walk->frames = i + 1;
+			continue;
+		}
+		if (!frame) {
+			walk->end = CT_FRAMES_COMPLETE;
 			return;
+		}
+		at = py_find(walk, py, frame);
+		CT_HIDE(at);
+		if (at > PY_ONE)
+			return;
+		py_tell(walk, py, walk->raw + at, &frame, walk->words + 2 * i);
 		walk->frames = i + 1;
 	}
 }

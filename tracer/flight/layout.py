@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes as ct
 
 TRANSITIONS = 8
-HINTS = 4096  # bpf/maps.h
+HINTS = LANGUAGES_KNOWN = 4096  # bpf/maps.h
 SMALL_BOX, DEEP_BOX = 0x80000000, 0x40000000
 FIRST_BOX, FIRST_SMALL_BOX, FIRST_DEEP_BOX = 1, SMALL_BOX | 1, DEEP_BOX | 1
 """The handles of the first box of each pool (CT_BOX_INDEX 0). A pool's handles follow one another; 0 is no box."""

@@ -63,6 +63,7 @@ class Recorder:
         self._control = program.map("control", 4, 4) if wanted.guarded else None
         interpreters = wanted.interpreters
         self._interpreters = program.map("interpreters", 4, _INTERPRETER.size) if interpreters else None
+        self._languages = program.map("languages", 4, 8) if interpreters else None
         self._asked = program.map("asked", 0, 4) if interpreters else None
         self._execs = program.map("execs", 4, _EXEC.size) if execs else None
         self._drain = program.load_runnable("run_drain")
@@ -105,20 +106,26 @@ class Recorder:
             asked += _U32.unpack(pid)
         return asked
 
-    def tell_interpreter(self, pid: int, language: int, values: bytes) -> None:
+    def tell_interpreter(self, pid: int, language: int = 0, values: bytes = b"") -> None:
         """Have the frames of the interpreter in this process told at each touch, by the program of ``language``.
 
-        ``values`` are the 120 bytes that it needs to know of the process.
+        ``values`` are the 120 bytes that it needs to know of the process. 0: it has no interpreter.
         """
-        if self._interpreters is not None:
+        if self._interpreters is not None and self._languages is not None:
             self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, values))
+            self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), _U64.pack(language << 32 | pid))
+
+    def forget_interpreter(self, pid: int) -> None:
+        """Take back what was told of this process. At its next touch it is asked for again."""
+        if self._interpreters is not None and self._languages is not None:
+            self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), _U64.pack(0))
+            self._interpreters.delete(_U32.pack(pid))
 
     def forget_interpreters(self, alive: Callable[[int], bool]) -> None:
         """Free the entries of processes that have ended."""
-        if self._interpreters is not None:
-            for pid in _keys(self._interpreters):
-                if not alive(pid):
-                    self._interpreters.delete(_U32.pack(pid))
+        for pid in _keys(self._interpreters) if self._interpreters is not None else set():
+            if not alive(pid):
+                self.forget_interpreter(pid)
 
     def load_language(self, number: int, code: ObjectCode) -> None:
         """Load the program of a language, which tells the frames of its interpreters. Raises HostUnsupported."""

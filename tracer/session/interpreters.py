@@ -56,15 +56,18 @@ class Interpreters:
 
     def _look_at(self, pid: int, times: int) -> None:
         """Look at a process that was looked at before so many ``times``."""
-        took = Took()
+        recorder, took = self._run.recorder, Took()
+        program = recorder.last_exec(pid)
         found = self._service.interpreter(pid)
-        if found is None:
+        if found is None or not self._loads(found.language):
+            recorder.tell_interpreter(pid)
             if times < len(_AGAIN_S) and _alive(pid):
                 self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
-            return
-        if self._loads(found.language):
-            self._run.recorder.tell_interpreter(pid, found.language, found.values)
+        else:
+            recorder.tell_interpreter(pid, found.language, found.values)
             _log.debug("process %d has an interpreter of language %d: found in %s", pid, found.language, took)
+        if recorder.last_exec(pid) != program:  # what was told may be of the program before
+            recorder.forget_interpreter(pid)
 
     def _loads(self, number: int) -> bool:
         """Whether the language has a program in the kernel, which is loaded when it is first needed."""

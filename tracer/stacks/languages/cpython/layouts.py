@@ -33,6 +33,8 @@ class RuntimeLayout:
     cframe: Optional[int] = None
     """The newest frame's place in the cframe that ``frame`` then points to; the previous cframe follows it."""
     chunk: int = 0
+    status: Optional[int] = None
+    """A byte of bits; 8 says that the thread's slot has this state (bound_gilstate)."""
     thread_next: int = 8
 
 
@@ -59,11 +61,14 @@ class Layout:
     frame: FrameLayout
     told: Mapping[str, int] = field(default_factory=dict)
 
-    def values(self, slot: int) -> bytes:
-        """What bpf/languages/cpython.bpf.c needs, in its order. ``slot``: the state, from the thread pointer on."""
+    def values(self, slot: int, main: int) -> bytes:
+        """What bpf/languages/cpython.bpf.c needs, in its order.
+
+        ``slot`` is where threads keep their state, from the thread pointer on, ``main`` the first thread's state.
+        """
         runtime, frame = self.runtime, self.frame
         owners = 0xFF if frame.owner is not None else 0
-        owners |= frame.entry_owner << 8 | (0 if frame.is_entry is None else frame.is_entry + 1) << 16
+        owners |= frame.entry_owner << 8 | _one_more(frame.is_entry) << 16 | _one_more(runtime.status) << 24
         return struct.pack(
             "<q14Q",
             slot,
@@ -71,7 +76,7 @@ class Layout:
             runtime.frame,
             runtime.thread_id,
             runtime.chunk,
-            0 if runtime.cframe is None else runtime.cframe + 1,
+            _one_more(runtime.cframe),
             frame.size,
             frame.code,
             frame.previous,
@@ -80,7 +85,7 @@ class Layout:
             frame.instruction_mask,
             owners,
             _MOST_READS if runtime.chunk else _MOST_HEAP_FRAMES,
-            0,
+            main,
         )
 
     def contradiction(self, words: tuple[int, ...]) -> str:
@@ -93,12 +98,17 @@ class Layout:
             "frame": self.runtime.frame,
             "thread_id": self.runtime.thread_id,
             "chunk": self.runtime.chunk,
+            "status": self.runtime.status,
             "previous": self.frame.previous,
             "code": self.frame.code,
             "instruction": self.frame.instruction,
             "owner": self.frame.owner,
         }
         return next((name for name, at in self.told.items() if words[at] != ours[name]), "")
+
+
+def _one_more(offset: Optional[int]) -> int:
+    return 0 if offset is None else offset + 1
 
 
 def _object_frames(key: int, instruction: int) -> Layout:
@@ -112,7 +122,7 @@ def _object_frames(key: int, instruction: int) -> Layout:
 def _table(thread: int, frame: int) -> dict[str, int]:
     """Places in _Py_DebugOffsets, counted in words. ``thread`` and ``frame``: where those structures' offsets begin."""
     names = {"interpreters": 5, "interpreter_next": 8, "threads": 9, "thread_next": thread + 2, "frame": thread + 4}
-    names.update(thread_id=thread + 5, chunk=thread + 7)
+    names.update(thread_id=thread + 5, chunk=thread + 7, status=thread + 8)
     return {**names, "previous": frame + 1, "code": frame + 2, "instruction": frame + 3, "owner": frame + 5}
 
 
@@ -128,23 +138,26 @@ LAYOUTS = {
     ),
     12: Layout(
         RuntimeLayout(
-            interpreters=40, key=1544, interpreter_next=0, threads=72, thread_id=136, frame=56, cframe=0, chunk=232
+            interpreters=40, key=1544, interpreter_next=0, threads=72, thread_id=136, frame=56, cframe=0, chunk=232,
+            status=24,
         ),
         FrameLayout(size=72, code=0, previous=8, instruction=56, owner=70),
     ),
     13: Layout(
         RuntimeLayout(
-            interpreters=632, key=2160, interpreter_next=7264, threads=7344, thread_id=152, frame=72, chunk=232
+            interpreters=632, key=2160, interpreter_next=7264, threads=7344, thread_id=152, frame=72, chunk=232,
+            status=32,
         ),
         FrameLayout(size=72, code=0, previous=8, instruction=56, owner=70),
         _table(thread=19, frame=28),
     ),
     14: Layout(
         RuntimeLayout(
-            interpreters=808, key=2336, interpreter_next=7272, threads=7344, thread_id=152, frame=72, chunk=232
+            interpreters=808, key=2336, interpreter_next=7272, threads=7344, thread_id=152, frame=72, chunk=232,
+            status=32,
         ),
         FrameLayout(size=80, code=0, previous=8, instruction=56, owner=74),
         _table(thread=22, frame=31),
     ),
-}
+}  # fmt: skip
 """By minor version."""

@@ -88,7 +88,7 @@ def kernel_entry(target: Target) -> Optional[bytes]:
         return None
     try:
         layout = layout_of(found, target.process)
-        return layout.values(_slot(Reader(target.process), found.runtime, layout))
+        return layout.values(*_states(Reader(target.process), found.runtime, layout))
     except (Unfit, Nonsense, MemoryUnreadable):
         return None
 
@@ -113,23 +113,24 @@ def layout_of(found: CPython, process: Process) -> Layout:
     return layout
 
 
-def _slot(reader: Reader, runtime: int, layout: Layout) -> int:
-    """How far from the thread pointer a thread's state is, which a key of pthread_getspecific(3) leads to.
+def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[int, int]:
+    """How far from the thread pointer threads keep their state, and where the first thread's lies.
 
-    Raises Unfit if no thread keeps its state there, MemoryUnreadable.
+    A key of pthread_getspecific(3) leads there. Raises Unfit if no thread keeps its state there, MemoryUnreadable.
     """
     made, key = struct.unpack("<iI", reader.read(runtime + layout.runtime.key, 8))
     if made != 1 or key >= _KEYS:
         raise Unfit("Python has not begun, or has too many keys")
-    slot = int(_FIRST_KEY + key * _KEY_BYTES + 8)
-    for state in _threads(reader, runtime, layout):
-        thread = reader.pointer(state + layout.runtime.thread_id)
+    slot, first, seen = int(_FIRST_KEY + key * _KEY_BYTES + 8), 0, False
+    for first in _threads(reader, runtime, layout):
+        thread = reader.pointer(first + layout.runtime.thread_id)
         try:
-            if reader.pointer(thread + slot) == state:
-                return slot
+            seen = seen or reader.pointer(thread + slot) == first
         except MemoryUnreadable:  # a thread that has ended
             continue
-    raise Unfit("no thread keeps its state where the C library of GNU would")
+    if not seen:
+        raise Unfit("no thread keeps its state where the C library of GNU would")
+    return slot, first
 
 
 def _threads(reader: Reader, runtime: int, layout: Layout) -> Iterator[int]:
