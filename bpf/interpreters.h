@@ -13,24 +13,29 @@ static __always_inline u64 *ct_known_language(u32 tgid)
 	return languages.lookup(&place);
 }
 
+/* Has user space look at a thread group, once. */
+static __always_inline struct ct_interpreter *ct_ask(u32 tgid)
+{
+	u32 zero = 0;
+	struct ct_interpreter *nothing = unlooked.lookup(&zero);
+
+	if (nothing && !interpreters.insert(&tgid, nothing))
+		asked.push(&tgid, 0);
+	return nothing;
+}
+
 /* Whose frames are to be told of a thread group; 0 if nobody's, or not yet: then user space is asked, once. */
 static __always_inline u32 ct_language_of(u32 tgid)
 {
 	u64 *answer = ct_known_language(tgid);
 	struct ct_interpreter *known;
-	u32 zero = 0;
 
 	if (answer && (u32)*answer == tgid)
 		return *answer >> 32;
 	known = interpreters.lookup(&tgid);
-	if (!known) {
-		known = unlooked.lookup(&zero);
-		if (!known)
-			return 0;
-		if (!interpreters.insert(&tgid, known))
-			asked.push(&tgid, 0);
-	}
-	return known->language; /* read in both cases, so that the verifier has one to follow */
+	if (!known)
+		known = ct_ask(tgid);
+	return known ? known->language : 0; /* read in both cases, so that the verifier has one to follow */
 }
 
 /* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */

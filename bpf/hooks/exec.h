@@ -20,6 +20,9 @@ static __always_inline int ct_execed(void)
 #endif
 #ifdef CT_INTERPRETERS
 	ct_forget_interpreter(tgid);
+#if defined(CT_PIDS) || defined(CT_SCOPE_FORKS)
+	ct_ask(tgid); /* it may have an interpreter by the time of its first touch */
+#endif
 #endif
 	known = execs.lookup(&tgid);
 	if (known) {

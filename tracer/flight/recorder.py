@@ -100,7 +100,7 @@ class Recorder:
         return None if value is None else int(_MADE.unpack(value)[1])
 
     def asked_for(self) -> list[int]:
-        """The processes that touched a socket for the first time since the last call, and that nobody looked at yet."""
+        """The processes that took a program or touched a socket since the last call, and that nobody has looked at."""
         asked: list[int] = []
         while self._asked is not None and (pid := self._asked.pop()) is not None:
             asked += _U32.unpack(pid)

@@ -50,7 +50,7 @@ class Following:
         """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
         self._keeper.use_hurry(lambda: stop.asked)
-        self._interpreters.seed(self._run.request.scope.pids)
+        self._interpreters.seed()
         while not stop.over():
             self._service.look()
             self._run.members.look_for_programs()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Optional
 
 from tracer.errors import HostUnsupported
@@ -19,13 +18,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_AGAIN_S = (1.0, 4.0, 16.0)
+_AGAIN_S = (0.1, 0.3, 1.0, 4.0, 16.0)
 """How long after one look a process is looked at again that had no interpreter: it may come later."""
 _SWEEP_S = 10.0
+_MOST_SEEDS = 256
 
 
 class Interpreters:
-    """Looks at each process once, when it first touches a socket: to be asked again and again with :meth:`look`."""
+    """Looks at each process in scope once: at its exec or first touch. :meth:`look` is to be called again and again."""
 
     def __init__(self, run: Attached, service: StackService) -> None:
         self._run, self._service = run, service
@@ -33,14 +33,14 @@ class Interpreters:
         self._loaded: dict[int, bool] = {}
         self._next_sweep = time.monotonic() + _SWEEP_S
 
-    def seed(self, pids: Iterable[int]) -> None:
-        """Look at ``pids``, whether they have touched a socket or not."""
-        if self._run.wanted.interpreters:
-            for pid in pids:
-                self._look_at(pid, 0)
+    def seed(self) -> None:
+        """Look at the members of a scope by task, whether they have touched a socket or not."""
+        members = self._run.members.now() if self._run.wanted.interpreters else None
+        for pid in sorted(members or ())[:_MOST_SEEDS]:
+            self._look_at(pid, 0)
 
     def look(self) -> None:
-        """Look at those that touched a socket for the first time, and again at some others."""
+        """Look at those that are new, and again at some others."""
         if not self._run.wanted.interpreters:
             return
         now = time.monotonic()

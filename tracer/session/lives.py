@@ -46,7 +46,7 @@ class Lives:
         """Look once each interval until ``stop`` is over, and once more at the end."""
         stop.begin()
         self._keeper.use_hurry(lambda: stop.asked)
-        self._interpreters.seed(self._run.request.scope.pids)
+        self._interpreters.seed()
         try:
             while not stop.over():
                 stop.wait(self._run.request.interval_s)
