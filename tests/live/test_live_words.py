@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 import pytest
 
+from tests.live.closetrace_command import SLOW
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.frame import BlackBox, WordsEnd
 from tracer.model.scope import Scope
@@ -27,7 +28,8 @@ from tracer.stacks.service import StackService
 PROGRAM = Path(__file__).resolve().parents[1] / "workloads" / "python_frames.py"
 PYTHON = "/usr/bin/python3"
 ENTRY = 0xFF
-LIMIT_S = 20.0
+LIMIT_S = 20.0 * SLOW
+PROBES = os.environ.get("CLOSETRACE_TEST_PROBES", "auto")
 T = TypeVar("T")
 
 
@@ -69,8 +71,7 @@ class Traced:
         )
         pid = self._program.pid
         scope = Scope(pids=(pid,), follow_forks=follow_forks)
-        request = Request(scope, "the program", Sizes(32 << 20), Wanted(linger_ns=100_000_000))
-        self.session = Session(request)
+        self.session = Session(Request(scope, "it", Sizes(32 << 20), Wanted(linger_ns=100_000_000), probes=PROBES))
         self.run = self.session._run
         self._service = StackService(last_exec=self.run.recorder.last_exec)
         self.interpreters = Interpreters(self.run, self._service)
@@ -182,7 +183,7 @@ def test_a_program_that_begins_during_the_trace_is_known(port: int) -> None:
 
         looks = threading.Thread(target=look)
         looks.start()
-        traced.ask("exec", 1500)
+        traced.ask("exec", int(1500 * SLOW))
         told = traced.hear()
         assert codes(traced.box(told["port"])) == told["codes"]
         over.set()
