@@ -49,7 +49,9 @@ class Map:
     def delete(self, key: bytes) -> None:
         """Delete ``key``, if the map has it."""
         ct.memmove(self._key, key, self._key_size)
-        self._call(_DELETE)
+        # the kernel refuses what this command has no use for, the place of a value
+        arguments = ct.create_string_buffer(self._arguments.raw[:16], 64)
+        _libc.syscall(_BPF, _DELETE, arguments, 64)
 
     def pop(self) -> Optional[bytes]:
         """Take the next value out of a queue or stack map; None if it is empty."""

@@ -1,0 +1,156 @@
+"""When processes are looked at, and what the kernel side is told of them."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any, Optional
+
+import pytest
+
+from tracer.errors import HostUnsupported
+from tracer.model.frame import LastExec
+from tracer.session import interpreters as module
+from tracer.session.interpreters import Interpreters
+from tracer.stacks.walker import Interpreter
+
+PYTHON = Interpreter(1, bytes(120))
+
+
+class Recorder:
+    """Keeps what it is told. ``execs`` are the numbers of execs, each taken once if there is more than one."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.told: dict[int, int] = {}
+        self.execs: list[int] = [0]
+
+    def asked_for(self) -> list[int]:
+        asked, self.asked = self.asked, []
+        return asked
+
+    def last_exec(self, _pid: int) -> LastExec:
+        return LastExec(1, self.execs.pop(0) if len(self.execs) > 1 else self.execs[0])
+
+    def tell_interpreter(self, pid: int, language: int = 0, _values: bytes = b"") -> None:
+        self.told[pid] = language
+
+    def forget_interpreter(self, pid: int) -> None:
+        del self.told[pid]
+
+    def forget_interpreters(self, _alive: object) -> None:
+        self.told.clear()
+
+
+class Run:
+    """A run whose clock is set by hand; ``found`` are the interpreters by process, ``loads`` counts loadings."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wanted: bool = True) -> None:
+        self.recorder, self.now, self.loads = Recorder(), 100.0, 0
+        self.found: dict[int, Interpreter] = {}
+        self.looked: list[int] = []
+        self.refused: Optional[str] = None
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(module, "_alive", lambda _pid: True)
+        monkeypatch.setattr(module, "load_language", self._load)
+        members = SimpleNamespace(now=lambda: frozenset({3, 1, 2}))
+        request = SimpleNamespace(sizes=None)
+        run: Any = SimpleNamespace(
+            recorder=self.recorder,
+            members=members,
+            request=request,
+            plan=None,
+            wanted=SimpleNamespace(interpreters=wanted),
+        )
+        service: Any = SimpleNamespace(interpreter=self._interpreter)
+        self.interpreters = Interpreters(run, service)
+
+    def _interpreter(self, pid: int) -> Optional[Interpreter]:
+        self.looked.append(pid)
+        return self.found.get(pid)
+
+    def _load(self, *_what: object) -> None:
+        self.loads += 1
+        if self.refused is not None:
+            raise HostUnsupported(self.refused)
+
+    def look(self, after_s: float = 0.0) -> None:
+        self.now += after_s
+        self.interpreters.look()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(monkeypatch)
+
+
+def test_who_asks_is_looked_at_once(run: Run) -> None:
+    """The language is loaded with the first process that needs it."""
+    run.found = {7: PYTHON, 8: PYTHON}
+    run.recorder.asked = [7, 8]
+    run.look()
+    run.look(1.0)
+    assert (run.recorder.told, run.loads, run.looked) == ({7: 1, 8: 1}, 1, [7, 8])
+
+
+def test_one_without_an_interpreter_is_looked_at_again(run: Run) -> None:
+    """Less and less often, then no more; what comes in the meantime is told."""
+    run.recorder.asked = [7, 8]
+    run.look()
+    assert run.recorder.told == {7: 0, 8: 0}
+    run.found = {8: PYTHON}
+    run.look(0.11)
+    assert run.recorder.told == {7: 0, 8: 1}
+    run.looked.clear()
+    for _ in range(400):
+        run.look(0.1)
+    assert run.looked == [7] * 4
+
+
+def test_an_exec_in_between_takes_back_what_was_told(run: Run) -> None:
+    """It may be of the program before. The new one asks for itself."""
+    run.found, run.recorder.execs = {7: PYTHON}, [1, 2]
+    run.recorder.asked = [7]
+    run.look()
+    assert run.recorder.told == {}
+
+
+def test_a_program_that_is_refused_is_not_tried_again(run: Run) -> None:
+    """Its processes count as ones without an interpreter."""
+    run.found, run.refused = {7: PYTHON, 8: PYTHON}, "no"
+    run.recorder.asked = [7, 8]
+    run.look()
+    assert (run.recorder.told, run.loads) == ({7: 0, 8: 0}, 1)
+
+
+def test_a_language_that_has_no_program(run: Run) -> None:
+    """Its number is a worker's word."""
+    run.found = {7: Interpreter(200, bytes(120))}
+    run.recorder.asked = [7]
+    run.look()
+    assert (run.recorder.told, run.loads) == ({7: 0}, 0)
+
+
+def test_members_are_looked_at_before_they_ask(run: Run) -> None:
+    """In their order."""
+    run.interpreters.seed()
+    assert run.looked == [1, 2, 3]
+
+
+def test_nobody_is_looked_at_where_no_frames_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel side has not even the maps for it."""
+    run = Run(monkeypatch, wanted=False)
+    run.recorder.asked = [7]
+    run.interpreters.seed()
+    run.look(100.0)
+    assert run.looked == []
+
+
+def test_entries_of_the_dead_are_freed(run: Run) -> None:
+    """Some seconds apart."""
+    run.found = {7: PYTHON}
+    run.recorder.asked = [7]
+    run.look(9.0)
+    assert run.recorder.told == {7: 1}
+    run.look(2.0)
+    assert run.recorder.told == {}
