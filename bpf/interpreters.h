@@ -19,8 +19,8 @@ static __always_inline struct ct_interpreter *ct_ask(u32 tgid)
 	u32 zero = 0;
 	struct ct_interpreter *nothing = unlooked.lookup(&zero);
 
-	if (nothing && !interpreters.insert(&tgid, nothing))
-		asked.push(&tgid, 0);
+	if (nothing && !interpreters.insert(&tgid, nothing) && asked.push(&tgid, 0))
+		interpreters.delete(&tgid); /* too many at once: it asks again */
 	return nothing;
 }
 
@@ -65,13 +65,16 @@ static __always_inline int ct_finish(void *ctx, u32 language)
 	return 0;
 }
 
-/* A child has its parent's memory. Its number may have been another process's before. */
+/*
+ * A child has its parent's memory. Where that is not looked at for good, the child asks for itself. Its number may have
+ * been another process's before.
+ */
 static __always_inline void ct_inherit_interpreter(u32 from, u32 to)
 {
 	struct ct_interpreter *known = interpreters.lookup(&from);
 	u64 *answer = ct_known_language(to);
 
-	if (known && !interpreters.update(&to, known)) {
+	if (known && known->sure && !interpreters.update(&to, known)) {
 		if (answer)
 			*answer = (u64)known->language << 32 | to;
 		return;

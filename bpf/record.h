@@ -218,12 +218,12 @@ enum ct_frames_end {
 };
 
 /*
- * What user space knows of the interpreter in a process. language 0: none, or nobody has looked yet. values are that
- * language's own (bpf/languages/).
+ * What user space knows of the interpreter in a process. language 0: none, or none yet. sure: it has looked, and will
+ * not look again. values are that language's own (bpf/languages/).
  */
 struct ct_interpreter {
 	u32 language;
-	u32 pad;
+	u32 sure;
 	u64 values[15];
 };
 

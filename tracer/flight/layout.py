@@ -168,7 +168,7 @@ class Interpreter(ct.LittleEndianStructure):
 
     _fields_ = [
         ("language", ct.c_uint32),
-        ("pad", ct.c_uint32),
+        ("sure", ct.c_uint32),
         ("values", ct.c_uint64 * 15),
     ]
 

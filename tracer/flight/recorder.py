@@ -28,7 +28,7 @@ _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
-_INTERPRETER = struct.Struct("<I4x120s")  # struct ct_interpreter
+_INTERPRETER = struct.Struct("<II120s")  # struct ct_interpreter
 
 
 def _keys(numbers: Map) -> set[int]:
@@ -106,13 +106,14 @@ class Recorder:
             asked += _U32.unpack(pid)
         return asked
 
-    def tell_interpreter(self, pid: int, language: int = 0, values: bytes = b"") -> None:
+    def tell_interpreter(self, pid: int, language: int = 0, values: bytes = b"", *, sure: bool = True) -> None:
         """Have the frames of the interpreter in this process told at each touch, by the program of ``language``.
 
-        ``values`` are the 120 bytes that it needs to know of the process. 0: it has no interpreter.
+        ``values`` are the 120 bytes that it needs to know of the process. 0: it has no interpreter; if that is not
+        ``sure``, its children will ask for themselves.
         """
         if self._interpreters is not None and self._languages is not None:
-            self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, values))
+            self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, sure, values))
             self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), _U64.pack(language << 32 | pid))
 
     def forget_interpreter(self, pid: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 from tracer.errors import HostUnsupported
 from tracer.session.attached import Attached
 from tracer.session.opening import load_language
+from tracer.stacks.registry import all_languages, language, may_interpret
 from tracer.stacks.service import StackService
 from tracer.trail import Took
 
@@ -35,7 +36,12 @@ class Interpreters:
 
     def seed(self) -> None:
         """Look at the members of a scope by task, whether they have touched a socket or not."""
-        members = self._run.members.now() if self._run.wanted.interpreters else None
+        if not self._run.wanted.interpreters:
+            return
+        for process in self._run.processes:  # meanwhile the worker starts that looks at them
+            for name in may_interpret(process):
+                self._loads(language(name).number)
+        members = self._run.members.now()
         for pid in sorted(members or ())[:_MOST_SEEDS]:
             self._look_at(pid, 0)
 
@@ -60,8 +66,9 @@ class Interpreters:
         program = recorder.last_exec(pid)
         found = self._service.interpreter(pid)
         if found is None or not self._loads(found.language):
-            recorder.tell_interpreter(pid)
-            if times < len(_AGAIN_S) and _alive(pid):
+            again = times < len(_AGAIN_S)
+            recorder.tell_interpreter(pid, sure=not again)
+            if again and _alive(pid):
                 self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
         else:
             recorder.tell_interpreter(pid, found.language, found.values)
@@ -72,25 +79,23 @@ class Interpreters:
     def _loads(self, number: int) -> bool:
         """Whether the language has a program in the kernel, which is loaded when it is first needed."""
         if number not in self._loaded:
-            language = _language(number)
-            self._loaded[number] = language is not None and self._load(language)
+            known = _language(number)
+            self._loaded[number] = known is not None and self._load(known)
         return self._loaded[number]
 
-    def _load(self, language: Language) -> bool:
+    def _load(self, known: Language) -> bool:
         run, took = self._run, Took()
         try:
-            load_language(run.recorder, run.plan, run.request.sizes, language.number, language.kernel_program)
+            load_language(run.recorder, run.plan, run.request.sizes, known.number, known.kernel_program)
         except HostUnsupported as reason:
-            _log.debug("frames of %s are not told: %s", language.name, reason)
+            _log.debug("frames of %s are not told: %s", known.name, reason)
             return False
-        _log.debug("frames of %s are told from now on: loaded in %s", language.name, took)
+        _log.debug("frames of %s are told from now on: loaded in %s", known.name, took)
         return True
 
 
 def _language(number: int) -> Optional[Language]:
-    from tracer.stacks.registry import all_languages
-
-    return next((language for language in all_languages() if language.number == number), None)
+    return next((known for known in all_languages() if known.number == number != 0), None)
 
 
 def _alive(pid: int) -> bool:

@@ -32,14 +32,15 @@ Perf maps are last because any language may write one.
 """
 
 _INTERPRETERS = re.compile(r"python|node|ruby", re.IGNORECASE)
-"""What is in the name of some file that a process with an interpreter has mapped: its program, its library, or an
-extension.
+"""Names of languages. Each is in the name of some file that a process with its interpreter has mapped: the program,
+its library, or an extension.
 """
 
 
-def may_interpret(process: Process) -> bool:
-    """Whether ``process`` may have an interpreter whose frames the kernel side tells. Imports no language."""
-    return any(_INTERPRETERS.search(mapping.path) for mapping in process.mappings)
+def may_interpret(process: Process) -> frozenset[str]:
+    """Languages whose interpreter ``process`` may have, and whose frames the kernel side tells. Imports none."""
+    found = (_INTERPRETERS.search(mapping.path) for mapping in process.mappings)
+    return frozenset(match.group().lower() for match in found if match is not None)
 
 
 @lru_cache(maxsize=1)

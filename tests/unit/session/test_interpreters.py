@@ -23,6 +23,7 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.told: dict[int, int] = {}
+        self.sure: dict[int, bool] = {}
         self.execs: list[int] = [0]
 
     def asked_for(self) -> list[int]:
@@ -32,8 +33,9 @@ class Recorder:
     def last_exec(self, _pid: int) -> LastExec:
         return LastExec(1, self.execs.pop(0) if len(self.execs) > 1 else self.execs[0])
 
-    def tell_interpreter(self, pid: int, language: int = 0, _values: bytes = b"") -> None:
+    def tell_interpreter(self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True) -> None:
         self.told[pid] = language
+        self.sure[pid] = sure
 
     def forget_interpreter(self, pid: int) -> None:
         del self.told[pid]
@@ -55,15 +57,16 @@ class Run:
         monkeypatch.setattr(module, "load_language", self._load)
         members = SimpleNamespace(now=lambda: frozenset({3, 1, 2}))
         request = SimpleNamespace(sizes=None)
-        run: Any = SimpleNamespace(
+        self.run: Any = SimpleNamespace(
             recorder=self.recorder,
             members=members,
             request=request,
             plan=None,
+            processes=(),
             wanted=SimpleNamespace(interpreters=wanted),
         )
         service: Any = SimpleNamespace(interpreter=self._interpreter)
-        self.interpreters = Interpreters(run, service)
+        self.interpreters = Interpreters(self.run, service)
 
     def _interpreter(self, pid: int) -> Optional[Interpreter]:
         self.looked.append(pid)
@@ -101,10 +104,12 @@ def test_one_without_an_interpreter_is_looked_at_again(run: Run) -> None:
     run.found = {8: PYTHON}
     run.look(0.11)
     assert run.recorder.told == {7: 0, 8: 1}
+    assert run.recorder.sure == {7: False, 8: True}
     run.looked.clear()
     for _ in range(400):
         run.look(0.1)
     assert run.looked == [7] * 4
+    assert run.recorder.sure[7]
 
 
 def test_an_exec_in_between_takes_back_what_was_told(run: Run) -> None:
@@ -135,6 +140,14 @@ def test_members_are_looked_at_before_they_ask(run: Run) -> None:
     """In their order."""
     run.interpreters.seed()
     assert run.looked == [1, 2, 3]
+
+
+def test_the_likely_program_is_loaded_while_the_worker_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the processes have mapped; a language without a program in the kernel is none."""
+    run.run.processes = ("any",)
+    monkeypatch.setattr(module, "may_interpret", lambda _process: frozenset({"python", "go"}))
+    run.interpreters.seed()
+    assert run.loads == 1
 
 
 def test_nobody_is_looked_at_where_no_frames_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
