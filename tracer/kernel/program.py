@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import resource
@@ -110,6 +111,13 @@ class Program:
         chosen.update((name, self._loader_as(name, RUNNABLE)) for name in runnable)
         for name, attempt in chosen.items():
             yield name, verifier.verify(attempt, verifier.EVERYTHING)
+
+    def verified_language(self, code: ObjectCode) -> Iterator[tuple[str, Verified]]:
+        """Yield the verifier's log of a language's program, for each kind of program that would call it."""
+        name, instructions = self._calls.language(code, self._maps)
+        for number, kind in enumerate(self._calls.kinds):
+            attempt = functools.partial(load_as, kind, name, instructions)
+            yield f"{name}-{number}", verifier.verify(attempt, verifier.EVERYTHING)
 
     def attach(self, plan: Plan) -> None:
         """Attach everything that the plan chose. If one cannot be attached, none is: HostUnsupported."""

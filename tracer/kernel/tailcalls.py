@@ -65,11 +65,16 @@ class TailCalls:
         self._arrays.setdefault(kind, []).append(array)
         return [array if at == self._index else descriptor for at, descriptor in enumerate(maps)]
 
-    def load(self, number: int, code: ObjectCode, maps: Sequence[int], load: Callable[[str, bytes, Kind], int]) -> None:
-        """Have the program of ``code`` called for the language ``number``, by all programs that call one.
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Of the programs that make such calls."""
+        return tuple(self._arrays)
 
-        Maps of the same name are shared with the programs in :attr:`code`; others are made. ``load`` loads it. Raises
-        what that raises.
+    def language(self, code: ObjectCode, maps: Sequence[int]) -> tuple[str, bytes]:
+        """Name and linked instructions of a language's program.
+
+        Its maps are those of the calling programs where they have the same name; ``maps`` are these programs' maps.
+        Others are made.
         """
         known = {spec.name: descriptor for spec, descriptor in zip(self._code.maps, maps)}
         for spec in code.maps:
@@ -77,7 +82,14 @@ class TailCalls:
                 self._more[spec.name] = self._create(spec)
         known.update(self._more)
         (name,) = code.programs
-        instructions = code.linked(name, [known[spec.name] for spec in code.maps], ())
+        return name, code.linked(name, [known[spec.name] for spec in code.maps], ())
+
+    def load(self, number: int, code: ObjectCode, maps: Sequence[int], load: Callable[[str, bytes, Kind], int]) -> None:
+        """Have the program of ``code`` called for the language ``number``, by all programs that call one.
+
+        ``load`` loads it, once for each kind. Raises what that raises.
+        """
+        name, instructions = self.language(code, maps)
         for kind, arrays in self._arrays.items():
             with bpf.closing(load(name, instructions, kind)) as program:
                 for array in arrays:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Union
@@ -26,17 +26,18 @@ from tracer.kernel.objectcache import compiled
 from tracer.kernel.objectcode import ObjectCode
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
-from tracer.kernel.source import Wanted, parameters, program_text
+from tracer.kernel.source import Wanted, language_text, parameters, program_text
 from tracer.kernel.verifier import Verified
 from tracer.session.request import Request
+from tracer.stacks.registry import all_languages
 
 VARIANTS = {
-    "trace": Wanted(10_000_000_000),
-    "max-overhead": Wanted(10_000_000_000, guarded=True),
-    "run": Wanted(10_000_000_000),
+    "trace": Wanted(10_000_000_000, interpreters=True),
+    "max-overhead": Wanted(10_000_000_000, guarded=True, interpreters=True),
+    "run": Wanted(10_000_000_000, interpreters=True),
     "tail": Wanted(1 << 62, events=True),
     "tail-stacks": Wanted(1 << 62, events=True, event_stacks=True),
-    "timeline": Wanted(10_000_000_000, all_endings=True),
+    "timeline": Wanted(10_000_000_000, all_endings=True, interpreters=True),
 }
 """What each command needs, by name. Each command has its own macros, and so its own program."""
 FOLLOWS_FORKS = "run"
@@ -48,6 +49,7 @@ _PARTS = {
     "program.c": "the C text, with sizes, filters and plan as macros at its beginning",
     "object.json": "the object code: maps, and instructions in hex. Pids and threshold are filled in when it is loaded",
     "object.o": "the object code as ELF, for reading: llvm-objdump -dr object.o",
+    "languages/": "the C text of the programs that tell interpreters' frames, loaded when the first of them is met",
     "verifier/": "the verifier's whole log of each program, also of accepted ones",
 }
 _CONTENTS = "contents.txt"
@@ -165,7 +167,13 @@ def _contents(request: Request) -> Iterator[tuple[str, Content]]:
             raise
         yield "object.json", code.to_text() + "\n"
         yield "object.o", elf_object(code)
-        yield from _logs(code, plan, request)
+        languages = []
+        for language in all_languages() if request.wanted.interpreters else ():
+            if language.kernel_program:
+                text = language_text(language.kernel_program, plan, request.sizes)
+                yield f"languages/{language.kernel_program}", text
+                languages.append(compiled(text, tree, compile_text))
+        yield from _logs(code, plan, request, languages)
 
 
 def _headers(tree: Path) -> Iterator[tuple[str, Content]]:
@@ -187,11 +195,16 @@ def _plan(features: Features, plan: Plan, request: Request) -> str:
     )
 
 
-def _logs(code: ObjectCode, plan: Plan, request: Request) -> Iterator[tuple[str, Content]]:
+def _logs(
+    code: ObjectCode, plan: Plan, request: Request, languages: Sequence[ObjectCode]
+) -> Iterator[tuple[str, Content]]:
     program = Program(code, plan, request.sizes.entries(), parameters(request.scope, request.wanted))
     try:
         for name, verified in program.verified(plan, _RUNNABLE):
             yield f"verifier/{name}.log", _log(verified)
+        for language in languages:
+            for name, verified in program.verified_language(language):
+                yield f"verifier/{name}.log", _log(verified)
     finally:
         program.close()
 

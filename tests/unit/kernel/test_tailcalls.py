@@ -96,6 +96,13 @@ def test_a_refused_program_is_told_with_the_reason(program: Program) -> None:
     assert bpf.run_raw_tracepoint(runnable, (0,)) == 7
 
 
+def test_the_verifiers_log_of_a_language(program: Program) -> None:
+    """Once for each kind of program that calls it."""
+    (told,) = program.verified_language(ObjectCode((), {"walk": EXIT}))
+    assert told[0] == "walk-0"
+    assert told[1].refused
+
+
 def test_kinds() -> None:
     """Trampolines are of one function each, and enter or leave it."""
     ids = {"tcp_close": 5, "inet_recvmsg": 6}

@@ -38,6 +38,9 @@ class Programs:
         yield "tp_state", WHOLE
         yield "tp_recv", REFUSED
 
+    def verified_language(self, _code: ObjectCode) -> Any:
+        yield "walk-0", WHOLE
+
     def close(self) -> None:
         self.closed = True
 
@@ -69,6 +72,8 @@ def test_every_part_is_written(fake: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert from_text((there / "object.json").read_text()) == CODE
     assert (there / "object.o").read_bytes().startswith(b"\x7fELF")
     assert (there / "verifier/tp_state.log").read_text() == WHOLE.log
+    assert "walk_cpython" in (there / "languages/cpython.bpf.c").read_text()
+    assert (there / "verifier/walk-0.log").read_text() == WHOLE.log
     assert (there / "verifier/tp_recv.log").read_text() == f"closetrace: refused, Permission denied\n{REFUSED.log}"
     plan = json.loads((there / "plan.json").read_text())
     assert {"kind": "fentry", "target": "tcp_close", "program": "fe_tcp_close"} in plan["attachments"]
@@ -92,7 +97,7 @@ def test_what_the_compiler_wrote_is_kept_whole(fake: pytest.MonkeyPatch, tmp_pat
     assert (folder.path / "compiler.log").read_text() == said
     assert (folder.path / "program.c").exists()
     assert len(missing) == 1
-    assert missing[0].startswith("missing: object.json, object.o, verifier/ (")
+    assert missing[0].startswith("missing: object.json, object.o, languages/, verifier/ (")
     assert "no such thing" in missing[0]
     contents = (folder.path / "contents.txt").read_text()
     assert "compiler.log" in contents
@@ -108,7 +113,9 @@ def test_a_host_without_a_plan_still_gives_findings_and_headers(fake: pytest.Mon
     fake.setattr(room, "make_plan", refuse)
     missing = dump(Folder(tmp_path / "dump"), ASKED, "{}")
     assert sorted(os.listdir(tmp_path / "dump")) == ["contents.txt", "findings.json", "headers"]
-    assert missing == ["missing: plan.json, program.c, object.json, object.o, verifier/ (no way to watch state)"]
+    assert missing == [
+        "missing: plan.json, program.c, object.json, object.o, languages/, verifier/ (no way to watch state)"
+    ]
 
 
 def test_without_btf_the_headers_are_those_of_the_distribution(fake: pytest.MonkeyPatch, tmp_path: Path) -> None:
