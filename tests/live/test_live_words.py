@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -62,15 +61,15 @@ def port() -> Iterator[int]:
 
 
 class Traced:
-    """A program whose touches are recorded; its interpreter is known before its first one."""
+    """A program whose touches are recorded, and those of its children."""
 
-    def __init__(self, port: int, *command: str, follow_forks: bool = False) -> None:
+    def __init__(self, port: int, *command: str) -> None:
         words = command or (PYTHON, str(PROGRAM))
         self._program = subprocess.Popen(
             [*words, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
         pid = self._program.pid
-        scope = Scope(pids=(pid,), follow_forks=follow_forks)
+        scope = Scope(pids=(pid,), follow_forks=True)
         self.session = Session(Request(scope, "it", Sizes(32 << 20), Wanted(linger_ns=100_000_000), probes=PROBES))
         self.run = self.session._run
         self._service = StackService(last_exec=self.run.recorder.last_exec)
@@ -163,7 +162,7 @@ def test_deep_stacks_are_told_as_far_as_there_is_room(port: int) -> None:
 
 def test_a_forked_child_is_known_at_its_first_touch(port: int) -> None:
     """Nobody looks at it in between."""
-    with Traced(port, follow_forks=True) as traced:
+    with Traced(port) as traced:
         traced.begin()
         traced.ask("fork", 0)
         told = traced.hear()
@@ -173,7 +172,7 @@ def test_a_forked_child_is_known_at_its_first_touch(port: int) -> None:
 
 def test_a_program_that_begins_during_the_trace_is_known(port: int) -> None:
     """A Python that another one starts: at its exec it has no interpreter yet, some moments later it has."""
-    with Traced(port, follow_forks=True) as traced:
+    with Traced(port) as traced:
         traced.begin()
         over = threading.Event()
 
@@ -201,16 +200,3 @@ def test_nothing_is_told_before_anybody_has_looked(port: int) -> None:
         traced.ask("nested", 3)
         told = traced.hear()
         assert codes(traced.box(told["port"])) == told["codes"]
-
-
-def test_where_no_interpreter_can_be_nothing_is_compiled_in(port: int) -> None:
-    """A process without any file of an interpreter, and without children in scope."""
-    sleeper = subprocess.Popen(["/bin/sleep", "60"])
-    try:
-        with Session(Request(Scope(pids=(sleeper.pid,)), "sleep", Sizes(32 << 20), Wanted(10**9))) as session:
-            assert not session._run.wanted.interpreters
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-    with Session(Request(Scope(pids=(os.getpid(),)), sys.executable, Sizes(32 << 20), Wanted(10**9))) as session:
-        assert session._run.wanted.interpreters
