@@ -15,7 +15,7 @@
 
 /* struct ct_interpreter.values: tracer/stacks/languages/cpython/layouts.py gives them in this order. */
 enum {
-	PY_SLOT,	 /* of the thread state, from the thread pointer on */
+	PY_SLOT,	 /* see py_slot */
 	PY_STATE_BYTES,	 /* how much of the thread state is read; the next three are offsets in it: */
 	PY_STATE_FRAME,	 /* the newest frame, or the cframe, */
 	PY_STATE_THREAD, /* the thread's id, which is its thread pointer, */
@@ -106,6 +106,19 @@ static __always_inline int py_read_state(struct ct_walk *walk, struct ct_interpr
 	return !bound || copy[bound - 1] & PY_BOUND;
 }
 
+/*
+ * Where the C library keeps the state of a thread: from the thread pointer on by the lower half of PY_SLOT, or, where
+ * the upper half is not 0, behind a pointer there, by that less 1.
+ */
+static __always_inline u64 py_slot(struct ct_interpreter *py, u64 thread)
+{
+	u64 slot = py->values[PY_SLOT], place = thread + (s32)slot, pointer = 0;
+
+	if (!(slot >> 32))
+		return place;
+	return ct_read_user(&pointer, sizeof(pointer), (void *)place) || !pointer ? 0 : pointer + (slot >> 32) - 1;
+}
+
 /* The newest frame of this thread, 0 if there is none. Copies the top of its data stack. */
 static __always_inline u64 py_begin(struct ct_walk *walk, struct ct_interpreter *py)
 {
@@ -117,7 +130,7 @@ static __always_inline u64 py_begin(struct ct_walk *walk, struct ct_interpreter 
 	ct_read_kernel(&thread, sizeof(thread), &task->CT_TASK_THREAD_POINTER);
 	id = bpf_get_current_pid_tgid();
 	if (id >> 32 != (u32)id || !py_read_state(walk, py, thread, py->values[PY_MAIN_STATE])) {
-		if (ct_read_user(&state, sizeof(state), (void *)(thread + py->values[PY_SLOT])) ||
+		if (ct_read_user(&state, sizeof(state), (void *)py_slot(py, thread)) ||
 		    !py_read_state(walk, py, thread, state))
 			return 0;
 	}

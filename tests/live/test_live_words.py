@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, TypeVar
 import pytest
 
 from tests.live.closetrace_command import SLOW
+from tests.live.workload import build
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.frame import BlackBox, WordsEnd
 from tracer.model.scope import Scope
@@ -162,6 +163,18 @@ def test_deep_stacks_are_told_as_far_as_there_is_room(port: int) -> None:
             box = traced.box(told["port"])
             assert codes(box) == told["codes"][:MOST]
             assert box.words_end is WordsEnd.LIMIT
+
+
+def test_a_python_that_came_late_to_its_key(port: int) -> None:
+    """Others have taken many keys for values of threads before: the state lies in a further block."""
+    library = build("many_keys", "-shared", "-fPIC", "-pthread", link=(), output="many_keys.so")
+    with Traced(port, "/usr/bin/env", f"LD_PRELOAD={library}", PYTHON, str(PROGRAM)) as traced:
+        traced.begin()
+        for place in ("nested", "thread"):
+            traced.ask(place, 5)
+            told = traced.hear()
+            box = traced.box(told["port"])
+            assert (codes(box), box.words_end) == (told["codes"], WordsEnd.COMPLETE)
 
 
 def test_frames_come_with_a_stack_that_has_a_gap(port: int) -> None:

@@ -19,6 +19,7 @@ def main() -> None:
     for make in gallery.PROGRAMS.values():
         make()
     build("late_close")
+    build("many_keys", "-shared", "-fPIC", "-pthread", link=(), output="many_keys.so")
 
 
 if __name__ == "__main__":

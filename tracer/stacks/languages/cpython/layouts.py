@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
+from tracer.stacks.languages.cpython.slot import Slot
+
 _ENTRY_OWNER = 3
 """The least ``owner`` of an evaluation loop's entry frame (FRAME_OWNED_BY_CSTACK, FRAME_OWNED_BY_INTERPRETER)."""
 _NO_OWNER = 255
@@ -61,17 +63,17 @@ class Layout:
     frame: FrameLayout
     told: Mapping[str, int] = field(default_factory=dict)
 
-    def values(self, slot: int, main: int) -> bytes:
+    def values(self, slot: Slot, main: int) -> bytes:
         """What bpf/languages/cpython.bpf.c needs, in its order.
 
-        ``slot`` is where threads keep their state, from the thread pointer on, ``main`` the first thread's state.
+        ``slot`` is where threads keep their state, ``main`` the first thread's state.
         """
         runtime, frame = self.runtime, self.frame
         owners = 0xFF if frame.owner is not None else 0
         owners |= frame.entry_owner << 8 | _one_more(frame.is_entry) << 16 | _one_more(runtime.status) << 24
         return struct.pack(
-            "<q14Q",
-            slot,
+            "<15Q",
+            slot.packed(),
             max(runtime.frame, runtime.thread_id, runtime.chunk + 8) + 8,
             runtime.frame,
             runtime.thread_id,

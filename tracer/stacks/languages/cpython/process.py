@@ -11,6 +11,7 @@ from typing import Optional
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.language import Target
 from tracer.stacks.languages.cpython.layouts import LAYOUTS, Layout
+from tracer.stacks.languages.cpython.slot import Slot, find_slot
 from tracer.stacks.target.dynsym import LoadedObject
 from tracer.stacks.target.process import Mapping, Process
 from tracer.stacks.target.reader import Nonsense, Reader
@@ -20,9 +21,7 @@ _ONLY_DEBUG = ("_Py_NegativeRefcount",)
 _ONLY_FREE_THREADED = ("_Py_DecRefShared",)
 _COOKIE = b"xdebugpy"
 _TABLE_WORDS = 40
-_MOST_THREADS = 1024
-# glibc: struct pthread begins at the thread pointer; specific_1stblock holds 32 pairs of sequence number and value.
-_FIRST_KEY, _KEY_BYTES, _KEYS = 0x310, 16, 32
+_MOST_THREADS, _MOST_KEYS = 1024, 1024
 
 
 class Unfit(Exception):
@@ -113,23 +112,20 @@ def layout_of(found: CPython, process: Process) -> Layout:
     return layout
 
 
-def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[int, int]:
-    """How far from the thread pointer threads keep their state, and where the first thread's lies.
+def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
+    """Where threads keep their state, and where the first thread's lies.
 
-    A key of pthread_getspecific(3) leads there. Raises Unfit if no thread keeps its state there, MemoryUnreadable.
+    Raises Unfit if no thread keeps it where a key of pthread_getspecific(3) leads to; MemoryUnreadable.
     """
     made, key = struct.unpack("<iI", reader.read(runtime + layout.runtime.key, 8))
-    if made != 1 or key >= _KEYS:
-        raise Unfit("Python has not begun, or has too many keys")
-    slot, first, seen = int(_FIRST_KEY + key * _KEY_BYTES + 8), 0, False
+    if made != 1 or key >= _MOST_KEYS:
+        raise Unfit("Python has not begun")
+    slot, first = None, 0
     for first in _threads(reader, runtime, layout):
-        thread = reader.pointer(first + layout.runtime.thread_id)
-        try:
-            seen = seen or reader.pointer(thread + slot) == first
-        except MemoryUnreadable:  # a thread that has ended
-            continue
-    if not seen:
-        raise Unfit("no thread keeps its state where the C library of GNU would")
+        if slot is None:
+            slot = find_slot(reader, reader.pointer(first + layout.runtime.thread_id), key, first)
+    if slot is None:
+        raise Unfit("no thread keeps its state where this C library would")
     return slot, first
 
 

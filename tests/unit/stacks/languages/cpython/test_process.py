@@ -18,8 +18,10 @@ from tracer.stacks.language import ENTRY_BYTES, Target
 from tracer.stacks.languages.cpython import process as module
 from tracer.stacks.languages.cpython.layouts import LAYOUTS
 from tracer.stacks.languages.cpython.process import Unfit, find, kernel_entry, layout_of
+from tracer.stacks.languages.cpython.slot import Slot, find_slot
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.target.process import Process
+from tracer.stacks.target.reader import Reader
 
 pytestmark = pytest.mark.root
 
@@ -69,7 +71,7 @@ def words(entry: Optional[bytes]) -> dict[str, int]:
     assert enum is not None
     names = re.findall(r"^\s+PY_(\w+),", enum[1], re.MULTILINE)
     assert len(names) == ENTRY_BYTES // 8
-    return dict(zip(names, struct.unpack("<q14Q", entry)))
+    return dict(zip(names, struct.unpack("<15Q", entry)))
 
 
 def test_this_systems_python(process: Process) -> None:
@@ -83,10 +85,46 @@ def test_this_systems_python(process: Process) -> None:
     assert process.mapping(newest) is not None
 
 
+class Words:
+    """Memory of single words."""
+
+    def __init__(self, words: dict[int, int]) -> None:
+        self.words = words
+
+    def read(self, address: int, size: int) -> bytes:
+        if size != 8 or address not in self.words:
+            raise MemoryUnreadable(f"{address:#x}")
+        return struct.pack("<Q", self.words[address])
+
+
+@pytest.mark.parametrize(
+    ("key", "words", "slot"),
+    [
+        (0, {0x318: 77}, Slot(0x318)),
+        (31, {0x508: 77}, Slot(0x508)),
+        (33, {0x518: 0x8000, 0x8018: 77}, Slot(0x518, 0x18)),  # glibc's second block
+        (3, {0x80: 0x8000, 0x8018: 77}, Slot(0x80, 0x18)),  # musl's array
+        (3, {0x348: 78, 0x80: 0x8000, 0x8018: 78}, None),
+        (3, {}, None),
+    ],
+)
+def test_where_c_libraries_keep_values(key: int, words: dict[int, int], slot: Optional[Slot]) -> None:
+    """In the thread's own block, in a further one, in an array."""
+    memory = Words({0x10000 + at if at < 0x8000 else at: word for at, word in words.items()})
+    assert find_slot(Reader(memory), 0x10000, key, 77) == slot
+
+
+def test_packed_slots() -> None:
+    """As the kernel side takes them apart."""
+    assert Slot(0x318).packed() == 0x318
+    assert Slot(-40).packed() == 0xFFFFFFD8
+    assert Slot(0x80, 0).packed() == 1 << 32 | 0x80
+
+
 def test_each_layout_fits_into_what_the_kernel_side_reads() -> None:
     """Offsets are cut to a few bits there."""
     for layout in LAYOUTS.values():
-        told = words(layout.values(792, 1 << 47))
+        told = words(layout.values(Slot(792), 1 << 47))
         assert told["STATE_BYTES"] <= 320
         assert max(told["STATE_FRAME"], told["STATE_THREAD"], told["STATE_CHUNK"] + 8) + 8 <= told["STATE_BYTES"]
         assert told["FRAME_BYTES"] <= 127
@@ -102,7 +140,7 @@ def test_each_layout_fits_into_what_the_kernel_side_reads() -> None:
         lambda found, _layout: {found.runtime: b"\xff" * 4096},
         lambda found, _layout: {found.runtime: bytes(4096)},
         lambda found, layout: {found.runtime + layout.runtime.key: bytes(4)},
-        lambda found, layout: {found.runtime + layout.runtime.key + 4: struct.pack("<I", 32)},
+        lambda found, layout: {found.runtime + layout.runtime.key + 4: struct.pack("<I", 1024)},
         lambda found, layout: {found.runtime + layout.runtime.key + 4: struct.pack("<I", 9)},
         lambda found, layout: {found.runtime + layout.runtime.interpreters: struct.pack("<Q", 8)},
         lambda found, layout: {found.runtime + layout.runtime.interpreters: bytes(8)},
