@@ -40,6 +40,9 @@
 		CT_BELOW_PAGE((__bytes - 1) | (u64)((s64)__over >> 63)) + 1;                                           \
 	})
 
+/* 1 if value, which is no more than an s64 holds, is not 0. Without a branch, like what follows. */
+#define CT_IS_SET(value) (-(u64)(value) >> 63)
+
 /* One bit, without a branch: the verifier would follow each page's two ways apart. */
 #define CT_FAILED(error) ((u64)(error) >> 63)
 
@@ -80,8 +83,8 @@ static __always_inline u64 ct_copy_pages(u8 *to, u64 pages, u64 from, u64 want, 
 /*
  * Copies the stack from sp upwards into a box of pages pages. size is what there is, 0 if nobody knows. Of more than
  * fits, the box has the first part and the stack's last pages, with a gap between them: a frame with a large buffer is
- * jumped over, and the walk goes on behind it. A small box has no far part: it cuts what is larger. words: how many bytes
- * the near part leaves free at its end.
+ * jumped over, and the walk goes on behind it. A small box has no far part: it cuts what is larger. words: how many
+ * bytes the near part leaves free at its end.
  */
 static __always_inline void ct_copy_stack(struct ct_box_head *head, u64 pages, u64 words, u64 sp, u64 size)
 {
@@ -236,35 +239,46 @@ static __always_inline void ct_fill_head(struct ct_box_head *head, struct ct_use
 	head->tid = touch->tid;
 	head->touch_seq = touch->seq;
 	head->which = which;
-	head->language = language;
-	head->frames = language ? CT_FRAMES_PENDING : 0;
+	head->language = language; /* cut to CT_ANY_LANGUAGE */
+	head->frames = CT_FRAMES_PENDING * CT_IS_SET(language & CT_ANY_LANGUAGE);
 	head->frames_end = CT_FRAMES_NONE;
 	ct_copy_registers(head->registers, user->regs);
+}
+
+/* The box with this handle, and how many pages of stack it has. */
+static __always_inline struct ct_box_head *ct_head_of(u32 handle, u64 *pages)
+{
+	u64 index = CT_BOX_INDEX(handle);
+	struct ct_box_head *head;
+
+	*pages = CT_STACK_PAGES;
+	if (handle & CT_SMALL_BOX) {
+		head = (struct ct_box_head *)small_boxes.lookup(&index);
+		*pages = CT_SMALL_STACK / CT_PAGE;
+#ifdef CT_DEEP_STACK
+	} else if (handle & CT_DEEP_BOX) {
+		head = (struct ct_box_head *)deep_boxes.lookup(&index);
+		*pages = CT_DEEP_STACK / CT_PAGE;
+#endif
+	} else
+		head = (struct ct_box_head *)boxes.lookup(&index);
+	return head;
 }
 
 static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *user, struct ct_record *record,
 				       struct ct_touch *touch, u16 which, u32 language)
 {
-	u64 index = CT_BOX_INDEX(handle), pages = CT_STACK_PAGES;
-	struct ct_box_head *head;
+	u64 pages;
+	struct ct_box_head *head = ct_head_of(handle, &pages);
 
-	if (handle & CT_SMALL_BOX) {
-		head = (struct ct_box_head *)small_boxes.lookup(&index);
-		pages = CT_SMALL_STACK / CT_PAGE;
-#ifdef CT_DEEP_STACK
-	} else if (handle & CT_DEEP_BOX) {
-		head = (struct ct_box_head *)deep_boxes.lookup(&index);
-		pages = CT_DEEP_STACK / CT_PAGE;
-#endif
-	} else
-		head = (struct ct_box_head *)boxes.lookup(&index);
 	if (!head)
 		return 0;
 	asm volatile("" : "+r"(pages)); /* of what the compiler knows of it, it would make branches */
 	ct_step(&head->seq);
 	ct_fill_head(head, user, record, touch, which, language);
 	/* What comes from a map the verifier does not know, as with CT_FORGET. */
-	ct_copy_stack(head, pages, language ? CT_WORDS_BYTES : 0, *(volatile u64 *)&head->registers[CT_REGISTER_SP], size);
+	ct_copy_stack(head, pages, CT_WORDS_BYTES * CT_IS_SET(language & CT_ANY_LANGUAGE),
+		      *(volatile u64 *)&head->registers[CT_REGISTER_SP], size);
 	ct_step(&head->seq);
 	return 1;
 }
@@ -334,13 +348,13 @@ static __always_inline int ct_spared(u16 which)
 
 /*
  * Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it.
- * Returns the language whose program is to tell its frames, 0 if there is none.
+ * Returns whose frames are to be told, for ct_finish.
  */
 static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
 					u16 which)
 {
 	u32 language = 0;
-	u64 size, kind;
+	u64 size, kind, words;
 
 	touch->syscall = -1;
 	if (user->flags & (CT_PF_KTHREAD | CT_PF_IO_WORKER)) {
@@ -369,14 +383,17 @@ static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touc
 #ifdef CT_INTERPRETERS
 	language = CT_FORGET(ct_language_of(touch->pid), user->sp);
 #endif
-	kind = CT_FORGET(ct_kind_for(language && size ? size + CT_WORDS_BYTES : size), user->sp);
+	words = CT_FORGET(CT_IS_SET(language & CT_ANY_LANGUAGE) & CT_IS_SET(size), user->sp); /* 0: see ct_kind_for */
+	kind = CT_FORGET(ct_kind_for(size + CT_WORDS_BYTES * words), user->sp);
 	touch->box = CT_FORGET(ct_box_of(touch, kind), user->sp);
 	if (!touch->box || !ct_fill_box(touch->box, size, user, record, touch, which, language)) {
 		touch->flags |= CT_TOUCH_NO_BOX;
 		return 0;
 	}
-	if (language)
+#ifdef CT_INTERPRETERS
+	if (language & CT_ANY_LANGUAGE)
 		ct_leave(record, touch, which, which != CT_WHICH_OPENED);
+#endif
 	return language;
 drop:
 	ct_free_box(touch->box);

@@ -5,6 +5,8 @@
  * there is such a process.
  */
 
+#define CT_ANY_LANGUAGE 0xff
+
 #ifdef CT_INTERPRETERS
 static __always_inline u64 *ct_known_language(u32 tgid)
 {
@@ -14,17 +16,18 @@ static __always_inline u64 *ct_known_language(u32 tgid)
 }
 
 /* Has user space look at a thread group, once. */
-static __always_inline struct ct_interpreter *ct_ask(u32 tgid)
+static __always_inline void ct_ask(u32 tgid)
 {
 	u32 zero = 0;
 	struct ct_interpreter *nothing = unlooked.lookup(&zero);
 
 	if (nothing && !interpreters.insert(&tgid, nothing) && asked.push(&tgid, 0))
 		interpreters.delete(&tgid); /* too many at once: it asks again */
-	return nothing;
 }
 
-/* Whose frames are to be told of a thread group; 0 if nobody's, or not yet: then user space is asked, once. */
+#define CT_NOT_LOOKED_AT 0x100
+
+/* Whose frames are to be told of a thread group: CT_ANY_LANGUAGE has the number, 0 if nobody's. For ct_finish. */
 static __always_inline u32 ct_language_of(u32 tgid)
 {
 	u64 *answer = ct_known_language(tgid);
@@ -33,9 +36,7 @@ static __always_inline u32 ct_language_of(u32 tgid)
 	if (answer && (u32)*answer == tgid)
 		return *answer >> 32;
 	known = interpreters.lookup(&tgid);
-	if (!known)
-		known = ct_ask(tgid);
-	return known ? known->language : 0; /* read in both cases, so that the verifier has one to follow */
+	return known ? known->language : CT_NOT_LOOKED_AT;
 }
 
 /* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */
@@ -57,11 +58,16 @@ static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *
 	to->ns = touch->ns;
 }
 
-/* The end of a hook's program. Where the language has no program (yet), the call does nothing. */
+/*
+ * The end of a hook's program, with what ct_language_of said. Where the language has no program (yet), the call does
+ * nothing.
+ */
 static __always_inline int ct_finish(void *ctx, u32 language)
 {
-	if (language)
+	if (language & CT_ANY_LANGUAGE)
 		interpreter_programs.call(ctx, language - 1);
+	else if (language)
+		ct_ask(bpf_get_current_pid_tgid() >> 32);
 	return 0;
 }
 

@@ -26,49 +26,30 @@ BPF_PERCPU_ARRAY(walks, struct ct_walk, 1);
 /* At the head of a loop: keeps the compiler from reasoning about a value that the verifier must bound by itself. */
 #define CT_HIDE(value) asm volatile("" : "+r"(value))
 
-/* Where in the stack area of a box of so many pages the words lie. */
-#define CT_WORDS_AT(pages, gap) (((pages) - ((gap) ? (pages) / CT_FAR_SHARE : 0)) * CT_PAGE - CT_WORDS_BYTES)
-
-static __always_inline void ct_take_copy(struct ct_walk *walk, struct ct_box_head *head, u8 *stack, const u32 pages)
+/* Where in the stack area of a box of so many pages the words lie: at the end of the near part. */
+static __always_inline u64 ct_words_at(struct ct_box_head *head, u64 pages)
 {
-	u64 most = head->gap ? CT_WORDS_AT(pages, 1) : CT_WORDS_AT(pages, 0);
-
-	walk->sp = ((struct pt_regs *)head->registers)->CT_PT_REGS_SP;
-	walk->copied = head->missing ? 0 : head->length < most ? head->length : most;
-	walk->copy = (u64)stack;
+	return (head->gap ? pages - pages / CT_FAR_SHARE : pages) * CT_PAGE - CT_WORDS_BYTES;
 }
 
 /* The copy of the stack that the touch made, in a box that nobody writes before another touch takes its place. */
 static __always_inline void ct_find_copy(struct ct_walk *walk)
 {
-	u32 zero = 0, handle, index;
+	u32 zero = 0;
 	struct ct_handover *from = handover.lookup(&zero);
-	struct ct_small_box *small;
-	struct ct_box *box;
+	struct ct_box_head *head;
+	u64 pages, most;
 
 	walk->copied = 0;
 	if (!from)
 		return;
-	handle = from->touches[0].ns == from->ns ? from->touches[0].box : from->touches[1].box;
-	index = CT_BOX_INDEX(handle);
-	if (handle & CT_SMALL_BOX) {
-		small = small_boxes.lookup(&index);
-		if (small)
-			ct_take_copy(walk, &small->head, small->stack, CT_SMALL_STACK / CT_PAGE);
+	head = ct_head_of(from->touches[0].ns == from->ns ? from->touches[0].box : from->touches[1].box, &pages);
+	if (!head || head->missing)
 		return;
-	}
-#ifdef CT_DEEP_STACK
-	if (handle & CT_DEEP_BOX) {
-		struct ct_deep_box *deep = deep_boxes.lookup(&index);
-
-		if (deep)
-			ct_take_copy(walk, &deep->head, deep->stack, CT_DEEP_STACK / CT_PAGE);
-		return;
-	}
-#endif
-	box = boxes.lookup(&index);
-	if (box)
-		ct_take_copy(walk, &box->head, box->stack, CT_STACK_PAGES);
+	most = ct_words_at(head, pages);
+	walk->sp = head->registers[CT_REGISTER_SP];
+	walk->copy = (u64)(head + 1);
+	walk->copied = head->length < most ? head->length : most;
 }
 
 /* Programs may be preempted by others on their CPU (kernels with PREEMPT): then the later one goes without. */
@@ -101,47 +82,20 @@ static __always_inline long ct_read_stack(struct ct_walk *walk, void *to, u32 by
 	return ct_read_user(to, bytes, (void *)from);
 }
 
-static __always_inline void ct_write_words(struct ct_box_head *head, u8 *place, struct ct_walk *walk)
+static __always_inline void ct_write_words(u32 handle, struct ct_walk *walk)
 {
+	u64 pages;
+	struct ct_box_head *head = ct_head_of(handle, &pages);
+
+	if (!head)
+		return;
+	asm volatile("" : "+r"(pages));
 	ct_step(&head->seq);
-	ct_read_kernel(place, CT_AT_MOST(walk->frames * 16, CT_WORDS_BYTES), walk->words);
+	ct_read_kernel((u8 *)(head + 1) + ct_words_at(head, pages), CT_AT_MOST(walk->frames * 16, CT_WORDS_BYTES),
+		       walk->words);
 	head->frames = walk->frames;
 	head->frames_end = walk->end;
 	ct_step(&head->seq);
-}
-
-static __always_inline void ct_write_words_in(u32 handle, struct ct_walk *walk)
-{
-	u32 index = CT_BOX_INDEX(handle);
-	struct ct_small_box *small;
-	struct ct_box *box;
-
-	if (handle & CT_SMALL_BOX) {
-		small = small_boxes.lookup(&index);
-		if (small)
-			ct_write_words(&small->head, small->stack + CT_SMALL_STACK - CT_WORDS_BYTES, walk);
-		return;
-	}
-#ifdef CT_DEEP_STACK
-	if (handle & CT_DEEP_BOX) {
-		struct ct_deep_box *deep = deep_boxes.lookup(&index);
-
-		if (!deep)
-			return;
-		if (deep->head.gap)
-			ct_write_words(&deep->head, deep->stack + CT_WORDS_AT(CT_DEEP_STACK / CT_PAGE, 1), walk);
-		else
-			ct_write_words(&deep->head, deep->stack + CT_WORDS_AT(CT_DEEP_STACK / CT_PAGE, 0), walk);
-		return;
-	}
-#endif
-	box = boxes.lookup(&index);
-	if (!box)
-		return;
-	if (box->head.gap)
-		ct_write_words(&box->head, box->stack + CT_WORDS_AT(CT_STACK_PAGES, 1), walk);
-	else
-		ct_write_words(&box->head, box->stack + CT_WORDS_AT(CT_STACK_PAGES, 0), walk);
 }
 
 /* Under the record's lock, and only if the touch is still the one that was left and has its box. */
@@ -156,7 +110,7 @@ static __always_inline void ct_tell(struct ct_left *left, struct ct_walk *walk)
 	touch = ct_touch_of(record, left->which);
 	if (touch->box && touch->box == left->box && touch->seq == left->seq && touch->ns == left->ns &&
 	    touch->tid == (u32)bpf_get_current_pid_tgid())
-		ct_write_words_in(touch->box, walk);
+		ct_write_words(touch->box, walk);
 	ct_unlock(record);
 }
 
