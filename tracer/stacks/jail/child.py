@@ -29,6 +29,8 @@ _START_CPU_S = 60.0
 """CPU time of starting, which reads nothing of a target."""
 _PATIENCE_S = 10.0
 """For a worker that waits: memory that another program provides may never come."""
+_LONGEST_S = 60.0
+"""For all of a request, whatever the worker does and asks for meanwhile. Downloads do not count."""
 _MEMORY_PATIENCE_S = 2.0
 """For a read of memory alone."""
 _FIRST_UID, _UIDS = 2_147_000_000, 10_000
@@ -85,6 +87,7 @@ class Child:
         self._line = Line(ours)
         self._door = Door(self._line, subjects, debuginfod)
         self._stacks: dict[int, Stack] = {}
+        self._told = 0
         self._opened: set[int] = set()
         self._forgotten: list[int] = []
         self._ready = False
@@ -173,8 +176,8 @@ class Child:
             message = self._line.receive(watch.check, most)
             if "ask" not in message.head:
                 return message
-            self._door.serve(message.head, process, watch.hurry)
-            watch.rest()
+            with watch.resting():
+                self._door.serve(message.head, process, watch.hurry)
 
     def _ask(self, process: Process, number: int, barred: list[int], data: bytes = b"", **more: object) -> None:
         head: dict[str, Any] = {
@@ -199,7 +202,11 @@ class Child:
         if "stack" in said:
             if number == 1:
                 self._stacks.clear()
-            self._stacks[number] = forms.stack_from_json(said["stack"])
+                self._told = 0
+            told = self._stacks[number] = forms.stack_from_json(said["stack"])
+            self._told += forms.weight(told)
+            if self._told > 2 * forms.MOST_TOLD:
+                raise forms.Implausible
         stack = self._stacks.get(number)
         if stack is None:
             raise forms.Implausible
@@ -258,8 +265,9 @@ class _Watch:
     ) -> None:
         self._child, self._left_s = child, left_s
         self._budget_cpu_s, self._patience_s = budget_cpu_s, patience_s
-        self._cpu_s = child.cpu_s()
+        self._cpu_s = self._seen_cpu_s = child.cpu_s()
         self._begun = self._waits_since = time.monotonic()
+        self._until = self._begun + _LONGEST_S * child.slowness
 
     def hurry(self) -> None:
         """Raises Lost if the report is asked for."""
@@ -269,12 +277,22 @@ class _Watch:
     def check(self) -> None:
         """Raises Lost if it takes too long."""
         self.hurry()
-        now = time.monotonic()
-        if self._child.cpu_s() - self._cpu_s > self._budget_cpu_s:
+        now, cpu_s = time.monotonic(), self._child.cpu_s()
+        if cpu_s > self._seen_cpu_s:  # it works, however slowly: the machine may be busy
+            self._seen_cpu_s, self._waits_since = cpu_s, now
+        if cpu_s - self._cpu_s > self._budget_cpu_s:
             raise self._child.lost(f"it took more than {self._budget_cpu_s:.0f} s of CPU")
+        if now > self._until:
+            raise self._child.lost(f"it took more than {_LONGEST_S * self._child.slowness:.0f} s")
         if now - self._waits_since > self._patience_s:
             raise self._child.lost(f"it did not come within {self._patience_s:.0f} s", waited=True)
 
-    def rest(self) -> None:
-        """What was waited for was this process's own doing."""
-        self._waits_since = time.monotonic()
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[None]:
+        """What is waited for is this process's own doing; if that is long, it is a download."""
+        self.check()
+        begun = time.monotonic()
+        yield
+        self._waits_since = now = time.monotonic()
+        if now - begun > 1.0:
+            self._until += now - begun

@@ -16,6 +16,11 @@ _LONGEST_TEXT = 4096
 _LANGUAGES = 256
 
 
+MOST_TOLD = 64 << 20
+"""Bytes of stacks that a worker has told and both sides know by number. Then it begins anew with number 1."""
+_FRAME_BYTES = 200
+
+
 class Implausible(Exception):
     """A worker said what is no stack."""
 
@@ -70,6 +75,12 @@ def stack_to_json(stack: Stack) -> dict[str, Any]:
         for f in stack.frames
     ]  # fmt: skip
     return {"frames": frames, "complete": stack.complete, "note": _cut(stack.note)}
+
+
+def weight(stack: Stack) -> int:
+    """About how many bytes of memory a stack takes."""
+    texts = ((f.function, f.module, f.file, f.note) for f in stack.frames)
+    return sum(_FRAME_BYTES + sum(len(text) for text in four if text) for four in texts)
 
 
 def stack_from_json(values: object) -> Stack:

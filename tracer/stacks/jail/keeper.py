@@ -20,7 +20,8 @@ from tracer.stacks.walker import Interpreter, Walked
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_MOST_WORKERS = 4
+_MOST_WORKERS = 8
+"""Of 30 MiB each. A user more than that, and one of them starts anew for each stack that is not known."""
 _MOST_TRIES = 16
 """How often one box is tried: each try bars another part of a file."""
 _MOST_KILLED = 50

@@ -31,14 +31,18 @@ class _Stacks:
 
     def __init__(self) -> None:
         self._numbers: dict[Stack, int] = {}
+        self._told = 0
 
     def told(self, stack: Stack) -> dict[str, Any]:
         """The stack by its number, and in full if it is new. Number 1 means that all earlier ones are forgotten."""
         number = self._numbers.get(stack)
         if number is not None:
             return {"number": number}
-        if len(self._numbers) >= _MOST_STACKS:
+        weight = forms.weight(stack)
+        if len(self._numbers) >= _MOST_STACKS or self._told + weight > forms.MOST_TOLD:
             self._numbers.clear()
+            self._told = 0
+        self._told += weight
         number = self._numbers[stack] = len(self._numbers) + 1
         return {"number": number, "stack": forms.stack_to_json(stack)}
 

@@ -23,11 +23,13 @@ from tests.hostile.builders import Section, library, with_sections
 from tests.hostile.test_hostile_files import PROGRAM
 from tests.unit.stacks.links.test_native import PLAIN, PLAIN_STACK
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
-from tracer.model.frame import BlackBox, Stack
+from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.jail import forms
+from tracer.stacks.jail.child import Child, Lost
 from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.jail.wire import Broken, Line
+from tracer.stacks.jail.worker import _Stacks
 from tracer.stacks.service import StackService
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import LocalWalker
@@ -98,7 +100,7 @@ def test_workers_killed_at_random(keeper: Keeper, box: BlackBox) -> None:
     over.set()
     killer.join()
     process.close()
-    assert walked > 20
+    assert walked > 5
     assert (keeper.unserved, keeper.harms) == (0, [])
 
 
@@ -271,3 +273,57 @@ def test_what_is_no_message(said: bytes) -> None:
     with pytest.raises(Broken):
         Line(ours).receive(lambda: None)
     ours.close()
+
+
+def test_what_was_told_is_bounded() -> None:
+    """A worker begins anew before that; one that does not is given up."""
+    long = Stack((Frame("f" * 4000, "m" * 4000, 1),) * 1024, True)
+    talker, box = Talker(), BlackBox(1, 1, tuple(range(17)), bytes(64), False)
+    most = 2 * forms.MOST_TOLD // forms.weight(long)
+    said = [{"number": number, "stack": forms.stack_to_json(long)} for number in range(1, most + 2)]
+    for one in said[:-1]:
+        talker._walked(one, box)
+    with pytest.raises(forms.Implausible):
+        talker._walked(said[-1], box)
+    stacks = _Stacks()
+    numbers = [stacks.told(replace(long, note=str(turn)))["number"] for turn in range(most)]
+    assert numbers.count(1) == -(-most // (most // 2))
+    assert max(numbers) == most // 2
+
+
+class Talker(Child):
+    """A worker in the hands of an attacker, as the root process sees it: it asks, and asks, and does nothing else."""
+
+    def __init__(self) -> None:
+        ours, self.theirs = socket.socketpair()
+        self._line, self.slowness = Line(ours), 1.0
+        self._door = Door(self._line, Subjects(), debuginfod=False)
+        self._stacks, self._told = {}, 0
+
+    def cpu_s(self) -> float:
+        """It needs no CPU time that would be worth counting."""
+        return time.monotonic() / 1e6
+
+    def lost(self, why: str, *, hurried: bool = False, waited: bool = False) -> Lost:
+        """Nothing has to be ended."""
+        return Lost(why, 0, 0, hurried=hurried, waited=waited)
+
+
+def test_a_worker_that_asks_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a request has an end, whatever is asked for meanwhile."""
+    monkeypatch.setattr("tracer.stacks.jail.child._LONGEST_S", 0.5)
+    process, talker = Process.open(os.getpid()), Talker()
+    line = Line(talker.theirs)
+
+    def talk() -> None:
+        with contextlib.suppress(Broken, OSError):
+            while True:
+                line.send({"ask": "text", "name": "status"})
+                line.receive_trusted()
+
+    threading.Thread(target=talk, daemon=True).start()
+    with pytest.raises(Lost, match="it took more than"):
+        talker._answer(process, lambda: float("inf"))
+    talker._line.close()
+    line.close()
+    process.close()
