@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 _TEXTS = frozenset(("status",))
 _OF_HOST = "/usr/lib/debug/"
 _LONGEST_PATH = 4096
-_MOST_FILES = 65_536
+_MOST_SUBJECTS = 65_536
 
 
 @dataclass
@@ -29,21 +30,35 @@ class Subject:
 
 
 class Subjects:
-    """All of a run, by the numbers that workers know them by. They outlive workers."""
+    """Those of a run, by the numbers that workers know them by. They outlive workers.
 
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
+    If there are too many, those that were not met for the longest time are forgotten, but none that did harm.
+    """
+
+    def __init__(self, most: int = _MOST_SUBJECTS) -> None:
+        self._most = most
+        self._numbers: OrderedDict[Hashable, int] = OrderedDict()
         self._subjects: dict[int, Subject] = {}
+        self._last = 0
 
     def number(self, key: Hashable, name: str) -> int:
-        """The number of what ``key`` tells; 0 if there are too many."""
+        """The number of what ``key`` tells, never 0."""
         number = self._numbers.get(key)
         if number is None:
-            if len(self._subjects) >= _MOST_FILES:
-                return 0
-            number = self._numbers[key] = len(self._subjects) + 1
+            self._last += 1
+            number = self._numbers[key] = self._last
             self._subjects[number] = Subject(name)
+            if len(self._numbers) > self._most:
+                self._forget_oldest()
+        else:
+            self._numbers.move_to_end(key)
         return number
+
+    def _forget_oldest(self) -> None:
+        harmless = (key for key, number in self._numbers.items() if not self._subjects[number].barred)
+        oldest = next(harmless, None)
+        if oldest is not None:
+            del self._subjects[self._numbers.pop(oldest)]
 
     def get(self, number: int) -> Optional[Subject]:
         """What has this number."""

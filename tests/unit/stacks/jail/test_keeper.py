@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.hostile.builders import Section, library, with_sections
 from tests.hostile.test_hostile_files import PROGRAM
+from tests.unit.present import present
 from tests.unit.stacks.links.test_native import PLAIN, PLAIN_STACK
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
 from tracer.model.frame import BlackBox, Frame, Stack
@@ -273,6 +274,20 @@ def test_what_is_no_message(said: bytes) -> None:
     with pytest.raises(Broken):
         Line(ours).receive(lambda: None)
     ours.close()
+
+
+def test_files_and_processes_are_forgotten_in_the_end() -> None:
+    """Those not met for the longest time, but none that did harm; a number is never another's."""
+    subjects = Subjects(most=3)
+    first, harmful = subjects.number("first", "a"), subjects.number("harmful", "b")
+    present(subjects.get(harmful)).barred.add(1)
+    assert subjects.number("first", "a") == first
+    numbers = {subjects.number(key, "") for key in range(10)}
+    assert numbers.isdisjoint({first, harmful})
+    assert len(numbers) == 10
+    assert subjects.get(first) is None
+    assert subjects.number("harmful", "b") == harmful
+    assert sum(subjects.get(number) is not None for number in numbers) == 2
 
 
 def test_what_was_told_is_bounded() -> None:
