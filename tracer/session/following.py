@@ -72,7 +72,8 @@ class Following:
         report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns)
         losses = replace(report.losses, stacks_unread=self._keeper.unserved)
         report = replace(report, unread=unread(self._keeper), unconfined=unconfined(self._keeper))
-        return replace(report, cost=self._guard.cost(), losses=losses)
+        plan = report.plan + self._interpreters.refused()
+        return replace(report, plan=plan, cost=self._guard.cost(), losses=losses)
 
     def close(self) -> None:
         """Close the files of the traced processes, and stop counting run times."""

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Optional
 
 from tracer.errors import HostUnsupported
+from tracer.model.connection import Probe
 from tracer.session.attached import Attached
 from tracer.session.opening import load_language
 from tracer.stacks.registry import all_languages, language, may_interpret
@@ -32,6 +33,7 @@ class Interpreters:
         self._run, self._service = run, service
         self._later: dict[int, tuple[float, int]] = {}
         self._loaded: dict[int, bool] = {}
+        self._refused: list[Probe] = []
         self._next_sweep = time.monotonic() + _SWEEP_S
 
     def seed(self) -> None:
@@ -59,6 +61,10 @@ class Interpreters:
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_S
             self._run.recorder.forget_interpreters(_alive)
+
+    def refused(self) -> tuple[Probe, ...]:
+        """The languages whose program the kernel did not take, for the report."""
+        return tuple(self._refused)
 
     def _look_at(self, pid: int, times: int) -> None:
         """Look at a process that was looked at before so many ``times``."""
@@ -88,7 +94,7 @@ class Interpreters:
         try:
             load_language(run.recorder, run.plan, run.request.sizes, known.number, known.kernel_program)
         except HostUnsupported as reason:
-            _log.debug("frames of %s are not told: %s", known.name, reason)
+            self._refused.append(Probe(f"frames of {known.name}", None, str(reason), "its functions have no names"))
             return False
         _log.debug("frames of %s are told from now on: loaded in %s", known.name, took)
         return True

@@ -9,6 +9,7 @@ from typing import Any, Optional
 import pytest
 
 from tracer.errors import HostUnsupported
+from tracer.model.connection import Probe
 from tracer.model.frame import LastExec
 from tracer.session import interpreters as module
 from tracer.session.interpreters import Interpreters
@@ -121,11 +122,12 @@ def test_an_exec_in_between_takes_back_what_was_told(run: Run) -> None:
 
 
 def test_a_program_that_is_refused_is_not_tried_again(run: Run) -> None:
-    """Its processes count as ones without an interpreter."""
+    """Its processes count as ones without an interpreter, and the report says why."""
     run.found, run.refused = {7: PYTHON, 8: PYTHON}, "no"
     run.recorder.asked = [7, 8]
     run.look()
     assert (run.recorder.told, run.loads) == ({7: 0, 8: 0}, 1)
+    assert run.interpreters.refused() == (Probe("frames of python", None, "no", "its functions have no names"),)
 
 
 def test_a_language_that_has_no_program(run: Run) -> None:
