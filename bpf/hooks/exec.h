@@ -7,6 +7,9 @@ static __always_inline int ct_execed(void)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct ct_exec first = {.ns = bpf_ktime_get_ns(), .count = 1}, *known;
 
+#ifdef CT_INTERPRETERS
+	ct_forget_interpreter(tgid); /* children of those in scope, too: they may have inherited a socket */
+#endif
 #ifdef CT_COMM_LOW
 	ct_turn_to();
 #endif
@@ -18,11 +21,8 @@ static __always_inline int ct_execed(void)
 	if (!scope_pids.lookup(&tgid))
 		return 0;
 #endif
-#ifdef CT_INTERPRETERS
-	ct_forget_interpreter(tgid);
-#if defined(CT_PIDS) || defined(CT_SCOPE_FORKS)
+#if defined(CT_INTERPRETERS) && (defined(CT_PIDS) || defined(CT_SCOPE_FORKS))
 	ct_ask(tgid); /* it may have an interpreter by the time of its first touch */
-#endif
 #endif
 	known = execs.lookup(&tgid);
 	if (known) {
