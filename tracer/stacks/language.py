@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:  # reports only read names, so they do not have to load the unwinders
-    from tracer.model.frame import BlackBox, Frame
+    from tracer.model.frame import BlackBox, Frame, Stack
     from tracer.stacks.chain import Cursor, Unwinder
     from tracer.stacks.elf.additions import OpenTable
     from tracer.stacks.elf.facts import ElfFacts
@@ -55,18 +55,32 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """A walked stack with a runtime's last word.
+
+    Equal copies of touches from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC) have the same stack; None: of all times.
+    """
+
+    stack: Stack
+    since_ns: int = 0
+    until_ns: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class Runtime:
     """A language in one process.
 
     ``unwinder`` unwinds and names the code that the runtime generated. It is asked before all other links.
     ``name`` only gives names to code that no file backs, by cursor and module name. The other links unwind that code.
-    ``begin`` is called with each black box before its walk. There is no walk for a stack that the memo recognises.
+    ``begin`` is called with each black box before its walk, ``finish`` with the stack after it. There is no walk for a
+    stack that the memo recognises.
     ``unnamed`` is one line of text for code that no file backs and that has no name. It says how to get the name.
     """
 
     unwinder: Optional[Unwinder] = None
     name: Optional[Callable[[Cursor, str], Optional[tuple[Frame, ...]]]] = None
     begin: Optional[Callable[[BlackBox], None]] = None
+    finish: Optional[Callable[[Stack], Finished]] = None
     unnamed: str = ""
 
 

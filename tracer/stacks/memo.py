@@ -5,7 +5,10 @@ the words that it read. Another black box has the same stack if these are equal:
 
 * return addresses, and the words that an interpreter left on the stack: exactly;
 * saved registers from which the walk computed the place of a frame: relative to sp, because stacks lie at different
-  addresses.
+  addresses;
+* the words of an interpreter's frames: exactly, and relative to sp those that are addresses in the copied stack.
+
+The names that an interpreter's words lead to hold for a time only. So a stack may be known for touches of that time.
 
 All other words (locals, saved registers that hold data) may differ. So a match is as good as a walk. A walk that ends
 where the copied stack ends is recognised, too: in copies of the same size, and cut for the same reason.
@@ -22,7 +25,7 @@ import os
 import struct
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional
 
 from tracer.machine.registers import PRESERVED
@@ -36,6 +39,8 @@ _VEIL = os.urandom(16)
 _FIRST = -1  # as a register's origin: it still has its value from the touch
 GENERATED_CODE_S = 1.0
 """How long a stack with generated code stays known. That code can change although the maps do not."""
+ALWAYS_NS = (1 << 63) - 1
+"""After all touches."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,21 @@ class Basis:
 
 @dataclass(frozen=True)
 class Rests:
-    """What a whole walk rests on, step by step. ``generated``: code that no file backs is part of it."""
+    """What a whole walk rests on, step by step. ``generated``: code that no file backs is part of it.
+
+    ``is_cut``: it ended where the copy of the stack ends. It holds for touches from ``since_ns`` to ``until_ns``
+    (CLOCK_MONOTONIC).
+    """
 
     steps: tuple[Basis, ...]
     generated: bool
+    is_cut: bool = False
+    since_ns: int = 0
+    until_ns: int = ALWAYS_NS
+
+    def within(self, since_ns: int, until_ns: int) -> Rests:
+        """The same, for touches of a shorter time."""
+        return replace(self, since_ns=max(self.since_ns, since_ns), until_ns=min(self.until_ns, until_ns))
 
 
 class Witness:
@@ -125,7 +141,7 @@ class Witness:
 
     def rests(self) -> Optional[Rests]:
         """What the walk rests on; None if that cannot be told."""
-        return Rests(tuple(self.steps), self.generated) if self.usable else None
+        return Rests(tuple(self.steps), self.generated, self.copy_ends) if self.usable else None
 
     def _observe(self, cursor: Cursor, step: Step) -> None:
         caller = step.caller
@@ -185,12 +201,19 @@ class _Node:
     They have more only where the size of a frame varies.
     """
 
-    __slots__ = ("stack", "until", "ways")
+    __slots__ = ("since_ns", "stack", "until", "until_ns", "ways")
 
     def __init__(self) -> None:
         self.ways: dict[tuple[tuple[int, ...], ...], _Way] = {}
         self.stack: Optional[Stack] = None
         self.until = 0.0
+        self.since_ns, self.until_ns = 0, ALWAYS_NS
+
+    def holds(self, box: BlackBox) -> bool:
+        """Whether the stack that ends here may be that of ``box``."""
+        now = time.monotonic()
+        ns = box.ns if box.ns is not None else int(now * 1e9)
+        return now < self.until and self.since_ns <= ns <= self.until_ns
 
     def follow(self, box: BlackBox, stack: bytes, sp: int) -> Optional[_Node]:
         """The next point in the walk of ``box``; None if it is not known."""
@@ -236,8 +259,8 @@ class Memo:
     """The known stacks of one process. Call :meth:`forget` when its maps change."""
 
     def __init__(self) -> None:
-        self._roots: dict[int, _Node] = {}
-        self._shapes: dict[int, _Node] = {}
+        self._roots: dict[_Start, _Node] = {}
+        self._shapes: dict[_Start, _Node] = {}
         self._cut: dict[Hashable, _Node] = {}
         """Walks to the end of the copy, by what that end depends on."""
         self._count = 0
@@ -251,37 +274,40 @@ class Memo:
 
     def find(self, box: BlackBox) -> Optional[Stack]:
         """The stack of ``box`` if an equal one was walked to its end before, or to the end of the copy; else None."""
+        start = _start(box)
         for known in (self._shapes, self._roots):
-            node = _end_of_walk(known.get(box.pc), box)
-            if node is not None and time.monotonic() < node.until:
+            node = _end_of_walk(known.get(start), box)
+            if node is not None and node.holds(box):
                 return node.stack
         if self._cut and not box.missing and not box.far:
             node = _end_of_walk(self._cut.get(_end_of_copy(box)), box)
-            if node is not None and time.monotonic() < node.until:
+            if node is not None and node.holds(box):
                 return node.stack
         return None
 
     def keep(self, box: BlackBox, rests: Rests, stack: Stack) -> None:
-        """Keep ``stack``, whose walk rests on ``rests``. One that is not complete ended at the end of the copy.
+        """Keep ``stack``, whose walk rests on ``rests``.
 
         The stack of a box with a gap is not kept: what lies behind the gap has no fixed place.
         """
-        if box.far or (box.missing and not stack.complete):
+        if box.far or (box.missing and rests.is_cut):
             return
         if self._count >= _MAX_NODES:
             self.forget()
         until = time.monotonic() + GENERATED_CODE_S if rests.generated else float("inf")
+        start = _start(box)
         try:
-            if stack.complete:
-                shape, new = self._shapes.setdefault(box.pc, _Node()).grow(box, _as_one(rests.steps), _MAX_SHAPES)
+            if not rests.is_cut:
+                shape, new = self._shapes.setdefault(start, _Node()).grow(box, _as_one(rests.steps), _MAX_SHAPES)
                 self._count += new
-                ends = [shape, self._grown(self._roots.setdefault(box.pc, _Node()), box, rests)]
+                ends = [shape, self._grown(self._roots.setdefault(start, _Node()), box, rests)]
             else:
                 ends = [self._grown(self._cut.setdefault(_end_of_copy(box), _Node()), box, rests)]
         except struct.error:
             return
         for end in ends:
             end.stack, end.until = stack, until
+            end.since_ns, end.until_ns = rests.since_ns, rests.until_ns
 
     def _grown(self, node: _Node, box: BlackBox, rests: Rests) -> _Node:
         """The end of this walk in the tree below ``node``."""
@@ -291,9 +317,21 @@ class Memo:
         return node
 
 
+_Start = tuple[int, tuple[tuple[int, int], ...]]
+
+
+def _start(box: BlackBox) -> _Start:
+    """Where the walk of ``box`` starts: its pc, and its words. Addresses in the copied stack are negative there."""
+    if not box.words:
+        return box.pc, ()
+    low, high = box.sp, box.sp + max(len(box.stack), box.far_offset + len(box.far))
+    words = tuple([(low - one - 1 if low <= one < high else one, other) for one, other in box.words])
+    return box.pc, (*words, (box.language, box.words_end))
+
+
 def _end_of_copy(box: BlackBox) -> Hashable:
     """Where a walk begins, and what the end of the copy depends on, with the words that the report has for it."""
-    return box.pc, len(box.stack), box.cut, box.cramped, box.unknown
+    return _start(box), len(box.stack), box.cut, box.cramped, box.unknown
 
 
 def _as_one(steps: Sequence[Basis]) -> Basis:

@@ -143,7 +143,14 @@ class _Chain:
         recorder = ReadLog(BoxMemory(box, self._process), box)
         witness = Witness(self._chain, self._native, recorder, box)
         stack = walk(box, recorder, [witness])
-        return Walked(stack, witness.rests() if stack.complete or witness.copy_ends else None)
+        rests = witness.rests() if stack.complete or witness.copy_ends else None
+        for runtime in self._runtimes:
+            if runtime.finish is not None:
+                finished = runtime.finish(stack)
+                stack = finished.stack
+                if rests is not None and finished.until_ns is not None:
+                    rests = rests.within(finished.since_ns, finished.until_ns)
+        return Walked(stack, rests)
 
     def _attach(self) -> None:
         """Ask the languages that are not attached yet whether they are in the process by now."""

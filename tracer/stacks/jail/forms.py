@@ -114,9 +114,10 @@ def _frame(values: object) -> Frame:
 
 
 def rests_to_json(rests: Rests) -> dict[str, Any]:
-    """Each step as three lists of address and word, or of register and word."""
+    """Each step as three lists of address and word, or of register and word; and for which touches they hold."""
     steps = [[list(part.items()) for part in (s.exact, s.relative, s.registers)] for s in rests.steps]
-    return {"steps": steps, "generated": rests.generated}
+    since, until = rests.since_ns, rests.until_ns
+    return {"steps": steps, "generated": rests.generated, "cut": rests.is_cut, "since": since, "until": until}
 
 
 def rests_from_json(values: object, box: BlackBox) -> Rests:
@@ -126,7 +127,8 @@ def rests_from_json(values: object, box: BlackBox) -> Rests:
     steps, generated = values.get("steps"), values.get("generated")
     if not isinstance(steps, list) or len(steps) > MAX_FRAMES or not isinstance(generated, bool):
         raise Implausible
-    return Rests(tuple(_basis(step, box) for step in steps), generated)
+    since, until = _number(values.get("since")), _number(values.get("until"))
+    return Rests(tuple(_basis(step, box) for step in steps), generated, values.get("cut") is True, since, until)
 
 
 def _basis(step: object, box: BlackBox) -> Basis:

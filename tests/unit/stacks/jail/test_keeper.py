@@ -224,7 +224,7 @@ def test_whatever_a_worker_says(stack: object, rests: object) -> None:
     with contextlib.suppress(forms.Implausible):
         assert isinstance(forms.stack_from_json({"frames": stack, "complete": True, "note": None}), Stack)
     with contextlib.suppress(forms.Implausible):
-        forms.rests_from_json({"steps": rests, "generated": False}, box)
+        forms.rests_from_json({"steps": rests, "generated": False, "since": 0, "until": 1}, box)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Optional
 
 from tracer.model.frame import Frame
-from tracer.stacks.language import TLS, Language, Part, Symbol, Target
+from tracer.stacks.language import TLS, Language, Part, Runtime, Symbol, Target
 
 _TITLE = "Python"
 _TRAMPOLINE = re.compile(r"py::(.*?):(.*)$")
@@ -18,6 +18,15 @@ _INTERPRETER = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?[a-z]*(?:-dbg)?|lib(?:py
 _EXTENSION = re.compile(r"\S+\.(?:cpython-\d\w*(?:-[\w-]+)?|abi3)\.so")
 _LOOP = re.compile(r"/(?:asyncio|gevent|eventlet|trio|curio)/|/(?:selectors|socketserver)\.py$")
 _POOL = re.compile(r"/concurrent/futures/thread\.py$")
+
+
+def _attach(target: Target) -> Optional[Runtime]:
+    files = {mapping.path.rpartition("/")[2] for mapping in target.process.mappings if mapping.is_file}
+    if not any(map(_is_interpreter, files)):
+        return None
+    from tracer.stacks.languages.cpython.runtime import runtime
+
+    return runtime(target)
 
 
 def _read_symbol(symbol: str) -> Optional[Symbol]:
@@ -75,6 +84,7 @@ def _starts_coroutine(module: str, function: Optional[str]) -> bool:
 
 LANGUAGE = Language(
     "python",
+    attach=_attach,
     number=1,
     kernel_program="cpython.bpf.c",
     kernel_entry=_kernel_entry,

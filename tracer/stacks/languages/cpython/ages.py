@@ -1,0 +1,92 @@
+"""Since when a code object has been at its address: it must have been there at the touch to be the one that ran.
+
+Names are read some time after the touch. Code objects of modules live as long as the process, but those of exec,
+eval, templates and reloaded modules do not. The allocator gives their memory to the next one, which looks the same.
+
+Two things tell. Since 3.12 a code object has a version, from a counter that only rises (3.13 and later show it): one
+whose version is below what the counter was at some moment was made before that moment, and objects do not move.
+Otherwise: the same function was at the same address before, and nothing else ever as far as was seen.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.stacks.languages.cpython.code import Code
+
+_MOST_SAMPLES = 256
+_MOST_CODES = 100_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A code object that was at its address from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC), as far as is known."""
+
+    code: Code
+    since_ns: int
+    until_ns: int
+
+
+class Ages:
+    """What is known of the code objects of one process, and of its counter."""
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        self._counts: list[int] = []
+        self._seen: dict[int, Seen] = {}
+        self._swept: dict[int, tuple[int, int]] = {}
+        self._changing: set[int] = set()
+        self.unsure = False
+        """Whether a code object was met, since this was set back, of which it is not known how old it is."""
+
+    def sample(self, ns: int, count: int) -> None:
+        """The counter was ``count`` at ``ns``. Samples come in the order of time."""
+        if count and (not self._counts or count > self._counts[-1]):
+            self._times.append(ns)
+            self._counts.append(count)
+            del self._times[:-_MOST_SAMPLES], self._counts[:-_MOST_SAMPLES]
+
+    def sweep(self, ns: int, found: Mapping[int, int]) -> None:
+        """At ``ns`` all these code objects were there: :attr:`Code.known_by` by address."""
+        fresh = {}
+        for address, known_by in found.items():
+            before = self._swept.get(address)
+            fresh[address] = before if before is not None and before[0] == known_by else (known_by, ns)
+            if before is not None and before[0] != known_by:
+                self._changing.add(address)
+        self._swept = fresh
+
+    def known(self, address: int) -> Optional[Seen]:
+        """What was last seen at ``address``."""
+        return self._seen.get(address)
+
+    def see(self, code: Code, ns: int) -> Seen:
+        """``code`` was there at ``ns`` and somewhat later."""
+        before = self._seen.get(code.address)
+        if before is not None and before.code != code:
+            self._changing.add(code.address)
+        since = min(self._by_memory(code, before, ns), self._by_version(code, ns))
+        self.unsure = self.unsure or since == ns
+        if len(self._seen) >= _MOST_CODES:
+            self._seen.clear()
+        seen = self._seen[code.address] = Seen(code, since, ns)
+        return seen
+
+    def _by_version(self, code: Code, ns: int) -> int:
+        index = bisect_right(self._counts, code.version)
+        return self._times[index] if code.version and index < len(self._times) else ns
+
+    def _by_memory(self, code: Code, before: Optional[Seen], ns: int) -> int:
+        """A code object with a version is the same if all is equal; others only if they seem to be there for good."""
+        known_by, swept_ns = self._swept.get(code.address, (0, ns))
+        if known_by != code.known_by:
+            if known_by:
+                self._changing.add(code.address)
+            swept_ns = ns
+        made = code.file.startswith("<") and not code.file.startswith("<frozen ")
+        if not code.version and (made or code.address in self._changing):
+            return ns
+        return min(swept_ns, before.since_ns if before is not None and before.code == code else ns)

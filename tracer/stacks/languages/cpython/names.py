@@ -1,0 +1,85 @@
+"""Names Python's frames: the functions that the words of a black box point to, as the process's memory has them now."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from tracer.model.frame import Frame
+from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.languages.cpython.ages import Ages, Seen
+from tracer.stacks.languages.cpython.code import Code, CodeReader
+from tracer.stacks.languages.cpython.words import OF_GENERATOR, Call
+from tracer.stacks.target.reader import Nonsense
+
+LATER = "name read after the call: perhaps of another function by then"
+_UNKNOWN = "(unknown)"
+_GONE = "a Python function that was freed before its name could be read"
+_BEFORE_FIRST = -2
+_MOST_LINES = 50_000
+STANDARD = re.compile(r"/lib(?:64)?/(?:python|pypy)\d[\d.]*/(?!(?:site|dist)-packages/)|<frozen |/python\d+\.zip/")
+
+
+@dataclass
+class Window:
+    """For touches of which time the names hold that were given: from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC)."""
+
+    since_ns: int = 0
+    until_ns: Optional[int] = None
+
+    def narrow(self, since_ns: int, until_ns: int) -> None:
+        """Cut what lies outside."""
+        self.since_ns = max(self.since_ns, since_ns)
+        self.until_ns = until_ns if self.until_ns is None else min(self.until_ns, until_ns)
+
+
+class Names:
+    """The names of one process's functions."""
+
+    def __init__(self, reader: CodeReader, ages: Ages) -> None:
+        self._reader, self._ages = reader, ages
+        self._lines: dict[tuple[Code, int], Optional[int]] = {}
+
+    def frames(self, calls: Sequence[Call], ns: int, window: Window) -> tuple[Frame, ...]:
+        """The frames of ``calls``, made at ``ns``. Cuts ``window`` to the times for which the same would be said."""
+        named = (self._frame(call, ns, window) for call in calls)
+        return tuple(frame for frame in named if frame is not None)
+
+    def _frame(self, call: Call, ns: int, window: Window) -> Optional[Frame]:
+        """None for what is in no traceback."""
+        now = time.monotonic_ns()
+        seen = self._ages.known(call.code)
+        if seen is None or seen.until_ns < ns:
+            try:
+                seen = self._ages.see(self._reader.read(call.code), now)
+            except (Nonsense, MemoryUnreadable):
+                seen = None
+        instruction = self._reader.instruction(seen.code, call.instruction) if seen is not None else 0
+        if seen is not None and _BEFORE_FIRST <= instruction < seen.code.traceable and call.owner != OF_GENERATOR:
+            window.narrow(seen.since_ns, seen.until_ns)
+            return None
+        if seen is None or not seen.code.holds(instruction):
+            window.narrow(0, now)
+            return Frame(_UNKNOWN, None, language="python", internal=True, note=_GONE)
+        is_later = ns < seen.since_ns
+        window.narrow(*((0, seen.since_ns - 1) if is_later else (seen.since_ns, seen.until_ns)))
+        return Frame(
+            seen.code.name,
+            None,
+            file=seen.code.file or None,
+            line=self._line(seen, instruction),
+            language="python",
+            internal=STANDARD.search(seen.code.file) is not None,
+            note=LATER if is_later else None,
+        )
+
+    def _line(self, seen: Seen, instruction: int) -> Optional[int]:
+        key = (seen.code, instruction)
+        if key not in self._lines:
+            if len(self._lines) >= _MOST_LINES:
+                self._lines.clear()
+            self._lines[key] = self._reader.line(seen.code, instruction)
+        return self._lines[key]
