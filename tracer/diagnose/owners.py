@@ -40,13 +40,19 @@ def is_application(frame: Frame) -> bool:
 
 
 def application_frame(stack: Optional[Stack]) -> Optional[int]:
-    """Index of the innermost frame of the program's own code; None if there is none."""
+    """Index of the innermost frame of the program's own code that is at work; None if there is none."""
     return None if stack is None else _application_frame(stack)
 
 
 @per_stack
 def _application_frame(stack: Stack) -> Optional[int]:
-    return next((index for index, frame in enumerate(stack.frames) if is_application(frame)), None)
+    return next((index for index, frame in enumerate(own_part(stack)) if is_application(frame)), None)
+
+
+def own_part(stack: Stack) -> tuple[Frame, ...]:
+    """The frames up to the event loop, server or pool that called them: whoever started that is not at work."""
+    loop = next((index for index, frame in enumerate(stack.frames) if _part_of(frame) is Part.LOOP), len(stack.frames))
+    return stack.frames[:loop]
 
 
 def is_loop(stack: Optional[Stack]) -> bool:
@@ -58,7 +64,7 @@ def waits_for_work(stack: Stack) -> bool:
     """Whether a waiting thread has nothing to do. Not if the program may have functions there that have no name."""
     if not stack.complete or application_frame(stack) is not None or _hides_program(stack):
         return False
-    return Part.IDLE in _parts(stack)
+    return next((part for part in map(_part_of, stack.frames) if part in (Part.LOOP, Part.IDLE)), None) is Part.IDLE
 
 
 def moves_between_threads(stack: Optional[Stack]) -> bool:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Optional
 
 from tracer.diagnose.libraries import client_of
-from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop
+from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop, own_part
 from tracer.diagnose.per_stack import per_stack
 from tracer.diagnose.telling import opener_stack, telling_call, telling_stack
 from tracer.model.finding import Application, Finding, Where
@@ -24,7 +24,7 @@ def stack_key(stack: Optional[Stack]) -> StackKey:
 
 
 def path_of(stack: Optional[Stack]) -> Path:
-    """The program's functions on a stack, the innermost first, each with its line; recursion counts once.
+    """The program's functions at work on a stack, the innermost first, each with its line; recursion counts once.
 
     What libraries and runtimes do beneath, between and above them says nothing about whose leak it is.
     """
@@ -33,7 +33,7 @@ def path_of(stack: Optional[Stack]) -> Path:
 
 @per_stack
 def _path_of(stack: Stack) -> Path:
-    return tuple(step for step, _ in groupby(_step(frame) for frame in stack.frames if is_application(frame)))
+    return tuple(step for step, _ in groupby(_step(frame) for frame in own_part(stack) if is_application(frame)))
 
 
 def _step(frame: Frame) -> Hashable:
@@ -41,7 +41,7 @@ def _step(frame: Frame) -> Hashable:
     place = frame.line
     if place is None and frame.file is None and not is_generated(frame):
         place = frame.offset
-    return (frame.function, frame.module, place)
+    return (frame.function, frame.module, frame.file if frame.module is None else None, place)
 
 
 def code_path(finding: Finding) -> Hashable:

@@ -13,11 +13,9 @@ _TITLE = "Python"
 _TRAMPOLINE = re.compile(r"py::(.*?):(.*)$")
 _GREENLET = re.compile(r"_?greenlet\..*so$")
 _PACKAGE = re.compile(r"/(?:site|dist)-packages/([^/]+)")
-_STANDARD = re.compile(r"/lib(?:64)?/(?:python|pypy)\d[\d.]*/|<frozen ")
+_STANDARD = re.compile(r"/lib(?:64)?/(?:python|pypy)\d[\d.]*/(?!(?:site|dist)-packages/)|<frozen |/python\d+\.zip/")
 _INTERPRETER = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?[a-z]*(?:-dbg)?|lib(?:python|pypy)\d\S*\.so[\d.]*")
 _EXTENSION = re.compile(r"\S+\.(?:cpython-\d\w*(?:-[\w-]+)?|abi3)\.so")
-_LOOP = re.compile(r"/(?:asyncio|gevent|eventlet|trio|curio)/|/(?:selectors|socketserver)\.py$")
-_POOL = re.compile(r"/concurrent/futures/thread\.py$")
 
 
 def _attach(target: Target) -> Optional[Runtime]:
@@ -34,7 +32,12 @@ def _read_symbol(symbol: str) -> Optional[Symbol]:
     if match is None:
         return None
     function, file = match.groups()
-    return Symbol(function, "python", file=file, internal=file.startswith("<frozen"))
+    return Symbol(function, "python", file=file, internal=is_standard(file))
+
+
+def is_standard(file: str) -> bool:
+    """Whether a source file is of the standard library."""
+    return _STANDARD.search(file) is not None
 
 
 def _kernel_entry(target: Target) -> Optional[bytes]:
@@ -54,7 +57,7 @@ def _package(frame: Frame) -> str:
     if match and (frame.language == "python" or ".so" in module):
         return match.group(1).partition(".py")[0]
     if frame.language == "python":
-        return "" if _STANDARD.search(file) is None else TLS if file.endswith("/ssl.py") else _TITLE
+        return "" if file and not is_standard(file) else TLS if file.endswith("/ssl.py") else _TITLE
     if _EXTENSION.fullmatch(module):
         return TLS if module.startswith("_ssl.") else module.partition(".")[0]
     return _TITLE if _is_interpreter(module) else ""
@@ -68,8 +71,9 @@ def _installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
 
 def _part(frame: Frame) -> Part:
     if frame.language == "python":
-        file = frame.file or ""
-        return Part.LOOP if _LOOP.search(file) else Part.IDLE if _POOL.search(file) else Part.OTHER
+        from tracer.stacks.languages.cpython.parts import part
+
+        return part(frame.function or "", frame.file or "")
     # The functions that it runs are named where there is a perf map, and are missing otherwise.
     return Part.INTERPRETER if _is_interpreter(frame.module or "") else Part.OTHER
 

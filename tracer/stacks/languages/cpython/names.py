@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Optional
 
 from tracer.model.frame import Frame
 from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.languages.cpython import is_standard
 from tracer.stacks.languages.cpython.ages import Ages, Seen
 from tracer.stacks.languages.cpython.code import Code, CodeReader
 from tracer.stacks.languages.cpython.words import OF_GENERATOR, Call
@@ -20,7 +20,6 @@ _UNKNOWN = "(unknown)"
 _GONE = "a Python function that was freed before its name could be read"
 _BEFORE_FIRST = -2
 _MOST_LINES = 50_000
-STANDARD = re.compile(r"/lib(?:64)?/(?:python|pypy)\d[\d.]*/(?!(?:site|dist)-packages/)|<frozen |/python\d+\.zip/")
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Names:
             file=seen.code.file or None,
             line=self._line(seen, instruction),
             language="python",
-            internal=STANDARD.search(seen.code.file) is not None,
+            internal=is_standard(seen.code.file),
             note=LATER if is_later else None,
         )
 
