@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+import posixpath
+from dataclasses import replace
 from typing import Optional
 
-from tracer.model.frame import BlackBox
+from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.language import Runtime, Target
+from tracer.stacks.language import Finished, Runtime, Target
 from tracer.stacks.languages.cpython.ages import Ages
 from tracer.stacks.languages.cpython.code import CodeReader, Types
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS, CodeLayout
+from tracer.stacks.languages.cpython.layouts import Layout
 from tracer.stacks.languages.cpython.names import Names
-from tracer.stacks.languages.cpython.process import CPython, find
-from tracer.stacks.languages.cpython.unwinder import EvalLoops
+from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
+from tracer.stacks.languages.cpython.unwinder import EvalLoops, is_eval_loop
 from tracer.stacks.languages.cpython.upkeep import Upkeep
 from tracer.stacks.target.reader import Nonsense, Reader
 
-_HEAD = {13: 632, 14: 808}
-_NEXT = {13: 7264, 14: 7272}
-
 
 def runtime(target: Target) -> Optional[Runtime]:
-    """The runtime of ``target``; None if there is no CPython whose layout is known (yet). Never raises."""
+    """The runtime of ``target``; None if there is no CPython that can be read (yet). Never raises."""
+    found = find(target.process)
+    if found is None:
+        return None
     try:
-        found = find(target.process)
-        layout = CODE_LAYOUTS.get(found.minor) if found is not None else None
-        if found is None or layout is None:
-            return None
-        places = [found.symbol(name) for name in ("PyCode_Type", "PyUnicode_Type", "PyBytes_Type")]
-        counter = _counter(Reader(target.process), found, layout)
+        return _named(target, found, layout_of(found, target.process))
+    except Unfit as unfit:
+        return _unnamed(str(unfit))
     except (Nonsense, MemoryUnreadable):
         return None
-    code, text, data = places
+
+
+def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
+    """Raises Nonsense, MemoryUnreadable."""
+    layout = CODE_LAYOUTS[found.minor]
+    code, text, data = (found.symbol(name) for name in ("PyCode_Type", "PyUnicode_Type", "PyBytes_Type"))
     if code is None or text is None or data is None:
         return None
     ages = Ages()
+    counter = _counter(Reader(target.process), found, frames, layout)
     upkeep = Upkeep(target.process, ages, code, layout, counter)
-    loops = EvalLoops(
-        target.native,
-        Names(CodeReader(target.process, Types(code, text, data), layout), ages),
-        found.minor,
-        found.module,
-    )
+    names = Names(CodeReader(target.process, Types(code, text, data), layout), ages)
+    loops = EvalLoops(target.native, names, found.minor, posixpath.basename(found.module))
 
     def begin(box: BlackBox) -> None:
         if box.words:
@@ -51,15 +53,25 @@ def runtime(target: Target) -> Optional[Runtime]:
     return Runtime(loops, begin=begin, finish=loops.finish)
 
 
-def _counter(reader: Reader, found: CPython, layout: CodeLayout) -> Optional[int]:
+def _counter(reader: Reader, found: CPython, frames: Layout, layout: CodeLayout) -> Optional[int]:
     """Where the counter of code objects is. Raises Nonsense, MemoryUnreadable.
 
     None if this version does not show it, or if there are several interpreters: each counts its own.
     """
-    runtime = found.symbol("_PyRuntime")
-    if layout.counter is None or runtime is None:
+    interpreter = reader.pointer(found.runtime + frames.runtime.interpreters)
+    if layout.counter is None or not interpreter:
         return None
-    interpreter = reader.pointer(runtime + _HEAD[found.minor])
-    if not interpreter or reader.pointer(interpreter + _NEXT[found.minor]):
-        return None
-    return interpreter + layout.counter
+    return None if reader.pointer(interpreter + frames.runtime.interpreter_next) else interpreter + layout.counter
+
+
+def _unnamed(why: str) -> Runtime:
+    """Of a build that cannot be read its first eval loop says so on each stack."""
+
+    def finish(stack: Stack) -> Finished:
+        frames: list[Frame] = list(stack.frames)
+        first = next((index for index, frame in enumerate(frames) if is_eval_loop(frame)), None)
+        if first is not None:
+            frames[first] = replace(frames[first], note=f"{why}: -X perf gives its functions names")
+        return Finished(replace(stack, frames=tuple(frames)))
+
+    return Runtime(finish=finish)

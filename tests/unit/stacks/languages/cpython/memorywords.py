@@ -43,9 +43,7 @@ def words(process: Process, python: CPython, fs: int, most: int = 64) -> tuple[t
     def u64(address: int) -> int:
         return int(struct.unpack("<Q", process.read(address, 8))[0])
 
-    runtime = python.symbol("_PyRuntime")
-    assert runtime is not None
-    thread = u64(u64(runtime + layout.head) + layout.threads)
+    thread = u64(u64(python.runtime + layout.head) + layout.threads)
     while u64(thread + layout.thread_id) != fs:
         thread = u64(thread + 8)
     frame = u64(thread + layout.frame)
