@@ -122,6 +122,7 @@ class _Chain:
             return None
         with parsing(self._process.number, Part.RUNTIME):
             self._process.refresh()
+            self._attach()  # before the first touch: what runtimes read now tells later how old a thing is
             for language in all_languages():
                 values = language.kernel_entry(self._as_target) if language.number else None
                 if values is not None and len(values) == ENTRY_BYTES:

@@ -15,7 +15,8 @@ from tracer.stacks.languages.cpython.code import Code, CodeReader
 from tracer.stacks.languages.cpython.words import OF_GENERATOR, Call
 from tracer.stacks.target.reader import Nonsense
 
-LATER = "name read after the call: perhaps of another function by then"
+LATER = "named later: may be wrong"
+"""Between the touch and the reading of its name another function may have come to the same address."""
 _UNKNOWN = "(unknown)"
 _GONE = "a Python function that was freed before its name could be read"
 _BEFORE_FIRST = -2
