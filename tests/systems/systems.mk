@@ -1,17 +1,23 @@
-# The incidents with real software, and Java stacks on every JDK that Debian has.
+# The incidents with real software, Java stacks on every JDK that Debian has, and Python's on every version there is.
 
 JDK_PACKAGES := openjdk-17-jdk-headless openssl debian-archive-keyring
 JDKS ?= 8 11 17 21 25
+PYTHONS ?= 8 9 10 11 12 13 14
 
-.PHONY: test-systems test-jdks
+.PHONY: test-systems test-jdks test-pythons
 
 test-systems: setup ## The incidents, reproduced with nginx, Tomcat and HttpClient (root)
 	$(call need,$(TEST_PACKAGES))
 	$(SUDO) tests/systems/setup.sh
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) $(PYTEST) tests/systems --ignore-glob='*hotspot*'
+	$(SUDO) $(PYTEST) tests/systems --ignore-glob='*hotspot*' --ignore-glob='*python*'
 
 test-jdks: setup ## Java stacks, compared with the JVM's own (root; JDKS="17 25" tests only these)
 	$(call need,$(TEST_PACKAGES) $(JDK_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(SUDO) env CLOSETRACE_JDKS="$(JDKS)" $(PYTEST) -s tests/systems/test_hotspot_stacks.py tests/systems/test_hotspot_changes.py
+
+test-pythons: setup ## Python stacks, compared with the programs' own frames (root; PYTHONS="11 13" tests only these)
+	$(call need,$(TEST_PACKAGES) debian-archive-keyring)
+	@$(MAKE) --no-print-directory $(VENV)/installed-dev
+	$(SUDO) env CLOSETRACE_PYTHONS="$(PYTHONS)" $(PYTEST) -s tests/systems/test_python_stacks.py

@@ -1,8 +1,9 @@
 """Makes one call on a socket from below many shapes of Python stacks, and says each time where it is.
 
-``shapes.py PORT``: each shape has a connection of its own to PORT on 127.0.0.1. It is read once, and stays open. The
-line printed before has the shape's name, the connection's local port, and [function, file, line] of each frame,
-innermost first. At the end it prints "END" and waits for its standard input to end. Runs on CPython 3.8 and later.
+``shapes.py PORT``: it begins when it gets a line. Each shape has a connection of its own to PORT on 127.0.0.1, which is
+read once and stays open. The line printed before has the shape's name, the connection's local port, and [function,
+file, line] of each frame, innermost first. Each shape is called by a function of its own name. At the end it prints
+"END" and waits for its standard input to end. Runs on CPython 3.8 and later.
 """
 
 import asyncio
@@ -33,6 +34,18 @@ def told(sock):
     sys.stdout.write(json.dumps([SHAPE[0], sock.getsockname()[1], frames]) + "\n")
     sys.stdout.flush()
     return 1
+
+
+def through(call):
+    return call()
+
+
+def named(name):
+    """The function above under another name: so each shape is another code path."""
+    names = {"co_name": name}
+    if hasattr(through.__code__, "co_qualname"):
+        names["co_qualname"] = name
+    return types.FunctionType(through.__code__.replace(**names), globals())
 
 
 def leaf():
@@ -303,7 +316,7 @@ async def tasks():
             pass
 
     await asyncio.gather(one())
-    asyncio.get_running_loop().call_soon(leaf)
+    asyncio.get_running_loop().call_soon(NAMED["tasks"], leaf)
     await asyncio.sleep(0.01)
 
 
@@ -312,12 +325,11 @@ def run_async():
 
 
 def run_tasks():
-    SHAPE[0] = "tasks"
     asyncio.run(tasks())
 
 
 def in_thread(call, *words):
-    thread = threading.Thread(target=call, args=words)
+    thread = threading.Thread(target=NAMED[SHAPE[0]], args=(functools.partial(call, *words),))
     thread.start()
     thread.join()
 
@@ -326,7 +338,7 @@ def in_pool():
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(deep, 5).result()
+        pool.submit(NAMED[SHAPE[0]], functools.partial(deep, 5)).result()
 
 
 def with_exit():
@@ -381,10 +393,14 @@ SHAPES = {
 }
 
 
+NAMED = {name: named("shape_%d" % number) for number, name in enumerate(SHAPES)}
+
+
 def main():
+    sys.stdin.readline()
     for name, shape in SHAPES.items():
         SHAPE[0] = name
-        shape()
+        NAMED[name](shape)
     print("END", flush=True)
     sys.stdin.read()
 

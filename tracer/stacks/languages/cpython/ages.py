@@ -23,11 +23,15 @@ _MOST_CODES = 100_000
 
 @dataclass(frozen=True)
 class Seen:
-    """A code object that was at its address from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC), as far as is known."""
+    """A code object that was at its address from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC), as far as is known.
+
+    ``others``: at other times other ones were seen there.
+    """
 
     code: Code
     since_ns: int
     until_ns: int
+    others: bool
 
 
 class Ages:
@@ -72,7 +76,7 @@ class Ages:
         self.unsure = self.unsure or since == ns
         if len(self._seen) >= _MOST_CODES:
             self._seen.clear()
-        seen = self._seen[code.address] = Seen(code, since, ns)
+        seen = self._seen[code.address] = Seen(code, since, ns, code.address in self._changing)
         return seen
 
     def _by_version(self, code: Code, ns: int) -> int:

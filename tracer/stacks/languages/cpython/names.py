@@ -18,7 +18,7 @@ from tracer.stacks.target.reader import Nonsense
 LATER = "named later: may be wrong"
 """Between the touch and the reading of its name another function may have come to the same address."""
 _UNKNOWN = "(unknown)"
-_GONE = "a Python function that was freed before its name could be read"
+_GONE = "a Python function that was gone before its name could be read"
 _BEFORE_FIRST = -2
 _MOST_LINES = 50_000
 
@@ -59,12 +59,12 @@ class Names:
                 seen = None
         instruction = self._reader.instruction(seen.code, call.instruction) if seen is not None else 0
         if seen is not None and _BEFORE_FIRST <= instruction < seen.code.traceable and call.owner != OF_GENERATOR:
-            window.narrow(seen.since_ns, seen.until_ns)
+            window.narrow(0, seen.until_ns)
             return None
-        if seen is None or not seen.code.holds(instruction):
-            window.narrow(0, now)
+        is_later = seen is not None and ns < seen.since_ns
+        if seen is None or not seen.code.holds(instruction) or (is_later and seen.others):
+            window.narrow(0, seen.since_ns - 1 if seen is not None and is_later else now)
             return Frame(_UNKNOWN, None, language="python", internal=True, note=_GONE)
-        is_later = ns < seen.since_ns
         window.narrow(*((0, seen.since_ns - 1) if is_later else (seen.since_ns, seen.until_ns)))
         return Frame(
             seen.code.name,

@@ -1,0 +1,132 @@
+"""Python stacks of a whole trace, compared with what the programs say of their own frames at the same calls.
+
+``CLOSETRACE_PYTHONS`` names the minor versions to test ("8 9 10 11 12 13 14"). The default is 11 and 13.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.live.closetrace_command import Trace
+from tests.systems.pythons import Frames, Told, answering, find_python, told
+
+MINORS = [int(minor) for minor in os.environ.get("CLOSETRACE_PYTHONS", "11 13").split()]
+COLUMNS = ("calls", "equal", "frames", "right", "wrong", "marked", "unknown", "not copied")
+FREED = ("exec", "eval", "module")
+"""Shapes of which a part is freed right after the call: before anybody can read its name."""
+MADE = 300
+Row = Counter[str]
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Row]]:
+    """The numbers of compared frames of each case, printed at the end."""
+    rows: dict[str, Row] = {}
+    yield rows
+    lines = ["{:<22}".format("Python") + "".join(f"{column:>11}" for column in COLUMNS)]
+    lines += [f"{name:<22}" + "".join(f"{row[column]:>11}" for column in COLUMNS) for name, row in rows.items()]
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("minor", MINORS)
+def test_the_frames_of_each_shape_are_those_that_the_program_tells(minor: int, table: dict[str, Row]) -> None:
+    """Functions, files and lines are equal to ``sys._getframe()``'s, in order, as far as frames are copied."""
+    row = table[f"3.{minor} shapes"] = Counter()
+    wrong = []
+    for one, site in traced(minor, "shapes.py"):
+        ours = python_frames(site)
+        row.update(counted(one.frames, site))
+        is_equal = ours == one.frames[: len(ours)] and (len(ours) == len(one.frames) or is_cut(site))
+        row["equal"] += is_equal
+        if not is_equal and (one.shape not in FREED or misnamed(one.frames, site)):
+            wrong.append(f"{one.shape}: {ours} is not {one.frames}")
+    assert not wrong, "\n".join(wrong)
+    assert row["calls"] >= 40
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("minor", MINORS)
+def test_no_function_has_a_name_that_another_had(minor: int, table: dict[str, Row]) -> None:
+    """Of a program that makes and frees functions all the time no frame is named wrongly, unless it is marked."""
+    row = table[f"3.{minor} made"] = Counter()
+    wrong = []
+    for one, site in traced(minor, "made.py", str(MADE)):
+        row.update(counted(one.frames, site))
+        row["equal"] += python_frames(site) == one.frames
+        wrong += misnamed(one.frames, site)
+    assert not wrong
+    assert row["calls"] == MADE
+    assert row["right"] >= 4 * MADE  # of six frames, four are of functions that stay
+
+
+def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, dict[str, Any]]]:
+    """Run ``program`` under a trace: what it said of a site's first socket, with that site."""
+    python = find_python(minor)
+    if python is None:
+        pytest.skip(f"there is no Python 3.{minor} here")
+    with answering() as port, python.start(program, str(port), *arguments) as process:
+        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
+        try:
+            with Trace(*options) as trace:
+                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                said = {one.port: one for one in told(process)}
+                trace.until(lambda: f"{len(said)} suspects" in trace.err(), "all sockets are suspects")
+                report = trace.stop().report()
+        finally:
+            process.kill()
+    for site in report["sites"]:
+        port = int(site["sockets"][0]["local"].rpartition(":")[2])
+        yield said[port], site
+
+
+def counted(theirs: Frames, site: dict[str, Any]) -> Row:
+    """One row of the table for one stack."""
+    frames = [frame for frame in site["stack"] if frame["language"] == "python"]
+    right = sum(place(frame) == one for frame, one in zip(frames, theirs))
+    unknown = sum(frame["function"] == "(unknown)" for frame in frames)
+    wrong = len(misnamed(theirs, site))
+    marked = sum(bool(frame["note"]) and "named later" in frame["note"] for frame in frames)
+    more = len(theirs) - len(frames)
+    return Counter(
+        {
+            "calls": 1,
+            "frames": len(frames),
+            "right": right,
+            "wrong": wrong,
+            "unknown": unknown,
+            "marked": marked,
+            "not copied": more,
+        }
+    )
+
+
+def misnamed(theirs: Frames, site: dict[str, Any]) -> list[tuple[tuple[str, str, int], tuple[str, str, int]]]:
+    """Frames whose names are wrong without saying that they may be, with the right ones."""
+    frames = [frame for frame in site["stack"] if frame["language"] == "python"]
+    sure = ((place(frame), one) for frame, one in zip(frames, theirs) if "named later" not in (frame["note"] or ""))
+    return [(ours, one) for ours, one in sure if ours != one and ours[0] != "(unknown)"]
+
+
+def place(frame: dict[str, Any]) -> tuple[str, str, int]:
+    """Function, file and line of a frame."""
+    return frame["function"], frame["file"], frame["line"]
+
+
+def python_frames(site: dict[str, Any]) -> Frames:
+    """Those of the site's stack that are Python's."""
+    return [place(frame) for frame in site["stack"] if frame["language"] == "python"]
+
+
+def is_cut(site: dict[str, Any]) -> bool:
+    """Whether the stack says that not all frames were copied."""
+    return any("copied" in (frame["note"] or "") for frame in site["stack"])
