@@ -2,10 +2,12 @@
 
 ``made.py PORT COUNT``: begins when it gets a line. Each of COUNT functions is compiled, called once and freed, as are
 many others in between, so that code objects come and go at the same addresses. Every other one claims to come from a
-file. Each is called by a lasting function of its own name. It opens a connection to PORT on 127.0.0.1, prints its local port with [function, file, line] of each
-frame, reads once and leaves it open. At the end it prints "END" and waits for its standard input to end.
+file. Each is called by a lasting function of its own name. It opens a connection to PORT on 127.0.0.1, prints its
+local port with [function, file, line] of each frame, reads once and leaves it open. At the end it prints "END" and
+waits for its standard input to end.
 """
 
+import functools
 import json
 import socket
 import sys
@@ -59,7 +61,8 @@ def main():
         place = "<made %d>" % number if number % 2 else "/srv/made/made_%d.py" % number
         space = {}
         exec(compile(SOURCE.format(number % 97), place, "exec"), space)
-        CALLERS[number](lambda: space["made_%d" % (number % 97)](opened, told))
+        CALLERS[number](functools.partial(space["made_%d" % (number % 97)], opened, told))
+        del space
         for other in range(20):
             text = "def other_%d(x):\n    return x + %d" % (other, number)
             others.append(compile(text, "/srv/made/others.py", "exec"))

@@ -5,7 +5,8 @@ eval, templates and reloaded modules do not. The allocator gives their memory to
 
 Two things tell. Since 3.12 a code object has a version, from a counter that only rises (3.13 and later show it): one
 whose version is below what the counter was at some moment was made before that moment, and objects do not move.
-Otherwise: the same function was at the same address before, and nothing else ever as far as was seen.
+Otherwise: the same function was at the same address before, and nothing else ever as far as was seen. What is part of
+the interpreter's file (frozen modules) is there for good.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.stacks.languages.cpython.code import Code
 
@@ -35,9 +36,13 @@ class Seen:
 
 
 class Ages:
-    """What is known of the code objects of one process, and of its counter."""
+    """What is known of the code objects of one process, and of its counter.
 
-    def __init__(self) -> None:
+    ``lasts`` tells whether what is at an address is part of a file.
+    """
+
+    def __init__(self, lasts: Callable[[int], bool] = lambda _address: False) -> None:
+        self._lasts = lasts
         self._times: list[int] = []
         self._counts: list[int] = []
         self._seen: dict[int, Seen] = {}
@@ -72,7 +77,7 @@ class Ages:
         before = self._seen.get(code.address)
         if before is not None and before.code != code:
             self._changing.add(code.address)
-        since = min(self._by_memory(code, before, ns), self._by_version(code, ns))
+        since = 0 if self._lasts(code.address) else min(self._by_memory(code, before, ns), self._by_version(code, ns))
         self.unsure = self.unsure or since == ns
         if len(self._seen) >= _MOST_CODES:
             self._seen.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
+from functools import partial
 from typing import Optional
 
 from tracer.model.frame import BlackBox, Frame, Stack
@@ -17,6 +18,7 @@ from tracer.stacks.languages.cpython.names import Names
 from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
 from tracer.stacks.languages.cpython.unwinder import EvalLoops, is_eval_loop
 from tracer.stacks.languages.cpython.upkeep import Upkeep
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
 
 
@@ -39,7 +41,7 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
     code, text, data = (found.symbol(name) for name in ("PyCode_Type", "PyUnicode_Type", "PyBytes_Type"))
     if code is None or text is None or data is None:
         return None
-    ages = Ages()
+    ages = Ages(partial(_is_of_file, target.process))
     counter = _counter(Reader(target.process), found, frames, layout)
     upkeep = Upkeep(target.process, ages, code, layout, counter)
     names = Names(CodeReader(target.process, Types(code, text, data), layout), ages)
@@ -51,6 +53,11 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
         loops.begin(box)
 
     return Runtime(loops, begin=begin, finish=loops.finish)
+
+
+def _is_of_file(process: Process, address: int) -> bool:
+    mapping = process.mapping(address)
+    return mapping is not None and mapping.is_file
 
 
 def _counter(reader: Reader, found: CPython, frames: Layout, layout: CodeLayout) -> Optional[int]:
