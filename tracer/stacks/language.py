@@ -75,6 +75,8 @@ class Runtime:
     ``begin`` is called with each black box before its walk, ``finish`` with the stack after it. There is no walk for a
     stack that the memo recognises.
     ``unnamed`` is one line of text for code that no file backs and that has no name. It says how to get the name.
+    ``interprets`` tells the frames of an interpreter: it runs functions that have no frames of their own. The first one
+    on a stack gets ``unnamed``, too, unless the stack has frames of this language.
     """
 
     unwinder: Optional[Unwinder] = None
@@ -82,6 +84,7 @@ class Runtime:
     begin: Optional[Callable[[BlackBox], None]] = None
     finish: Optional[Callable[[Stack], Finished]] = None
     unnamed: str = ""
+    interprets: Optional[Callable[[Frame], bool]] = None
 
 
 class Part(enum.Enum):
@@ -142,6 +145,9 @@ class Language:
 
     runtime_module: Callable[[str], bool] = lambda _module: False
     """Whether a file with this base name is the runtime or its standard library."""
+
+    extension: Callable[[str], bool] = lambda _path: False
+    """Whether the file at this path is a compiled module of one of the runtime's packages: not the program's own."""
 
     runtime_function: Callable[[str, ElfFacts], bool] = lambda _function, _facts: False
     """Whether a function inside a program's file belongs to the runtime or the standard library.

@@ -31,7 +31,7 @@ class Naming:
     def frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
         """Name the code at ``cursor``: inlined calls innermost first, then the machine frame. Never empty."""
         if code.image is None:
-            internal = self.is_runtime_module(code.module)
+            internal = self._is_runtime_file(code)
             return (Frame(None, code.module, cursor.pc + code.delta, pc=cursor.pc, internal=internal),)
         facts = code.image.facts
         return tuple(self._frame(code, facts, cursor, name) for name in code.image.names(cursor.lookup + code.delta))
@@ -39,6 +39,10 @@ class Naming:
     def is_runtime_module(self, module: str) -> bool:
         """Tell whether a file with this base name is a runtime or a standard library."""
         return any(language.runtime_module(module) for language in self._languages)
+
+    def _is_runtime_file(self, code: Code) -> bool:
+        path = code.mapping.path
+        return self.is_runtime_module(code.module) or any(language.extension(path) for language in self._languages)
 
     def starts_stack(self, function: Optional[str]) -> bool:
         """Tell whether the stacks of a runtime start in this function."""
@@ -67,12 +71,12 @@ class Naming:
             line=name.line,
             language=owner.name if owner is not None else _NATIVE,
             inlined=name.inlined,
-            internal=self._is_internal(code.module, facts, name.function, owner),
+            internal=self._is_internal(code, facts, name.function, owner),
             pc=cursor.pc,
         )
 
-    def _is_internal(self, module: str, facts: ElfFacts, function: Optional[str], owner: Optional[Language]) -> bool:
-        if self.is_runtime_module(module):
+    def _is_internal(self, code: Code, facts: ElfFacts, function: Optional[str], owner: Optional[Language]) -> bool:
+        if self._is_runtime_file(code):
             return True
         asked = self._shared if owner is None else (owner,)
         return function is not None and any(language.runtime_function(function, facts) for language in asked)

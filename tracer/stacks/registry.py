@@ -22,13 +22,19 @@ MODULES = (
     "tracer.stacks.languages.go",
     "tracer.stacks.languages.rust",
     "tracer.stacks.languages.cxx",
+    "tracer.stacks.languages.scripts",
     "tracer.stacks.languages.cpython",
     "tracer.stacks.languages.node",
+    "tracer.stacks.languages.ruby",
+    "tracer.stacks.languages.php",
+    "tracer.stacks.languages.erlang",
+    "tracer.stacks.languages.dotnet",
     "tracer.stacks.languages.perfmap",
 )
 """In the order in which they are asked. Rust is before C++ because older Rust compilers use the mangling of C++.
 
-Perf maps are last because any language may write one.
+PyPy is among the scripts, before CPython, which has modules of the same names. Perf maps are last because any language
+may write one.
 """
 
 _INTERPRETERS = re.compile(r"python|node|ruby", re.IGNORECASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional, Protocol
 
 from tracer.machine import registers as arch
@@ -151,7 +151,20 @@ class _Chain:
                 stack = finished.stack
                 if rests is not None and finished.until_ns is not None:
                     rests = rests.within(finished.since_ns, finished.until_ns)
-        return Walked(stack, rests)
+        return Walked(self._explained(stack), rests)
+
+    def _explained(self, stack: Stack) -> Stack:
+        """Add the line of each interpreter whose functions have no frames on ``stack``."""
+        spoken = {frame.language for frame in stack.frames} | {frame.note for frame in stack.frames}
+        frames = list(stack.frames)
+        for name, runtime in self._attached.items():
+            if runtime.interprets is None or spoken & {name, runtime.unnamed}:
+                continue
+            first = next((index for index, frame in enumerate(frames) if runtime.interprets(frame)), None)
+            if first is not None:
+                note = frames[first].note
+                frames[first] = replace(frames[first], note=f"{runtime.unnamed}; {note}" if note else runtime.unnamed)
+        return replace(stack, frames=tuple(frames))
 
     def _attach(self) -> None:
         """Ask the languages that are not attached yet whether they are in the process by now."""

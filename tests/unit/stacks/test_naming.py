@@ -102,3 +102,35 @@ def test_offsets() -> None:
     assert frame_of("main").offset == 17
     nameless = frame_of(None)
     assert (nameless.function, nameless.module, nameless.offset) == (None, "app", 0x234)
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/usr/lib/x86_64-linux-gnu/perl/5.36/auto/Socket/Socket.so", True),
+        ("/usr/lib/x86_64-linux-gnu/perl5/5.36/auto/DBD/mysql/mysql.so", True),
+        ("/srv/shop/lib/auto/Cart/Order.so", False),
+        ("/usr/bin/perl", True),
+        ("/usr/lib/php/20220829/curl.so", True),
+        ("/usr/local/lib/php/extensions/no-debug-non-zts-20230831/redis.so", True),
+        ("/usr/sbin/php-fpm8.2", True),
+        ("/srv/php/shop.so", False),
+        ("/usr/local/lib/lua/5.4/socket/core.so", True),
+        ("/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2.1.0", True),
+        ("/usr/lib/pypy3.9/lib-dynload/_ssl.pypy39-pp73-x86_64-linux-gnu.so", True),
+        ("/usr/lib/erlang/erts-13.1.5/bin/beam.smp", True),
+        ("/usr/lib/erlang/lib/crypto-5.1.2/priv/lib/crypto.so", True),
+        ("/usr/share/dotnet/shared/Microsoft.NETCore.App/8.0.1/System.Net.Sockets.dll", True),
+        ("/usr/share/dotnet/shared/Microsoft.NETCore.App/8.0.1/libSystem.Native.so", True),
+        ("/srv/shop/Shop.Core.dll", False),
+        ("/usr/lib/mono/aot-cache/amd64/mscorlib.dll.so", True),
+        ("/usr/bin/mono-sgen", True),
+        ("/usr/lib/x86_64-linux-gnu/ruby/3.1.0/socket.so", True),
+        ("/var/lib/gems/3.1.0/gems/puma-6.0/lib/puma/puma_http11.so", True),
+        ("/usr/lib/x86_64-linux-gnu/libruby-3.1.so.3.1.2", True),
+        ("/srv/shop/shop.so", False),
+    ],
+)
+def test_files_of_interpreters(path: str, own: bool) -> None:
+    """The program, the libraries and the compiled modules of an interpreter are not the program's own code."""
+    assert frame_of("f", path).internal is own

@@ -10,7 +10,7 @@ from tracer.diagnose import words
 from tracer.diagnose.owners import application_frame, owner_of
 from tracer.model.frame import Frame, Stack
 from tracer.reports.printable import clean
-from tracer.reports.text.cells import fit, fit_left, pad, style, width_of
+from tracer.reports.text.cells import fit, fit_left, pad, style, width_of, wrap
 from tracer.stacks.registry import language
 
 _INDENT = 6
@@ -106,10 +106,9 @@ def _fold(frames: Sequence[Frame], indices: Sequence[int]) -> list[Row]:
     return [Fold(tuple(frames[i] for i in indices))]
 
 
-def _where(frame: Frame) -> str:
+def _place(frame: Frame) -> str:
     where = words.place(frame) if frame.function else ""
-    extra = [e for e in ("inlined" if frame.inlined else "", frame.note or "") if e]
-    return clean(where + (f" ({', '.join(extra)})" if extra else ""))
+    return clean(where + (" (inlined)" if frame.inlined else ""))
 
 
 def _name(frame: Frame) -> str:
@@ -119,7 +118,7 @@ def _name(frame: Frame) -> str:
 def _lines(frames: Sequence[Frame], rows: Sequence[Row], mark: Optional[int], width: int, color: bool) -> list[str]:
     shown = [frames[row] for row in rows if isinstance(row, int)]
     room = max(width - _INDENT, 20)
-    places = max((width_of(_where(f)) for f in shown), default=0)
+    places = max((width_of(_place(f)) for f in shown), default=0)
     names = min(max((width_of(_name(f)) for f in shown), default=0), max(room - places - 2, room // 2))
     lines, hinted = [], False
     for row in rows:
@@ -129,10 +128,23 @@ def _lines(frames: Sequence[Frame], rows: Sequence[Row], mark: Optional[int], wi
             continue
         frame = frames[row]
         cut = fit_left if language(frame.language).ends_tell else fit
-        line = fit(f"{pad(cut(_name(frame), names), names)}  {_where(frame)}".rstrip(), room)
+        line = fit(f"{pad(cut(_name(frame), names), names)}  {_place(frame)}".rstrip(), room)
+        beside, below = _noted(frame, line, room)
         own = row == mark
-        lines.append(style(f"    {'>' if own else ' '} {line}", color, **({"bold": True} if own else {})))
+        lines.append(style(f"    {'>' if own else ' '} {beside}", color, **({"bold": True} if own else {})))
+        lines += (style(part, color, dim=True) for part in below)
     return lines
+
+
+def _noted(frame: Frame, line: str, room: int) -> tuple[str, list[str]]:
+    """``line`` with the frame's note if there is room for it, else the note's own lines below."""
+    if not frame.note:
+        return line, []
+    note = f"({clean(frame.note)})"
+    if width_of(line) + 1 + width_of(note) <= room:
+        return f"{line} {note}", []
+    indent = " " * (_INDENT + 2)
+    return line, wrap(note, room + _INDENT, first=indent, rest=indent)
 
 
 def _counted(fold: Fold, hinted: bool) -> str:

@@ -30,6 +30,8 @@ _MAX_WAYS_OUT = 10_000
 _MAX_NAMED = 20_000
 _ENTRY_BYTES = 64
 _STACK_STARTS = frozenset({"_start", "__clone", "clone"})
+_MEMORY_FILE = "/memfd:"
+"""How the kernel shows a file of memfd_create(2): runtimes keep generated code in such files, too."""
 _EXITS = frozenset({"exit", "pthread_exit", "__pthread_exit"})
 
 
@@ -89,7 +91,7 @@ class NoCfiUnwinder:
             if frames:
                 return frames
         frames = self._naming.frames(code, cursor)
-        if self._is_unnamed_told or code.mapping.is_file:
+        if self._is_unnamed_told or (code.mapping.is_file and not code.mapping.path.startswith(_MEMORY_FILE)):
             return frames
         self._is_unnamed_told = True
         note = next((runtime.unnamed for runtime in self._runtimes if runtime.unnamed), None)

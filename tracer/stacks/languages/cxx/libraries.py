@@ -1,4 +1,4 @@
-"""Well-known native libraries, servers and interpreters, by the names of their files and functions."""
+"""Well-known native libraries and servers, by the names of their files and functions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ _SERVERS = {
     "Apache httpd": re.compile(r"apache2|httpd|mod_\w+\.so"),
     "HAProxy": re.compile(r"haproxy"),
     "Envoy": re.compile(r"envoy"),
-}
-_INTERPRETERS = {
-    "Ruby": re.compile(r"ruby[\d.]*|libruby\S*\.so[\d.]*"),
-    "PHP": re.compile(r"php[\d.]*|php-(fpm|cgi)[\d.]*|php-fpm|libphp\S*\.so[\d.]*"),
-    "Perl": re.compile(r"perl[\d.]*|libperl\.so[\d.]*"),
-    "Lua": re.compile(r"lua[\d.]*|luajit\S*|liblua\S*\.so[\d.]*"),
-    "Erlang": re.compile(r"beam\.smp|beam"),
-    ".NET": re.compile(r"dotnet|libcoreclr\.so|libSystem\.\S*\.so|libmonosgen\S*\.so[\d.]*|mono(-sgen)?"),
 }
 _LIBRARIES = {
     "libuv": "uv",
@@ -77,23 +69,21 @@ _IDLE = re.compile(r"uv__io_poll|epoll_dispatch|epoll_poll|ngx_epoll_process_eve
 
 
 def package(function: str, module: str) -> str:
-    """Name the library, server or interpreter that compiled code belongs to; empty for any other code."""
+    """Name the library or server that compiled code belongs to; empty for any other code."""
     shared = _SHARED_OBJECT.fullmatch(module)
     if shared is not None and shared[1] in _BY_STEM:
         return _BY_STEM[shared[1]]
-    for name, modules in (*_SERVERS.items(), *_INTERPRETERS.items()):
+    for name, modules in _SERVERS.items():
         if modules.fullmatch(module):
             return name
     return next((name for name, functions in _BY_FUNCTION if functions.fullmatch(function)), "")
 
 
 def part(function: str, module: str) -> Part:
-    """Tell event loops by their functions, servers and interpreters by their files."""
+    """Tell event loops by their functions, servers by their files."""
     name = package(function, module)
     if not name:
         return Part.OTHER
-    if name in _INTERPRETERS:
-        return Part.INTERPRETER
     if _IDLE.fullmatch(function):
         return Part.IDLE
     return Part.LOOP if name in _SERVERS or _LOOPS.fullmatch(function) else Part.OTHER

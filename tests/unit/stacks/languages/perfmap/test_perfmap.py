@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,13 +227,34 @@ def test_maps_that_are_not_believed(own_map: Path, tmp_path: Path, trick: str) -
         ("Builtin:ArrayMap", "Builtin:ArrayMap", None, None, "node", True),
         ("py::Pool.get:/srv/pool.py", "Pool.get", "/srv/pool.py", None, "python", False),
         ("py::_call:<frozen importlib._bootstrap>", "_call", "<frozen importlib._bootstrap>", None, "python", True),
+        ("JIT$Pool::get", "Pool::get", None, None, "php", False),
+        ("JIT$/srv/shop/index.php", "index.php", "/srv/shop/index.php", None, "php", False),
+        ("JIT$$leave_function", "JIT$$leave_function", None, None, "php", True),
+        ("$shop:fetch/2", "shop:fetch/2", None, None, "erlang", False),
+        ("$shop:'-fetch/2-fun-0-'/1-CodeInfoPrologue", "shop:'-fetch/2-fun-0-'/1", None, None, "erlang", False),
+        ("$gen_server:call/2", "gen_server:call/2", None, None, "erlang", True),
+        ("$global::process_main", "$global::process_main", None, None, "native", True),
+        ("int32 [shop] Shop.Cart::Load(class [System]System.Net.Sockets.Socket)[QuickJitted]", "Shop.Cart.Load",
+         None, None, "dotnet", False),
+        ("instance class [System.Runtime]System.Threading.Tasks.Task [shop] Cart::Fetch()[Tier1]", "Cart.Fetch",
+         None, None, "dotnet", False),
+        ("instance void [shop] Shop.Cart/<Fetch>d__3::MoveNext()[OptimizedTier1]", "Shop.Cart.Fetch",
+         None, None, "dotnet", False),
+        ("void [System.Net.Http] System.Net.Http.HttpClient::Send()[PreJIT]", "System.Net.Http.HttpClient.Send",
+         None, None, "dotnet", True),
+        ("int32 [shop] dynamicClass::IL_STUB_PInvoke(int32)[Tier0]", "dynamicClass.IL_STUB_PInvoke",
+         None, None, "dotnet", True),
+        ("stub<7> GenerateResolveStub<RESOLVE>", "stub<7> GenerateResolveStub<RESOLVE>", None, None, "dotnet", True),
+        ("Shop.Cart:Load (string,int[])", "Shop.Cart.Load", None, None, "dotnet", False),
+        ("System.Net.Sockets.Socket:Receive (byte[])", "System.Net.Sockets.Socket.Receive", None, None, "dotnet", True),
+        ("(wrapper managed-to-native) Shop.Native:Call (int)", "Shop.Native.Call", None, None, "dotnet", True),
         ("wasm_entry", "wasm_entry", None, None, "native", False),
     ],
 )  # fmt: skip
 def test_names_of_runtimes(
     name: str, function: str, file: str, line: Optional[int], language: str, internal: bool
 ) -> None:
-    """The symbols of V8 and CPython are split into function, file and line."""
+    """The symbols of each runtime are split into function, file and line."""
     made = naming.frame(Symbol(0x1000, 0x20, name), 0x1008, "[anon]", READ_SYMBOL)
     assert (made.function, made.file, made.line, made.language, made.internal) == (
         function,
@@ -242,6 +264,16 @@ def test_names_of_runtimes(
         internal,
     )
     assert made.offset == 8
+
+
+def test_long_symbols_take_no_longer() -> None:
+    """No symbol that a program can write takes a rule of a runtime more than an instant."""
+    shapes = ("[a] ", "a::", "a:", "(a", "$a:", "'a'", "<a>d__1", "a.b/", "JIT$", "] ", "[[", "wrapper ")
+    begun = time.process_time()
+    for one in shapes:
+        for other in shapes:
+            READ_SYMBOL((one * 256 + other * 256)[:1024])
+    assert time.process_time() - begun < 1
 
 
 @given(st.binary(max_size=80))
