@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 from functools import partial
-from typing import Optional
+from typing import Callable, Optional
 
-from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.model.frame import BlackBox, Frame
 from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.language import Finished, Runtime, Target
+from tracer.stacks.language import Runtime, Target
 from tracer.stacks.languages.cpython.ages import Ages
 from tracer.stacks.languages.cpython.code import CodeReader, Types
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS, CodeLayout
 from tracer.stacks.languages.cpython.layouts import Layout
 from tracer.stacks.languages.cpython.names import Names
 from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
-from tracer.stacks.languages.cpython.unwinder import EvalLoops, is_eval_loop
+from tracer.stacks.languages.cpython.unwinder import EvalLoops
 from tracer.stacks.languages.cpython.upkeep import Upkeep
 from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
+
+_HINT = "python -X perf (3.12 and later) gives its functions names"
+_NONE = f"Python's functions were not copied at this call; {_HINT}"
 
 
 def runtime(target: Target) -> Optional[Runtime]:
@@ -30,7 +32,7 @@ def runtime(target: Target) -> Optional[Runtime]:
     try:
         return _named(target, found, layout_of(found, target.process))
     except Unfit as unfit:
-        return _unnamed(str(unfit))
+        return Runtime(unnamed=f"{unfit}: {_HINT}", interprets=_of_module(found))
     except (Nonsense, MemoryUnreadable):
         return None
 
@@ -52,7 +54,13 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
             upkeep.begin()
         loops.begin(box)
 
-    return Runtime(loops, begin=begin, finish=loops.finish)
+    return Runtime(loops, begin=begin, finish=loops.finish, unnamed=_NONE, interprets=_of_module(found))
+
+
+def _of_module(found: CPython) -> Callable[[Frame], bool]:
+    """Tells the interpreter's own frames."""
+    module = posixpath.basename(found.module)
+    return lambda frame: frame.module == module
 
 
 def _is_of_file(process: Process, address: int) -> bool:
@@ -69,16 +77,3 @@ def _counter(reader: Reader, found: CPython, frames: Layout, layout: CodeLayout)
     if layout.counter is None or not interpreter:
         return None
     return None if reader.pointer(interpreter + frames.runtime.interpreter_next) else interpreter + layout.counter
-
-
-def _unnamed(why: str) -> Runtime:
-    """Of a build that cannot be read its first eval loop says so on each stack."""
-
-    def finish(stack: Stack) -> Finished:
-        frames: list[Frame] = list(stack.frames)
-        first = next((index for index, frame in enumerate(frames) if is_eval_loop(frame)), None)
-        if first is not None:
-            frames[first] = replace(frames[first], note=f"{why}: -X perf gives its functions names")
-        return Finished(replace(stack, frames=tuple(frames)))
-
-    return Runtime(finish=finish)

@@ -91,7 +91,7 @@ class EvalLoops:
     def _has_other_loops(self, stack: Stack) -> bool:
         """Whether eval loops are left over where each function has one: then they were matched wrongly."""
         counted = self._minor < 11 and self._end is WordsEnd.COMPLETE
-        return counted and any(map(is_eval_loop, stack.frames))
+        return counted and any(map(_is_eval_loop, stack.frames))
 
     def _python_first(self, stack: Stack) -> Stack:
         """The C functions up to the first eval loop, then all of Python's: nothing is put in between by guess."""
@@ -100,7 +100,7 @@ class EvalLoops:
 
     def _first_loop(self, frames: Sequence[Frame]) -> int:
         """The index of the first eval loop, or of what is in its place; without symbols that of the interpreter."""
-        for is_it in (lambda f: _is_own(f) or is_eval_loop(f), lambda f: f.module == self._module):
+        for is_it in (lambda f: _is_own(f) or _is_eval_loop(f), lambda f: f.module == self._module):
             found = next((index for index, frame in enumerate(frames) if is_it(frame)), None)
             if found is not None:
                 return found
@@ -111,11 +111,10 @@ def _is_at(loop: Loop, step: Step, sp: int) -> bool:
     """Whether ``loop`` is run by the C function of ``step``, whose frame begins at ``sp``."""
     if loop.place is not None and step.caller is not None:
         return sp <= loop.place < step.caller.sp
-    return any(map(is_eval_loop, step.frames)) and (loop.place is None or sp <= loop.place)
+    return any(map(_is_eval_loop, step.frames)) and (loop.place is None or sp <= loop.place)
 
 
-def is_eval_loop(frame: Frame) -> bool:
-    """Whether a frame of compiled code is the function that runs the bytecode."""
+def _is_eval_loop(frame: Frame) -> bool:
     return frame.language != "python" and (frame.function or "").startswith(_EVAL_LOOP)
 
 
