@@ -188,11 +188,10 @@ class _Target:
         if self._generation != self.process.maps_generation:
             self._generation = self.process.maps_generation
             self._memo.forget()
-        memo = self._memo if self.process.has_same_files_since(box.ns) else Memo()
-        known = memo.find(box)
+        known = self._memo.find(box)
         if known is not None:
             return known
         walked = self._walker.walk(self.process, box)
         if walked.rests is not None:
-            memo.keep(box, walked.rests, walked.stack)
+            self._memo.keep(box, walked.rests.within(*self.process.same_files(box.ns)), walked.stack)
         return walked.stack

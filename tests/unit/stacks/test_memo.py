@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.present import present
-from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
 from tracer.stacks.chain import CopyEnds, Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.memo import Basis, Memo, ReadLog, Witness
 from tracer.stacks.target.memory import BoxMemory
@@ -246,3 +246,42 @@ def test_a_stack_with_a_gap_is_not_kept() -> None:
     split = replace(box, stack=box.stack[:32], far=box.stack[32:], far_offset=32)
     assert walked(split, memo) == walked(box)
     assert memo.find(split) is None
+
+
+def with_words(box: BlackBox, *words: tuple[int, int]) -> BlackBox:
+    return replace(box, words=words, words_end=WordsEnd.COMPLETE, language=1, ns=50)
+
+
+def test_words_of_an_interpreter_must_be_equal() -> None:
+    """Another function, another place in it, one frame more, another end: not the same stack."""
+    memo, box = Memo(), stack_of([BY_SP, BY_SP], 0x7F0000001000, random.Random(4))
+    known = with_words(box, (0xC0DE, 6), (0xC1DE, 8))
+    stack = walked(known, memo)
+    assert memo.find(known) is stack
+    assert memo.find(with_words(box, (0xC0DE, 6), (0xC1DE, 10))) is None
+    assert memo.find(with_words(box, (0xC0DE, 6), (0xC2DE, 8))) is None
+    assert memo.find(with_words(box, (0xC0DE, 6))) is None
+    assert memo.find(replace(known, words_end=WordsEnd.LIMIT)) is None
+    assert memo.find(replace(known, words=())) is None
+
+
+def test_words_that_are_addresses_in_the_stack_move_with_it() -> None:
+    """Another thread's stack lies elsewhere."""
+    memo, noise = Memo(), random.Random(5)
+    box, other = (stack_of([BY_SP, BY_SP], base, noise) for base in (0x7F0000001000, 0x7F0000777770))
+    stack = walked(with_words(box, (0xC0DE, 6), (box.sp + 40, 7)), memo)
+    assert memo.find(with_words(other, (0xC0DE, 6), (other.sp + 40, 7))) is stack
+    assert memo.find(with_words(other, (0xC0DE, 6), (other.sp + 48, 7))) is None
+    assert memo.find(with_words(other, (0xC0DE, 6), (box.sp + 40, 7))) is None
+
+
+@pytest.mark.parametrize(("ns", "is_known"), [(39, False), (40, True), (60, True), (61, False)])
+def test_a_stack_is_known_for_touches_of_its_time_only(ns: int, is_known: bool) -> None:
+    """Before and after, the same words may have had other names."""
+    memo, box = Memo(), stack_of([BY_SP], 0x7F0000001000, random.Random(6))
+    code = Code()
+    recorder = ReadLog(BoxMemory(box, NoProcess()), box)
+    witness = Witness([code], code, recorder, box)
+    stack = walk(box, recorder, [witness])
+    memo.keep(box, present(witness.rests()).within(40, 70).within(0, 60), stack)
+    assert memo.find(replace(box, ns=ns)) is (stack if is_known else None)

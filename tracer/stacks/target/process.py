@@ -28,6 +28,7 @@ _MAPS_LIMIT_BYTES = 64 << 20
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _MAX_VDSO_BYTES = 1 << 20
 _NO_ADDRESS = 1 << 62
+_NEVER_NS = (1 << 63) - 1
 _DELETED = " (deleted)"
 
 
@@ -81,7 +82,6 @@ class Process:
         self._mappings: list[Mapping] = []
         self._read_ns = 0
         self._there_since: dict[int, int] = {}
-        self._files_changed_ns = 0
         self._left_alone = False
         self.number = 0
         """What tracer/stacks/parsing.py calls it."""
@@ -174,7 +174,6 @@ class Process:
                 continue
             over = any(m.executable and m.start < mapping.end and mapping.start < m.end for m in self._mappings)
             fresh[mapping.start] = now if over else self._read_ns  # where nothing was it may have come soon after
-            self._files_changed_ns = now
         self._there_since = fresh
         self._mappings = mappings
         self._starts = [mapping.start for mapping in mappings]
@@ -186,9 +185,14 @@ class Process:
         """
         return ns is not None and ns < self._there_since.get(mapping.start, 0)
 
-    def has_same_files_since(self, ns: Optional[int]) -> bool:
-        """Whether no file's code was mapped anew since ``ns``, as far as the maps that were read tell."""
-        return ns is None or ns >= self._files_changed_ns
+    def same_files(self, ns: Optional[int]) -> tuple[int, int]:
+        """The time around ``ns`` (both CLOCK_MONOTONIC, None: now) in which no file's code that is there now came.
+
+        First and last nanosecond, as far as the maps that were read tell.
+        """
+        came = sorted(self._there_since.values())
+        index = len(came) if ns is None else bisect_right(came, ns)
+        return came[index - 1] if index else 0, came[index] - 1 if index < len(came) else _NEVER_NS
 
     def began_after(self, ns: Optional[int]) -> bool:
         """Whether this process began after ``ns`` (CLOCK_MONOTONIC): then what was seen at ``ns`` had its number."""

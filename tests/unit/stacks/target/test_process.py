@@ -237,7 +237,8 @@ def test_code_that_took_the_place_of_other_code(mapped: Mapped) -> None:
     two, kept = present(process.mapping(0x1000)), present(process.mapping(0x9000))
     assert [process.was_replaced(two, ns) for ns in (150, 250, 299, 300, None)] == [True, True, True, False, False]
     assert not process.was_replaced(kept, 250)
-    assert [process.has_same_files_since(ns) for ns in (250, 300, None)] == [False, True, True]
+    always = (1 << 63) - 1
+    assert [process.same_files(ns) for ns in (250, 300, None)] == [(100, 299), (300, always), (300, always)]
     read(400, line(0x1000, 8, "/lib/two.so"))
     assert process.was_replaced(present(process.mapping(0x1000)), 250)
 
@@ -257,7 +258,7 @@ def test_a_mapping_that_is_cut_is_the_same_code(mapped: Mapped) -> None:
     read(200, line(0x1000, 7, end=0x2000), line(0x2000, 7, end=0x5000, offset=0x1000), line(0x8000, 0, "", end=0xC000))
     for address in (0x1000, 0x2000, 0x8000):
         assert not process.was_replaced(present(process.mapping(address)), 50)
-    assert process.has_same_files_since(50)
+    assert process.same_files(50)[0] == 0
 
 
 def test_a_process_begins_when_the_kernel_says(waiter: subprocess.Popen[bytes]) -> None:

@@ -21,7 +21,7 @@ from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
 
 _HINT = "python -X perf (3.12 and later) gives its functions names"
-_NONE = f"Python's functions were not copied at this call; {_HINT}"
+_NONE = "Python's functions were not copied at this call"
 
 
 def runtime(target: Target) -> Optional[Runtime]:
