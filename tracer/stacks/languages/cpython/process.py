@@ -121,7 +121,7 @@ def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
     if made != 1 or key >= _MOST_KEYS:
         raise Unfit("Python has not begun")
     slot, first = None, 0
-    for first in _threads(reader, runtime, layout):
+    for first in threads(reader, runtime, layout):
         if slot is None:
             slot = find_slot(reader, reader.pointer(first + layout.runtime.thread_id), key, first)
     if slot is None:
@@ -129,7 +129,7 @@ def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
     return slot, first
 
 
-def _threads(reader: Reader, runtime: int, layout: Layout) -> Iterator[int]:
+def threads(reader: Reader, runtime: int, layout: Layout) -> Iterator[int]:
     """The addresses of thread states, newest first. Raises MemoryUnreadable."""
     at, seen = layout.runtime, 0
     interpreter = reader.pointer(runtime + at.interpreters)

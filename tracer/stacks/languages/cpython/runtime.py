@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from functools import partial
 from typing import Callable, Optional
 
@@ -14,6 +15,7 @@ from tracer.stacks.languages.cpython.code import CodeReader, Types
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS, CodeLayout
 from tracer.stacks.languages.cpython.layouts import Layout
 from tracer.stacks.languages.cpython.names import Names
+from tracer.stacks.languages.cpython.now import words_now
 from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
 from tracer.stacks.languages.cpython.unwinder import EvalLoops
 from tracer.stacks.languages.cpython.upkeep import Upkeep
@@ -52,6 +54,9 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
     def begin(box: BlackBox) -> None:
         if box.words:
             upkeep.begin()
+        elif box.ns is None:
+            words, end = words_now(target.process, found, frames, box)
+            box = replace(box, words=words, words_end=end)
         loops.begin(box)
 
     return Runtime(loops, begin=begin, finish=loops.finish, unnamed=_NONE, interprets=_of_module(found))

@@ -7,7 +7,6 @@ function has one eval loop, whose symbol is exported.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +21,8 @@ from tracer.stacks.languages.cpython.words import Loop, loops
 _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 _NO_C = "C functions from here on are not known"
 _NOT_MATCHED = "C functions between the Python functions could not be told"
+_NOW_NS = 1 << 62
+"""For a thread as it is now: nothing that was read before is new enough."""
 _ENDS = {
     WordsEnd.LIMIT: "its callers were too many to be copied",
     WordsEnd.UNREAD: "its caller could not be copied",
@@ -44,7 +45,7 @@ class EvalLoops:
 
     def begin(self, box: BlackBox) -> None:
         """Start another stack."""
-        self._ns = box.ns if box.ns is not None else time.monotonic_ns()
+        self._ns = box.ns if box.ns is not None else _NOW_NS
         self._end, self._window = box.words_end, Window()
         self._loops = loops(box.words, self._minor)
         self._left = deque(self._loops)
@@ -70,6 +71,8 @@ class EvalLoops:
         elif self._left or self._has_other_loops(stack):
             stack = self._python_first(stack)
         frames = _with_end(_without_doubles(stack.frames), _ENDS.get(self._end))
+        if self._ns == _NOW_NS:  # its words were read from memory, so an equal box may be of another function
+            return Finished(replace(stack, frames=frames), 1, 0)
         return Finished(replace(stack, frames=frames), self._window.since_ns, self._window.until_ns)
 
     def _named(self, *several: Loop) -> tuple[Frame, ...]:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-_OWNER = 56
-_INSTRUCTION = (1 << _OWNER) - 1
-_ENTRY = 0xFF
+OWNER = 56
+"""The lowest bit of the owner in a word."""
+_INSTRUCTION = (1 << OWNER) - 1
+ENTRY = 0xFF
 OF_GENERATOR = 1
 """The owner of a generator's or coroutine's frame (enum _frameowner in pycore_frame.h)."""
 
@@ -43,9 +44,9 @@ def loops(words: Sequence[tuple[int, int]], minor: int) -> tuple[Loop, ...]:
     found: list[Loop] = []
     calls: list[Call] = []
     for first, second in words:
-        if second >> _OWNER == _ENTRY:
+        if second >> OWNER == ENTRY:
             found.append(Loop(tuple(calls), first))
             calls = []
         else:
-            calls.append(Call(first, second & _INSTRUCTION, second >> _OWNER))
+            calls.append(Call(first, second & _INSTRUCTION, second >> OWNER))
     return (*found, Loop(tuple(calls))) if calls else tuple(found)
