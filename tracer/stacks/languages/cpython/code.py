@@ -17,6 +17,7 @@ from tracer.stacks.target.reader import Nonsense, Source
 _LONGEST_NAME = 1024
 _LARGEST_TABLE = 1 << 20
 _LARGEST_CODE = 1 << 24
+_LAST_LINE = (1 << 31) - 1
 _OBJECT = struct.Struct("<QQq")
 """ob_refcnt, ob_type, and ob_size (the length of a str)."""
 _STR_HEAD = 40
@@ -106,7 +107,7 @@ class CodeReader:
     def line(self, code: Code, instruction: int) -> Optional[int]:
         """The line that is being executed; None if the code has none there."""
         line = self._layout.find_line(code.table, code.first_line, instruction)
-        return line if line is not None and line > 0 else None
+        return line if line is not None and 0 < line <= _LAST_LINE else None
 
     def _code_size(self, head: bytes, count: int) -> int:
         if self._layout.bytecode is None:

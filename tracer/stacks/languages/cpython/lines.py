@@ -13,6 +13,7 @@ Finder = Callable[[bytes, int, int], Optional[int]]
 """Table, first line of the function, instruction (in bytes from the first one) to line; None if it has no line."""
 
 _NO_LINE = -128
+_LONGEST_NUMBER = 36
 _NONE, _LONG, _NO_COLUMNS, _ONE_LINE = 15, 14, 13, 10
 
 
@@ -56,7 +57,7 @@ def by_locations(table: bytes, line: int, instruction: int) -> Optional[int]:
 
 
 def _lines_further(kind: int, rest: Iterator[int]) -> int:
-    """Take one entry's bytes from ``rest``. Raises StopIteration where the table ends."""
+    """Take one entry's bytes from ``rest``. Raises StopIteration where the table ends, or is none."""
     if kind == _NONE:
         return 0
     if kind == _LONG:
@@ -74,13 +75,13 @@ def _lines_further(kind: int, rest: Iterator[int]) -> int:
 
 
 def _varint(rest: Iterator[int]) -> int:
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, _LONGEST_NUMBER, 6):
         byte = next(rest)
         value |= (byte & 63) << shift
-        shift += 6
         if not byte & 64:
             return value
+    raise StopIteration
 
 
 def _signed_varint(rest: Iterator[int]) -> int:
