@@ -1,4 +1,4 @@
-"""Python, with the names in CPython's own perf map (``python -X perf``, Doc/howto/perf_profiling.rst)."""
+"""Python on CPython: its functions by what the kernel side copied of their frames, and by perf maps (``-X perf``)."""
 
 from __future__ import annotations
 
