@@ -41,6 +41,7 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
     nobody reads stdout any more.
     """
     with Session(request) as session:
+        session.prepare(stop)
         _announce(request, session)
         if attached is not None:
             attached()

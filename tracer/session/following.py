@@ -33,6 +33,7 @@ class Following:
         for process in run.processes:
             self._service.watch(process)
         self._interpreters = Interpreters(run, self._service)
+        self._is_prepared = False
         self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids)
         self._tasks = TaskReader()
         self._watch = Watch(
@@ -46,11 +47,17 @@ class Following:
             run.plan.unseen_calls(),
         )
 
+    def prepare(self, stop: Stop) -> None:
+        """Look at the processes that are in scope already, once."""
+        self._keeper.use_hurry(lambda: stop.asked)
+        if not self._is_prepared:
+            self._is_prepared = True
+            self._interpreters.seed()
+
     def until(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
         """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
-        self._keeper.use_hurry(lambda: stop.asked)
-        self._interpreters.seed()
+        self.prepare(stop)
         while not stop.over():
             self._service.look()
             self._run.members.look_for_programs()

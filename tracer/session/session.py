@@ -85,6 +85,14 @@ class Session:
         """How each hook family was attached."""
         return self._run.plan.probes()
 
+    def prepare(self, stop: Stop) -> None:
+        """Have the frames of interpreters in scope told from now on. Comes back at once if there are none.
+
+        Recording goes on meanwhile, without these frames. ``stop`` ends the waiting.
+        """
+        if any(map(may_interpret, self._run.processes)):
+            self._follower().prepare(stop)
+
     def follow(self, stop: Stop, tick: Callable[[Tick], None]) -> None:
         """Look at the suspects once each interval until ``stop`` is over. ``tick`` gets the result of each look."""
         self._follower().until(stop, tick)
