@@ -38,6 +38,7 @@ class Cell:
 _POOL = {"idle": PROBLEM, "kept": PROBLEM, "released": CURED}
 _NOTICES = {"idle": CURED, "kept": PROBLEM, "released": CURED}
 _NOTICED = {"notices": "idle", "release": "released"}
+_SAID = {"idle": "idle", "kept": "release"}
 
 CELLS = (
     Cell(
@@ -45,6 +46,7 @@ CELLS = (
         "requests_client.py",
         {**_POOL, "closed": CURED},
         {"idle": "closed", "release": "released"},
+        traced=_SAID,
         ci=True,
     ),
     Cell(
@@ -52,22 +54,37 @@ CELLS = (
         "httpx_client.py",
         {**_POOL, "expiring": PROBLEM, "closed": CURED},
         {"idle": "closed", "release": "released"},
+        traced=_SAID,
         ci=True,
     ),
-    Cell("aiohttp", "aiohttp_client.py", _NOTICES, _NOTICED, ci=True),
-    Cell("botocore", "botocore_client.py", {**_POOL, "closed": CURED}, {"idle": "closed", "release": "released"}),
-    Cell("urllib3", "urllib3_client.py", {**_POOL, "cleared": CURED}, {"idle": "cleared", "release": "released"}),
+    Cell("aiohttp", "aiohttp_client.py", _NOTICES, _NOTICED, traced={"kept": "release"}, ci=True),
+    Cell(
+        "botocore",
+        "botocore_client.py",
+        {**_POOL, "closed": CURED},
+        {"idle": "closed", "release": "released"},
+        traced=_SAID,
+    ),
+    Cell(
+        "urllib3",
+        "urllib3_client.py",
+        {**_POOL, "cleared": CURED},
+        {"idle": "cleared", "release": "released"},
+        traced=_SAID,
+    ),
     Cell(
         "http.client",
         "http_client.py",
         {"idle": PROBLEM, "closed": CURED},
         {"idle": "closed", "release": "closed"},
+        traced={"idle": "idle"},
     ),
     Cell(
         "redis-py",
         "redis_client.py",
         {"idle": PROBLEM, "checked": PROBLEM, "closed": CURED},
         {"idle": "closed"},
+        traced={"idle": "idle"},
         peer="redis",
     ),
     Cell(
