@@ -99,6 +99,7 @@ CELLS = (
             "released": CURED,
         },
         {"idle": "unpooled", "release": "released"},
+        traced=_SAID,
         peer="postgres",
         ci=True,
     ),
@@ -107,6 +108,7 @@ CELLS = (
         "psycopg_pool_client.py",
         {"idle": PROBLEM, "limited": PROBLEM, "checked": CURED},
         {"idle": "checked"},
+        traced={"idle": "idle"},
         peer="postgres",
     ),
     Cell(
