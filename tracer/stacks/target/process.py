@@ -194,10 +194,15 @@ class Process:
         index = len(came) if ns is None else bisect_right(came, ns)
         return came[index - 1] if index else 0, came[index] - 1 if index < len(came) else _NEVER_NS
 
+    @property
+    def began_ns(self) -> int:
+        """When this process began (CLOCK_MONOTONIC), or up to a clock tick before."""
+        asleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        return self.identity.start * _TICK_NS - asleep_ns
+
     def began_after(self, ns: Optional[int]) -> bool:
         """Whether this process began after ``ns`` (CLOCK_MONOTONIC): then what was seen at ``ns`` had its number."""
-        asleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
-        return ns is not None and ns < self.identity.start * _TICK_NS - asleep_ns
+        return ns is not None and ns < self.began_ns
 
     def refresh_if_old(self) -> bool:
         """Read the maps again if the last read is older than about one second. True if they changed."""

@@ -47,6 +47,7 @@ class Ages:
         self._counts: list[int] = []
         self._seen: dict[int, Seen] = {}
         self._swept: dict[int, tuple[int, int]] = {}
+        self._swept_ns = 0
         self._changing: set[int] = set()
         self.unsure = False
         """Whether a code object was met, since this was set back, of which it is not known how old it is."""
@@ -63,10 +64,22 @@ class Ages:
         fresh = {}
         for address, known_by in found.items():
             before = self._swept.get(address)
-            fresh[address] = before if before is not None and before[0] == known_by else (known_by, ns)
-            if before is not None and before[0] != known_by:
+            is_same = before is not None and before[0] == known_by
+            fresh[address] = before if before is not None and is_same else (known_by, ns)
+            if before is not None and not is_same:
                 self._changing.add(address)
-        self._swept = fresh
+        self._swept, self._swept_ns = fresh, ns
+
+    def inherit(self, parent: Ages, ns: int) -> bool:
+        """Take over what ``parent`` tells of the time up to ``ns``, the fork. True if its memory had been swept."""
+        count = bisect_right(parent._times, ns)
+        self._times, self._counts = parent._times[:count], parent._counts[:count]
+        self._seen = {address: seen for address, seen in parent._seen.items() if seen.until_ns <= ns}
+        self._changing = set(parent._changing)
+        if not 0 < parent._swept_ns <= ns:
+            return False
+        self._swept, self._swept_ns = parent._swept, parent._swept_ns
+        return True
 
     def known(self, address: int) -> Optional[Seen]:
         """What was last seen at ``address``."""

@@ -14,6 +14,7 @@ from tracer.stacks.languages.cpython.ages import Ages
 from tracer.stacks.languages.cpython.code import CodeReader, Types
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS, CodeLayout
 from tracer.stacks.languages.cpython.layouts import Layout
+from tracer.stacks.languages.cpython.lineage import inherit
 from tracer.stacks.languages.cpython.names import Names
 from tracer.stacks.languages.cpython.now import words_now
 from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
@@ -47,7 +48,8 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
         return None
     ages = Ages(partial(_is_of_file, target.process))
     counter = _counter(Reader(target.process), found, frames, layout)
-    upkeep = Upkeep(target.process, ages, code, layout, counter)
+    was_swept = inherit(target.process, found, ages)
+    upkeep = Upkeep(target.process, ages, code, layout, counter, was_swept=was_swept)
     names = Names(CodeReader(target.process, Types(code, text, data), layout), ages)
     loops = EvalLoops(target.native, names, found.minor, posixpath.basename(found.module))
 

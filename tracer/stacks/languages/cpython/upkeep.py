@@ -18,15 +18,26 @@ _REST = 200
 
 
 class Upkeep:
-    """For one process: reads the counter of code objects at ``counter`` (address), or sweeps where that is None."""
+    """For one process: reads the counter of code objects at ``counter`` (address), or sweeps where that is None.
+
+    ``was_swept``: the first sweep can wait until a code object is met that the ages do not know.
+    """
 
     def __init__(
-        self, process: Process, ages: Ages, code_type: int, layout: CodeLayout, counter: Optional[int]
+        self,
+        process: Process,
+        ages: Ages,
+        code_type: int,
+        layout: CodeLayout,
+        counter: Optional[int],
+        *,
+        was_swept: bool,
     ) -> None:
         self._process, self._ages = process, ages
         self._code_type, self._layout, self._counter = code_type, layout, counter
-        self._not_before_ns = 0
-        self._do()
+        self._not_before_ns = time.monotonic_ns() + _SWEEP_NS
+        if counter is not None or not was_swept:
+            self._do()
 
     def begin(self) -> None:
         """Another stack is to be named. What is gathered now is of use for the next touches."""

@@ -61,3 +61,27 @@ def test_two_sweeps_tell_what_stayed() -> None:
     ages.sweep(200, {FUNCTION.address: FUNCTION.known_by, 0x2000: 2})
     assert ages.see(FUNCTION, 300).since_ns == 100
     assert ages.see(replace(FUNCTION, address=0x2000), 300).since_ns == 300
+
+
+def test_a_child_knows_what_its_parent_knew_when_it_forked() -> None:
+    """Its memory is a copy: what was at an address then is there until somebody changes it."""
+    parent, child = Ages(), Ages()
+    parent.sample(100, 50)
+    parent.sample(300, 90)
+    parent.sweep(150, {FUNCTION.address: FUNCTION.known_by})
+    parent.see(replace(OTHER, address=0x2000), 120)
+    assert child.inherit(parent, 200)
+    assert child.see(FUNCTION, 1000).since_ns == 150
+    assert child.see(replace(OTHER, address=0x2000), 1000).since_ns == 120
+    assert child.see(replace(FUNCTION, address=0x3000, version=49), 1000).since_ns == 100
+    assert child.see(replace(FUNCTION, address=0x4000, version=60), 1000).since_ns == 1000
+
+
+def test_a_child_knows_nothing_of_what_its_parent_saw_later() -> None:
+    """After the fork the parent's memory goes its own way."""
+    parent, child = Ages(), Ages()
+    parent.sweep(300, {FUNCTION.address: FUNCTION.known_by})
+    parent.see(replace(OTHER, address=0x2000), 300)
+    assert not child.inherit(parent, 200)
+    assert child.see(FUNCTION, 1000).since_ns == 1000
+    assert child.see(replace(OTHER, address=0x2000), 1000).since_ns == 1000
