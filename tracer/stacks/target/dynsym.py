@@ -65,6 +65,11 @@ class LoadedObject:
                 break
         return None
 
+    def segment(self, kind: int) -> Optional[tuple[int, int]]:
+        """The run-time address and the size (bytes) of the first segment of this kind (PT_*); None if there is none."""
+        found = ((self.bias + virtual, size) for each, virtual, size in self._segments if each == kind)
+        return next(found, None)
+
     def build_id(self) -> bytes:
         """The linker's build-id; empty if there is none."""
         for kind, virtual, size in self._segments:
