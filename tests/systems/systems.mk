@@ -1,16 +1,17 @@
-# The incidents with real software, Java stacks on every JDK that Debian has, and Python's on every version there is.
+# The incidents with real software, Java stacks on every JDK that Debian has, and Python's and Ruby's on every version there is.
 
 JDK_PACKAGES := openjdk-17-jdk-headless openssl debian-archive-keyring
 JDKS ?= 8 11 17 21 25
 PYTHONS ?= 8 9 10 11 12 13 14
+RUBIES ?= 1 3
 
-.PHONY: test-systems test-jdks test-pythons
+.PHONY: test-systems test-jdks test-pythons test-rubies
 
 test-systems: setup ## The incidents, reproduced with nginx, Tomcat and HttpClient (root)
 	$(call need,$(TEST_PACKAGES))
 	$(SUDO) tests/systems/setup.sh
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) $(PYTEST) tests/systems --ignore-glob='*hotspot*' --ignore-glob='*python*'
+	$(SUDO) $(PYTEST) tests/systems --ignore-glob='*hotspot*' --ignore-glob='*python*' --ignore-glob='*ruby*'
 
 test-jdks: setup ## Java stacks, compared with the JVM's own (root; JDKS="17 25" tests only these)
 	$(call need,$(TEST_PACKAGES) $(JDK_PACKAGES))
@@ -21,3 +22,8 @@ test-pythons: setup ## Python stacks, compared with the programs' own frames (ro
 	$(call need,$(TEST_PACKAGES) debian-archive-keyring)
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(SUDO) env CLOSETRACE_PYTHONS="$(PYTHONS)" $(PYTEST) -s tests/systems/test_python_stacks.py
+
+test-rubies: setup ## Ruby stacks, compared with the programs' own frames (root; RUBIES="1" tests only 3.1)
+	$(call need,$(TEST_PACKAGES) debian-archive-keyring)
+	@$(MAKE) --no-print-directory $(VENV)/installed-dev
+	$(SUDO) env CLOSETRACE_RUBIES="$(RUBIES)" $(PYTEST) -s tests/systems/test_ruby_stacks.py

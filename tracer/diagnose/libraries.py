@@ -165,6 +165,10 @@ CLIENTS = (
         " object lives",
         release="connection.close()",
     ),
+    Library("Faraday", files=("/gems/faraday-", "/vendor_ruby/faraday/", "/vendor_ruby/faraday.rb")),
+    Library("redis-rb", files=("/gems/redis-", "/vendor_ruby/redis/", "/vendor_ruby/redis.rb")),
+    Library("Ruby's pg", modules=("pg_ext.",), files=("/gems/pg-", "/vendor_ruby/pg/", "/vendor_ruby/pg.rb")),
+    Library("Net::HTTP", files=("/net/http.rb", "/net/http/response.rb", "/net/protocol.rb"), beneath=True),
     Library(
         "Go's net/http",
         functions=("net/http.(*Client)", "net/http.(*Transport)", "net/http.(*persistConn)", "net/http.send"),

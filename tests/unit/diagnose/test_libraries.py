@@ -9,6 +9,10 @@ from tracer.diagnose.owners import is_application, owner_of
 from tracer.model.frame import Frame, Stack
 
 
+def ruby(file: str) -> Frame:
+    return Frame("request", None, file=file, language="ruby")
+
+
 @pytest.mark.parametrize(
     ("frame", "name"),
     [
@@ -28,6 +32,13 @@ from tracer.model.frame import Frame, Stack
             "urllib3",
         ),
         (Frame("getresponse", "python3.11", file="/usr/lib/python3.11/http/client.py"), "http.client"),
+        (ruby("/usr/lib/ruby/3.1.0/net/http.rb"), "Net::HTTP"),
+        (ruby("/usr/lib/ruby/3.1.0/net/protocol.rb"), "Net::HTTP"),
+        (ruby("/var/lib/gems/3.1.0/gems/faraday-net_http-3.0.2/lib/faraday/adapter/net_http.rb"), "Faraday"),
+        (ruby("/usr/lib/ruby/vendor_ruby/redis/client.rb"), "redis-rb"),
+        (ruby("/usr/local/bundle/gems/redis-client-0.22.1/lib/redis_client.rb"), "redis-rb"),
+        (ruby("/usr/local/bundle/gems/pg-1.5.6/lib/pg/connection.rb"), "Ruby's pg"),
+        (Frame("pg_conn_exec", "pg_ext.so"), "Ruby's pg"),
         (Frame("org.apache.catalina.core.StandardHostValve.invoke", None, language="java"), "Tomcat"),
         (Frame("SSL_read", "/usr/lib/libssl.so.3"), "TLS"),
     ],

@@ -28,6 +28,10 @@ def python(function: str, file: str) -> Frame:
     return Frame(function, "[anon]", file=file, language="python")
 
 
+def ruby(function: str, file: Optional[str], internal: bool = False) -> Frame:
+    return Frame(function, None, file=file, language="ruby", internal=internal)
+
+
 def whole(*frames: Frame) -> Stack:
     return Stack((LIBC, *frames), complete=True)
 
@@ -63,6 +67,14 @@ def whole(*frames: Frame) -> Stack:
         (Frame(None, "haproxy", 0x99), "HAProxy"),
         (Frame("mpm_event_run", "mod_mpm_event.so"), "Apache httpd"),
         (Frame("rb_io_wait", "libruby-3.1.so.3.1"), "Ruby"),
+        (ruby("connect", "/usr/lib/ruby/3.1.0/socket.rb", internal=True), "Ruby"),
+        (ruby("recv", None, internal=True), "Ruby"),
+        (ruby("times", "<internal:numeric>", internal=True), "Ruby"),
+        (ruby("connect", "/usr/local/lib/ruby/3.3.0/openssl/ssl.rb", internal=True), "TLS"),
+        (ruby("run", "/var/lib/gems/3.1.0/gems/puma-5.6.5/lib/puma/server.rb"), "puma"),
+        (ruby("run", "/usr/share/rubygems-integration/all/gems/rack-test-2.0.2/lib/rack/test.rb"), "rack-test"),
+        (ruby("call", "/srv/bundle/ruby/3.1.0/bundler/gems/rails-0123456789ab/activerecord/lib/a.rb"), "rails"),
+        (ruby("get", "/usr/lib/ruby/vendor_ruby/excon/connection.rb"), "excon"),
         (Frame("zif_fread", "php-fpm8.2"), "PHP"),
         (Frame("Perl_pp_sysread", "libperl.so.5.36"), "Perl"),
         (Frame(None, "libluajit-5.1.so.2.1.0", 1), "LuaJIT"),
@@ -102,6 +114,9 @@ def test_the_code_of_others(frame: Frame, owner: str) -> None:
         java("com.google.Main.run"),
         python("handle", "/srv/app/server.py"),
         Frame("onClient", "[anon]", file="/srv/app/server.js", language="node"),
+        ruby("fetch", "/srv/shop/lib/orders.rb"),
+        ruby("fetch", "/srv/gems/orders.rb"),
+        ruby("block in fetch", "(eval)"),
         Frame("tokio::handler(int)", "app"),
         Frame("redis::Client::get(std::string)", "app"),
         Frame("<shop::Reader as tokio::io::AsyncRead>::poll_read", "app"),
@@ -170,6 +185,7 @@ def test_waiting_for_work(frames: tuple[Frame, ...], idle: bool) -> None:
         ((Frame("ngx_epoll_process_events", "nginx"),), True),
         ((Frame("tokio::runtime::scheduler::multi_thread::worker::run", "app"),), True),
         ((python("run_forever", "/usr/lib/python3.11/asyncio/base_events.py"),), True),
+        ((ruby("run", "/var/lib/gems/3.1.0/gems/puma-5.6.5/lib/puma/server.rb"),), True),
         ((Frame("sock_recv", "python3.11", internal=True),), False),
         ((Frame("main", "app"),), False),
     ],

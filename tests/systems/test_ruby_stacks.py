@@ -1,0 +1,149 @@
+"""Ruby stacks of a whole trace, compared with what the programs say of their own frames at the same calls.
+
+``CLOSETRACE_RUBIES`` names the minor versions to test ("1 3"). The default is both.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.closetrace_command import Trace
+from tests.systems.pythons import Frames, Told, answering, told
+
+HERE = Path(__file__).parent
+PROGRAMS = HERE / "programs" / "ruby"
+MINORS = [int(minor) for minor in os.environ.get("CLOSETRACE_RUBIES", "1 3").split()]
+COLUMNS = ("calls", "equal", "frames", "right", "wrong", "marked", "unknown", "not copied")
+MADE = 200
+OWN_CALL = "recv"
+"""The method in C that makes the call: it is no caller of what tells the frames."""
+Row = Counter[str]
+
+
+def ruby(minor: int, program: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start one of the programs in ``programs/ruby`` with Debian's Ruby 3.``minor``."""
+    done = subprocess.run(["sh", str(HERE / "rubies.sh"), str(minor)], check=True, stdout=subprocess.PIPE, text=True)
+    root, command = done.stdout.split()
+    path, prefix = str(PROGRAMS / program), []
+    if root != "/":
+        shutil.copy(path, Path(root, "test", program))
+        path, prefix = f"/test/{program}", ["chroot", root]
+    pipe = subprocess.PIPE
+    env = {**os.environ, "LC_ALL": "C.UTF-8"}
+    return subprocess.Popen([*prefix, command, path, *arguments], stdin=pipe, stdout=pipe, text=True, env=env)
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Row]]:
+    """The numbers of compared frames of each case, printed at the end."""
+    rows: dict[str, Row] = {}
+    yield rows
+    lines = ["{:<22}".format("Ruby") + "".join(f"{column:>11}" for column in COLUMNS)]
+    lines += [f"{name:<22}" + "".join(f"{row[column]:>11}" for column in COLUMNS) for name, row in rows.items()]
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("minor", MINORS)
+def test_the_frames_of_each_shape_are_those_that_the_program_tells(minor: int, table: dict[str, Row]) -> None:
+    """Labels, files and lines are equal to ``caller_locations``, in order, as far as frames are copied."""
+    row = table[f"3.{minor} shapes"] = Counter()
+    wrong = []
+    for one, site in traced(minor, "shapes.rb"):
+        ours = ruby_frames(site)
+        row.update(counted(one.frames, site))
+        is_equal = len(ours) == len(one.frames) or (is_cut(site) and len(ours) < len(one.frames))
+        is_equal = is_equal and all(map(is_same, ours, one.frames))
+        row["equal"] += is_equal
+        if not is_equal:
+            wrong.append(f"{one.shape}: {[place(f) for f in ours]} is not {one.frames}")
+    assert not wrong, "\n".join(wrong)
+    assert row["calls"] >= 70
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("minor", MINORS)
+def test_no_method_has_a_name_that_another_had(minor: int, table: dict[str, Row]) -> None:
+    """Of a program that makes and frees methods all the time no frame is named wrongly, unless it is marked."""
+    row = table[f"3.{minor} made"] = Counter()
+    wrong = []
+    for one, site in traced(minor, "made.rb", str(MADE)):
+        row.update(counted(one.frames, site))
+        row["equal"] += len(ruby_frames(site)) == len(one.frames) and all(map(is_same, ruby_frames(site), one.frames))
+        wrong += misnamed(one.frames, site)
+    assert not wrong
+    assert row["calls"] == MADE
+    assert row["right"] >= 5 * MADE  # so many frames of each stack are of methods that stay
+
+
+def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, dict[str, Any]]]:
+    """Run ``program`` under a trace: what it said of a site's first socket, with that site."""
+    with answering() as port, ruby(minor, program, str(port), *arguments) as process:
+        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
+        try:
+            with Trace(*options) as trace:
+                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                said = {one.port: one for one in told(process)}
+                trace.until(lambda: f"{len(said)} suspects" in trace.err(), "all sockets are suspects")
+                report = trace.stop().report()
+        finally:
+            process.kill()
+    for site in report["sites"]:
+        port = int(site["sockets"][0]["local"].rpartition(":")[2])
+        yield said[port], site
+
+
+def counted(theirs: Frames, site: dict[str, Any]) -> Row:
+    """One row of the table for one stack."""
+    frames = ruby_frames(site)
+    return Counter(
+        {
+            "calls": 1,
+            "frames": len(frames),
+            "right": sum(map(is_same, frames, theirs)),
+            "wrong": len(misnamed(theirs, site)),
+            "unknown": sum(frame["function"] == "(unknown)" for frame in frames),
+            "marked": sum("named later" in (frame["note"] or "") for frame in frames),
+            "not copied": len(theirs) - len(frames),
+        }
+    )
+
+
+def misnamed(theirs: Frames, site: dict[str, Any]) -> list[tuple[Any, tuple[str, str, int]]]:
+    """Frames whose names are wrong without saying that they may be, with the right ones."""
+    sure = ((f, one) for f, one in zip(ruby_frames(site), theirs) if "named later" not in (f["note"] or ""))
+    return [(place(f), one) for f, one in sure if not is_same(f, one) and f["function"] != "(unknown)"]
+
+
+def is_same(frame: dict[str, Any], one: tuple[str, str, int]) -> bool:
+    """Whether a frame is the one told. Of a method in C Ruby tells its caller's file and line."""
+    label, file, line = one
+    return frame["function"] == label and (frame["file"] is None or (frame["file"], frame["line"]) == (file, line))
+
+
+def place(frame: dict[str, Any]) -> tuple[str, str, int]:
+    """Function, file and line of a frame."""
+    return frame["function"], frame["file"], frame["line"]
+
+
+def ruby_frames(site: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the site's stack that are Ruby's, without the method that makes the call."""
+    frames = [frame for frame in site["stack"] if frame["language"] == "ruby"]
+    return frames[1:] if frames and frames[0]["function"] == OWN_CALL else frames
+
+
+def is_cut(site: dict[str, Any]) -> bool:
+    """Whether the stack says that not all frames were copied."""
+    return any("copied" in (frame["note"] or "") for frame in site["stack"])

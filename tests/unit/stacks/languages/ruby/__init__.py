@@ -1,0 +1,1 @@
+"""Ruby's frames from hand-made memory."""

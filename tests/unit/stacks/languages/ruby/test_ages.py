@@ -1,0 +1,79 @@
+"""What the VM's count of collections says of the age of code, by hand-made histories."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import pytest
+
+from tests.unit.stacks.languages.ruby.memory import Memory
+from tracer.stacks.languages.ruby.ages import Ages
+from tracer.stacks.languages.ruby.iseqs import Iseq
+from tracer.stacks.languages.ruby.layouts import LAYOUTS
+from tracer.stacks.languages.ruby.process import Ruby
+from tracer.stacks.target.reader import Reader
+
+LAYOUT = LAYOUTS[3, 1]
+FUNCTION = Iseq(0x1000, 0x2000, 0x3000, 10, "f", "a.rb")
+OTHER = Iseq(0x1000, 0x2000, 0x3000, 10, "g", "a.rb")
+
+
+class History:
+    """The process at one time after the other."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.memory = Memory()
+        self.objspace = self.memory.put(bytes(LAYOUT.collections + 8))
+        vm = bytearray(LAYOUT.objspace + 8)
+        struct.pack_into("<Q", vm, LAYOUT.objspace, self.objspace)
+        self.ages = Ages(Reader(self.memory), Ruby((3, 1), "libruby", LAYOUT, self.memory.put(bytes(vm)), None, (0, 0)))
+        self.ns = 0
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self.ns)
+
+    def at(self, ns: int, collections: int, *, marking: bool = False) -> History:
+        """The collector has run so often at ``ns`` (ms)."""
+        self.ns = ns * 1_000_000
+        self.memory.change(self.objspace + LAYOUT.collections, struct.pack("<Q", collections))
+        self.memory.change(self.objspace + 16, struct.pack("<I", 1 if marking else 2))
+        return self
+
+    def sample(self) -> None:
+        self.ages.sample()
+
+    def since(self, iseq: Iseq, survived: int = 0) -> int:
+        return self.ages.see(iseq, survived, self.ns).since_ns // 1_000_000
+
+
+def test_no_collection_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was freed since the first sample with the same count."""
+    history = History(monkeypatch)
+    history.at(100, 7).sample()
+    history.at(200, 8).sample()
+    history.at(300, 8).sample()
+    assert history.at(400, 8).since(FUNCTION) == 200
+    assert history.at(500, 9).since(OTHER) == 500
+
+
+def test_what_has_survived_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was there when the count was as many lower, and before."""
+    history = History(monkeypatch)
+    for ns, count in ((100, 5), (200, 8), (300, 9)):
+        history.at(ns, count).sample()
+    assert history.at(400, 10).since(FUNCTION, survived=3) == 200
+    assert history.at(500, 12).since(OTHER, survived=3) == 500
+
+
+def test_a_sample_while_it_marks_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it marks later it may find dead although it was alive at the sample."""
+    history = History(monkeypatch)
+    history.at(100, 5, marking=True).sample()
+    assert history.at(200, 5).since(FUNCTION) == 200
+
+
+def test_the_same_code_was_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same address, and equal in all that is known of it."""
+    history = History(monkeypatch)
+    assert history.at(100, 5).since(FUNCTION) == 100
+    assert history.at(300, 9).since(FUNCTION) == 100
+    assert history.at(400, 12).since(OTHER) == 400
