@@ -83,6 +83,7 @@ def test_no_method_has_a_name_that_another_had(minor: int, table: dict[str, Row]
     assert not wrong
     assert row["calls"] == MADE
     assert row["right"] >= 5 * MADE  # so many frames of each stack are of methods that stay
+    assert row["marked"] <= MADE // 10
 
 
 def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, dict[str, Any]]]:

@@ -30,6 +30,7 @@ end
 # Each call comes through another method that stays: so each is another code path.
 COUNT.times { |number| eval("def call_#{number}(number) = request(number)", binding, __FILE__, __LINE__) }
 
+4.times { GC.start } # as in a program that has run for a while
 $stdin.gets
 COUNT.times do |number|
   send("call_#{number}", number)

@@ -2,24 +2,23 @@
 
 Names are read some time after the touch. Ruby frees compiled code in garbage collections only, those of ``eval`` and of
 templates soon. The VM counts its collections. Code was there at an earlier moment if no collection has begun since, if
-it has survived more collections than there were since (up to three, in its flags before 3.2), or if the same code was
-read there before.
+it has survived more collections than there were since (up to three, in its flags), if it was old then and is the same
+now in all that can be compared, or if the same code was read there before.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional, Union
 
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.ruby import layouts as at
-from tracer.stacks.languages.ruby.iseqs import Iseq, Method
+from tracer.stacks.languages.ruby.iseqs import OLD, Iseq, Method
 from tracer.stacks.languages.ruby.process import Ruby
 from tracer.stacks.target.reader import Reader
 
 _MOST_SAMPLES, _MOST_THINGS = 256, 100_000
-_SAMPLE_NS = 5_000_000
 
 
 Thing = Union[Iseq, Method]
@@ -41,16 +40,29 @@ class Ages:
         self._reader, self._vm, self._layout = reader, ruby.vm, ruby.layout
         self._samples: list[tuple[int, int]] = []
         self._seen: dict[int, Seen] = {}
+        self._swept: dict[int, tuple[int, int]] = {}
+        self._changing: set[int] = set()
+        self.unsure = True
+        """Whether a thing was met, since this was set back, of which it is not known how old it is."""
 
-    def sample(self) -> None:
-        """Note how often the collector ran up to now. Of use for later touches."""
-        now = time.monotonic_ns()
-        if self._samples and now - self._samples[-1][0] < _SAMPLE_NS:
-            return
+    def sample(self, ns: int) -> None:
+        """Note how often the collector ran up to ``ns``, which is now. Of use for later touches."""
         count = self._collections()
         if count is not None:
-            self._samples.append((now, count))
+            self._samples.append((ns, count))
             del self._samples[:-_MOST_SAMPLES]
+
+    def sweep(self, ns: int, found: Mapping[int, int]) -> None:
+        """At ``ns`` all this was old: ``known_by`` of :data:`Thing` by address."""
+        fresh = {}
+        for address, known_by in found.items():
+            before = self._swept.get(address)
+            if before is None or before[0] != known_by:
+                if before is not None:
+                    self._changing.add(address)
+                before = (known_by, ns)
+            fresh[address] = before
+        self._swept = fresh
 
     def known(self, address: int) -> Optional[Seen]:
         """What was last seen at ``address``."""
@@ -58,14 +70,23 @@ class Ages:
 
     def see(self, thing: Thing, survived: int, ns: int) -> Seen:
         """``thing`` was there at ``ns``, and has survived at least so many collections. Call it after the reading."""
-        since = min(ns, self._by_collections(survived, ns))
+        since = min(self._by_collections(survived, ns), self._by_sweep(thing, survived, ns))
         before = self._seen.get(thing.address)
         if before is not None and before.thing == thing:
             since = min(since, before.since_ns)
+        elif before is not None:
+            self._changing.add(thing.address)
+        self.unsure = self.unsure or since == ns
         if len(self._seen) >= _MOST_THINGS:
             self._seen.clear()
         seen = self._seen[thing.address] = Seen(thing, since, ns)
         return seen
+
+    def _by_sweep(self, thing: Thing, survived: int, ns: int) -> int:
+        """The time of the first sweep since which the same old thing was found there, and nothing else ever."""
+        known_by, swept_ns = self._swept.get(thing.address, (0, ns))
+        is_same = known_by == thing.known_by and known_by and survived >= OLD and thing.address not in self._changing
+        return swept_ns if is_same else ns
 
     def _by_collections(self, survived: int, ns: int) -> int:
         """The time of the first sample after which there were not enough collections to bring other code there."""

@@ -13,6 +13,8 @@ from tracer.stacks.target.reader import Nonsense
 
 _MOST_WORDS, _MOST_ENTRIES, _MOST_LINE, _MOST_TYPE = 1 << 20, 1 << 18, 1 << 24, 9
 _AGE_SHIFT, _AGE_MASK = 5, 3
+OLD = 3
+"""The collections that an object has surely survived that is marked as old (RVALUE_OLD_AGE in gc.c)."""
 # struct succ_index_table: ranks of 7 bits, nine a word, for the first places, then blocks of 512 places.
 _FIRST_PLACES, _PER_WORD, _RANK_BITS = 54, 9, 7
 _BLOCK_PLACES, _BLOCK_BYTES, _SMALL_PLACES, _SMALL_BITS = 512, 80, 64, 9
@@ -22,9 +24,13 @@ _WORD = 8
 
 @dataclass(frozen=True)
 class Iseq:
-    """Compiled code. Two are the same code if they are equal. ``code`` and ``words``: where its instructions lie."""
+    """Compiled code. Two are the same code if they are equal. ``code`` and ``words``: where its instructions lie.
+
+    ``known_by`` is what :func:`known_by` gives.
+    """
 
     address: int
+    known_by: int
     body: int
     code: int
     words: int
@@ -42,8 +48,14 @@ class Method:
     """The entry of a method that is written in C."""
 
     address: int
-    definition: int
+    known_by: int
     name: str
+
+
+def known_by(body: int, head: bytes) -> int:
+    """What tells code from other code at the same place: where its body, its instructions, its name and path lie."""
+    places = (at.BODY_CODE, at.BODY_PATH, at.BODY_LABEL)
+    return hash((body, *(head[place : place + _WORD] for place in places)))
 
 
 class Iseqs:
@@ -60,26 +72,27 @@ class Iseqs:
         flags = self._values.internal(address, METHOD_ENTRY)
         definition = self._reader.pointer(address + at.METHOD_DEFINITION)
         name = self._values.symbol(self._reader.pointer(definition + at.DEFINITION_NAME), self._symbols)
-        return Method(address, definition, name), self._age(flags)
+        return Method(address, hash(definition), name), self._age(flags)
 
     def read(self, address: int) -> tuple[Iseq, int]:
         """The code at ``address``, and how many garbage collections it has surely survived."""
         flags = self._values.internal(address, ISEQ)
         body = self._reader.pointer(address + at.ISEQ_BODY)
-        head = self._reader.read(body, at.BODY_FIRST_LINE + _WORD)
+        head = self._reader.read(body, at.KNOWN_BYTES)
         kind, words, code = struct.unpack_from("<IIQ", head, at.BODY_TYPE)
         path, label = (int.from_bytes(head[place : place + 8], "little") for place in (at.BODY_PATH, at.BODY_LABEL))
         if kind > _MOST_TYPE or not 0 < words <= _MOST_WORDS or code % _WORD:
             raise Nonsense(f"the code at {address:#x} is not intact")
         name, file = self._values.string(label), self._values.path(path)
-        return Iseq(address, body, code, words, name, file), self._age(flags)
+        return Iseq(address, known_by(body, head), body, code, words, name, file), self._age(flags)
 
     def handler(self, iseq: Iseq) -> int:
         """The address of the machine code for its first instruction."""
         return self._reader.pointer(iseq.code)
 
     def _age(self, flags: int) -> int:
-        return flags >> _AGE_SHIFT & _AGE_MASK if self._layout.ages else 0
+        age = flags >> _AGE_SHIFT & _AGE_MASK
+        return age if self._layout.counts_ages else OLD if age else 0
 
     def line(self, iseq: Iseq, position: int) -> int:
         """The line of the call before the instruction at ``position``, as Ruby's own backtraces have it."""

@@ -20,7 +20,9 @@ CONTEXT_THREAD = 48
 # rb_iseq_t, struct rb_iseq_constant_body
 ISEQ_BODY = 16
 BODY_TYPE, BODY_SIZE, BODY_CODE = 0, 4, 8
-BODY_PATH, BODY_LABEL, BODY_FIRST_LINE = 64, 80, 88
+BODY_PATH, BODY_LABEL = 64, 80
+KNOWN_BYTES = 96
+"""How much of a body is read."""
 INSTRUCTION_INFO_BYTES = 12
 # RBasic, RString, RArray, rb_method_entry_t, rb_method_definition_t
 STRING_LENGTH, STRING_POINTER = 16, 24
@@ -43,7 +45,8 @@ class Layout:
     ``thread_id`` are the offsets that lead from a thread to its pthread_t: the last one is that of the value itself.
     ``information`` is the place of insns_info in the body. ``embedded`` is where a short string's bytes begin, and
     ``embedded_length`` the shift of its length in the flags, None if all strings have STRING_LENGTH.
-    ``boxed_line``: the first line is a Ruby Integer. ``ages``: an object's flags tell how many collections it survived.
+    ``counts_ages``: an object's flags tell how many collections it survived, up to
+    three; else they only tell that it is old. ``old_flags`` is the lowest byte of the flags of an old internal object.
     """
 
     frame_bytes: int
@@ -52,8 +55,8 @@ class Layout:
     information: int
     embedded: int
     embedded_length: Optional[int]
-    boxed_line: bool
-    ages: bool
+    counts_ages: bool
+    old_flags: int
     objspace: int
     collections: int
 
@@ -70,8 +73,8 @@ LAYOUTS = {
         information=120,
         embedded=16,
         embedded_length=14,
-        boxed_line=True,
-        ages=True,
+        counts_ages=True,
+        old_flags=0x7A,
         objspace=1104,
         collections=440,
     ),
@@ -82,8 +85,8 @@ LAYOUTS = {
         information=112,
         embedded=24,
         embedded_length=None,
-        boxed_line=False,
-        ages=False,
+        counts_ages=False,
+        old_flags=0x3A,
         objspace=1304,
         collections=1392,
     ),

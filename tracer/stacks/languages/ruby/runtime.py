@@ -13,6 +13,7 @@ from tracer.stacks.languages.ruby.iseqs import Iseqs
 from tracer.stacks.languages.ruby.names import Names
 from tracer.stacks.languages.ruby.process import Unfit, find
 from tracer.stacks.languages.ruby.unwinder import RubyLoops
+from tracer.stacks.languages.ruby.upkeep import Upkeep
 from tracer.stacks.languages.ruby.values import Values
 from tracer.stacks.target.reader import Nonsense, Reader
 
@@ -29,13 +30,13 @@ def runtime(target: Target) -> Optional[Runtime]:
         return None
     reader = Reader(target.process)
     ages = Ages(reader, found)
-    ages.sample()
+    upkeep = Upkeep(target.process, ages, found.layout)
     names = Names(Iseqs(Values(reader, found.layout), found.layout, found.symbols), ages)
     loops = RubyLoops(target.native, reader, found, names)
 
     def begin(box: BlackBox) -> None:
         if box.words:
-            ages.sample()
+            upkeep.begin()
         loops.begin(box)
 
     return Runtime(loops, begin=begin, finish=loops.finish, unnamed=_NONE_TAKEN, interprets=RUBY.has)
