@@ -24,6 +24,6 @@ test-pythons: setup ## Python stacks, compared with the programs' own frames (ro
 	$(SUDO) env CLOSETRACE_PYTHONS="$(PYTHONS)" $(PYTEST) -s tests/systems/test_python_stacks.py
 
 test-rubies: setup ## Ruby stacks, compared with the programs' own frames (root; RUBIES="1" tests only 3.1)
-	$(call need,$(TEST_PACKAGES) debian-archive-keyring)
+	$(call need,$(TEST_PACKAGES) debian-archive-keyring ruby puma)
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
 	$(SUDO) env CLOSETRACE_RUBIES="$(RUBIES)" $(PYTEST) -s tests/systems/test_ruby_stacks.py

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
+import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.live.closetrace_command import Trace
+from tests.live.oracles import ss
 from tests.systems.pythons import Frames, Told, answering, told
+from tests.systems.software import child
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs" / "ruby"
@@ -148,3 +155,50 @@ def ruby_frames(site: dict[str, Any]) -> list[dict[str, Any]]:
 def is_cut(site: dict[str, Any]) -> bool:
     """Whether the stack says that not all frames were copied."""
     return any("copied" in (frame["note"] or "") for frame in site["stack"])
+
+
+@pytest.mark.skipif(1 not in MINORS, reason="puma is that of Debian 12's Ruby")
+def test_puma(tmp_path: Path) -> None:
+    """A web application's method is named, not puma, Net::HTTP or Ruby; where it waits now is told as well."""
+    with socket.create_server(("127.0.0.1", 0)) as backend, puma(tmp_path, "prices.ru") as (process, port):
+        threading.Thread(target=_sell, args=(backend,), daemon=True).start()
+        with Trace("--pid", str(process.pid), "--linger", "0.5", "--json", "--verbose") as trace:
+            trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+            for _ in range(3):
+                url = f"http://127.0.0.1:{port}/?{backend.getsockname()[1]}"
+                assert urllib.request.urlopen(url, timeout=20).read() == b"1.5"
+            trace.until(lambda: "3 suspects" in trace.err(), "all sockets are suspects")
+            (site,) = trace.stop().report()["sites"]
+        backend.shutdown(socket.SHUT_RDWR)
+    assert site["count"] == 3
+    frame = site["stack"][site["application"]["index"]]
+    assert place(frame) == ("fetch_price", str(PROGRAMS / "prices.ru"), 16)
+    assert [f["function"] for f in site["stack"] if (f["file"] or "").endswith("prices.ru")] == ["fetch_price", "call"]
+    assert "fetch_price" in {f["function"] for f in site["opened_stack"]}
+
+
+@contextmanager
+def puma(folder: Path, program: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Debian's puma with two threads, once it listens, and its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ("puma", "-b", f"tcp://127.0.0.1:{port}", "-t", "2:2", str(PROGRAMS / program))
+    with child(*words, log=folder / "puma.log") as process:
+        end = time.monotonic() + 30
+        while not any(line.state == "LISTEN" and line.local.endswith(f":{port}") for line in ss()):
+            assert process.poll() is None, (folder / "puma.log").read_text()
+            assert time.monotonic() < end, (folder / "puma.log").read_text()
+            time.sleep(0.1)
+        yield process, port
+
+
+def _sell(backend: socket.socket) -> None:
+    """Answer each request, and hang up."""
+    while True:
+        try:
+            connection, _ = backend.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1.5")

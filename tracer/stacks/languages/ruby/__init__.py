@@ -21,6 +21,8 @@ RUBY = Silent(
 _STANDARD = re.compile(r"<internal:|/lib(?:64|/[\w-]+)?/ruby/\d+\.\d+\.\d+/|/ruby/vendor_ruby/(?:rubygems|bundler)[/.]")
 _GEM = re.compile(r"([\w.-]{1,64}?)-(?:\d[\w.]*|[0-9a-f]{12})(?:-[\w-]+)?")
 _VENDORED = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?([\w-]+)")
+_EXTENSIONS = re.compile(r"(?:socket|wait|nonblock|stringio|monitor|zlib|date_core|etc|pathname)\.so")
+"""Of the standard library, those that may be on a stack when a socket is used."""
 _LOOP = re.compile(
     r"/(?:puma/(?:server|reactor|runner|cluster/worker)|webrick/server|unicorn/http_server|drb/drb)\.rb$"
 )
@@ -37,6 +39,11 @@ def _gem(file: str) -> str:
     _, folder, rest = file.rpartition("/gems/")
     match = _GEM.fullmatch(rest.partition("/")[0]) if folder else None
     return match.group(1) if match is not None else ""
+
+
+def is_runtime(frame: Frame) -> bool:
+    """Whether a frame of compiled code is Ruby's, or of an extension of its standard library."""
+    return RUBY.has(frame) or (frame.internal and _EXTENSIONS.fullmatch(frame.module or "") is not None)
 
 
 def _attach(target: Target) -> Optional[Runtime]:
@@ -57,7 +64,7 @@ def _kernel_entry(target: Target) -> Optional[bytes]:
 
 def _package(frame: Frame) -> str:
     if frame.language != NAME:
-        return ""
+        return RUBY.title if is_runtime(frame) else ""
     file = frame.file or ""
     gem = _gem(file)
     if gem:

@@ -13,7 +13,7 @@ from typing import Optional
 ENTRY_WORDS = 15
 
 # rb_vm_t, rb_thread_t, rb_execution_context_t
-VM_MAIN_THREAD = 40
+VM_MAIN_RACTOR, VM_MAIN_THREAD = 32, 40
 THREAD_VM = 32
 CONTEXT_THREAD = 48
 # rb_control_frame_t and its environment are read by bpf/languages/ruby.bpf.c.
@@ -43,6 +43,7 @@ class Layout:
     """One minor version.
 
     ``thread_id`` are the offsets that lead from a thread to its pthread_t: the last one is that of the value itself.
+    ``machine_stack`` is where a context has the start of its C stack, which is its highest address.
     ``information`` is the place of insns_info in the body. ``embedded`` is where a short string's bytes begin, and
     ``embedded_length`` the shift of its length in the flags, None if all strings have STRING_LENGTH.
     ``counts_ages``: an object's flags tell how many collections it survived, up to
@@ -52,6 +53,8 @@ class Layout:
     frame_bytes: int
     thread_context: int
     thread_id: tuple[int, ...]
+    ractor_threads: int
+    machine_stack: int
     information: int
     embedded: int
     embedded_length: Optional[int]
@@ -70,6 +73,8 @@ LAYOUTS = {
         frame_bytes=64,
         thread_context=40,
         thread_id=(80,),
+        ractor_threads=304,
+        machine_stack=144,
         information=120,
         embedded=16,
         embedded_length=14,
@@ -82,6 +87,8 @@ LAYOUTS = {
         frame_bytes=56,
         thread_context=48,
         thread_id=(40, 16),
+        ractor_threads=256,
+        machine_stack=152,
         information=112,
         embedded=24,
         embedded_length=None,

@@ -14,7 +14,7 @@ from tracer.stacks.languages.ruby.iseqs import known_by
 from tracer.stacks.languages.ruby.layouts import ISEQ_BODY, KNOWN_BYTES, Layout
 from tracer.stacks.target.process import Mapping, Process
 
-_MOST_BYTES = 512 << 20
+_MOST_BYTES = 256 << 20
 _LARGEST_MAPPING = 64 << 20
 _MOST_FOUND = 100_000
 _CHUNK, _MORE, _ALIGNED = 1 << 20, 24, 8

@@ -7,7 +7,6 @@ code for its instructions, and all of that is in one C function, which is on the
 from __future__ import annotations
 
 import posixpath
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +24,8 @@ from tracer.stacks.target.reader import Nonsense, Reader
 
 _NO_C = "C functions from here on are not known"
 _NOT_MATCHED = "C functions between the Ruby methods could not be told"
+_NOW_NS = (1 << 63) - 1
+"""After all that was read before: what a thread does now is read anew."""
 _ENDS = {
     WordsEnd.LIMIT: "its callers were too many to be copied",
     WordsEnd.UNREAD: "its caller could not be copied",
@@ -38,7 +39,7 @@ class RubyLoops:
         self._native, self._reader, self._ruby, self._names = native, reader, ruby, names
         self._module = posixpath.basename(ruby.module)
         self._code: Optional[tuple[int, int]] = None
-        self._ns = 0
+        self._ns, self._is_now = 0, False
         self._end = WordsEnd.NONE
         self._loops: tuple[tuple[Call, ...], ...] = ()
         self._left: deque[tuple[Call, ...]] = deque()
@@ -46,7 +47,8 @@ class RubyLoops:
 
     def begin(self, box: BlackBox) -> None:
         """Start another stack."""
-        self._ns = box.ns if box.ns is not None else time.monotonic_ns()
+        self._is_now = box.ns is None
+        self._ns = box.ns if box.ns is not None else _NOW_NS
         self._end, self._window = box.words_end, Window()
         self._loops = loops(box.words, self._end is WordsEnd.COMPLETE)
         self._left = deque(self._loops)
@@ -67,6 +69,8 @@ class RubyLoops:
         """Add to the walked ``stack`` what found no place in it."""
         if not self._loops:
             return Finished(stack)
+        if self._left and self._is_now:
+            return Finished(self._without_ruby(stack))
         if self._left and not stack.complete:
             stack = self._with_rest(stack)
         elif self._left:
@@ -90,6 +94,10 @@ class RubyLoops:
         frames = (*stack.frames, *_noted_first(self._named(*self._left), _NO_C))
         is_whole = self._end is WordsEnd.COMPLETE
         return Stack(frames, is_whole, None if is_whole else stack.note)
+
+    def _without_ruby(self, stack: Stack) -> Stack:
+        """The thread has gone on since its C stack was copied, so its methods are of another moment."""
+        return replace(stack, frames=tuple(frame for frame in stack.frames if frame.language != NAME))
 
     def _ruby_first(self, stack: Stack) -> Stack:
         """The C functions up to the first one of Ruby, then all of Ruby's: nothing is put in between by guess."""

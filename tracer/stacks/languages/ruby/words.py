@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_FINISH, _C_FUNCTION = 1, 2
-_POINTER_BITS = 56
-_POINTER_MASK = (1 << _POINTER_BITS) - 1
+FINISH, C_FUNCTION = 1, 2
+POINTER_BITS = 56
+_POINTER_MASK = (1 << POINTER_BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ def loops(words: Sequence[tuple[int, int]], is_whole: bool) -> tuple[tuple[Call,
     found: list[tuple[Call, ...]] = []
     calls: list[Call] = []
     for address, word in words[: -1 if is_whole else None]:
-        kind, pc = word >> _POINTER_BITS, word & _POINTER_MASK
-        is_c = bool(kind & _C_FUNCTION)
+        kind, pc = word >> POINTER_BITS, word & _POINTER_MASK
+        is_c = bool(kind & C_FUNCTION)
         if address and (is_c or pc):
             calls.append(Call(address, pc, is_c))
-        if kind & _FINISH:
+        if kind & FINISH:
             found.append(tuple(calls))
             calls = []
     return (*found, tuple(calls)) if calls else tuple(found)
