@@ -54,7 +54,7 @@ struct rb_environment {
 
 /* In the scratch, of whose words the verifier knows nothing. */
 #define rb_at walk->more[0]	/* the next frame, in the copy, */
-#define rb_left walk->more[1]	/* the bytes of all frames that are left, copied or not */
+#define rb_more walk->more[1]	/* there are frames that were not copied */
 #define rb_length walk->more[2] /* how many bytes of frames were copied */
 #define rb_base walk->more[3]	/* the address of the first value that was copied, and how many bytes there are */
 #define rb_values walk->more[4]
@@ -66,7 +66,7 @@ static __always_inline int rb_begin(struct ct_walk *walk, struct ct_interpreter 
 	u64 thread = 0, ec = 0, end, length, top;
 	struct rb_context context = {};
 
-	rb_at = rb_left = rb_length = rb_base = rb_values = 0;
+	rb_at = rb_more = rb_length = rb_base = rb_values = 0;
 	ct_read_kernel(&thread, sizeof(thread), &task->CT_TASK_THREAD_POINTER);
 	if (ct_read_user(&ec, sizeof(ec), (void *)(thread + rb->values[RB_SLOT])) || !ec)
 		return 0;
@@ -77,8 +77,8 @@ static __always_inline int rb_begin(struct ct_walk *walk, struct ct_interpreter 
 	end = context.vm_stack + context.words * 8;
 	if (context.cfp < context.vm_stack || context.cfp >= end)
 		return 0;
-	rb_left = end - context.cfp;
 	length = CT_AT_MOST(end - context.cfp, RB_MOST_FRAMES);
+	rb_more = end - context.cfp > length;
 	if (ct_read_user(walk->raw, length, (void *)context.cfp))
 		return 0;
 	rb_length = length;
@@ -121,12 +121,11 @@ static __always_inline int rb_tell(struct ct_walk *walk, u64 size, u64 *words)
 	struct rb_environment *environment;
 	u64 at = rb_at, kind = 0;
 
-	if (rb_left < size) {
-		walk->end = CT_FRAMES_COMPLETE;
+	if (at + size > rb_length) {
+		if (!rb_more)
+			walk->end = CT_FRAMES_COMPLETE;
 		return 0;
 	}
-	if (at + size > rb_length)
-		return 0;
 	CT_HIDE(at);
 	if (at > RB_MOST_FRAMES)
 		return 0;
@@ -145,7 +144,6 @@ static __always_inline int rb_tell(struct ct_walk *walk, u64 size, u64 *words)
 	}
 	words[1] |= RB_KIND(kind);
 	rb_at += size;
-	rb_left -= size;
 	return 1;
 }
 
