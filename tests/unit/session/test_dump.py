@@ -32,14 +32,15 @@ class Programs:
     """Stands for Program: two programs, one of them refused."""
 
     def __init__(self, *_: Any) -> None:
-        self.closed = False
+        self.closed, self.languages = False, 0
 
     def verified(self, *_: Any) -> Any:
         yield "tp_state", WHOLE
         yield "tp_recv", REFUSED
 
     def verified_language(self, _code: ObjectCode) -> Any:
-        yield "walk-0", WHOLE
+        self.languages += 1
+        yield f"walk-{self.languages}", WHOLE
 
     def close(self) -> None:
         self.closed = True
@@ -72,8 +73,9 @@ def test_every_part_is_written(fake: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert from_text((there / "object.json").read_text()) == CODE
     assert (there / "object.o").read_bytes().startswith(b"\x7fELF")
     assert (there / "verifier/tp_state.log").read_text() == WHOLE.log
+    assert "walk_ruby" in (there / "languages/ruby.bpf.c").read_text()
     assert "walk_cpython" in (there / "languages/cpython.bpf.c").read_text()
-    assert (there / "verifier/walk-0.log").read_text() == WHOLE.log
+    assert (there / "verifier/walk-1.log").read_text() == WHOLE.log
     assert (there / "verifier/tp_recv.log").read_text() == f"closetrace: refused, Permission denied\n{REFUSED.log}"
     plan = json.loads((there / "plan.json").read_text())
     assert {"kind": "fentry", "target": "tcp_close", "program": "fe_tcp_close"} in plan["attachments"]
