@@ -46,11 +46,13 @@ class Target:
 
     ``native`` unwinds compiled code. A runtime whose interpreter is compiled code calls it, and replaces the
     interpreter's frames by its own: those whose address lies between the stack pointers of callee and caller.
+    ``names`` names the code at a cursor without unwinding it, that of a file or another; nothing if there is no code.
     ``read_symbol`` asks all languages to read a symbol of generated code. It gives None if no language can.
     """
 
     process: Process
     native: Unwinder
+    names: Callable[[Cursor], tuple[Frame, ...]]
     read_symbol: Callable[[str], Optional[Symbol]]
 
 

@@ -106,7 +106,7 @@ class _Chain:
         self._last = NoCfiUnwinder(process, self._modules, naming, self._runtimes)
         self._chain: list[Unwinder] = []
         self._unsupported = _unsupported(process)
-        self._as_target = Target(process, self._native, naming.read_symbol)
+        self._as_target = Target(process, self._native, self._last.names, naming.read_symbol)
         self._attached: dict[str, Runtime] = {}
         with parsing(process.number, Part.RUNTIME):
             self._attach()

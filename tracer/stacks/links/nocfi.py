@@ -73,6 +73,11 @@ class NoCfiUnwinder:
             return Step(frames, None, stop=f"no unwind data for {where}")
         return Step(frames, caller)
 
+    def names(self, cursor: Cursor) -> tuple[Frame, ...]:
+        """Name the code at ``cursor``, whoever unwinds it. Empty if there is none. Raises MemoryUnreadable."""
+        code = self._modules.at(cursor.lookup)
+        return self._frames(code, cursor) if code is not None else ()
+
     def _frames(self, code: Code, cursor: Cursor) -> tuple[Frame, ...]:
         if code.image is None:
             return self._generated(code, cursor)

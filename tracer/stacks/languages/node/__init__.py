@@ -21,9 +21,14 @@ _UNNAMED = "JavaScript, or code that V8 generated for it: node --perf-basic-prof
 
 
 def _attach(target: Target) -> Optional[Runtime]:
-    """Recognise Node.js by its program file. All names come from the perf map, none from the process's memory."""
-    is_node = any(m.executable and _PROGRAM.fullmatch(posixpath.basename(m.path)) for m in target.process.mappings)
-    return Runtime(unnamed=_UNNAMED) if is_node else None
+    """Recognise Node.js by the name of its program or library, and V8 in it by what that exports."""
+    files = [m for m in target.process.mappings if _PROGRAM.fullmatch(posixpath.basename(m.path))]
+    if not any(mapping.executable for mapping in files):
+        return None
+    from tracer.stacks.languages.node import v8
+
+    unwinder = v8.unwinder(target, files)
+    return Runtime(unwinder, begin=unwinder.begin, unnamed=_UNNAMED) if unwinder else Runtime(unnamed=_UNNAMED)
 
 
 def _read_symbol(symbol: str) -> Optional[Symbol]:

@@ -61,7 +61,9 @@ def _no_cached_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def for_process(process: JavaProcess) -> Optional[Unwinder]:
-    target = Target(cast(Process, process), native=NoNative(), read_symbol=lambda _symbol: None)
+    target = Target(
+        cast(Process, process), native=NoNative(), names=lambda _cursor: (), read_symbol=lambda _symbol: None
+    )
     runtime = java.LANGUAGE.attach(target)
     return runtime.unwinder if runtime is not None else None
 
