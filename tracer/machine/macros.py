@@ -12,6 +12,7 @@ _DATA_CALLS = "read write readv writev sendfile sendto recvfrom sendmsg recvmsg 
 
 _X86_64 = {
     "CT_PT_REGS_SP": "sp",
+    "CT_PT_REGS_FP": "bp",
     "CT_PT_REGS_SYSCALL": "orig_ax",
     # __USER_CS, or FLAT_USER_CS64 in a Xen paravirtual guest. A 32-bit task has 0x23.
     "CT_IS_64_BIT(cs)": "((cs) == 0x33 || (cs) == 0xe033)",

@@ -1,13 +1,16 @@
-"""JavaScript on Node.js, with the names in V8's own perf map (``node --perf-basic-prof``)."""
+"""JavaScript on Node.js, read from V8's heap, or with the names in its own perf map (``node --perf-basic-prof``)."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from tracer.model.frame import Frame
 from tracer.stacks.language import Language, Part, Runtime, Symbol, Target
+
+if TYPE_CHECKING:
+    from tracer.stacks.target.process import Mapping, Process
 
 # Kind, tier mark (~ interpreted, ^ baseline, + maglev, * optimised), name, position.
 _FUNCTION = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*']?(\S*) (.*?):(\d+)(?::\d+)?$")
@@ -20,15 +23,30 @@ _PACKAGE = re.compile(r".*/node_modules/((?:@[^/]+/)?[^/]+)")
 _UNNAMED = "JavaScript, or code that V8 generated for it: node --perf-basic-prof gives it names"
 
 
+def _files(process: Process) -> tuple[Mapping, ...]:
+    """Where the program or the library of Node.js begins in a process."""
+    found = [m for m in process.mappings if _PROGRAM.fullmatch(posixpath.basename(m.path))]
+    return tuple(m for m in found if not m.offset) if any(m.executable for m in found) else ()
+
+
 def _attach(target: Target) -> Optional[Runtime]:
     """Recognise Node.js by the name of its program or library, and V8 in it by what that exports."""
-    files = [m for m in target.process.mappings if _PROGRAM.fullmatch(posixpath.basename(m.path))]
-    if not any(mapping.executable for mapping in files):
+    files = _files(target.process)
+    if not files:
         return None
     from tracer.stacks.languages.node import v8
 
     unwinder = v8.unwinder(target, files)
     return Runtime(unwinder, begin=unwinder.begin, unnamed=_UNNAMED) if unwinder else Runtime(unnamed=_UNNAMED)
+
+
+def _kernel_entry(target: Target) -> Optional[bytes]:
+    files = _files(target.process)
+    if not files:
+        return None
+    from tracer.stacks.languages.node import v8
+
+    return v8.kernel_entry(target.process, files)
 
 
 def _read_symbol(symbol: str) -> Optional[Symbol]:
@@ -73,6 +91,9 @@ def _part(frame: Frame) -> Part:
 LANGUAGE = Language(
     "node",
     attach=_attach,
+    number=2,
+    kernel_program="node.bpf.c",
+    kernel_entry=_kernel_entry,
     read_symbol=_read_symbol,
     runtime_module=_is_library,
     title=_TITLE,

@@ -14,6 +14,10 @@ from tracer.stacks.languages.node.bytecodes import SIZES
 from tracer.stacks.target.dynsym import LoadedObject
 from tracer.stacks.target.reader import Reader
 
+_EXITS = ("Exit", "BuiltinExit", "ApiCallbackExit", "ApiAccessorExit")
+_SETS_FRAME_POINTER = b"\x48\x89\xe5"
+"""mov %rsp, %rbp, near the start of a function."""
+_CPP_FUNCTIONS = ("_ZN4node5StartEiPPc", "_ZN2v88internal7Isolate3NewEv", "_ZN2v87Isolate3NewERKNS0_12CreateParamsE")
 _FUNCTION_TYPES = 15
 """JSFunction and its subclasses, where the last one is not exported."""
 _VERSION = "_ZN2v88internal7Version{}_E"
@@ -80,6 +84,10 @@ class Layout:
     """One build of V8. ``positions`` is 0, ``code`` None where the version is not in the tables."""
 
     version: tuple[int, int]
+    keeps_frame_pointers: bool
+    """Whether its C++ code keeps frame pointers. Generated code always does."""
+    exits: tuple[int, ...]
+    """The types of the frames by which generated code calls C++."""
     frames: Frames
     types: Types
     shared: int
@@ -167,6 +175,8 @@ def read_layout(reader: Reader, library: LoadedObject) -> Optional[Layout]:
     name = exports.need(*_SHARED_NAME)
     layout = Layout(
         version=version,
+        keeps_frame_pointers=_keeps_frame_pointers(reader, library),
+        exits=tuple(kind for name in _EXITS if (kind := exports.find(f"frametype_{name}Frame")) is not None),
         frames=Frames(
             exports.need("off_fp_function"),
             exports.need("off_fp_context"),
@@ -186,6 +196,11 @@ def read_layout(reader: Reader, library: LoadedObject) -> Optional[Layout]:
     )
     _check(exports)
     return layout
+
+
+def _keeps_frame_pointers(reader: Reader, library: LoadedObject) -> bool:
+    addresses = [address for name in _CPP_FUNCTIONS if (address := library.symbol(name)) is not None]
+    return bool(addresses) and all(_SETS_FRAME_POINTER in reader.read(address, 16) for address in addresses)
 
 
 def _bytecode_sizes(reader: Reader, library: LoadedObject) -> bytes:

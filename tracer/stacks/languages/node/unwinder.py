@@ -22,6 +22,8 @@ from tracer.stacks.languages.node.layout import Layout
 from tracer.stacks.target.process import Mapping
 from tracer.stacks.target.reader import Nonsense, Reader
 
+NUMBER = 2
+"""What the kernel side calls this language."""
 UNNAMED = "(JavaScript)"
 """The function of a frame whose name could not be had."""
 _NOT_READ = "its name was not read at the call, and the function has moved since"
@@ -49,7 +51,7 @@ class V8Unwinder:
 
     def begin(self, box: BlackBox) -> None:
         """Another stack. Of a thread as it is now, functions have not moved since."""
-        self._words = {}
+        self._words = dict(box.words) if box.language == NUMBER else {}
         self._is_now = box.ns is None
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
