@@ -24,8 +24,8 @@ enum {
 };
 
 #define V8_WINDOW 8192 /* bytes of the stack that are looked at together */
-#define V8_WINDOWS 8
-#define V8_STEPS 128
+#define V8_WINDOWS 6
+#define V8_STEPS 32 /* frames of one window */
 #define V8_BELOW 16 /* where the function lies, from the frame pointer down; the context follows it */
 #define V8_BYTES 24 /* function, context, the caller's frame pointer */
 #define V8_IS_OBJECT(word) (((word)&3) == 1)
@@ -34,16 +34,15 @@ enum {
 #define v8_base walk->more[1] /* of the window, and its length */
 #define v8_length walk->more[2]
 #define v8_end walk->more[3] /* of the stack */
-#define v8_windows walk->more[4]
 
 /* Copies the stack from an address on. Beyond a page that is not in memory it does not look. */
 static __always_inline int v8_look(struct ct_walk *walk, u64 from)
 {
 	u64 length = v8_end - from;
 
-	if (from >= v8_end || v8_windows >= V8_WINDOWS)
+	v8_length = 0;
+	if (from >= v8_end)
 		return 0;
-	v8_windows++;
 	if (ct_read_user(walk->raw, CT_AT_MOST(length, V8_WINDOW), (void *)from)) {
 		length = CT_PAGE - (from & (CT_PAGE - 1));
 		if (ct_read_user(walk->raw, CT_AT_MOST(length, CT_PAGE), (void *)from))
@@ -54,13 +53,16 @@ static __always_inline int v8_look(struct ct_walk *walk, u64 from)
 	return 1;
 }
 
+/* 1 if less, without a branch: the verifier would follow both ways of each. Addresses are less than 2^63. */
+#define V8_LESS(left, right) (((left) - (right)) >> 63)
+
 /*
  * Without frame pointers in C++: the frame by which JavaScript called it. It has its type below its frame pointer, and
  * there is the caller's frame pointer, which lies higher.
  */
 static __always_inline void v8_search(struct ct_walk *walk, u64 exits)
 {
-	u64 type, up, at;
+	u64 type, up, here, wrong;
 
 	v8_fp = 0;
 #pragma clang loop unroll(disable)
@@ -68,32 +70,31 @@ static __always_inline void v8_search(struct ct_walk *walk, u64 exits)
 		CT_HIDE(i);
 		if (i >= V8_WINDOW / 8 - 1)
 			return;
-		at = i * 8;
-		if (at + 16 > v8_length)
-			return;
-		type = *(u64 *)(walk->raw + at);
-		up = *(u64 *)(walk->raw + at + 8);
-		if (type & 1 || type >= 128 || !(exits >> (type >> 1 & 63) & 1))
-			continue;
-		if (up > v8_base + at + 8 && up < v8_end && !(up & 7)) {
-			v8_fp = v8_base + at + 8;
+		type = *(u64 *)(walk->raw + i * 8);
+		up = *(u64 *)(walk->raw + i * 8 + 8);
+		here = v8_base + i * 8 + 8;
+		wrong = (type & ~126ULL) | (up & 7);
+		if (exits >> (type >> 1 & 63) & V8_LESS(here, v8_base + v8_length) & V8_LESS(here, up) &
+		    V8_LESS(up, v8_end) & ~((wrong | -wrong) >> 63) & 1) {
+			v8_fp = here;
 			return;
 		}
 	}
 }
 
-/* Tells the frame if it is one of JavaScript, and goes on to its caller. Is there one, and room for more? */
-static __always_inline int v8_step(struct ct_walk *walk, struct ct_interpreter *v8)
+enum v8_next {
+	V8_CALLER, /* the caller's frame comes next */
+	V8_BEYOND, /* the frame is not in the window */
+	V8_END,
+};
+
+/* Tells the frame if it is one of JavaScript, and goes on to its caller. */
+static __always_inline enum v8_next v8_step(struct ct_walk *walk, struct ct_interpreter *v8)
 {
 	u64 fp = v8_fp, at = fp - V8_BELOW - v8_base, function, context, up, shared = 0;
 
-	if (at >= v8_length || v8_length - at < V8_BYTES) {
-		if (!v8_look(walk, fp - V8_BELOW) || v8_length < V8_BYTES) {
-			walk->end = CT_FRAMES_UNREAD;
-			return 0;
-		}
-		at = 0;
-	}
+	if (at >= v8_length || v8_length - at < V8_BYTES)
+		return V8_BEYOND;
 	CT_HIDE(at);
 	at &= V8_WINDOW - 1;
 	function = *(u64 *)(walk->raw + at);
@@ -101,21 +102,39 @@ static __always_inline int v8_step(struct ct_walk *walk, struct ct_interpreter *
 	up = *(u64 *)(walk->raw + at + 16);
 	if (V8_IS_OBJECT(function) && V8_IS_OBJECT(context)) {
 		if (walk->reads >= v8->values[V8_READS])
-			return 0;
+			return V8_END;
 		walk->reads++;
-		if (!ct_read_user(&shared, sizeof(shared), (void *)(function - 1 + v8->values[V8_SHARED])) &&
-		    V8_IS_OBJECT(shared) && !ct_add_frame(walk, fp, shared))
-			return 0;
+		ct_read_user(&shared, sizeof(shared), (void *)(function - 1 + v8->values[V8_SHARED]));
+		if (V8_IS_OBJECT(shared) && !ct_add_frame(walk, fp, shared))
+			return V8_END;
 	}
 	if (up <= fp || up & 7) {
 		walk->end = CT_FRAMES_COMPLETE;
-		return 0;
+		return V8_END;
 	}
 	v8_fp = up;
+	return V8_CALLER;
+}
+
+/* Goes through the frames in the window. Is the next one beyond it? */
+static __always_inline int v8_steps(struct ct_walk *walk, struct ct_interpreter *v8)
+{
+	enum v8_next next;
+
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < V8_STEPS; i++) {
+		CT_HIDE(i);
+		if (i >= V8_STEPS)
+			return 0;
+		next = v8_step(walk, v8);
+		if (next != V8_CALLER)
+			return next == V8_BEYOND;
+	}
 	return 1;
 }
 
-static __always_inline void v8_walk(struct ct_walk *walk, struct ct_interpreter *v8)
+/* Finds the first frame. */
+static __always_inline int v8_begin(struct ct_walk *walk, struct ct_interpreter *v8)
 {
 	struct ct_user user = {};
 	u64 exits = v8->values[V8_EXITS], fp = 0;
@@ -123,21 +142,31 @@ static __always_inline void v8_walk(struct ct_walk *walk, struct ct_interpreter 
 	ct_user_of_task(&user);
 	CT_TASK_READ(fp, user.regs->CT_PT_REGS_FP);
 	v8_end = ct_stack_end(user.task, user.sp);
-	v8_windows = 0;
-	v8_base = v8_length = 0;
 	v8_fp = fp;
 	if (exits) {
-		if (v8_look(walk, user.sp))
-			v8_search(walk, exits);
+		if (!v8_look(walk, user.sp))
+			return 0;
+		v8_search(walk, exits);
 	}
-	if (v8_fp < user.sp || v8_fp >= v8_end) {
+	return v8_fp >= user.sp;
+}
+
+static __always_inline void v8_walk(struct ct_walk *walk, struct ct_interpreter *v8)
+{
+	if (!v8_begin(walk, v8)) {
 		walk->end = CT_FRAMES_NO_THREAD;
 		return;
 	}
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < V8_STEPS; i++) {
+	for (u32 i = 0; i < V8_WINDOWS; i++) {
 		CT_HIDE(i);
-		if (i >= V8_STEPS || !v8_step(walk, v8))
+		if (i >= V8_WINDOWS)
+			return;
+		if (!v8_look(walk, v8_fp - V8_BELOW)) {
+			walk->end = CT_FRAMES_UNREAD;
+			return;
+		}
+		if (!v8_steps(walk, v8))
 			return;
 	}
 }
