@@ -114,9 +114,9 @@ class Functions:
         return self._name_in_scope(name_or_scope)
 
     def _name_in_scope(self, scope: int) -> str:
-        """The first string after the local variables: the function's name, or what V8 inferred for it.
+        """The first string after the local variables that is not empty: the function's name, or what V8 inferred.
 
-        See src/objects/scope-info.tq. The name's slot is followed by a small integer, the inferred name is alone.
+        See src/objects/scope-info.tq. Name, a number, and the inferred name follow each other; any may be missing.
         """
         word, count = self._heap.word(scope, 8), smi(self._heap.word(scope, 8 + 8 * 2))
         flags = word & 0xFFFFFFFF or word >> 32  # since 13.x no small integer
@@ -127,8 +127,9 @@ class Functions:
         for slot in range(first, first + 4):
             try:
                 word = self._heap.word(scope, 8 + 8 * slot)
-                if self._heap.type_or_none(word) is not None:
-                    return self._heap.string(word)
+                found = self._heap.string(word) if is_pointer(word) else ""
             except (MemoryUnreadable, Nonsense):
                 continue
+            if found:
+                return found
         return ""
