@@ -317,6 +317,10 @@ static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u6
 		return &record->eof;
 	if (which == CT_WHICH_ENDING)
 		return &record->ending;
+#ifdef CT_INTERPRETERS
+	if (which == CT_WHICH_SENT)
+		return &record->sent;
+#endif
 	return &record->last;
 }
 
@@ -382,6 +386,7 @@ static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touc
 	size = CT_FORGET(ct_stack_size(user), user->sp);
 #ifdef CT_INTERPRETERS
 	language = CT_FORGET(ct_language_of(touch->pid), user->sp);
+	record->flags |= CT_MARKS(language);
 #endif
 	words = CT_FORGET(CT_IS_SET(language & CT_ANY_LANGUAGE) & CT_IS_SET(size), user->sp); /* 0: see ct_kind_for */
 	kind = CT_FORGET(ct_kind_for(size + CT_WORDS_BYTES * words), user->sp);

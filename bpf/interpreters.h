@@ -26,8 +26,14 @@ static __always_inline void ct_ask(u32 tgid)
 }
 
 #define CT_NOT_LOOKED_AT 0x100
+#define CT_MARKS(language) ((language) >> 16)
 
-/* Whose frames are to be told of a thread group: CT_ANY_LANGUAGE has the number, 0 if nobody's. For ct_finish. */
+static __always_inline u32 ct_marked(struct ct_interpreter *known) { return known->marks << 16 | known->language; }
+
+/*
+ * Whose frames are to be told of a thread group: CT_ANY_LANGUAGE has the number, 0 if nobody's. CT_MARKS has what to
+ * mark records with. For ct_finish.
+ */
 static __always_inline u32 ct_language_of(u32 tgid)
 {
 	u64 *answer = ct_known_language(tgid);
@@ -36,7 +42,7 @@ static __always_inline u32 ct_language_of(u32 tgid)
 	if (answer && (u32)*answer == tgid)
 		return *answer >> 32;
 	known = interpreters.lookup(&tgid);
-	return known ? known->language : CT_NOT_LOOKED_AT;
+	return known ? ct_marked(known) : CT_NOT_LOOKED_AT;
 }
 
 /* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */
@@ -65,7 +71,7 @@ static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *
 static __always_inline int ct_finish(void *ctx, u32 language)
 {
 	if (language & CT_ANY_LANGUAGE)
-		interpreter_programs.call(ctx, language - 1);
+		interpreter_programs.call(ctx, (language & CT_ANY_LANGUAGE) - 1);
 	else if (language)
 		ct_ask(bpf_get_current_pid_tgid() >> 32);
 	return 0;
@@ -82,7 +88,7 @@ static __always_inline void ct_inherit_interpreter(u32 from, u32 to)
 
 	if (known && known->sure && !interpreters.update(&to, known)) {
 		if (answer)
-			*answer = (u64)known->language << 32 | to;
+			*answer = (u64)ct_marked(known) << 32 | to;
 		return;
 	}
 	interpreters.delete(&to);

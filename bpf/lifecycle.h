@@ -215,7 +215,7 @@ static __always_inline void ct_free_boxes(struct ct_record *record)
 {
 	ct_free_box(record->last.box);
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < 3; i++) /* opened, eof, ending */
+	for (u64 i = 0; i < 4; i++) /* opened, eof, ending, sent */
 		ct_free_box((&record->opened + i)->box);
 }
 

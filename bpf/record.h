@@ -94,6 +94,7 @@ struct ct_transition {
 #define CT_R_ADOPTED 4u	 /* first seen in mid life: older than the trace, or opened out of scope */
 #define CT_R_ACCEPTED 8u /* accept returned it */
 #define CT_R_OPENED_LATE 16u
+#define CT_R_LOOPS 32u /* its process receives in an event loop: sends are kept apart, in sent */
 
 /* Calls and bytes of one direction each, and reads that returned 0. */
 struct ct_counts {
@@ -143,8 +144,9 @@ struct ct_record {
 	struct ct_touch opened;
 	struct ct_touch eof;
 	struct ct_touch ending; /* the shutdown or close that the program made */
+	struct ct_touch sent;	/* CT_R_LOOPS: the last send, which receives do not overwrite */
 	struct ct_transition transitions[CT_TRANSITIONS];
-	u64 spare[4];
+	u64 spare[5];
 };
 
 /* What Python reads every interval: nothing but this for a socket that is not yet over the threshold. */
@@ -206,6 +208,7 @@ enum ct_which {
 	CT_WHICH_EOF = 3,
 	CT_WHICH_ENDING = 4,
 	CT_WHICH_EVENT = 5, /* in flight to user space with a ct_event, which then owns it */
+	CT_WHICH_SENT = 6,
 };
 
 /* ct_box_head.frames_end */
@@ -219,11 +222,12 @@ enum ct_frames_end {
 
 /*
  * What user space knows of the interpreter in a process. language 0: none, or none yet. sure: it has looked, and will
- * not look again. values are that language's own (bpf/languages/).
+ * not look again. marks are flags for the records of the sockets that it uses. values are that language's own (bpf/languages/).
  */
 struct ct_interpreter {
 	u32 language;
-	u32 sure;
+	u16 sure;
+	u16 marks;
 	u64 values[15];
 };
 

@@ -45,23 +45,37 @@ static __always_inline void ct_progress_beside(struct ct_record *record, u32 op,
 	}
 }
 
+/* Where an event loop receives, its receives have no function of the program on their stacks: sends have. */
+static __always_inline u16 ct_which_call(struct ct_record *record, u32 op)
+{
+#ifdef CT_INTERPRETERS
+	if (op == CT_OP_SEND && record->flags & CT_R_LOOPS)
+		return CT_WHICH_SENT;
+#endif
+	return CT_WHICH_LAST;
+}
+
 /* Returns the language whose program is to tell its frames, 0 if there is none. */
 static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 {
 	u64 key = (u64)sk, now;
 	struct ct_record *record = ct_record_of(key);
 	struct ct_touch *touch;
-	u16 which = CT_WHICH_LAST;
+	u16 which;
 	u32 language = 0;
 	int eof;
 
 	if (!record && !ct_task_in_scope())
 		return 0;
 	now = bpf_ktime_get_ns();
-	if (!record)
+	if (!record) {
 		record = ct_adopt(sk, now);
-	if (!record)
-		return 0;
+		if (!record)
+			return 0;
+#ifdef CT_INTERPRETERS
+		record->flags |= CT_MARKS(ct_language_of(bpf_get_current_pid_tgid() >> 32));
+#endif
+	}
 	if (ct_is_foreign(record)) {
 		ct_remove(record, key, 0, now);
 		return 0;
@@ -73,7 +87,8 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		return 0;
 	}
 	ct_progress(record, op, ret, flags, eof, now);
-	touch = &record->last;
+	which = ct_which_call(record, op);
+	touch = ct_touch_of(record, which);
 	if (eof) {
 		touch = &record->eof;
 		which = CT_WHICH_EOF;
@@ -92,8 +107,8 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		language |= ct_write_touch(record, touch, which, op, ret, flags, now);
 		if (which != CT_WHICH_OPENED)
 			break;
-		touch = &record->last;
-		which = CT_WHICH_LAST;
+		which = ct_which_call(record, op);
+		touch = ct_touch_of(record, which);
 	}
 	ct_unlock(record);
 	return language;

@@ -35,22 +35,36 @@ enum {
 #define v8_length walk->more[2]
 #define v8_end walk->more[3] /* of the stack */
 
-/* Copies the stack from an address on. Beyond a page that is not in memory it does not look. */
+/* Copies the stack from an address on, out of the box where that has it. */
 static __always_inline int v8_look(struct ct_walk *walk, u64 from)
 {
-	u64 length = v8_end - from;
+	u64 length = v8_end - from, at = from - walk->sp;
 
 	v8_length = 0;
 	if (from >= v8_end)
 		return 0;
-	if (ct_read_user(walk->raw, CT_AT_MOST(length, V8_WINDOW), (void *)from)) {
-		length = CT_PAGE - (from & (CT_PAGE - 1));
-		if (ct_read_user(walk->raw, CT_AT_MOST(length, CT_PAGE), (void *)from))
-			return 0;
-	}
 	v8_base = from;
+	if (at < walk->copied && walk->copied - at >= V8_BYTES) {
+		length = walk->copied - at;
+		v8_length = CT_AT_MOST(length, V8_WINDOW);
+		return !ct_read_kernel(walk->raw, CT_AT_MOST(length, V8_WINDOW), (void *)(walk->copy + at));
+	}
 	v8_length = CT_AT_MOST(length, V8_WINDOW);
-	return 1;
+	return !ct_read_user(walk->raw, CT_AT_MOST(length, V8_WINDOW), (void *)from);
+}
+
+/* Keeps the words of one more frame, if there is room. */
+static __always_inline void v8_tell(struct ct_walk *walk, u64 fp, u64 shared)
+{
+	u32 at = walk->frames;
+
+	if (at >= CT_MOST_FRAMES)
+		return;
+	CT_HIDE(at);
+	at &= CT_MOST_FRAMES - 1;
+	walk->words[2 * at] = fp;
+	walk->words[2 * at + 1] = shared;
+	walk->frames = at + 1;
 }
 
 /* 1 if less, without a branch: the verifier would follow both ways of each. Addresses are less than 2^63. */
@@ -105,8 +119,8 @@ static __always_inline enum v8_next v8_step(struct ct_walk *walk, struct ct_inte
 			return V8_END;
 		walk->reads++;
 		ct_read_user(&shared, sizeof(shared), (void *)(function - 1 + v8->values[V8_SHARED]));
-		if (V8_IS_OBJECT(shared) && !ct_add_frame(walk, fp, shared))
-			return V8_END;
+		if (V8_IS_OBJECT(shared))
+			v8_tell(walk, fp, shared);
 	}
 	if (up <= fp || up & 7) {
 		walk->end = CT_FRAMES_COMPLETE;

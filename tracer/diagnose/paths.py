@@ -9,7 +9,7 @@ from typing import Optional
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop, own_part
 from tracer.diagnose.per_stack import per_stack
-from tracer.diagnose.telling import opener_stack, telling_call, telling_stack
+from tracer.diagnose.telling import opener_stack, sent_stack, telling_call, telling_stack
 from tracer.model.finding import Application, Finding, Where
 from tracer.model.frame import Frame, Stack
 
@@ -45,9 +45,9 @@ def _step(frame: Frame) -> Hashable:
 
 
 def code_path(finding: Finding) -> Hashable:
-    """What tells a finding's code path: the telling stack, else the opener's, else the client library."""
+    """What tells a finding's code path: the telling stack, else the last send's, the opener's, or the library."""
     stack, opened = telling_stack(finding)[0], opener_stack(finding)
-    for source, one in ((Where.LAST, stack), (Where.OPENED, opened)):
+    for source, one in ((Where.LAST, stack), (Where.SENT, sent_stack(finding)), (Where.OPENED, opened)):
         path = path_of(one)
         if path:
             return (source, path)
@@ -55,10 +55,10 @@ def code_path(finding: Finding) -> Hashable:
     return (Where.NONE, library.name if library is not None else None)
 
 
-def application(finding: Finding, opened: Optional[Stack]) -> Application:
-    """The program's first own frame. ``opened`` is the stack of the site's opener."""
+def application(finding: Finding, sent: Optional[Stack], opened: Optional[Stack]) -> Application:
+    """The program's first own frame. ``sent`` and ``opened`` are the stacks of the site's last send and opener."""
     stack = telling_stack(finding)[0]
-    for source, one in ((Where.LAST, stack), (Where.OPENED, opened)):
+    for source, one in ((Where.LAST, stack), (Where.SENT, sent), (Where.OPENED, opened)):
         index = application_frame(one)
         if index is not None:
             return Application(source, index)

@@ -11,7 +11,7 @@ from tracer.diagnose import advice, words
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
 from tracer.diagnose.present import stuck
-from tracer.diagnose.telling import opener_stack, telling_operation, telling_stack
+from tracer.diagnose.telling import opener_stack, sent_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
 from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
 from tracer.model.thread import Present
@@ -132,10 +132,11 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
     first = members[0]
     stack, note = telling_stack(first)
     opened = next((found for found in map(opener_stack, members) if found is not None), None)
+    sent = next((found for found in map(sent_stack, members) if found is not None), None)
     direction = _direction(first.connection, served)
     processes = _processes(members, names)
     remotes = _remotes(members, direction)
-    explanation, to_do = advice.advise(first.verdict, members, stack, opened)
+    explanation, to_do = advice.advise(first.verdict, members, stack, opened or sent)
     return Site(
         pid=processes[0].pid,
         comm=processes[0].comm,
@@ -153,8 +154,9 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
         listening=_listening(members) if direction is Direction.ACCEPTED else None,
         processes=processes,
         remotes=remotes,
-        application=application(first, opened),
+        application=application(first, sent, opened),
         key=key,
+        sent_stack=sent,
     )
 
 

@@ -8,6 +8,7 @@ from tracer.diagnose.facts import last_call
 from tracer.model.connection import Blocked, Touch
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
+from tracer.model.states import Op
 
 
 def telling_call(finding: Finding) -> Optional[Touch]:
@@ -40,6 +41,14 @@ def opener_stack(finding: Finding) -> Optional[Stack]:
     """The stack of the connect or accept, or of the first call that was seen."""
     opened = finding.connection.opened
     return opened.stack if opened is not None else None
+
+
+def sent_stack(finding: Finding) -> Optional[Stack]:
+    """The stack of the last send where an event loop received since, which tells nothing of the program."""
+    sent, telling = finding.connection.sent, telling_call(finding)
+    if sent is None or telling is None or telling.op is not Op.RECV or telling.ns < sent.ns:
+        return None
+    return sent.stack
 
 
 def _blocked(finding: Finding) -> Optional[Blocked]:

@@ -173,11 +173,12 @@ class Decoded(NamedTuple):
         sock_diag and /proc are joined to it later (session/join.py).
         """
         touches = {name: call.touch(stacks[name]) for name, call in self.calls.items()}
-        eof, ending = touches.get("eof"), touches.get("ending")
+        eof, ending, sent = touches.get("eof"), touches.get("ending"), touches.get("sent")
         return self.rest(
             opened=touches.get("opened"),
-            last=_latest(touches.get("last"), eof),
+            last=_latest(_latest(touches.get("last"), sent), eof),
             eof=eof,
+            sent=sent,
             shutdown=ending if ending is not None and ending.op is Op.SHUTDOWN else None,
             closed=ending if ending is not None and ending.op is Op.CLOSE else None,
         )

@@ -18,7 +18,8 @@ TOUCH_PEEK, TOUCH_KERNEL, TOUCH_EXITING, TOUCH_COMPAT, TOUCH_NO_BOX, TOUCH_UNWAN
 TOUCH_SPARED = 64
 TR_OWNED, TR_RESET_PEER, TR_RESET_LOCAL, TR_OPEN_FD = 1, 2, 4, 8
 R_PASSIVE, R_ACTIVE, R_ADOPTED, R_ACCEPTED, R_OPENED_LATE = 1, 2, 4, 8, 16
-WHICH = {"opened": 1, "last": 2, "eof": 3, "ending": 4}
+R_LOOPS = 32
+WHICH = {"opened": 1, "last": 2, "eof": 3, "ending": 4, "sent": 6}
 COUNTERS = (
     "created",
     "destroyed",
@@ -114,8 +115,9 @@ class Record(ct.LittleEndianStructure):
         ("opened", Touch),
         ("eof", Touch),
         ("ending", Touch),
+        ("sent", Touch),
         ("transitions", Transition * TRANSITIONS),
-        ("spare", ct.c_uint64 * 4),
+        ("spare", ct.c_uint64 * 5),
     ]
 
     @classmethod
@@ -168,7 +170,8 @@ class Interpreter(ct.LittleEndianStructure):
 
     _fields_ = [
         ("language", ct.c_uint32),
-        ("sure", ct.c_uint32),
+        ("sure", ct.c_uint16),
+        ("marks", ct.c_uint16),
         ("values", ct.c_uint64 * 15),
     ]
 

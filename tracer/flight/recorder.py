@@ -28,7 +28,7 @@ _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
-_INTERPRETER = struct.Struct("<II120s")  # struct ct_interpreter
+_INTERPRETER = struct.Struct("<IHH120s")  # struct ct_interpreter
 
 
 def _keys(numbers: Map) -> set[int]:
@@ -106,15 +106,20 @@ class Recorder:
             asked += _U32.unpack(pid)
         return asked
 
-    def tell_interpreter(self, pid: int, language: int = 0, values: bytes = b"", *, sure: bool = True) -> None:
+    def tell_interpreter(
+        self, pid: int, language: int = 0, values: bytes = b"", *, sure: bool = True, loops: bool = False
+    ) -> None:
         """Have the frames of the interpreter in this process told at each touch, by the program of ``language``.
 
         ``values`` are the 120 bytes that it needs to know of the process. 0: it has no interpreter; if that is not
-        ``sure``, its children will ask for themselves.
+        ``sure``, its children will ask for themselves. ``loops``: it receives in an event loop, so the last send on each
+        of its sockets is kept apart.
         """
         if self._interpreters is not None and self._languages is not None:
-            self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, sure, values))
-            self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), _U64.pack(language << 32 | pid))
+            marks = layout.R_LOOPS if loops else 0
+            answer = _U64.pack((marks << 16 | language) << 32 | pid)
+            self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, sure, marks, values))
+            self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), answer)
 
     def forget_interpreter(self, pid: int) -> None:
         """Take back what was told of this process. At its next touch it is asked for again."""

@@ -24,7 +24,7 @@ RING_PAGES = 1024
 SMALL_STACK, USUAL_STACK, DEEP_STACK = 4096, 16384, 65536
 """Bytes of stack in the boxes of the three pools; the last is what ``--stack-bytes`` is unless it is given."""
 FAR_SHARE = 4  # bpf/record.h
-_RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 640, 64, 256
+_RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 704, 64, 256
 _SMALL_SHARE, _DEEP_SHARE, _LEAST_BOXES, _LEAST_DEEP = 4, 4, 64, 16
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
 _STATES = tuple(state.name for state in TcpState)

@@ -147,6 +147,7 @@ class Connection:
     that it was found in the kernel's list alone: no call on it was recorded though a process in scope holds it.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
+    ``sent`` is the last send where the process receives in an event loop, whose stacks tell nothing of the program.
     ``packages``: client libraries that a holder could have used, where no stack names one.
     """
 
@@ -169,6 +170,7 @@ class Connection:
     last: Optional[Touch] = None
     eof: Optional[Touch] = None
     eof_reads: int = 0
+    sent: Optional[Touch] = None
     shutdown: Optional[Touch] = None
     closed: Optional[Touch] = None
     fin_ns: Optional[int] = None

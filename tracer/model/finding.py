@@ -58,6 +58,7 @@ class Where(str, enum.Enum):
     """
 
     LAST = "last"
+    SENT = "sent"
     OPENED = "opened"
     NOW = "now"
     NONE = "none"
@@ -101,9 +102,10 @@ class Site:
 
     ``pid`` and ``comm`` are the process that has most of them, ``processes`` all, the largest first. ``remote`` is the
     endpoint if there is one, else their number or what they share; ``remotes`` lists them. ``listening`` is where they
-    were accepted. ``stack`` is that of the oldest one's telling call. ``now`` tells where the threads that touched them
-    last are, or who could accept them; ``not_looked_at`` counts threads left out. ``key`` is equal for the same site at
-    another look. ``explanation`` says what happened, ``advice`` what to change; both are sentences for a person.
+    were accepted. ``stack`` is that of the oldest one's telling call. Where that is an event loop's receive,
+    ``sent_stack`` is the last send's. ``now`` tells where the threads that touched them last are, or who could
+    accept them; ``not_looked_at`` counts threads left out. ``key`` is equal for the same site at another look.
+    ``explanation`` says what happened, ``advice`` what to change; both are sentences for a person.
     """
 
     pid: int
@@ -126,6 +128,7 @@ class Site:
     now: tuple[Present, ...] = ()
     not_looked_at: int = 0
     key: Hashable = None
+    sent_stack: Optional[Stack] = None
 
     @property
     def count(self) -> int:

@@ -77,7 +77,9 @@ class Interpreters:
             if again and _alive(pid):
                 self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
         else:
-            recorder.tell_interpreter(pid, found.language, found.values)
+            language = _language(found.language)
+            loops = language is not None and language.receives_in_loop
+            recorder.tell_interpreter(pid, found.language, found.values, loops=loops)
             _log.debug("process %d has an interpreter of language %d: found in %s", pid, found.language, took)
         if recorder.last_exec(pid) != program:  # what was told may be of the program before
             recorder.forget_interpreter(pid)

@@ -126,6 +126,9 @@ class Language:
     The program reads only that process's memory, so wrong values can do no harm.
     """
 
+    receives_in_loop: bool = False
+    """Whether its runtime receives in an event loop, with no function of the program on the stack."""
+
     read_symbol: Callable[[str], Optional[Symbol]] = lambda _symbol: None
     """Reads a symbol of a perf map; None if it is not from this language."""
 

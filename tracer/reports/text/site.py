@@ -33,6 +33,7 @@ def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all
         out += ["", *wrap(clean(_touched(site, now_ns)), prose, first="  ", rest="    ")]
         out += stacks.render(site.stack, site.stack_note, width=width, color=color, all_frames=all_frames)
     out += threads.render(site, now_ns, width=width, color=color, all_frames=all_frames)
+    out += _sender(site, now_ns, width, color, all_frames)
     out += _opener(site, now_ns, width, color, all_frames)
     example = site.findings[0].connection
     out += ["", f"  {_which(site)}{timeline.route(example)}"]
@@ -90,12 +91,25 @@ def _touched(site: Site, now_ns: int) -> str:
     threads = words.listed(dict.fromkeys(words.thread(t.actor) for t in calls), most=2)
     results = {words.result(t) for t in calls}
     result = results.pop() if len(results) == 1 else site.last_op
-    return f"{verb} {_when(calls, now_ns)} by {threads}, {result}"
+    loop = " in its event loop" if site.sent_stack is not None else ""
+    return f"{verb} {_when(calls, now_ns)} by {threads}{loop}, {result}"
 
 
 def _when(calls: list[Touch], now_ns: int) -> str:
     near, far = words.duration(now_ns - max(c.ns for c in calls)), words.duration(now_ns - min(c.ns for c in calls))
     return f"{near} ago" if near == far else f"{near} to {far} ago"
+
+
+def _sender(site: Site, now_ns: int, width: int, color: bool, all_frames: bool) -> list[str]:
+    """Who sent last, where an event loop received since."""
+    stack = site.sent_stack
+    sends = (f.connection.sent for f in site.findings)
+    touch = next((sent for sent in sends if sent is not None and sent.stack is stack), None)
+    if stack is None or touch is None or not stack.frames:
+        return []
+    when = f"{words.duration(now_ns - touch.ns)} ago"
+    what = clean(f"  sent last by {words.thread(touch.actor)}: {words.result(touch)}, {when}")
+    return ["", what, *_without_shared(stack, site, width, color, all_frames)]
 
 
 def _opened(site: Site) -> Optional[Touch]:
@@ -122,7 +136,7 @@ def _opener(site: Site, now_ns: int, width: int, color: bool, all_frames: bool) 
         way = "path of the last call" if site.now else "same path"
         by = f"{'first call seen: by' if seen else 'opened by'} the {way}"
         return [*apart, clean(f"  {by} ({touch.op.label}, {when})")]
-    return ["", clean(f"  {what}"), *_opener_stack(opened, site, width, color, all_frames)]
+    return ["", clean(f"  {what}"), *_without_shared(opened, site, width, color, all_frames)]
 
 
 def _is_same(opened: Stack, last: Stack) -> bool:
@@ -134,12 +148,12 @@ def _shared(opened: Stack, last: Optional[Stack]) -> int:
     return stacks.common_callers(opened, last) if last is not None and opened.complete and last.complete else 0
 
 
-def _opener_stack(opened: Stack, site: Site, width: int, color: bool, all_frames: bool) -> list[str]:
-    """The opener's stack, without the callers that the stack above has shown already."""
-    shared = _shared(opened, site.stack)
+def _without_shared(stack: Stack, site: Site, width: int, color: bool, all_frames: bool) -> list[str]:
+    """The stack of an opener or sender, without the callers that the first stack has shown already."""
+    shared = _shared(stack, site.stack)
     if all_frames or shared < 3:
-        return stacks.render(opened, opened.note, width=width, color=color, all_frames=all_frames)
-    head = Stack(opened.frames[:-shared], complete=True)
+        return stacks.render(stack, stack.note, width=width, color=color, all_frames=all_frames)
+    head = Stack(stack.frames[:-shared], complete=True)
     where = "in the last call" if site.now else "above"
     return [*stacks.render(head, None, width=width, color=color), f"      then as {where} ({shared} frames)"]
 

@@ -139,6 +139,8 @@ def _application(site: Site) -> tuple[Optional[Frame], str]:
     found = site.application
     if found.stack is Where.LAST:
         return _at(site.stack, found.index), ""
+    if found.stack is Where.SENT:
+        return _at(site.sent_stack, found.index), "sent in "
     if found.stack is Where.OPENED:
         return _at(site.opened_stack, found.index), "opened in "
     return (_at(site.now[0].stack, found.index), "now in ") if found.stack is Where.NOW else (None, "")

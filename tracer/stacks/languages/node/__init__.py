@@ -94,6 +94,7 @@ LANGUAGE = Language(
     number=2,
     kernel_program="node.bpf.c",
     kernel_entry=_kernel_entry,
+    receives_in_loop=True,
     read_symbol=_read_symbol,
     runtime_module=_is_library,
     title=_TITLE,
