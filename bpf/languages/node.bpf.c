@@ -24,10 +24,12 @@ enum {
 };
 
 #define V8_WINDOW 8192 /* bytes of the stack that are looked at together */
-#define V8_WINDOWS 6
-#define V8_STEPS 32 /* frames of one window */
-#define V8_BELOW 16 /* where the function lies, from the frame pointer down; the context follows it */
-#define V8_BYTES 24 /* function, context, the caller's frame pointer */
+#define V8_WINDOWS 4
+#define V8_SEARCHED 4096
+#define V8_BUFFER 16384 /* what a write of a string has on its stack (node's src/stream_base.cc) */
+#define V8_STEPS 32	/* frames of one window */
+#define V8_BELOW 16	/* where the function lies, from the frame pointer down; the context follows it */
+#define V8_BYTES 24	/* function, context, the caller's frame pointer */
 #define V8_IS_OBJECT(word) (((word)&3) == 1)
 
 #define v8_fp walk->more[0]
@@ -78,11 +80,10 @@ static __always_inline void v8_search(struct ct_walk *walk, u64 exits)
 {
 	u64 type, up, here, wrong;
 
-	v8_fp = 0;
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < V8_WINDOW / 8 - 1; i++) {
+	for (u32 i = 0; i < V8_SEARCHED / 8 - 1; i++) {
 		CT_HIDE(i);
-		if (i >= V8_WINDOW / 8 - 1)
+		if (i >= V8_SEARCHED / 8 - 1)
 			return;
 		type = *(u64 *)(walk->raw + i * 8);
 		up = *(u64 *)(walk->raw + i * 8 + 8);
@@ -94,6 +95,15 @@ static __always_inline void v8_search(struct ct_walk *walk, u64 exits)
 			return;
 		}
 	}
+}
+
+/* Of recursion: where a function that was read and what was read of it are kept. */
+static __always_inline u64 *v8_known(struct ct_walk *walk, u64 function)
+{
+	u64 at = function >> 5;
+
+	CT_HIDE(at);
+	return &walk->more[8 + (at & 3) * 2];
 }
 
 enum v8_next {
@@ -115,10 +125,15 @@ static __always_inline enum v8_next v8_step(struct ct_walk *walk, struct ct_inte
 	context = *(u64 *)(walk->raw + at + 8);
 	up = *(u64 *)(walk->raw + at + 16);
 	if (V8_IS_OBJECT(function) && V8_IS_OBJECT(context)) {
-		if (walk->reads >= v8->values[V8_READS])
-			return V8_END;
-		walk->reads++;
-		ct_read_user(&shared, sizeof(shared), (void *)(function - 1 + v8->values[V8_SHARED]));
+		if (*v8_known(walk, function) != function) {
+			if (walk->reads >= v8->values[V8_READS])
+				return V8_END;
+			walk->reads++;
+			ct_read_user(&shared, sizeof(shared), (void *)(function - 1 + v8->values[V8_SHARED]));
+			*v8_known(walk, function) = function;
+			v8_known(walk, function)[1] = shared;
+		}
+		shared = v8_known(walk, function)[1];
 		if (V8_IS_OBJECT(shared))
 			v8_tell(walk, fp, shared);
 	}
@@ -157,10 +172,18 @@ static __always_inline int v8_begin(struct ct_walk *walk, struct ct_interpreter 
 	CT_TASK_READ(fp, user.regs->CT_PT_REGS_FP);
 	v8_end = ct_stack_end(user.task, user.sp);
 	v8_fp = fp;
+#pragma unroll
+	for (int i = 8; i < 16; i += 2)
+		walk->more[i] = 0;
 	if (exits) {
-		if (!v8_look(walk, user.sp))
-			return 0;
-		v8_search(walk, exits);
+		v8_fp = 0;
+#pragma clang loop unroll(disable)
+		for (u32 i = 0; i < 2 && !v8_fp; i++) {
+			CT_HIDE(i);
+			if (i >= 2 || !v8_look(walk, user.sp + i * V8_BUFFER))
+				return 0;
+			v8_search(walk, exits);
+		}
 	}
 	return v8_fp >= user.sp;
 }

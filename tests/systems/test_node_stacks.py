@@ -1,0 +1,146 @@
+"""JavaScript stacks of a whole trace, compared with what the programs say of their own frames at the same calls.
+
+``CLOSETRACE_NODES`` names the builds to test ("18 20 22 24 debian"). The default is 18 and 22.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import pytest
+
+from tests.live.closetrace_command import Trace
+from tests.systems.nodes import Said, Told, find_node, hanging_up, told
+
+KINDS = os.environ.get("CLOSETRACE_NODES", "18 22").split()
+COLUMNS = ("calls", "same site", "equal", "frames", "named", "wrong", "unnamed", "lines", "wrong lines", "no line", "missing")
+UNNAMED = "(JavaScript)"
+MADE = 200
+Row = Counter[str]
+Frame = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Row]]:
+    """The numbers of compared frames of each case, printed at the end."""
+    rows: dict[str, Row] = {}
+    yield rows
+    lines = ["{:<16}".format("Node.js") + "".join(f"{column:>12}" for column in COLUMNS)]
+    lines += [f"{name:<16}" + "".join(f"{row[column]:>12}" for column in COLUMNS) for name, row in rows.items()]
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_frames_of_each_shape_are_those_that_the_program_tells(kind: str, table: dict[str, Row]) -> None:
+    """Functions, files and lines are equal to those of ``new Error().stack``, in order."""
+    row = table[f"{kind} shapes"] = Counter()
+    faults = []
+    for one, site in traced(kind, "shapes.js"):
+        compared, fault = compare(one, site)
+        row.update(compared)
+        faults += fault
+    assert not faults, "\n".join(faults)
+    assert row["calls"] >= 40
+    assert row["named"] >= 0.9 * row["frames"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_function_has_a_name_that_another_had(kind: str, table: dict[str, Row]) -> None:
+    """Of a program that makes functions and garbage all the time no frame is named wrongly."""
+    row = table[f"{kind} made"] = Counter()
+    faults = []
+    for one, site in traced(kind, "made.js", str(MADE)):
+        compared, fault = compare(one, site)
+        row.update(compared)
+        faults += fault
+    assert not faults, "\n".join(faults)
+    assert row["calls"] == MADE
+    assert row["named"] >= 0.5 * row["frames"]
+
+
+def traced(kind: str, program: str, *arguments: str) -> Iterator[tuple[Told, Frame]]:
+    """Run ``program`` under a trace: what it said of each site's first socket, with that site."""
+    node = find_node(kind)
+    with hanging_up() as port, node.start(program, str(port), *arguments) as process:
+        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
+        try:
+            with Trace(*options) as trace:
+                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                said = dict(told(process))
+                trace.until(lambda: f"{len(said)} of them over the threshold" in trace.err(), "all sockets lingered")
+                report = trace.stop().report()
+        finally:
+            process.kill()
+    for site in report["sites"]:
+        first, *_ = site["sockets"]
+        yield said[int(first["local"].rpartition(":")[2])], site
+
+
+def compare(one: Told, site: Frame) -> tuple[Row, list[str]]:
+    """One row of the table for one stack, and what is wrong in it."""
+    ours = [frame for frame in site["stack"] if frame["language"] == "node"]
+    # Node.js's own functions that the program called are not in its list.
+    first = next((at for at, frame in enumerate(ours) if our_key(frame) == key(one.frames[0])), len(ours))
+    ours = [frame for at, frame in enumerate(ours) if at >= first or not (frame["internal"] or is_unnamed(frame))]
+    matcher = difflib.SequenceMatcher(None, [key(f) for f in one.frames], [our_key(f) for f in ours], autojunk=False)
+    pairs = [(one.frames[b.a + i], ours[b.b + i]) for b in matcher.get_matching_blocks() for i in range(b.size)]
+    matched = {id(frame) for _, frame in pairs}
+    odd = [f for f in ours if id(f) not in matched and not is_unnamed(f) and not is_builtin(f)]
+    lines = [(theirs, f) for theirs, f in pairs if theirs.line is not None and f["line"] is not None]
+    off = [(theirs, f) for theirs, f in lines if theirs.line != f["line"]]
+    row = Counter(
+        {
+            "calls": site["count"],
+            "same site": site["count"] - 1,
+            "equal": len(pairs) == len(one.frames) and len(lines) == len([f for f in one.frames if f.line]),
+            "frames": len(one.frames),
+            "named": len(pairs),
+            "wrong": len(odd),
+            "unnamed": sum(map(is_unnamed, ours)),
+            "lines": len(lines),
+            "wrong lines": len(off),
+            "no line": sum(theirs.line is not None and f["line"] is None for theirs, f in pairs),
+            "missing": len(one.frames) - len(pairs),
+        }
+    )
+    faults = [f"{one.shape}: {f['function']} ({f['file']}:{f['line']}) is not in {one.frames}" for f in odd]
+    faults += [f"{one.shape}: {f['function']} line {f['line']} is not {theirs}" for theirs, f in off]
+    return row, faults
+
+
+def key(frame: Said) -> tuple[str, str]:
+    """What makes two frames equal, apart from the line."""
+    # Code of eval and new Function has no function of its own.
+    return _name(frame.function if frame.function != "eval" else None), frame.file or ""
+
+
+def our_key(frame: Frame) -> tuple[str, str]:
+    """The same of one of our frames. A function without a name may have one that V8 inferred: a.b."""
+    name = frame["function"]
+    return _name(None if name.startswith("<anonymous>") or "." in name else name), frame["file"] or ""
+
+
+def _name(function: Optional[str]) -> str:
+    """Without what a property is called by its own words: get balance."""
+    return re.sub(r"^(get|set) ", "", function) if function is not None else "?"
+
+
+def is_unnamed(frame: Frame) -> bool:
+    """Whether the frame says that its name is not known."""
+    return bool(frame["function"] == UNNAMED)
+
+
+def is_builtin(frame: Frame) -> bool:
+    """V8's own functions, of which it shows not all."""
+    return bool(frame["internal"]) and not frame["file"]
