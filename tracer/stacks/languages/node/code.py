@@ -14,7 +14,7 @@ from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.node.functions import Functions
 from tracer.stacks.languages.node.heap import INSTANCE_TYPE, Heap, is_pointer, smi
 from tracer.stacks.languages.node.layout import CodeLayout, Layout
-from tracer.stacks.languages.node.positions import bytecode_offset_at, position_at, unpack
+from tracer.stacks.languages.node.positions import bytecode_offset_at, has_position_at, position_at, unpack
 from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
 
@@ -69,14 +69,24 @@ class CodeSpace:
         return self._optimised(code, layout, offset)
 
     def source_offset(self, bytecodes: int, offset: int) -> Optional[int]:
-        """The place in the script of the bytecode ``offset`` bytes into the array ``bytecodes``."""
-        if not self._layout.positions:
-            return None
-        table = self._heap.word(bytecodes, self._layout.positions)
-        if self._heap.type_or_none(table) not in self._layout.types.byte_arrays:
-            return None  # not made yet
-        found = position_at(self._heap.bytes_of(table, self._layout.types.byte_arrays), offset)
+        """The place in the script of the bytecode ``offset`` bytes into the array ``bytecodes``; None: not known."""
+        found = position_at(self._positions(bytecodes), offset)
         return found.offset if found is not None else None
+
+    def may_call(self, bytecodes: int, offset: int) -> bool:
+        """Whether a call may be ``offset`` bytes into the array ``bytecodes``. Another function has few such places."""
+        table = self._positions(bytecodes)
+        return 0 <= offset < self.bytecode_count(bytecodes) and (not table or has_position_at(table, offset))
+
+    def _positions(self, bytecodes: int) -> bytes:
+        """The table of source positions of a bytecode array; empty if V8 has not made it yet."""
+        types = self._layout.types
+        table = self._heap.word(bytecodes, self._layout.positions) if self._layout.positions else 0
+        return (
+            self._heap.bytes_of(table, types.byte_arrays)
+            if self._heap.type_or_none(table) in types.byte_arrays
+            else b""
+        )
 
     def bytecode_count(self, bytecodes: int) -> int:
         """How many bytes of bytecode an array has."""

@@ -30,16 +30,27 @@ def unpack(word: int) -> Position:
 def position_at(table: bytes, offset: int) -> Optional[Position]:
     """The last position at or before ``offset`` (bytes into the code); None if there is none. Raises Nonsense."""
     found: Optional[int] = None
+    for code, source in _entries(table):
+        if code > offset:
+            break
+        found = source
+    return unpack(found) if found is not None else None
+
+
+def has_position_at(table: bytes, offset: int) -> bool:
+    """Whether exactly at ``offset`` something has a position, as each call has. Raises Nonsense."""
+    return any(code == offset for code, _ in _entries(table))
+
+
+def _entries(table: bytes) -> Iterator[tuple[int, int]]:
+    """Offsets into the code, ascending, with packed positions."""
     code, source = -1, 0
     numbers = _numbers(table)
     for step in numbers:
         more = _signed(step)
         code += more if more >= 0 else -(more + 1)
-        if code > offset:
-            break
         source += _signed(next(numbers, 0))
-        found = source
-    return unpack(found) if found is not None else None
+        yield code, source
 
 
 def bytecode_offset_at(table: bytes, offset: int, bytecodes: bytes, sizes: bytes) -> Optional[int]:

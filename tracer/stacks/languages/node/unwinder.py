@@ -7,6 +7,7 @@ reads one word of each at the touch: its SharedFunctionInfo, by the frame pointe
 
 from __future__ import annotations
 
+import enum
 import posixpath
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -27,6 +28,7 @@ NUMBER = 2
 UNNAMED = "(JavaScript)"
 """The function of a frame whose name could not be had."""
 _NOT_READ = "its name was not read at the call, and the function has moved since"
+_UNCONFIRMED = "name as read later: nothing confirms it"
 _OTHER = "another function is by now where this one was"
 _NO_INLINED = "compiled: functions that were inlined into it are not shown"
 _MAX_FRAME_TYPE = 64
@@ -102,37 +104,45 @@ class V8Unwinder:
 
     def _javascript(self, cursor: Cursor, memory: Memory, generated: bool) -> tuple[Frame, ...]:
         shared = self._words.get(cursor.bp or 0)
-        certain = shared is not None or self._is_now
+        known = _Known.NOW if self._is_now else _Known.LATER if shared is None else _Known.AT_TOUCH
         try:
             if shared is None:
                 slot = (cursor.bp or 0) + self._layout.frames.function
                 shared = self._functions.shared_of(memory.stack_word(slot, 8))
-            at = _At(cursor, shared, self._functions.at(shared), certain)
+            at = _At(cursor, shared, self._functions.at(shared), known)
             compiled = self._compiled_at(at) if generated else ()
             return compiled or self._interpreted(at, memory, generated)
         except (Nonsense, MemoryUnreadable):
-            return self._unnamed(cursor, _OTHER if certain else _NOT_READ)
+            return self._unnamed(cursor, _NOT_READ if known is _Known.LATER else _OTHER)
 
     def _interpreted(self, at: _At, memory: Memory, generated: bool) -> tuple[Frame, ...]:
         """A frame of the interpreter, which has its bytecodes, or of a builtin function, or of unknown code."""
+        if not at.function.script:
+            return (at.frame(None),) if at.function.name else self._own(at.cursor)
         bp, slots = at.cursor.bp or 0, self._layout.frames
         bytecodes, word = (memory.stack_word(bp + slot, 8) for slot in (slots.bytecode_array, slots.bytecode_offset))
-        if self._heap.type_or_none(bytecodes) == self._layout.types.bytecode_array and not word & 0xFFFFFFFF:
-            return (self._in_bytecodes(at, bytecodes, smi(word) - (self._layout.bytecodes - 1)),)
-        if at.function.script:
+        if word & 0xFFFFFFFF:
             return (at.unconfirmed(_NO_INLINED if generated else None),)
-        return (at.frame(None),) if at.function.name else self._own(at.cursor)
+        offset = smi(word) - (self._layout.bytecodes - 1)
+        if self._heap.type_or_none(bytecodes) == self._layout.types.bytecode_array:
+            return (self._in_bytecodes(at, bytecodes, offset),)
+        own = self._functions.bytecodes_of(at.shared)  # the frame's have moved: those of its function have, too
+        if own is None or not self._code.may_call(own, offset):
+            raise Nonsense("bytecodes without a call there")
+        return (replace(at.unconfirmed(None), line=self._line(at.function, self._code.source_offset(own, offset))),)
 
     def _in_bytecodes(self, at: _At, bytecodes: int, offset: Optional[int]) -> Frame:
         own = self._functions.bytecodes_of(at.shared)
-        if own != bytecodes and not (at.certain and own is None):
+        if own is None:  # V8 drops those of functions that were not called for long
+            return at.unconfirmed(None)
+        if own != bytecodes:
             raise Nonsense("another function's bytecodes")
         if offset is None or not 0 <= offset < self._code.bytecode_count(bytecodes):
             return at.frame(None)
         return at.frame(self._line(at.function, self._code.source_offset(bytecodes, offset)))
 
     def _compiled_at(self, at: _At) -> tuple[Frame, ...]:
-        """Frames of compiled code; none where there is no Code for the address."""
+        """Frames of compiled code; none where there is no Code for the address. Raises Nonsense for another's."""
         try:
             compiled = self._code.at(at.cursor.lookup)
         except (Nonsense, MemoryUnreadable):
@@ -141,17 +151,15 @@ class V8Unwinder:
             return ()
         if not compiled.places:
             return (self._in_bytecodes(at, compiled.bytecodes, compiled.bytecode_offset),)
-        if compiled.places[-1].shared != at.shared:
-            return (at.unconfirmed(_NO_INLINED),)
-        return (*(self._inlined(at, place) for place in compiled.places[:-1]), self._outer(at, compiled.places[-1]))
+        *inlined, outer = compiled.places
+        if outer.shared != at.shared:
+            raise Nonsense("another function's code")
+        return (*(self._inlined(at, place) for place in inlined), at.frame(self._line(at.function, outer.offset)))
 
     def _inlined(self, at: _At, place: Place) -> Frame:
         function = self._functions.at(place.shared) if place.shared else at.function
         line = self._line(function, place.offset)
         return replace(_frame(at.cursor, function, line), inlined=True)
-
-    def _outer(self, at: _At, place: Place) -> Frame:
-        return at.frame(self._line(at.function, place.offset))
 
     def _line(self, function: Function, offset: Optional[int]) -> Optional[int]:
         try:
@@ -167,24 +175,33 @@ class V8Unwinder:
         return (Frame(UNNAMED, None, language="node", note=why, pc=cursor.pc),)
 
 
+class _Known(enum.Enum):
+    """When a frame's function was read: while its thread waits there, at the touch, or later: it may have moved."""
+
+    NOW = 0
+    AT_TOUCH = 1
+    LATER = 2
+
+
 @dataclass(frozen=True)
 class _At:
-    """A frame and its function. ``certain``: what was read at the touch names it; else something must confirm it."""
+    """A frame and its function."""
 
     cursor: Cursor
     shared: int
     function: Function
-    certain: bool
+    known: _Known
 
     def frame(self, line: Optional[int]) -> Frame:
-        """Its frame."""
+        """Its frame, where something confirms the function."""
         return _frame(self.cursor, self.function, line)
 
     def unconfirmed(self, note: Optional[str]) -> Frame:
-        """Its frame where nothing confirms the function. Raises Nonsense if that is needed."""
-        if not self.certain:
+        """Its frame where nothing does. Raises Nonsense for a function that may be another one."""
+        if self.known is _Known.LATER:
             raise Nonsense("nothing confirms the function")
-        return replace(self.frame(None), note=note)
+        notes = [text for text in (_UNCONFIRMED if self.known is _Known.AT_TOUCH else None, note) if text]
+        return replace(self.frame(None), note="; ".join(notes) or None)
 
 
 def _frame(cursor: Cursor, function: Function, line: Optional[int]) -> Frame:
