@@ -136,7 +136,7 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
     direction = _direction(first.connection, served)
     processes = _processes(members, names)
     remotes = _remotes(members, direction)
-    explanation, to_do = advice.advise(first.verdict, members, stack, opened or sent)
+    explanation, to_do = advice.advise(first.verdict, members, stack, opened)
     return Site(
         pid=processes[0].pid,
         comm=processes[0].comm,

@@ -11,6 +11,7 @@ from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
 from tracer.diagnose.libraries import beside, client_of
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stuck
+from tracer.diagnose.telling import sent_stack
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
 from tracer.model.thread import Present
@@ -40,7 +41,11 @@ class TextSite:
         self.unseen = any(c.unseen for c in self.connections)
         self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
         self.stuck = stuck(now)
-        self.library = client_of(opened, stack)
+        sent = next((found for found in map(sent_stack, members) if found is not None), None)
+        self.library = client_of(opened, sent, stack)
+        # An event loop may have opened it in another turn than the one in which its client was called.
+        if self.library is not None and self.library.beneath:
+            self.library = client_of(sent) or self.library
         packages = {package for c in self.connections for package in c.packages}
         self.beside = beside(packages, opened, stack) if self.library is None else ()
         index = application_frame(stack)
