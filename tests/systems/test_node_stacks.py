@@ -18,7 +18,7 @@ from tests.live.closetrace_command import Trace
 from tests.systems.nodes import Said, Told, find_node, hanging_up, told
 
 KINDS = os.environ.get("CLOSETRACE_NODES", "18 22").split()
-COLUMNS = ("calls", "same site", "equal", "frames", "named", "wrong", "unnamed", "lines", "wrong lines", "no line", "missing")
+COLUMNS = "calls,same site,equal,frames,named,wrong,unnamed,lines,wrong lines,no line,missing".split(",")
 UNNAMED = "(JavaScript)"
 MADE = 200
 Row = Counter[str]

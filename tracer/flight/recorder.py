@@ -112,8 +112,8 @@ class Recorder:
         """Have the frames of the interpreter in this process told at each touch, by the program of ``language``.
 
         ``values`` are the 120 bytes that it needs to know of the process. 0: it has no interpreter; if that is not
-        ``sure``, its children will ask for themselves. ``loops``: it receives in an event loop, so the last send on each
-        of its sockets is kept apart.
+        ``sure``, its children will ask for themselves. ``loops``: it receives in an event loop, so the last send on
+        each of its sockets is kept apart.
         """
         if self._interpreters is not None and self._languages is not None:
             marks = layout.R_LOOPS if loops else 0

@@ -59,7 +59,7 @@ def process() -> Iterator[Process]:
 
 def target(process: Process) -> Target:
     native: Optional[NativeUnwinder] = None
-    return Target(process, native, lambda _symbol: None)  # type: ignore[arg-type]
+    return Target(process, native, lambda _cursor: (), lambda _symbol: None)  # type: ignore[arg-type]
 
 
 def words(entry: Optional[bytes]) -> dict[str, int]:
