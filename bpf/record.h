@@ -222,7 +222,8 @@ enum ct_frames_end {
 
 /*
  * What user space knows of the interpreter in a process. language 0: none, or none yet. sure: it has looked, and will
- * not look again. marks are flags for the records of the sockets that it uses. values are that language's own (bpf/languages/).
+ * not look again. marks are flags for the records of the sockets that it uses. values are that language's own
+ * (bpf/languages/).
  */
 struct ct_interpreter {
 	u32 language;

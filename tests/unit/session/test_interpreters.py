@@ -34,7 +34,9 @@ class Recorder:
     def last_exec(self, _pid: int) -> LastExec:
         return LastExec(1, self.execs.pop(0) if len(self.execs) > 1 else self.execs[0])
 
-    def tell_interpreter(self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True) -> None:
+    def tell_interpreter(
+        self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True, loops: bool = False
+    ) -> None:
         self.told[pid] = language
         self.sure[pid] = sure
 
