@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Optional
 
 from tracer.errors import HostUnsupported
+from tracer.host.processes import process_info
 from tracer.model.connection import Probe
 from tracer.session.attached import Attached
 from tracer.session.opening import load_language
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _AGAIN_S = (0.1, 0.3, 1.0, 4.0, 16.0)
-"""How long after one look a process is looked at again that had no interpreter: it may come later."""
+"""How long after one look a process is looked at again that had no interpreter: it may come later.
+
+One that began a short time ago is looked at again in any case: it still loads its code, and what is known of code
+before a call tells whose the names are that are read after it.
+"""
+_YOUNG_S = 30.0
 _SWEEP_S = 10.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 _MOST_SEEDS = 256
 
 
@@ -77,9 +84,11 @@ class Interpreters:
             if again and _alive(pid):
                 self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
         else:
-            language = _language(found.language)
-            loops = language is not None and language.receives_in_loop
+            known = _language(found.language)
+            loops = known is not None and known.receives_in_loop
             recorder.tell_interpreter(pid, found.language, found.values, loops=loops)
+            if times < len(_AGAIN_S) and _age_s(pid) < _YOUNG_S:
+                self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
             _log.debug("process %d has an interpreter of language %d: found in %s", pid, found.language, took)
         if recorder.last_exec(pid) != program:  # what was told may be of the program before
             recorder.forget_interpreter(pid)
@@ -104,6 +113,12 @@ class Interpreters:
 
 def _language(number: int) -> Optional[Language]:
     return next((known for known in all_languages() if known.number == number != 0), None)
+
+
+def _age_s(pid: int) -> float:
+    """Seconds since a process began; endless if it has ended."""
+    info = process_info(pid)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - info.start_ticks / _TICKS if info is not None else float("inf")
 
 
 def _alive(pid: int) -> bool:

@@ -76,6 +76,7 @@ class Runtime:
     ``name`` only gives names to code that no file backs, by cursor and module name. The other links unwind that code.
     ``begin`` is called with each black box before its walk, ``finish`` with the stack after it. There is no walk for a
     stack that the memo recognises.
+    ``look`` is called when nothing has to be walked: what it reads tells later what was there before a touch.
     ``unnamed`` is one line of text for code that no file backs and that has no name. It says how to get the name.
     ``interprets`` tells the frames of an interpreter: it runs functions that have no frames of their own. The first one
     on a stack gets ``unnamed``, too, unless the stack has frames of this language.
@@ -85,6 +86,7 @@ class Runtime:
     name: Optional[Callable[[Cursor, str], Optional[tuple[Frame, ...]]]] = None
     begin: Optional[Callable[[BlackBox], None]] = None
     finish: Optional[Callable[[Stack], Finished]] = None
+    look: Optional[Callable[[], None]] = None
     unnamed: str = ""
     interprets: Optional[Callable[[Frame], bool]] = None
 

@@ -122,7 +122,10 @@ class _Chain:
             return None
         with parsing(self._process.number, Part.RUNTIME):
             self._process.refresh()
-            self._attach()  # before the first touch: what runtimes read now tells later how old a thing is
+            self._attach()
+            for runtime in self._runtimes:
+                if runtime.look is not None:
+                    runtime.look()
             for language in all_languages():
                 values = language.kernel_entry(self._as_target) if language.number else None
                 if values is not None and len(values) == ENTRY_BYTES:

@@ -61,7 +61,9 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
             box = replace(box, words=words, words_end=end)
         loops.begin(box)
 
-    return Runtime(loops, begin=begin, finish=loops.finish, unnamed=_NONE, interprets=_of_module(found))
+    return Runtime(
+        loops, begin=begin, finish=loops.finish, look=upkeep.look, unnamed=_NONE, interprets=_of_module(found)
+    )
 
 
 def _of_module(found: CPython) -> Callable[[Frame], bool]:

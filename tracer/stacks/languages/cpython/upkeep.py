@@ -35,8 +35,15 @@ class Upkeep:
     ) -> None:
         self._process, self._ages = process, ages
         self._code_type, self._layout, self._counter = code_type, layout, counter
+        self._swept_ns = self._took_ns = 0
         self._not_before_ns = time.monotonic_ns() + _SWEEP_NS
         if counter is not None or not was_swept:
+            self._do()
+
+    def look(self) -> None:
+        """The process is looked at, perhaps because it is young. Sweeps as often as the time that it takes allows."""
+        now = time.monotonic_ns()
+        if self._counter is not None or now >= self._swept_ns + _REST * self._took_ns:
             self._do()
 
     def begin(self) -> None:
@@ -54,7 +61,8 @@ class Upkeep:
         found = sweep(self._process, self._code_type, self._layout)
         ended = time.monotonic_ns()
         self._ages.sweep(ended, found)
-        self._not_before_ns = ended + max(_SWEEP_NS, _REST * (ended - begun))
+        self._swept_ns, self._took_ns = ended, ended - begun
+        self._not_before_ns = ended + max(_SWEEP_NS, _REST * self._took_ns)
 
     def _sample(self, address: int) -> None:
         try:
