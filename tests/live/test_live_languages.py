@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.live.closetrace_command import SLOW
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.scope import Scope
 from tracer.session.opening import load_language
@@ -18,6 +19,7 @@ PROBES = os.environ.get("CLOSETRACE_TEST_PROBES", "auto")
 TOLD = [language for language in all_languages() if language.number]
 
 
+@pytest.mark.timeout(int(300 * SLOW))
 @pytest.mark.parametrize("language", TOLD, ids=lambda language: language.name)
 def test_the_kernel_takes_the_program_of_a_language(language: Language) -> None:
     """For each kind of program that calls it, by this way in."""

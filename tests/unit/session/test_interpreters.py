@@ -37,6 +37,7 @@ class Recorder:
     def tell_interpreter(
         self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True, loops: bool = False  # noqa: ARG002
     ) -> None:
+        assert not loops
         self.told[pid] = language
         self.sure[pid] = sure
 

@@ -27,6 +27,7 @@ def functions_of(memory: V8Memory) -> Functions:
 
 @given(text=st.text(max_size=40))
 def test_a_flat_string_is_its_code_units(text: str) -> None:
+    """Of one byte each, or two."""
     memory = V8Memory()
     units = text.encode("utf-16-le", "surrogatepass")
     read = heap_of(memory).string(memory.string(text)) if "\0" not in text else text
@@ -34,6 +35,7 @@ def test_a_flat_string_is_its_code_units(text: str) -> None:
 
 
 def test_strings_made_of_others() -> None:
+    """Two joined, a part of one, one that stands for another, and one whose characters lie outside of the heap."""
     memory = V8Memory()
     left, right = memory.string("open"), memory.string("Orders")
     whole = memory.string_of(CONS, 10, left, right)
@@ -47,6 +49,7 @@ def test_strings_made_of_others() -> None:
 
 
 def test_strings_that_are_none() -> None:
+    """Too long, in a circle, of other types, or longer than what they are made of."""
     memory = V8Memory()
     short, heap = memory.string("short"), heap_of(memory)
     itself = memory.string_of(CONS, 10, short, short)
@@ -84,6 +87,7 @@ def test_a_name_lies_behind_the_variables(variables: int) -> None:
 
 
 def test_where_a_function_is() -> None:
+    """File and line, with all ends of lines that JavaScript knows; builtin functions have neither."""
     memory = V8Memory()
     functions = functions_of(memory)
     source = "one\ntwo\r\nthree\u2028four"
@@ -101,6 +105,7 @@ def test_where_a_function_is() -> None:
 
 
 def test_only_functions_are_functions() -> None:
+    """Each pointer must be to an object of the right type."""
     memory = V8Memory()
     shared = memory.shared(memory.string("f"), memory.script("x"))
     function, functions = memory.function(shared), functions_of(memory)

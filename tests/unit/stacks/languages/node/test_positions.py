@@ -38,6 +38,7 @@ def test_any_bytes_are_a_table_or_nonsense(data: bytes, offset: int) -> None:
 
 
 def test_a_position_outside_of_scripts_has_no_offset() -> None:
+    """Its lowest bit says so."""
     found = position_at(table_of([(0, 1)]), 0)
     assert found is not None
     assert found.offset == -1

@@ -77,6 +77,7 @@ class Scene:
 
 
 def test_an_interpreted_frame_by_the_words_of_the_touch() -> None:
+    """Whatever lies by now where the function was."""
     scene = Scene()
     scene.slots[4] = 0x1234_5671  # the function itself has moved
     assert scene.frames() == [("openOrders", 2, None)]
@@ -87,6 +88,7 @@ def test_an_interpreted_frame_by_the_words_of_the_touch() -> None:
 
 
 def test_without_words_the_function_itself_if_its_bytecodes_are_the_frames() -> None:
+    """Otherwise it has no name."""
     scene = Scene()
     scene.words = ()
     assert scene.frames() == [("openOrders", 2, None)]
@@ -99,6 +101,7 @@ def test_without_words_the_function_itself_if_its_bytecodes_are_the_frames() -> 
 
 
 def test_a_thread_as_it_is_now_has_its_functions_still() -> None:
+    """Its functions cannot have moved while it waits."""
     scene = Scene()
     scene.words, scene.ns = (), None
     scene.memory.write(scene.shared - 1 + 8, struct.pack("<Q", scene.memory.undefined))
@@ -145,6 +148,7 @@ def optimised(scene: Scene, own: int) -> None:
 
 
 def test_optimised_code_with_what_is_inlined() -> None:
+    """Each with its line; the code names its function, so that confirms one that was read later."""
     scene = Scene()
     optimised(scene, scene.shared)
     assert scene.frames() == [("openQuotes", 2, None), ("openOrders", 1, None)]
@@ -153,12 +157,14 @@ def test_optimised_code_with_what_is_inlined() -> None:
 
 
 def test_code_of_another_function_gives_no_name() -> None:
+    """It took the place of the code that ran at the touch."""
     scene = Scene()
     optimised(scene, scene.memory.shared(scene.memory.scope("openQuotes"), scene.script))
     assert [name for name, _, _ in scene.frames()] == [UNNAMED]
 
 
 def test_baseline_code() -> None:
+    """Its table tells the bytecode, whose position tells the line."""
     scene = Scene()
     memory = scene.memory
     code = memory.bytecode_array(bytes([4, 0, 5, 0, 0, 3]), [(2, packed(CALL))])
@@ -169,6 +175,7 @@ def test_baseline_code() -> None:
 
 
 def test_code_that_is_not_found_says_what_may_be_missing() -> None:
+    """The function is known, but not what was inlined into it."""
     scene = Scene()
     scene.pc, scene.slots[1] = CODE_SPACE + 0x3000, 0x77
     ((name, line, note),) = scene.frames()
@@ -178,6 +185,7 @@ def test_code_that_is_not_found_says_what_may_be_missing() -> None:
 
 
 def test_builtin_functions_and_v8s_own_frames() -> None:
+    """They are internal: functions without a script, and frames with a type."""
     scene = Scene()
     scene.words = ((FP, scene.memory.shared(scene.memory.string("map"), scene.memory.undefined)),)
     assert scene.frames() == [("map", None, None)]
@@ -197,6 +205,7 @@ def test_other_frames_are_left_to_other_links(below: int) -> None:
 
 
 def test_other_code_is_left_to_other_links() -> None:
+    """What is not executable, or not mapped."""
     scene = Scene()
     for pc in (HEAP, 0x55_0000):
         scene.pc = pc
