@@ -35,7 +35,7 @@ class Recorder:
         return LastExec(1, self.execs.pop(0) if len(self.execs) > 1 else self.execs[0])
 
     def tell_interpreter(
-        self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True, loops: bool = False  # noqa: ARG002
+        self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True, loops: bool = False
     ) -> None:
         assert not loops
         self.told[pid] = language
