@@ -32,6 +32,13 @@
 		__mixed ^ (by);                                                                                        \
 	})
 
+/*
+ * Keeps the compiler from making one call out of those before it in several branches (number differs in each). The
+ * verifier puts an array's lookup in line only where one call always has the same map. Otherwise each lookup is two
+ * calls, the second one through a pointer: some 15 % of what a touch costs.
+ */
+#define CT_OWN_CALL(number) asm volatile("" ::"i"(number))
+
 /* How many of value bytes fit into a page, without a branch; value is more than 0. */
 #define CT_UP_TO_PAGE(value)                                                                                           \
 	({                                                                                                             \
@@ -254,10 +261,12 @@ static __always_inline struct ct_box_head *ct_head_of(u32 handle, u64 *pages)
 	*pages = CT_STACK_PAGES;
 	if (handle & CT_SMALL_BOX) {
 		head = (struct ct_box_head *)small_boxes.lookup(&index);
+		CT_OWN_CALL(CT_SMALL);
 		*pages = CT_SMALL_STACK / CT_PAGE;
 #ifdef CT_DEEP_STACK
 	} else if (handle & CT_DEEP_BOX) {
 		head = (struct ct_box_head *)deep_boxes.lookup(&index);
+		CT_OWN_CALL(CT_DEEP);
 		*pages = CT_DEEP_STACK / CT_PAGE;
 #endif
 	} else
