@@ -1,12 +1,28 @@
-"""How long a step took, for the lines of ``--verbose``.
-
-Every module tells what it does by its own logger: ``logging.getLogger(__name__).debug(...)``. Only the command line
-gives these loggers an output (`tracer/commands/verbose.py`); without it a line costs a test of one flag.
-"""
+"""What each module tells of its steps, and how long a step took: the lines of ``--verbose``."""
 
 from __future__ import annotations
 
+import sys
 import time
+
+
+class Trail:
+    """Where a module tells what it does: ``_log = Trail(__name__)``, then ``_log.debug(...)`` as with a logger.
+
+    The lines go to the logger ``name``, which only ``--verbose`` gives an output (`tracer/commands/verbose.py`).
+    Otherwise nobody has to import logging, which takes some 3 ms of each start.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, text: str, *values: object) -> None:
+        """Tell ``text % values``. The text is worked out only where somebody reads it."""
+        logging = sys.modules.get("logging")
+        if logging is not None:
+            logging.getLogger(self._name).debug(text, *values)
 
 
 class Took:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -12,13 +11,13 @@ from tracer.reports.text import terminal
 from tracer.session.request import Request
 from tracer.session.session import Session
 from tracer.session.stopping import Stop
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
 if TYPE_CHECKING:
     from tracer.model.finding import Report
     from tracer.reports.writers import ReportWriter
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 
 @dataclass(frozen=True)

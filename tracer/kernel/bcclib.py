@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +26,8 @@ def require_bcc() -> Any:
 @contextlib.contextmanager
 def quietly() -> Iterator[Callable[[], str]]:
     """Capture what bcc and LLVM write to descriptors 1 and 2. Yields a function that returns the text so far."""
+    import tempfile
+
     with tempfile.TemporaryFile() as sink:
         saved = os.dup(1), os.dup(2)
         sys.stdout.flush()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes as ct
-import logging
 from collections.abc import Iterator
 from typing import Any, Optional
 
 from tracer.errors import HostUnsupported
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 # enum of BTF kinds: Documentation/bpf/btf.rst
 KIND_INT, KIND_POINTER, KIND_ARRAY, KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_FORWARD = 1, 2, 3, 4, 5, 6, 7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from typing import Optional
 
 from tracer.kernel import bpf
 from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS, Hooks
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 BTF_PATH = "/sys/kernel/btf/vmlinux"
 

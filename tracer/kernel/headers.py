@@ -2,19 +2,17 @@
 
 bcc accepts a directory as kernel headers if it has ``include/linux/kconfig.h``, and includes that file first. So this
 file holds all declarations, and the other headers that bcc's helpers include are empty. The tree also keeps the other
-facts that closetrace needs from BTF: reading BTF is slow, so only the first start does it.
+facts that closetrace needs from BTF: reading BTF is slow, so only the first start does it. And only the first start
+imports what it takes to write the tree.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import mmap
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Optional
@@ -25,9 +23,9 @@ from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
 from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
 from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 CACHE = Path("/var/cache/closetrace")
 _KCONFIG, _HOOKS = "include/linux/kconfig.h", "hooks.json"
@@ -106,6 +104,9 @@ def _build(parent: Path, name: str, contents: Mapping[str, str]) -> Optional[Pat
 
     Return None if the name belongs to something that is not trusted. An OSError leaves nothing behind.
     """
+    import shutil
+    import tempfile
+
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
     tree = parent / name
     try:
@@ -141,12 +142,17 @@ def header_tree(read: Callable[[], Btf] = Btf, cache: Path = CACHE) -> tuple[Pat
         _log.debug("header tree made in %s, because the cache %s cannot be used, in %s", private[0], cache, took)
         return private
     except OSError as error:
+        import tempfile
+
         raise HostUnsupported(
             f"cannot write the generated headers to {cache} or {tempfile.gettempdir()}: {error.strerror}"
         ) from None
 
 
 def _private_tree(name: str, contents: Mapping[str, str]) -> tuple[Path, Path]:
+    import shutil
+    import tempfile
+
     private = Path(tempfile.mkdtemp(prefix="closetrace-"))
     try:
         _write_tree(private / name, contents)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
@@ -15,9 +13,9 @@ from tracer.kernel import objectcode
 from tracer.kernel.compiler import FLAGS
 from tracer.kernel.headers import trusted
 from tracer.kernel.objectcode import ObjectCode
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _KEPT = 32
 
@@ -59,6 +57,8 @@ def _load(place: Path) -> Optional[ObjectCode]:
 
 def _store(place: Path, text: str) -> None:
     """Write under a temporary name and rename, so that another run sees the whole file or none."""
+    import tempfile
+
     place.parent.mkdir(mode=0o700, exist_ok=True)
     for old in sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)[: -_KEPT + 1]:
         old.unlink()

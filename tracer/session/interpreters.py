@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from typing import TYPE_CHECKING, Optional
@@ -14,12 +13,12 @@ from tracer.session.attached import Attached
 from tracer.session.opening import load_language
 from tracer.stacks.registry import all_languages, language, may_interpret
 from tracer.stacks.service import StackService
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
 if TYPE_CHECKING:
     from tracer.stacks.language import Language
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _AGAIN_S = (0.1, 0.3, 1.0, 4.0, 16.0)
 """How long after one look a process is looked at again that had no interpreter: it may come later.

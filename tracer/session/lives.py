@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -21,9 +20,9 @@ from tracer.session.stopping import Stop
 from tracer.session.unread import unconfined, unread
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _LAST_MOMENT_S = 0.05
 """Time for the sockets of a process that has just ended to end too."""

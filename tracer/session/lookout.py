@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Optional
@@ -14,9 +13,9 @@ from tracer.host.threads import ThreadsNow, tids_of
 from tracer.model.finding import Site
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.thread import Present, Standing
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _OF_A_SITE, _IN_ALL, _BUDGET_NS = 64, 300, 1_000_000_000
 """So many threads are looked at, and for so long. The others are counted."""

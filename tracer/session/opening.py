@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import time
 from dataclasses import dataclass
 
@@ -22,8 +20,9 @@ from tracer.kernel.program import Program
 from tracer.kernel.source import Sizes, Wanted, language_text, parameters, program_text
 from tracer.machine.macros import machine_macros
 from tracer.model.scope import Scope
+from tracer.trail import Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,8 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
         code = compiled(program_text(plan, scope, sizes, wanted), tree, compile_text)
     finally:
         if remove is not None:
+            import shutil
+
             shutil.rmtree(remove, ignore_errors=True)
     program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
     try:
@@ -114,6 +115,8 @@ def load_language(recorder: Recorder, plan: Plan, sizes: Sizes, number: int, sou
         code = compiled(language_text(source, plan, sizes), tree, compile_text)
     finally:
         if remove is not None:
+            import shutil
+
             shutil.rmtree(remove, ignore_errors=True)
     recorder.load_language(number, code)
 

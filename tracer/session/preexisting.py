@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Collection
 from typing import Optional
@@ -16,9 +15,9 @@ from tracer.host.sockdiag import DiagSocket, dump, listeners
 from tracer.model.connection import Connection
 from tracer.model.scope import Scope
 from tracer.model.states import TcpState
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpState.NEW_SYN_RECV, TcpState.CLOSE})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from tracer.session.stopping import Stop
 from tracer.session.unread import unconfined, unread
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _POLL_MS, _GATHER_S = 100, 0.025
 

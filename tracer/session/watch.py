@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -33,9 +32,9 @@ from tracer.session.programs import Programs
 from tracer.session.reading import Reader
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 Key = tuple[int, int]
 _DIAG_TICK_NS = 100_000_000

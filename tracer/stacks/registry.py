@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pkgutil
 import re
 from collections.abc import Collection
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tracer.stacks.language import Language, Part
-
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
+    from tracer.stacks.language import Language, Part
     from tracer.stacks.target.process import Process
 
 _COMPILED = "native"
@@ -52,6 +50,8 @@ def may_interpret(process: Process) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def all_languages() -> tuple[Language, ...]:
     """All languages, in the order in which they are asked. The first call imports them; it comes after attaching."""
+    from tracer.stacks.language import Language
+
     languages = tuple(import_module(module).LANGUAGE for module in MODULES)
     assert all(isinstance(language, Language) for language in languages)
     return languages
@@ -59,6 +59,8 @@ def all_languages() -> tuple[Language, ...]:
 
 def prepare() -> None:
     """Import all that languages import when they are first needed: to be called where that will not be possible."""
+    import pkgutil
+
     for language in MODULES:
         package = import_module(language)
         for module in pkgutil.iter_modules(package.__path__, f"{language}."):
@@ -68,6 +70,8 @@ def prepare() -> None:
 @lru_cache(maxsize=64)
 def language(name: str) -> Language:
     """The language with the name ``name`` in frames. If there is none, an empty language with this name."""
+    from tracer.stacks.language import Language
+
     return next((known for known in all_languages() if known.name == name), Language(name))
 
 
@@ -83,6 +87,8 @@ def package_of(frame: Frame) -> str:
 
 def part_of(frame: Frame) -> Part:
     """What a frame does for the program if it is not the program's own."""
+    from tracer.stacks.language import Part
+
     return next((part for known in _asked(frame) if (part := known.part(frame)) is not Part.OTHER), Part.OTHER)
 
 

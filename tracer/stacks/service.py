@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from typing import Callable, Optional, Union
@@ -12,9 +11,9 @@ from tracer.stacks.memo import Memo
 from tracer.stacks.registry import may_interpret
 from tracer.stacks.target.process import Process, ProcessGone
 from tracer.stacks.walker import Interpreter, LocalWalker, Walker
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _MAX_PROCESSES = 128
 _GONE = "process exited before its stack could be read"

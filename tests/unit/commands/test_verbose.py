@@ -12,9 +12,9 @@ import pytest
 
 from tracer import cli
 from tracer.commands import verbose
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-LOG = logging.getLogger("tracer.kernel.anything")
+LOG = Trail("tracer.kernel.anything")
 
 
 def test_a_line_has_the_time_since_the_process_began(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +38,7 @@ def test_nothing_is_told_without_it(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     LOG.debug("nobody reads this")
     assert capsys.readouterr() == ("", "")
-    assert not LOG.isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("tracer.kernel.anything").isEnabledFor(logging.DEBUG)
 
 
 def test_a_hostile_name_is_shown_harmless(capsys: pytest.CaptureFixture[str]) -> None:

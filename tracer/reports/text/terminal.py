@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 
 import click
@@ -13,6 +12,8 @@ from tracer.reports.printable import clean
 
 def width() -> int:
     """Columns to fit output into: those of the terminal; 100 for a file or a pipe unless COLUMNS says otherwise."""
+    import shutil
+
     return shutil.get_terminal_size((80 if sys.stdout.isatty() else 100, 24)).columns
 
 

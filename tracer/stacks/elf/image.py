@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from tracer.stacks.elf.facts import ElfFacts, read_facts
 from tracer.stacks.elf.file import ElfFile
 from tracer.stacks.elf.sources import Inline, SourceTables
 from tracer.stacks.parsing import Part, parsing
-from tracer.trail import Took
+from tracer.trail import Took, Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _MAX_RULES = 200_000
 _MAX_NAMES = 50_000

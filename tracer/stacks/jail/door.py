@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -12,8 +11,9 @@ from typing import Any, Callable, Optional
 from tracer.stacks.jail.wire import Broken, Line
 from tracer.stacks.parsing import Part
 from tracer.stacks.target.process import Process
+from tracer.trail import Trail
 
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _TEXTS = frozenset(("status",))
 _OF_HOST = "/usr/lib/debug/"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import posixpath
 import time
 from collections import Counter, OrderedDict
@@ -16,9 +15,10 @@ from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Interpreter, Walked
+from tracer.trail import Trail
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
+_log = Trail(__name__)
 
 _MOST_WORKERS = 8
 """Of 30 MiB each. A user more than that, and one of them starts anew for each stack that is not known."""

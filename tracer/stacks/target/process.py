@@ -14,12 +14,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
-from tracer.host import debuginfod
 from tracer.host.opening import exists_below, open_below, open_linked, open_own
-from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.elf.image import Given
+
+if TYPE_CHECKING:  # processes are opened before attaching, files of theirs are parsed later
+    from tracer.stacks.elf.image import Given
 
 _MAPS_FRESH_SECONDS = 1.0
 _MAPS_DUTY = 50
@@ -245,6 +245,8 @@ class Process:
         """Read ``size`` bytes of live memory at ``address``. Raises MemoryUnreadable."""
         data = self.read_up_to(address, size)
         if len(data) != size or size < 0:
+            from tracer.stacks.chain import MemoryUnreadable
+
             raise MemoryUnreadable(f"memory at {address:#x} cannot be read")
         return data
 
@@ -318,10 +320,13 @@ class Process:
 
     def open_vdso(self, mapping: Mapping) -> Optional[int]:
         """Copy the vDSO, an ELF image without a file, out of the process's memory: a descriptor."""
+        size = min(mapping.end - mapping.start, _MAX_VDSO_BYTES)
+        contents = self.read_up_to(mapping.start, size)
+        if len(contents) != size:
+            return None
         try:
-            contents = self.read(mapping.start, min(mapping.end - mapping.start, _MAX_VDSO_BYTES))
             descriptor = os.memfd_create("vdso", os.MFD_CLOEXEC)
-        except (MemoryUnreadable, OSError):
+        except OSError:
             return None
         os.write(descriptor, contents)
         return descriptor
@@ -335,10 +340,14 @@ class Process:
 
         ``waits`` is called again and again meanwhile, and may raise.
         """
+        from tracer.host import debuginfod
+
         return debuginfod.find(build_id, waits)
 
     def given(self, _descriptor: int) -> Given:
         """What is known of a file that one of the methods above has just opened."""
+        from tracer.stacks.elf.image import Given
+
         return Given()
 
     def executable_path(self) -> str:
