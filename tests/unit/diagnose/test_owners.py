@@ -149,6 +149,14 @@ def test_application_frame() -> None:
     assert application_frame(None) is None
 
 
+def test_javascript_between_the_frames_of_node() -> None:
+    """Node.js has C++ functions on both sides of the program's: only its event loop ends the program's part."""
+    write = Frame("node::LibuvStreamWrap::DoTryWrite(uv_buf_t**, unsigned long*)", "node")
+    own = Frame("openQuotes", None, file="/srv/lines.js", line=8, language="node")
+    entered = Frame("node::InternalMakeCallback(node::Environment*, v8::Local<v8::Object>)", "node")
+    assert application_frame(whole(write, own, entered, Frame("uv_run", "node"), *NODE_LOOP)) == 2
+
+
 NODE_LOOP = (
     Frame("uv__io_poll", "libuv.so.1"),
     Frame("uv_run", "libuv.so.1"),

@@ -85,7 +85,7 @@ def _part(frame: Frame) -> Part:
     function = frame.function or ""
     if not function or function.startswith("Builtins_"):
         return Part.INTERPRETER
-    return Part.LOOP if "node::" in function else Part.OTHER
+    return Part.LOOP if "SpinEventLoop" in function else Part.OTHER
 
 
 LANGUAGE = Language(
