@@ -58,6 +58,8 @@ def whole(*frames: Frame) -> Stack:
         (Frame(None, "node", 0x1234), "Node.js"),
         (Frame("Fill", "bcrypt.node"), "bcrypt.node"),
         (Frame("connect", "[anon]", file="/srv/node_modules/@scope/pg/lib/client.js", language="node"), "@scope/pg"),
+        (Frame("(JavaScript)", None, language="node"), "Node.js"),
+        (Frame("uv__try_write.isra.5", "node"), "libuv"),
         (Frame("io_uring_submit", "app"), "liburing"),
         (Frame("_io_uring_get_cqe", "liburing.so.2"), "liburing"),
         (Frame("ev_run", "libev.so.4.0.0"), "libev"),

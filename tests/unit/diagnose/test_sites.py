@@ -96,6 +96,22 @@ def test_the_opener_tells_where_the_last_call_does_not() -> None:
     assert site.application == Application(Where.NONE, None, "worker")
 
 
+def test_the_last_send_tells_where_an_event_loop_received_since() -> None:
+    """Before the opener: it is nearer to the end. A send that is the last call of all is no other stack."""
+    loop = touch(
+        Op.RECV, 1.006, 150, stack=Stack((Frame("uv__read", "libuv.so.1"), Frame("uv_run", "libuv.so.1")), True)
+    )
+    by = touch(Op.CONNECT, 1.0, 0, stack=stack("open_all", "main"))
+    sent = [touch(Op.SEND, 1.001, 5, stack=stack(name, "main")) for name in ("ask_orders", "ask_prices")]
+    sites = group(judged(*(connection(i, last=loop, opened=by, sent=sent[i % 2]) for i in range(5))))
+    assert [(site.count, site.application, site.sent_stack) for site in sites] == [
+        (3, Application(Where.SENT, 1), sent[0].stack),
+        (2, Application(Where.SENT, 1), sent[1].stack),
+    ]
+    (site,) = group(judged(connection(1, last=sent[0], opened=by, sent=sent[0])))
+    assert (site.application, site.sent_stack) == (Application(Where.LAST, 1), None)
+
+
 def test_verdicts_are_apart() -> None:
     """A socket whose end was read is not of the site of those that nobody read."""
     eof = touch(Op.RECV, 67, 0, stack=stack("read_reply", "call_backend", "main"))

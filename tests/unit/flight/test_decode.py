@@ -133,6 +133,17 @@ def test_the_last_touch_is_the_later_of_two() -> None:
     assert connection.last.ns == 11
 
 
+def test_a_send_that_is_kept_apart_may_be_the_last_call() -> None:
+    """Whichever is later; it is told by itself, too."""
+    made = with_touch("last", record(), op=int(Op.RECV), ns=9)
+    assert plain(made).sent is None
+    for ns, last in ((8, Op.RECV), (10, Op.SEND)):
+        found = plain(with_touch("sent", made, op=int(Op.SEND), ns=ns))
+        assert found.sent is not None
+        assert found.last is not None
+        assert (found.sent.op, found.last.op) == (Op.SEND, last)
+
+
 @pytest.mark.parametrize(("op", "name"), [(Op.SHUTDOWN, "shutdown"), (Op.CLOSE, "closed")])
 def test_the_ending_is_told_by_its_operation(op: Op, name: str) -> None:
     """One slot of the record holds the program's last word: a shutdown or a close."""

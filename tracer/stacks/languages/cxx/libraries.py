@@ -65,6 +65,8 @@ _LOOPS = re.compile(
     r"|boost::asio::(io_context|detail::scheduler)::\w*run\w*.*|Q\w*EventDispatcher\w*::processEvents.*"
     r"|ngx_(worker_process_cycle|process_events_and_timers|single_process_cycle|epoll_process_events)"
 )
+_CLONE = re.compile(r"(\.(isra|part|constprop|cold|lto_priv)(\.\d+)?)+$")
+"""What GCC adds to the name of a function that it has changed (IPA-SRA, partial inlining, and others)."""
 _IDLE = re.compile(r"uv__io_poll|epoll_dispatch|epoll_poll|ngx_epoll_process_events|g_main_context_poll\w*")
 
 
@@ -76,12 +78,13 @@ def package(function: str, module: str) -> str:
     for name, modules in _SERVERS.items():
         if modules.fullmatch(module):
             return name
+    function = _CLONE.sub("", function)
     return next((name for name, functions in _BY_FUNCTION if functions.fullmatch(function)), "")
 
 
 def part(function: str, module: str) -> Part:
     """Tell event loops by their functions, servers by their files."""
-    name = package(function, module)
+    name, function = package(function, module), _CLONE.sub("", function)
     if not name:
         return Part.OTHER
     if _IDLE.fullmatch(function):

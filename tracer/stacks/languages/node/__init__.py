@@ -19,6 +19,8 @@ _PROGRAM = re.compile(r"node|nodejs|libnode\.so\.\d+")
 _LIBRARY = re.compile(r"libnode\.so[\d.]*|libv8\S*\.so[\d.]*")
 _ENGINE = re.compile(r"v8::|napi_\w+|Builtins_")
 _TITLE = "Node.js"
+UNNAMED = "(JavaScript)"
+"""The function of a frame whose name could not be had."""
 _PACKAGE = re.compile(r".*/node_modules/((?:@[^/]+/)?[^/]+)")
 _UNNAMED = "JavaScript, or code that V8 generated for it: node --perf-basic-prof gives it names"
 
@@ -68,7 +70,7 @@ def _package(frame: Frame) -> str:
     if match:
         return match.group(1)
     if frame.language == "node":
-        return ""
+        return _TITLE if frame.function == UNNAMED else ""
     module, function = frame.module or "", frame.function
     if module.endswith(".node"):  # an addon
         return module
@@ -80,9 +82,11 @@ def _package(frame: Frame) -> str:
 
 
 def _part(frame: Frame) -> Part:
+    function = frame.function or ""
+    if function == UNNAMED:
+        return Part.INTERPRETER
     if frame.language == "node" or not _package(frame):
         return Part.OTHER
-    function = frame.function or ""
     if not function or function.startswith("Builtins_"):
         return Part.INTERPRETER
     return Part.LOOP if "SpinEventLoop" in function else Part.OTHER

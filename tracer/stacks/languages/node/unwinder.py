@@ -16,6 +16,7 @@ from tracer.machine import registers as arch
 from tracer.model.frame import BlackBox, Frame
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.language import Target
+from tracer.stacks.languages.node import UNNAMED
 from tracer.stacks.languages.node.code import CodeSpace, Place
 from tracer.stacks.languages.node.functions import Function, Functions
 from tracer.stacks.languages.node.heap import Heap, is_pointer, smi
@@ -25,8 +26,6 @@ from tracer.stacks.target.reader import Nonsense, Reader
 
 NUMBER = 2
 """What the kernel side calls this language."""
-UNNAMED = "(JavaScript)"
-"""The function of a frame whose name could not be had."""
 _NOT_READ = "its name was not read at the call, and the function has moved since"
 _UNCONFIRMED = "name as read later: nothing confirms it"
 _OTHER = "another function is by now where this one was"

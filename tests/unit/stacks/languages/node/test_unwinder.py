@@ -12,7 +12,8 @@ from tracer.machine import registers as arch
 from tracer.model.frame import BlackBox, Frame
 from tracer.stacks.chain import Cursor, Step, Unwinder
 from tracer.stacks.language import Target
-from tracer.stacks.languages.node.unwinder import NUMBER, UNNAMED, V8Unwinder
+from tracer.stacks.languages.node import UNNAMED
+from tracer.stacks.languages.node.unwinder import NUMBER, V8Unwinder
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.process import Mapping, Process
 
