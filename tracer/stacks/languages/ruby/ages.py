@@ -26,11 +26,15 @@ Thing = Union[Iseq, Method]
 
 @dataclass(frozen=True)
 class Seen:
-    """What was at its address from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC), as far as is known."""
+    """What was at its address from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC), as far as is known.
+
+    ``others``: something else was ever seen there.
+    """
 
     thing: Thing
     since_ns: int
     until_ns: int
+    others: bool = False
 
 
 class Ages:
@@ -79,7 +83,7 @@ class Ages:
         self.unsure = self.unsure or since == ns
         if len(self._seen) >= _MOST_THINGS:
             self._seen.clear()
-        seen = self._seen[thing.address] = Seen(thing, since, ns)
+        seen = self._seen[thing.address] = Seen(thing, since, ns, thing.address in self._changing)
         return seen
 
     def _by_sweep(self, thing: Thing, survived: int, ns: int) -> int:

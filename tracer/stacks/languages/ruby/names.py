@@ -60,10 +60,10 @@ class Names:
     def _frame(self, call: Call, ns: int, window: Window) -> Frame:
         now = time.monotonic_ns()
         seen = self._seen(call, ns, now)
-        if seen is None or not _holds(seen.thing, call):
+        is_later = seen is not None and ns < seen.since_ns
+        if seen is None or not _holds(seen.thing, call) or (is_later and seen.others):
             window.narrow(0, now)
             return Frame(_UNKNOWN, None, language=NAME, internal=True, note=_GONE)
-        is_later = ns < seen.since_ns
         window.narrow(*((0, seen.since_ns - 1) if is_later else (seen.since_ns, seen.until_ns)))
         note = LATER if is_later else None
         if isinstance(seen.thing, Method):

@@ -73,6 +73,7 @@ def test_the_same_code_was_read_before() -> None:
     assert history.at(100, 5).since(FUNCTION) == 100
     assert history.at(300, 9).since(FUNCTION) == 100
     assert history.at(400, 12).since(OTHER) == 400
+    assert history.ages.see(FUNCTION, 0, 500).others
 
 
 def test_what_was_old_at_a_sweep_and_is_the_same() -> None:
