@@ -75,6 +75,11 @@ def language(name: str) -> Language:
     return next((known for known in all_languages() if known.name == name), Language(name))
 
 
+def is_runtime(module: str) -> bool:
+    """Whether a file with this base name is a runtime or a standard library, asked of all languages."""
+    return any(known.runtime_module(module) for known in all_languages())
+
+
 def installed(pid: int, names: Collection[str]) -> tuple[str, ...]:
     """Which of these packages process ``pid`` could import, asked of all languages."""
     return tuple(name for known in all_languages() for name in known.installed(pid, names))

@@ -13,6 +13,7 @@ from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.jail.child import Child, Lost, Unfit
 from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
+from tracer.stacks.registry import is_runtime
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Interpreter, Walked
 from tracer.trail import Trail
@@ -251,4 +252,5 @@ def _single_frame(process: Process, box: BlackBox, refused: str) -> Stack:
     if mapping is None:
         return Stack((), False, note)
     module = posixpath.basename(mapping.path) or "[anon]"
-    return Stack((Frame(None, module, box.pc - mapping.start + mapping.offset, pc=box.pc),), False, note)
+    offset = box.pc - mapping.start + mapping.offset
+    return Stack((Frame(None, module, offset, internal=is_runtime(module), pc=box.pc),), False, note)
