@@ -46,4 +46,6 @@ def runtime(target: Target) -> Optional[Runtime]:
             box = replace(box, words=words, words_end=end)
         loops.begin(box)
 
-    return Runtime(loops, begin=begin, finish=loops.finish, unnamed=_NONE_TAKEN, interprets=is_runtime)
+    return Runtime(
+        loops, begin=begin, finish=loops.finish, look=upkeep.begin, unnamed=_NONE_TAKEN, interprets=is_runtime
+    )
