@@ -35,7 +35,7 @@ PyPy is among the scripts, before CPython, which has modules of the same names. 
 may write one.
 """
 
-_INTERPRETERS = re.compile(r"python|node|ruby", re.IGNORECASE)
+_INTERPRETERS = re.compile(r"(python|node|ruby)[^/]*$", re.IGNORECASE)
 """Names of languages. Each is in the name of some file that a process with its interpreter has mapped: the program,
 its library, or an extension.
 """
@@ -44,7 +44,7 @@ its library, or an extension.
 def may_interpret(process: Process) -> frozenset[str]:
     """Languages whose interpreter ``process`` may have, and whose frames the kernel side tells. Imports none."""
     found = (_INTERPRETERS.search(mapping.path) for mapping in process.mappings)
-    return frozenset(match.group().lower() for match in found if match is not None)
+    return frozenset(match.group(1).lower() for match in found if match is not None)
 
 
 @lru_cache(maxsize=1)
