@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.advice.led import Led
-from tests.live.closetrace_command import LINGER, Trace, let_linger, tracing
+from tests.live.closetrace_command import LINGER, Trace, tracing
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
@@ -79,6 +79,7 @@ SILENT: dict[str, Callable[[], Case]] = {
     "mono": lambda: Case(("mono", assembly()), ".NET functions run here that have no names: mono --jitmap"),
     "dotnet": lambda: Case(dotnet(assembly()), ".NET functions run here that have no names: DOTNET_PerfMapEnabled=1"),
 }
+_READ = "look: 1 suspects, 1 of them over the threshold, 0 records read, 0 boxes unwound"
 OWN = ("Leak.ReadAnswer", "Leak.FetchPrice", "Leak.Main")
 NAMED: dict[str, Callable[[], Case]] = {
     "php-perfmap": lambda: Case(php_with_jit(), functions=("read_answer",), opened_by=("fetch_price",)),
@@ -114,14 +115,14 @@ class Runs:
             assert connection.recv(20) == b"price?\n"
             connection.sendall(b"0123456789")
             self.program.until("done")
-        let_linger()
 
 
 def reported(case: Case) -> dict[str, Any]:
     """The only site of the program, as JSON."""
-    with Runs(case) as runs, tracing(runs.program.pid) as trace:
+    with Runs(case) as runs, tracing(runs.program.pid, "--verbose") as trace:
         trace.attached()
         runs.leak()
+        trace.until(lambda: _READ in trace.err(), "the socket lingers, and its stacks are read")
         (site,) = trace.stop().report()["sites"]
     return dict(site)
 
@@ -159,9 +160,10 @@ def test_perf_map(name: str) -> None:
 def test_line_in_the_text_report(name: str) -> None:
     """A person reads the whole line, whatever the width."""
     case = SILENT[name]()
-    with Runs(case) as runs, Trace("--pid", str(runs.program.pid), *LINGER) as trace:
+    with Runs(case) as runs, Trace("--pid", str(runs.program.pid), *LINGER, "--verbose") as trace:
         trace.attached()
         runs.leak()
+        trace.until(lambda: _READ in trace.err(), "the socket lingers, and its stacks are read")
         text = trace.stop().out
     assert case.line in " ".join(text.split())
 

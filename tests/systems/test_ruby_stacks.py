@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 
 from tests.live.closetrace_command import Trace
-from tests.live.oracles import ss
 from tests.systems.pythons import Frames, Told, answering, told
 from tests.systems.software import child
 
@@ -104,13 +103,18 @@ def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, di
                 process.stdin.write("go\n")
                 process.stdin.flush()
                 said = {one.port: one for one in told(process)}
-                trace.until(lambda: f"{len(said)} suspects" in trace.err(), "all sockets are suspects")
+                trace.until(lambda: all_read(len(said)) in trace.err(), "all sockets linger, and all stacks are read")
                 report = trace.stop().report()
         finally:
             process.kill()
     for site in report["sites"]:
         port = int(site["sockets"][0]["local"].rpartition(":")[2])
         yield said[port], site
+
+
+def all_read(count: int) -> str:
+    """What the trace says once it has nothing left to do for so many sockets."""
+    return f"look: {count} suspects, {count} of them over the threshold, 0 records read, 0 boxes unwound"
 
 
 def counted(theirs: Frames, site: dict[str, Any]) -> Row:
@@ -167,7 +171,7 @@ def test_puma(tmp_path: Path) -> None:
             for _ in range(3):
                 url = f"http://127.0.0.1:{port}/?{backend.getsockname()[1]}"
                 assert urllib.request.urlopen(url, timeout=20).read() == b"1.5"
-            trace.until(lambda: "3 suspects" in trace.err(), "all sockets are suspects")
+            trace.until(lambda: all_read(3) in trace.err(), "all sockets linger, and all their stacks are read")
             (site,) = trace.stop().report()["sites"]
         backend.shutdown(socket.SHUT_RDWR)
     assert site["count"] == 3
@@ -183,11 +187,12 @@ def puma(folder: Path, program: str) -> Iterator[tuple[subprocess.Popen[bytes], 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ("puma", "-b", f"tcp://127.0.0.1:{port}", "-t", "2:2", str(PROGRAMS / program))
-    with child(*words, log=folder / "puma.log") as process:
-        end = time.monotonic() + 30
-        while not any(line.state == "LISTEN" and line.local.endswith(f":{port}") for line in ss()):
-            assert process.poll() is None, (folder / "puma.log").read_text()
-            assert time.monotonic() < end, (folder / "puma.log").read_text()
+    log = folder / "puma.log"
+    with child(*words, log=log) as process:
+        end = time.monotonic() + 60
+        while "Use Ctrl-C to stop" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
             time.sleep(0.1)
         yield process, port
 
