@@ -32,12 +32,16 @@ def test_a_dump_is_what_this_kernel_takes(tmp_path: Path, variant: str) -> None:
     assert again == code
     chosen = {one["program"] for one in json.loads((there / "plan.json").read_text())["attachments"]}
     logs = {path.stem: path.read_text() for path in (there / "verifier").iterdir()}
-    assert set(logs) == chosen | {"run_drain"} == set(code.programs)
+    walks = {f"walk_{path.stem.partition('.')[0]}" for path in there.glob("languages/*.bpf.c")}
+    assert {name.partition("-")[0] for name in logs if name not in code.programs} == walks
+    assert bool(walks) is (variant == "trace")
+    assert set(logs) & set(code.programs) == chosen | {"run_drain"} == set(code.programs)
     for name, log in logs.items():
         assert re.match(r"processed \d+ insns", log.splitlines()[-1]), name
         assert not log.startswith("closetrace:"), log[:200]
-        last = len(code.programs[name]) // 8 - 1
-        assert re.search(rf"^{last}: \(", log, re.MULTILINE), f"{name}: instruction {last} is not in the log"
+    for name, instructions in code.programs.items():
+        last = len(instructions) // 8 - 1
+        assert re.search(rf"^{last}: \(", logs[name], re.MULTILINE), f"{name}: instruction {last} is not in the log"
     shown = subprocess.run(["eu-objdump", "-d", there / "object.o"], capture_output=True, text=True, check=True).stdout
     assert re.findall(r"^Disassembly of section (\S+):", shown, re.MULTILINE) == list(code.programs)
     assert [path for path in there.rglob("*") if path.stat().st_mode & 0o022] == []

@@ -42,6 +42,7 @@ VARIANTS = {
 """What each command needs, by name. Each command has its own macros, and so its own program."""
 FOLLOWS_FORKS = "run"
 
+_LANGUAGES = "languages/"
 _PARTS = {
     "findings.json": "what doctor found",
     "headers/": "the type declarations made from the kernel's BTF, used in place of kernel headers",
@@ -49,7 +50,7 @@ _PARTS = {
     "program.c": "the C text, with sizes, filters and plan as macros at its beginning",
     "object.json": "the object code: maps, and instructions in hex. Pids and threshold are filled in when it is loaded",
     "object.o": "the object code as ELF, for reading: llvm-objdump -dr object.o",
-    "languages/": "the C text of the programs that tell interpreters' frames, loaded when the first of them is met",
+    _LANGUAGES: "the C text of the programs that tell interpreters' frames, loaded when the first of them is met",
     "verifier/": "the verifier's whole log of each program, also of accepted ones",
 }
 _CONTENTS = "contents.txt"
@@ -118,7 +119,8 @@ def dump(folder: Folder, request: Request, findings: str) -> list[str]:
     folder.write("findings.json", findings + "\n")
     why = _write_all(folder, _contents(request))
     present = {part for part in _PARTS for name in folder.names if name == part or name.startswith(part)}
-    missing = _missing([part for part in _PARTS if part not in present], why)
+    wanted = [part for part in _PARTS if part != _LANGUAGES or request.wanted.interpreters]
+    missing = _missing([part for part in wanted if part not in present], why)
     told = [f"{part:15} {meaning}" for part, meaning in _PARTS.items() if part in present]
     extra = sorted(name for name in folder.names if not any(name.startswith(part) for part in _PARTS))
     lines = [f"closetrace {__version__}, {' '.join(os.uname())}", "", *told, *extra, *missing, "", _PERMISSIONS]
@@ -171,7 +173,7 @@ def _contents(request: Request) -> Iterator[tuple[str, Content]]:
         for language in all_languages() if request.wanted.interpreters else ():
             if language.kernel_program:
                 text = language_text(language.kernel_program, plan, request.sizes)
-                yield f"languages/{language.kernel_program}", text
+                yield f"{_LANGUAGES}{language.kernel_program}", text
                 languages.append(compiled(text, tree, compile_text))
         yield from _logs(code, plan, request, languages)
 
