@@ -19,6 +19,7 @@ from tracer.commands.options import (
     fail_over_option,
     filters,
     interval_option,
+    lineage_option,
     linger_option,
     make_scope,
     make_sizes,
@@ -81,6 +82,7 @@ class _Subcommands(click.Group):
 @all_frames_option
 @fail_over_option
 @max_overhead_option
+@lineage_option
 @click.option("--debuginfod", is_flag=True, help="Fetch debug information from the servers in DEBUGINFOD_URLS.")
 @tuning
 @verbose_option
@@ -96,6 +98,7 @@ def main_group(
     all_frames: bool,
     fail_over: Optional[int],
     max_overhead: Optional[float],
+    lineage: Optional[bool],
     debuginfod: bool,
     stack_bytes: int,
     memory_mb: Optional[int],
@@ -123,6 +126,7 @@ def main_group(
         interval_s=interval,
         max_overhead=max_overhead,
         debuginfod=debuginfod,
+        lineage=lineage,
     )
     trace(request, Output(as_json, all_frames, fail_over), Stop(duration, scope.pids))
 

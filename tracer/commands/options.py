@@ -160,6 +160,14 @@ max_overhead_option = click.option(
 )
 
 
+lineage_option = click.option(
+    "--lineage/--no-lineage",
+    default=None,
+    help="Tell which objects hold the sockets, from the heap of a managed program.  [default: only of sockets "
+    "older than the trace, and only in a heap of which less than 1 GB is used]",
+)
+
+
 def _begin_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
     if value and not ctx.resilient_parsing:
         from tracer.commands import verbose

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
+from tracer.diagnose import words
 from tracer.diagnose.texts import holding, idling, reading, sending
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
@@ -24,6 +25,9 @@ def advise(
     """
     site = TextSite(members, stack, opened, now)
     why, todo = _BY_VERDICT[verdict](site)
+    if site.lost:
+        them = "it" if site.one else words.number(site.lost)
+        why = (*why, f"Nothing in the program refers to {them} any more: only a garbage collection will close {them}.")
     return (*why, f"{site.stuck} now.") if site.stuck and verdict in OWED_A_CALL else why, todo
 
 

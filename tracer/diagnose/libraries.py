@@ -271,6 +271,11 @@ def client_frame(frame: Frame) -> Optional[Library]:
     return next((library for library in CLIENTS if owns(library, frame)), None)
 
 
+def named(name: str) -> Optional[Library]:
+    """The client library of this name; None if it is not known."""
+    return next((library for library in CLIENTS if library.name == name), None)
+
+
 PACKAGES = tuple(library.package for library in CLIENTS if library.package)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from itertools import groupby
 from typing import Optional
 
+from tracer.diagnose.held import key_of, own_place
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop, own_part
 from tracer.diagnose.per_stack import per_stack
@@ -45,12 +46,15 @@ def _step(frame: Frame) -> Hashable:
 
 
 def code_path(finding: Finding) -> Hashable:
-    """What tells a finding's code path: the telling stack, else the last send's, the opener's, or the library."""
+    """What tells a finding's code path: the telling stack, the last send's, opener's, the holder, the library."""
     stack, opened = telling_stack(finding)[0], opener_stack(finding)
     for source, one in ((Where.LAST, stack), (Where.SENT, sent_stack(finding)), (Where.OPENED, opened)):
         path = path_of(one)
         if path:
             return (source, path)
+    lineage = finding.connection.lineage
+    if lineage is not None and lineage.root is not None:
+        return (Where.HELD, own_place(lineage) or key_of(lineage))
     library = client_of(opened, stack)
     return (Where.NONE, library.name if library is not None else None)
 
@@ -62,5 +66,7 @@ def application(finding: Finding, sent: Optional[Stack], opened: Optional[Stack]
         index = application_frame(one)
         if index is not None:
             return Application(source, index)
+    if own_place(finding.connection.lineage) is not None:
+        return Application(Where.HELD)
     touch = telling_call(finding)
     return Application(loop=touch.actor.comm if touch is not None and is_loop(stack) else None)

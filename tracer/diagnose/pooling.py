@@ -18,7 +18,7 @@ def advice(library: Optional[Library], quiet_ns: Optional[int], is_released: boo
 
     ``is_released`` is False where it seems that it was not given back, and how that is done has been said already.
     """
-    told = _advice(library, quiet_ns)
+    told = idle_advice(library, quiet_ns)
     if is_released:
         return (*told, *_how_to_release(library))
     if library is not None and library.notices:
@@ -32,7 +32,8 @@ def _how_to_release(library: Optional[Library]) -> tuple[str, ...]:
     return (given_back(library) if library.notices else _not_in_the_pool(library),)
 
 
-def _advice(library: Optional[Library], quiet_ns: Optional[int]) -> tuple[str, ...]:
+def idle_advice(library: Optional[Library], quiet_ns: Optional[int]) -> tuple[str, ...]:
+    """The same where the pool itself says that it has them idle: they were given back."""
     if library is None or not (library.notices or library.setting or library.idle):
         return (_in_general(quiet_ns),)
     sentences = []

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Callable
 
 from tracer.diagnose import advice, words
+from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
 from tracer.diagnose.present import stuck
@@ -157,6 +158,7 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
         application=application(first, sent, opened),
         key=key,
         sent_stack=sent,
+        held=alike(members),
     )
 
 

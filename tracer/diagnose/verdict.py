@@ -6,7 +6,8 @@ from typing import Callable, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import last_call, taken_bytes
-from tracer.diagnose.rules import holding, idling, reading, sending
+from tracer.diagnose.held import sentence
+from tracer.diagnose.rules import held, holding, idling, reading, sending
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, unrecorded
 from tracer.model.changing import changed
 from tracer.model.connection import Connection
@@ -25,6 +26,8 @@ RULES: tuple[tuple[Verdict, Rule], ...] = (
     (Verdict.HALF_CLOSED_IN_USE, sending.half_closed_in_use),
     (Verdict.EOF_IGNORED, reading.eof_ignored),
     (Verdict.END_TAKEN, reading.end_with_data),
+    (Verdict.NOT_RELEASED, held.leased),
+    (Verdict.IDLE_IN_POOL, held.idle),
     (Verdict.IDLE_IN_POOL, idling.goodbye),
     (Verdict.NEVER_READ, reading.never_read_at_all),
     (Verdict.READING_PAUSED, reading.reading_paused),
@@ -48,7 +51,8 @@ def judge(connection: Connection, now_ns: int, trace_start_ns: int) -> Finding:
         stood = changed(stood, last=last)
     verdict, evidence = _decide(stood, now_ns)
     since = _since(stood, trace_start_ns)
-    return Finding(connection, verdict, (*evidence, *_caveats(connection, now_ns, trace_start_ns)), since)
+    facts = (*evidence, *_holder(connection, evidence), *_caveats(connection, now_ns, trace_start_ns))
+    return Finding(connection, verdict, facts, since)
 
 
 def _decide(c: Connection, now_ns: int) -> tuple[Verdict, Evidence]:
@@ -57,6 +61,12 @@ def _decide(c: Connection, now_ns: int) -> tuple[Verdict, Evidence]:
         if evidence is not None:
             return verdict, evidence
     return Verdict.UNKNOWN, _nothing_known(c)
+
+
+def _holder(c: Connection, evidence: Evidence) -> Evidence:
+    """Who holds it in the heap, unless a rule has said so."""
+    said = sentence(c.lineage) if c.lineage is not None else ""
+    return (said,) if said and said not in evidence else ()
 
 
 def _before_its_end(c: Connection) -> Connection:

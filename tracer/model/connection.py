@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from tracer.model.frame import Stack
+from tracer.model.holder import Lineage
 from tracer.model.states import Op, Origin, TcpState
 
 
@@ -148,6 +149,7 @@ class Connection:
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
     ``sent`` is the last send where the process receives in an event loop, whose stacks tell nothing of the program.
+    ``lineage`` is who holds it in the heap of its process, None if that was not looked at.
     ``packages``: client libraries that a holder could have used, where no stack names one.
     """
 
@@ -198,6 +200,7 @@ class Connection:
     never_reused: Optional[bool] = None
     unheld: Optional[int] = None
     unrecorded: bool = False
+    lineage: Optional[Lineage] = None
 
     @property
     def key(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Optional
 
 from tracer.model.connection import Actor, Connection, Host, Losses, Probe, Touch
 from tracer.model.frame import Stack
+from tracer.model.holder import HeapLook, HeldAlike
 from tracer.model.thread import Present
 
 
@@ -54,13 +55,14 @@ class Direction(str, enum.Enum):
 
 class Where(str, enum.Enum):
     """The stack that has the first frame of the program's own: the telling call's, the opener's, that of the first
-    threads in ``Site.now``, or none of them.
+    threads in ``Site.now``, or none of them. HELD: of no stack, but the program's own object holds the socket.
     """
 
     LAST = "last"
     SENT = "sent"
     OPENED = "opened"
     NOW = "now"
+    HELD = "held"
     NONE = "none"
 
 
@@ -104,8 +106,9 @@ class Site:
     endpoint if there is one, else their number or what they share; ``remotes`` lists them. ``listening`` is where they
     were accepted. ``stack`` is that of the oldest one's telling call. Where that is an event loop's receive,
     ``sent_stack`` is the last send's. ``now`` tells where the threads that touched them last are, or who could
-    accept them; ``not_looked_at`` counts threads left out. ``key`` is equal for the same site at another look.
-    ``explanation`` says what happened, ``advice`` what to change; both are sentences for a person.
+    accept them; ``not_looked_at`` counts threads left out. ``held`` tells who holds the sockets in the heap, those held
+    by most first. ``key`` is equal for the same site at another look. ``explanation`` says what happened, ``advice``
+    what to change; both are sentences for a person.
     """
 
     pid: int
@@ -129,6 +132,7 @@ class Site:
     not_looked_at: int = 0
     key: Hashable = None
     sent_stack: Optional[Stack] = None
+    held: tuple[HeldAlike, ...] = ()
 
     @property
     def count(self) -> int:
@@ -304,6 +308,7 @@ class Report:
     reconciliation: Optional[Reconciliation] = None
     unread: tuple[Unread, ...] = ()
     unconfined: tuple[Unconfined, ...] = ()
+    heaps: tuple[HeapLook, ...] = ()
 
     @property
     def lingered(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Callable
+from functools import partial
+from typing import Callable, Optional
 
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.tasks import TaskReader
@@ -12,14 +13,21 @@ from tracer.model.finding import Report, Tick
 from tracer.session.attached import Attached
 from tracer.session.draining import USUAL
 from tracer.session.guard import Guard
+from tracer.session.heaps import Heaps
 from tracer.session.interpreters import Interpreters
 from tracer.session.reconcile import Reconciler
+from tracer.session.request import Request
 from tracer.session.stackstore import StackStore
 from tracer.session.stopping import Stop
 from tracer.session.unread import unconfined, unread
 from tracer.session.watch import Watch
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
+
+
+def _lineage(request: Request) -> Optional[bool]:
+    """Whether heaps are looked at. Not by itself where the cost is limited: a look takes seconds of CPU."""
+    return False if request.lineage is None and request.max_overhead is not None else request.lineage
 
 
 class Following:
@@ -44,6 +52,7 @@ class Following:
             ThreadsNow(self._tasks, self._service.read),
             Reconciler(request.scope, run.members, run.older, run.namespaces, request.wanted.linger_ns),
             request.wanted.linger_ns,
+            partial(Heaps, self._keeper.holders, _lineage(request), lambda: self._keeper.hurried),
             run.plan.unseen_calls(),
         )
 
@@ -58,6 +67,7 @@ class Following:
         """Look once each interval until ``stop`` is over. Call ``tick`` with the result of each look."""
         stop.begin()
         self.prepare(stop)
+        self._watch.look_ahead(self._run.older.waiting())
         while not stop.over():
             self._service.look()
             self._run.members.look_for_programs()

@@ -99,6 +99,10 @@ class Preexisting:
             return None
         return fin_before_ns(one, self._taken_ns)
 
+    def waiting(self) -> tuple[DiagSocket, ...]:
+        """The sockets in scope that were in CLOSE_WAIT at the start."""
+        return tuple(self._waiting.values())
+
     def waited(self, cookie: int) -> bool:
         """Whether this socket, in scope, was in CLOSE_WAIT at the start."""
         return cookie in self._waiting

@@ -14,7 +14,8 @@ class Request:
     """The scope (``target``: in words), what the kernel side keeps, and the limits of the run.
 
     ``probes`` is one of kernel.plan.WAYS. ``interval_s`` is the time between two looks in seconds. ``max_overhead`` is
-    in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded.
+    in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded. ``lineage``:
+    look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
     """
 
     scope: Scope
@@ -25,3 +26,4 @@ class Request:
     interval_s: float = 1.0
     max_overhead: Optional[float] = None
     debuginfod: bool = False
+    lineage: Optional[bool] = None

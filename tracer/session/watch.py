@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.reuse import marked
@@ -16,6 +16,7 @@ from tracer.diagnose.verdict import judge
 from tracer.flight.recorder import Recorder, SuspectEntry
 from tracer.host.identity import this_host
 from tracer.host.namespaces import Namespaces
+from tracer.host.sockdiag import DiagSocket
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.plan import Plan
 from tracer.model.connection import Connection
@@ -24,6 +25,7 @@ from tracer.model.states import TcpState
 from tracer.session.beside import Beside
 from tracer.session.draining import Drain
 from tracer.session.endings import Endings
+from tracer.session.heaps import Heaps
 from tracer.session.join import Seen, join
 from tracer.session.lookout import Lookout
 from tracer.session.members import parents
@@ -56,7 +58,10 @@ def _without_collection() -> Iterator[None]:
 
 
 class Watch:
-    """State of one run. ``linger_ns`` is the threshold, ``unseen`` the calls that no hook shows; CLOCK_MONOTONIC ns."""
+    """State of one run. ``linger_ns`` is the threshold, ``unseen`` the calls that no hook shows; CLOCK_MONOTONIC ns.
+
+    ``heaps`` makes what looks at heaps, given what has to be done meanwhile.
+    """
 
     def __init__(
         self,
@@ -67,12 +72,14 @@ class Watch:
         threads: ThreadsNow,
         reconciler: Reconciler,
         linger_ns: int,
+        heaps: Callable[[Callable[[], object]], Heaps],
         unseen: tuple[str, ...] = (),
     ) -> None:
         self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
         self._threads, self._reconciler, self._linger_ns = threads, reconciler, linger_ns
         self._reader = Reader(recorder, stacks, preexisting, unseen)
         self._drain = Drain(recorder, stacks)
+        self._heaps = heaps(self._drain.relieve)
         self._programs = Programs()
         self._started_ns = time.monotonic_ns()
         self._beside = Beside()
@@ -115,6 +122,10 @@ class Watch:
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
         return grown
 
+    def look_ahead(self, waiting: Sequence[DiagSocket]) -> None:
+        """Look for who holds these older sockets, so that it is known when a report is asked for."""
+        self._heaps.ahead(waiting)
+
     def relieve(self) -> bool:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
         return self._drain.relieve()
@@ -126,6 +137,7 @@ class Watch:
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
         earlier += [gone.connection for gone in self._endings.latest]
         joined = marked(self._beside.told(self._joined(connections, seen)), earlier)
+        joined = self._heaps.told(joined, at_end=seen is not None)
         now = time.monotonic_ns()
         findings = [judge(c, now, self._started_ns) for c in joined]
         for finding in findings:
@@ -215,4 +227,5 @@ class Watch:
             ended_kinds=self._endings.kinds(),
             watched=self._recorder.watched,
             reconciliation=reconciliation,
+            heaps=self._heaps.looks(),
         )

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:  # reports only read names, so they do not have to load the unwinders
+    from collections.abc import Sequence
+
     from tracer.model.frame import BlackBox, Frame, Stack
+    from tracer.model.holder import Held, Limits, SocketAt
     from tracer.stacks.chain import Cursor, Unwinder
     from tracer.stacks.elf.additions import OpenTable
     from tracer.stacks.elf.facts import ElfFacts
@@ -91,6 +94,10 @@ class Runtime:
     interprets: Optional[Callable[[Frame], bool]] = None
 
 
+LookAtHeap = Callable[["Sequence[SocketAt]", "Limits"], "Held"]
+"""Who holds these sockets, within these limits? Never raises."""
+
+
 class Part(enum.Enum):
     """What a frame that is not the program's own does for the program.
 
@@ -115,6 +122,13 @@ class Language:
     # A process.
     attach: Callable[[Target], Optional[Runtime]] = lambda _target: None
     """Gives its runtime in this process, None if there is none yet. Then asked again when the maps change."""
+
+    heap: Callable[[Process], Optional[LookAtHeap]] = lambda _process: None
+    """Looks for the objects that hold sockets in this process; None if it has no heap of this language.
+
+    Which process has one is asked in the root process, so it may take only the names of mappings. What looks is called
+    in a worker that has imported the package ``heap`` of the language.
+    """
 
     number: int = 0
     """What the kernel side calls it (struct ct_interpreter in bpf/maps.h); 0 if it tells no frames of it."""

@@ -6,14 +6,15 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
-    from tracer.stacks.language import Language, Part
+    from tracer.stacks.language import Language, LookAtHeap, Part
     from tracer.stacks.target.process import Process
 
 _COMPILED = "native"
+_HEAP = "heap"
 
 MODULES = (
     "tracer.stacks.languages.java",
@@ -65,6 +66,24 @@ def prepare() -> None:
         package = import_module(language)
         for module in pkgutil.iter_modules(package.__path__, f"{language}."):
             import_module(module.name)
+
+
+def prepare_heaps() -> None:
+    """Import all that looks at heaps, where that will not be possible later. Raises ImportError without numpy."""
+    import pkgutil
+
+    for language in MODULES:
+        for found in pkgutil.iter_modules(import_module(language).__path__):
+            if found.name == _HEAP and found.ispkg:
+                inner = import_module(f"{language}.{_HEAP}")
+                for module in pkgutil.iter_modules(inner.__path__, f"{inner.__name__}."):
+                    import_module(module.name)
+
+
+def heap_of(process: Process) -> Optional[LookAtHeap]:
+    """What looks at the heap of a process; None if no language knows its heap."""
+    found = (known.heap(process) for known in all_languages())
+    return next((look for look in found if look is not None), None)
 
 
 @lru_cache(maxsize=64)

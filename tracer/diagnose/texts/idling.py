@@ -11,7 +11,7 @@ def idle_in_pool(site: TextSite) -> Answer:
     """The peer hung up on an idle connection."""
     pooled = site.library is not None and (site.library.pools or site.library.prefills)
     whose = f"{site.library.name}'s connection pool" if site.library and pooled else "a connection pool"
-    forgotten = f"in {whose}, or {site.say('was', 'were')} forgotten."
+    forgotten = f"in {whose}." if site.pooled else f"in {whose}, or {site.say('was', 'were')} forgotten."
     why = (_hung_up(site), f"{_untouched(site)} {forgotten}", *_goodbye(site), *site.watching(), *_opened_beside(site))
     quiet = site.silences
     if not quiet or quiet[-1] >= SECOND:
@@ -27,6 +27,9 @@ def not_released(site: TextSite) -> Answer:
     """The pool never got the connections back: its limits do not reach them."""
     whose = f"{site.library.name}'s pool" if site.library else "the pool"
     why = (_hung_up(site), *_opened_beside(site), f"So {site.say('it', 'they')} never went back to {whose}.")
+    if site.leased and site.holder is not None:
+        has = f"{site.holder.library} has {site.say('it', 'them')} as leased to the program"
+        why = (_hung_up(site), f"{has}: {site.say('it was', 'they were')} never given back.")
     return why, (*_release_each(site), "A timeout of the pool cures nothing here: what is not given back is not in it.")
 
 
@@ -59,7 +62,7 @@ def _opened_beside(site: TextSite) -> tuple[str, ...]:
 
 
 def _release_each(site: TextSite) -> tuple[str, ...]:
-    if not site.never_reused:
+    if not site.never_reused and not site.leased:
         return ()
     each = (
         "Release each connection when its answer is complete: read the response to its end, or close it; and keep one"
@@ -70,7 +73,10 @@ def _release_each(site: TextSite) -> tuple[str, ...]:
 
 
 def _pool(site: TextSite, quiet: list[int]) -> tuple[str, ...]:
-    told = pooling.advice(site.library, quiet[0] if quiet else None, is_released=not site.never_reused)
+    lasted = quiet[0] if quiet else None
+    if site.pooled:
+        return pooling.idle_advice(site.library, lasted)
+    told = pooling.advice(site.library, lasted, is_released=not site.never_reused)
     return (*told, *perhaps(site))
 
 

@@ -8,12 +8,13 @@ from typing import Optional
 
 from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
-from tracer.diagnose.libraries import beside, client_of
+from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stuck
 from tracer.diagnose.telling import sent_stack
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
+from tracer.model.holder import Missing, Use
 from tracer.model.thread import Present
 
 SECOND = 1_000_000_000
@@ -46,6 +47,14 @@ class TextSite:
         # An event loop may have opened it in another turn than the one in which its client was called.
         if self.library is not None and self.library.beneath:
             self.library = client_of(sent) or self.library
+        lineages = [c.lineage for c in self.connections if c.lineage is not None]
+        uses = [lineage for lineage in lineages if lineage.use is not None]
+        known = {one.use for one in uses} if len(uses) * 2 > self.count else set()
+        self.leased, self.pooled = known == {Use.LEASED}, known == {Use.IDLE}
+        self.lost = sum(lineage.missing is Missing.UNREACHABLE for lineage in lineages)
+        self.holder = uses[0] if uses else None
+        if self.library is None and uses:
+            self.library = named(uses[0].library)
         packages = {package for c in self.connections for package in c.packages}
         self.beside = beside(packages, opened, stack) if self.library is None else ()
         index = application_frame(stack)

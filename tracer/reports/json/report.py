@@ -16,6 +16,7 @@ from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
 from tracer.model.thread import Present
 from tracer.reports import events as timeline
+from tracer.reports.json import held
 from tracer.reports.times import rfc3339
 
 REPORT_SCHEMA = "closetrace.report/1"
@@ -91,6 +92,7 @@ def _document(report: Report) -> Value:
         "cost": None if report.cost is None else _cost(report.cost),
         "unread": [vars(unread) for unread in report.unread],
         "unconfined": [vars(unconfined) for unconfined in report.unconfined],
+        "heaps": [held.heap(look) for look in report.heaps],
         "losses": {
             "events": report.losses.events,
             "records": report.losses.records,
@@ -205,7 +207,7 @@ def _frame(frame: Frame) -> Value:
 
 
 def _site(site: Site, report: Report) -> Value:
-    opened = site.opened_stack
+    opened, places = site.opened_stack, held.Places(site)
     return {
         "count": site.count,
         "oldest_s": _seconds(report.now_ns - min((f.since_ns for f in site.findings), default=report.now_ns)),
@@ -237,7 +239,8 @@ def _site(site: Site, report: Report) -> Value:
         },
         "now": [_present(one, report.now_ns) for one in site.now],
         "not_looked_at": site.not_looked_at,
-        "sockets": (_finding(finding, report) for finding in site.findings),
+        "held_by": held.site_holders(site),
+        "sockets": ({**_finding(f, report), "held_by": places.of(f.connection.lineage)} for f in site.findings),
     }
 
 

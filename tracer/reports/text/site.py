@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from tracer.diagnose import words
+from tracer.diagnose import held, words
 from tracer.diagnose.telling import telling_call
 from tracer.model.connection import Touch
 from tracer.model.finding import Direction, Site, Verdict
@@ -29,6 +29,7 @@ def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all
         advice = wrap(clean(line), prose, first="      " if index else "  Do: ", rest="      ")
         advice[0] = advice[0] if index else advice[0].replace("Do:", style("Do:", color, fg="green", bold=True), 1)
         out += advice
+    out += _held(site, prose)
     if site.stack is not None or site.last_op != "none":
         out += ["", *wrap(clean(_touched(site, now_ns)), prose, first="  ", rest="    ")]
         out += stacks.render(site.stack, site.stack_note, width=width, color=color, all_frames=all_frames)
@@ -39,6 +40,22 @@ def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all
     out += ["", f"  {_which(site)}{timeline.route(example)}"]
     out += ["  " + line for line in timeline.body(example, width=width - 2, color=color)]
     return out
+
+
+def _held(site: Site, prose: int) -> list[str]:
+    """Who holds the sockets in the heap: those that are held alike on a line."""
+    if not site.held:
+        return []
+    out = ["", "  held now by:"]
+    for one in site.held[:_LISTED]:
+        said = held.use(one.lineage)
+        many = words.number(one.count) if site.count > 1 else ""
+        head = ", ".join(part for part in (many, said) if part)
+        out += wrap(
+            clean(f"{f'{head}: ' if head else ''}{held.chain(one.lineage)}"), prose, first="      ", rest="        "
+        )
+    left = sum(one.count for one in site.held[_LISTED:])
+    return [*out, f"      and {words.number(left)} in {len(site.held) - _LISTED} other ways"] if left else out
 
 
 def last_call(site: Site) -> str:

@@ -8,10 +8,11 @@ from typing import Optional
 
 from tabulate import tabulate
 
-from tracer.diagnose import reconciled, words
+from tracer.diagnose import held, reconciled, words
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site, Where
 from tracer.model.frame import Frame, Stack
+from tracer.model.holder import HeapLook
 from tracer.model.states import TcpState
 from tracer.reports.printable import clean
 from tracer.reports.text import ended, notread
@@ -41,6 +42,7 @@ def render(report: Report, *, width: int, color: bool, all_frames: bool = False)
     parts += ended.render(report, width=width, prose=_prose(width), color=color, all_frames=all_frames)
     parts += ["", *_reconciled(report, width)]
     parts += [*_hooks(report.plan, width), *_lost(report.losses, width, color)]
+    parts += _heaps(report.heaps, width)
     parts += [*notread.told(report.unread, report.unconfined, _prose(width)), *_cost(report.cost, width)]
     return lines(parts) + "\n"
 
@@ -153,6 +155,9 @@ def _at(stack: Optional[Stack], index: Optional[int]) -> Optional[Frame]:
 def _frame(site: Site, room: int) -> str:
     """Name and place of the first frame of the program's own, or as much of it as fits into ``room`` columns."""
     frame, how = _application(site)
+    if site.application.stack is Where.HELD:
+        places = (held.own_place(one.lineage) for one in site.held)
+        return fit_left(clean(f"held by {next((place for place in places if place), '')}"), room)
     if frame is None:
         return fit(clean(f"event loop ({site.application.loop})"), room) if site.application.loop is not None else "-"
     whole = clean(f"{how}{words.located(frame)}")
@@ -182,6 +187,17 @@ def _hooks(plan: Sequence[Probe], width: int) -> list[str]:
         why = f" ({probe.reason})" if probe.reason and not shared else ""
         cost = f": {probe.cost}" if probe.cost else ""
         out += wrap(clean(f"without {probe.family}{why}{cost}"), _prose(width), first="  ", rest="    ")
+    return out
+
+
+def _heaps(heaps: Sequence[HeapLook], width: int) -> list[str]:
+    """Why holders could not be told."""
+    out: list[str] = []
+    for look in heaps:
+        if look.note:
+            sockets = words.plural(look.sockets - look.found, "socket")
+            said = f"who holds {sockets} of {look.comm} (pid {look.pid}) is not told: {look.note}"
+            out += wrap(clean(said), _prose(width), rest="  ")
     return out
 
 

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import tracer
 from tracer.model.frame import BlackBox, Stack
-from tracer.stacks.jail import forms, pace
+from tracer.model.holder import Held, Limits, SocketAt
+from tracer.stacks.jail import forms, holders, pace
 from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.wire import Broken, Line, Message
 from tracer.stacks.parsing import look
@@ -39,6 +40,8 @@ _DYING_S = 0.05
 """From the end of the connection to that of the process."""
 _KILLED_S = 0.5
 """From SIGKILL to the end of the process."""
+# One thread: what numpy starts for linear algebra would take memory for nothing.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); import tracer; del sys.path[0]; "
     "from tracer.stacks.jail.worker import main; main()"
@@ -77,7 +80,8 @@ class Child:
 
     _count = 0
 
-    def __init__(self, subjects: Subjects, debuginfod: bool) -> None:
+    def __init__(self, subjects: Subjects, debuginfod: bool, heaps: bool = False) -> None:
+        """``heaps``: it looks at heaps, which needs numpy, and not at stacks."""
         Child._count += 1
         self._uid = _FIRST_UID + (os.getpid() * 7 + Child._count) % _UIDS
         ours, theirs = socket.socketpair()
@@ -95,12 +99,12 @@ class Child:
         """How many times slower than usual this machine is."""
         self._cpu_s = 0.0
         place = str(Path(tracer.__file__).resolve().parent.parent)
-        words = [str(number) for number in (theirs.fileno(), page, self._uid, int(debuginfod))]
+        words = [str(number) for number in (theirs.fileno(), page, self._uid, int(debuginfod), int(heaps))]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-IBc", _START, place, *words],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), page), env={"LC_ALL": "C.UTF-8"}, start_new_session=True, cwd="/",
+                pass_fds=(theirs.fileno(), page), env=_ENVIRONMENT, start_new_session=True, cwd="/",
             )  # fmt: skip
         finally:
             theirs.close()
@@ -157,6 +161,15 @@ class Child:
             self._ask(process, number, barred)
             return forms.interpreter_from_json(self._answer(process, left_s).head)
 
+    def holders(
+        self, process: Process, number: int, wanted: Sequence[SocketAt], limits: Limits, left_s: Callable[[], float]
+    ) -> Held:
+        """Have it looked up in the heap of ``process`` who holds the ``wanted`` sockets. Raises Lost."""
+        with self._believed():
+            self._ask(process, number, [], **holders.asked(wanted, limits))
+            said = self._answer(process, left_s, more_cpu_s=limits.seconds).head
+            return holders.held_from_json(said.get("held"), wanted)
+
     @contextlib.contextmanager
     def _believed(self) -> Iterator[None]:
         """Raises Lost in place of Broken and Implausible."""
@@ -168,10 +181,16 @@ class Child:
             raise self.lost("it said nonsense") from None
 
     def _answer(
-        self, process: Process, left_s: Callable[[], float], *, most: int = 0, patience_s: float = _PATIENCE_S
+        self,
+        process: Process,
+        left_s: Callable[[], float],
+        *,
+        most: int = 0,
+        patience_s: float = _PATIENCE_S,
+        more_cpu_s: float = 0.0,
     ) -> Message:
         """What it says in the end, with ``most`` bytes; what it asks for before that is given."""
-        watch = _Watch(self, left_s, _BUDGET_CPU_S * self.slowness, patience_s)
+        watch = _Watch(self, left_s, _BUDGET_CPU_S * self.slowness + more_cpu_s, patience_s)
         while True:
             message = self._line.receive(watch.check, most)
             if "ask" not in message.head:

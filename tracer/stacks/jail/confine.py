@@ -26,11 +26,11 @@ _SIGKILL = 9
 _BPF_LOAD, _BPF_EQUAL, _BPF_RETURN = 0x20, 0x15, 0x06
 _ALLOW, _EPERM, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
 _CALLS = (
-    "read pread64 lseek close fstat newfstatat fcntl dup recvfrom recvmsg sendto sendmsg poll mmap munmap mremap "
-    "mprotect madvise brk rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall sched_yield futex "
-    "getpid gettid clock_gettime gettimeofday getrandom exit exit_group"
+    "read pread64 preadv2 lseek close fstat newfstatat fcntl dup recvfrom recvmsg sendto sendmsg poll mmap munmap "
+    "mremap mprotect madvise brk rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall sched_yield "
+    "futex getpid gettid clock_gettime gettimeofday getrandom exit exit_group"
 ).split()
-"""What Python, libdw and the connection to the root process need. newfstatat is how the C library does fstat."""
+"""What Python, libdw, numpy and the connection to the root process need. newfstatat is how the C library does fstat."""
 
 
 def confine(uid: int) -> dict[str, str]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import posixpath
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Callable, Optional, TypeVar
 
 from tracer.errors import HostUnsupported
 from tracer.model.frame import BlackBox, Frame, Stack
+from tracer.model.holder import Held, Limits, SocketAt
 from tracer.stacks.jail.child import Child, Lost, Unfit
 from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
-from tracer.stacks.registry import is_runtime
+from tracer.stacks.registry import heap_of, is_runtime
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import Interpreter, Walked
 from tracer.trail import Trail
@@ -32,6 +35,10 @@ _MOST_LOST = 12
 _HURRY_S = 0.3
 """How long requests may take, all that take long together, once the report was asked for. On a usual machine."""
 _LONG_S = 0.02
+
+NO_NUMPY = (
+    "numpy is not installed, which looking at a heap needs: install python3-numpy, or closetrace[lineage] with pip"
+)
 
 _PARTS = {
     Part.OPENING: "all",
@@ -88,6 +95,11 @@ class Keeper:
         """``hurried`` says from now on whether the report was asked for."""
         self._hurried = hurried
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the report was asked for by a signal."""
+        return self._hurried()
+
     def walk(self, process: Process, box: BlackBox) -> Walked:
         """Walk ``box`` in the worker for the owner of ``process``."""
         walked = self._served(
@@ -111,6 +123,36 @@ class Keeper:
         return self._served(
             process, lambda child, number, barred: child.interpreter(process, number, barred, self._deadline)
         )
+
+    def holders(
+        self, process: Process, wanted: Sequence[SocketAt], limits: Limits, meanwhile: Callable[[], object]
+    ) -> Held:
+        """Who holds these sockets of ``process``, by a worker of its own that ends with the answer. Never raises.
+
+        ``meanwhile`` is called again and again while that goes on, which may be for seconds.
+        """
+        if heap_of(process) is None:
+            return Held()
+        if self.refused:
+            return Held(note=self.refused)
+        if find_spec("numpy") is None:
+            return Held(note=NO_NUMPY)
+        number = self._subjects.number(process.identity, f"process {process.pid}")
+        child: Optional[Child] = None
+
+        def left_s() -> float:
+            meanwhile()
+            return self._deadline()
+
+        try:
+            child = self._start(heaps=True)
+            child.ready(left_s)
+            return child.holders(process, number, wanted, limits, left_s)
+        except (Unfit, Lost) as error:
+            return Held(note=str(error))
+        finally:
+            if child is not None:
+                self._end(child)
 
     def _served(self, process: Process, request: Callable[[Child, int, list[int]], _T]) -> Optional[_T]:
         """What ``request`` gets from a worker that is not lost over it; None if there is none."""
@@ -156,10 +198,10 @@ class Keeper:
         self._workers.move_to_end(owner)
         return child
 
-    def _start(self) -> Child:
+    def _start(self, heaps: bool = False) -> Child:
         """Raises Unfit."""
         try:
-            return Child(self._subjects, self._debuginfod)
+            return Child(self._subjects, self._debuginfod, heaps)
         except OSError as error:
             raise Unfit(f"no process can be started for it ({error.strerror})") from None
 

@@ -11,19 +11,22 @@ from typing import Any, Optional
 
 from tracer.errors import ClosetraceError
 from tracer.model.frame import Stack
+from tracer.model.holder import Held
 from tracer.stacks.elf.emptyfile import open_empty
 from tracer.stacks.elf.itanium import demangle
-from tracer.stacks.jail import forms
+from tracer.stacks.jail import forms, holders
 from tracer.stacks.jail.confine import confine
 from tracer.stacks.jail.pace import slowness
 from tracer.stacks.jail.target import JailedProcess
 from tracer.stacks.jail.wire import Broken, Line, Message
 from tracer.stacks.parsing import share
-from tracer.stacks.registry import prepare
+from tracer.stacks.registry import heap_of, prepare, prepare_heaps
 from tracer.stacks.target.process import Identity
 from tracer.stacks.walker import LocalWalker, Walked
 
 _MOST_STACKS = 20_000
+_NICE = 10
+"""A look at a heap takes seconds of CPU; nobody waits for it who has other work."""
 
 
 class _Stacks:
@@ -67,10 +70,17 @@ class _Worker:
         """Head and data of what is sent."""
         if "read" in message.head:
             return {}, self._walker.read(process, *message.head["read"])
+        if "sockets" in message.head:
+            return {"held": holders.held_to_json(self._holders(process, message.head))}, b""
         if "box" not in message.head:
             return forms.interpreter_to_json(self._walker.interpreter(process)), b""
         box = forms.box_from_json(message.head["box"], message.data)
         return self._told(self._walker.walk(process, box)), b""
+
+    def _holders(self, process: JailedProcess, head: dict[str, Any]) -> Held:
+        process.refresh_if_old()
+        look = heap_of(process)
+        return look(*holders.wanted_from_json(head)) if look is not None else Held()
 
     def _told(self, walked: Walked) -> dict[str, Any]:
         told = self._stacks.told(walked.stack)
@@ -95,8 +105,11 @@ class _Worker:
 
 
 def main() -> None:
-    """Run on the descriptors and for the user id that the command line names: connection, page, uid, debuginfod."""
-    connection, page, uid, debuginfod = (int(word) for word in sys.argv[2:6])
+    """Run on the descriptors and for the user id that the command line names.
+
+    Its words are connection, page, user id, whether to download debug files, whether to look at heaps.
+    """
+    connection, page, uid, debuginfod, heaps = (int(word) for word in sys.argv[2:7])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     line = Line(socket.socket(fileno=connection))
@@ -108,6 +121,13 @@ def main() -> None:
         line.send({"unfit": str(error)})
         return
     prepare()
+    if heaps:
+        os.nice(_NICE)
+        try:
+            prepare_heaps()
+        except ImportError as error:
+            line.send({"unfit": str(error)})
+            return
     os.close(open_empty())
     demangle("_Z1fv")
     line.send({"confined": confine(uid), "slowness": slowness()})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 from tracer.machine.registers import PAGE_SIZE
 from tracer.stacks.target.reader import Nonsense, Reader
@@ -18,7 +18,7 @@ _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _PHDR = struct.Struct("<IIQQQQQQ")
 _SYM = struct.Struct("<IBBHQQ")
 _PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
-_DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_GNU_HASH = 5, 6, 10, 0x6FFFFEF5
+_DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_GNU_HASH = 4, 5, 6, 10, 0x6FFFFEF5
 _NT_GNU_BUILD_ID = 3
 _MAX_SEGMENTS, _MAX_DYNAMIC, _MAX_CHAIN, _MAX_NOTES = 128, 512, 1024, 4096
 
@@ -29,6 +29,16 @@ class _GnuHash:
     count: int
     chains: int
     first: int
+
+
+@dataclass(frozen=True)
+class _SysvHash:
+    """The older table, which some builds have alone (Temurin 11.0.13)."""
+
+    buckets: int
+    count: int
+    chains: int
+    symbols: int
 
 
 class LoadedObject:
@@ -42,7 +52,8 @@ class LoadedObject:
             raise Nonsense(f"the ELF header at {base:#x} has no loaded segment")
         self.bias = base - min(loads) // PAGE_SIZE * PAGE_SIZE
         self._dynamic = self._dynamic_section()
-        self._hash = self._gnu_hash()
+        gnu = bool(self._dynamic.get(_DT_GNU_HASH))
+        self._hash: Union[_GnuHash, _SysvHash] = self._gnu_hash() if gnu else self._sysv_hash()
 
     def symbol(self, name: str) -> Optional[int]:
         """The run-time address of the symbol ``name``; None if the object does not define it."""
@@ -51,12 +62,16 @@ class LoadedObject:
 
     def sized_symbol(self, name: str) -> Optional[tuple[int, int]]:
         """The run-time address and the size (bytes) of the symbol ``name``; None if the object does not define it."""
+        table = self._hash
+        return self._by_gnu(name, table) if isinstance(table, _GnuHash) else self._by_sysv(name, table)
+
+    def _by_gnu(self, name: str, table: _GnuHash) -> Optional[tuple[int, int]]:
         hashed = _gnu_hash(name)
-        index = self._reader.unsigned(self._hash.buckets + 4 * (hashed % self._hash.count), 4)
-        if index < self._hash.first:
+        index = self._reader.unsigned(table.buckets + 4 * (hashed % table.count), 4)
+        if index < table.first:
             return None
         for candidate in range(index, index + _MAX_CHAIN):
-            link = self._reader.unsigned(self._hash.chains + 4 * (candidate - self._hash.first), 4)
+            link = self._reader.unsigned(table.chains + 4 * (candidate - table.first), 4)
             if link | 1 == hashed | 1:
                 found = self._symbol_at(candidate, name)
                 if found is not None:
@@ -69,6 +84,17 @@ class LoadedObject:
         """The run-time address and the size (bytes) of the first segment of this kind (PT_*); None if there is none."""
         found = ((self.bias + virtual, size) for each, virtual, size in self._segments if each == kind)
         return next(found, None)
+
+    def _by_sysv(self, name: str, table: _SysvHash) -> Optional[tuple[int, int]]:
+        index = self._reader.unsigned(table.buckets + 4 * (_sysv_hash(name) % table.count), 4)
+        for _ in range(_MAX_CHAIN):
+            if not 0 < index < table.symbols:
+                break
+            found = self._symbol_at(index, name)
+            if found is not None:
+                return found
+            index = self._reader.unsigned(table.chains + 4 * index, 4)
+        return None
 
     def build_id(self) -> bytes:
         """The linker's build-id; empty if there is none."""
@@ -109,6 +135,13 @@ class LoadedObject:
         buckets = table + 16 + 8 * bloom
         return _GnuHash(buckets, count, buckets + 4 * count, first)
 
+    def _sysv_hash(self) -> _SysvHash:
+        table = self._table(_DT_HASH)
+        count, symbols = struct.unpack("<II", self._reader.read(table, 8))
+        if not count:
+            raise Nonsense("the symbol hash table of its library is empty")
+        return _SysvHash(table + 8, count, table + 8 + 4 * count, symbols)
+
     def _symbol_at(self, index: int, name: str) -> Optional[tuple[int, int]]:
         raw = self._reader.read(self._table(_DT_SYMTAB) + _SYM.size * index, _SYM.size)
         string, _, _, section, value, size = _SYM.unpack(raw)
@@ -122,6 +155,15 @@ def _gnu_hash(name: str) -> int:
     value = 5381
     for byte in name.encode():
         value = (value * 33 + byte) & 0xFFFFFFFF
+    return value
+
+
+def _sysv_hash(name: str) -> int:
+    """System V gABI, "Hash Table"."""
+    value = 0
+    for byte in name.encode():
+        value = (value << 4) + byte
+        value = (value ^ (value & 0xF0000000) >> 24) & 0x0FFFFFFF
     return value
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Optional
 
-from tracer.stacks.language import Language, Part, Runtime, Target
+from tracer.stacks.language import Language, LookAtHeap, Part, Runtime, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracer.model.frame import Frame
+    from tracer.model.holder import Held, Limits, SocketAt
     from tracer.stacks.target.process import Mapping, Process
 
 # The JVM and the native code of the JDK's own classes. Other libraries with these names have a version after .so.
@@ -34,6 +37,19 @@ def _attach(target: Target) -> Optional[Runtime]:
     return Runtime(unwinder) if unwinder is not None else Runtime(unnamed=_OTHER_JVM)
 
 
+def _heap(process: Process) -> Optional[LookAtHeap]:
+    library = libjvm(process)
+    if library is None:
+        return None
+
+    def look(wanted: Sequence[SocketAt], limits: Limits) -> Held:
+        from tracer.stacks.languages.java.heap import look
+
+        return look.look(process, library, wanted, limits)
+
+    return look
+
+
 def _is_library(module: str) -> bool:
     return _LIBRARIES.fullmatch(module) is not None
 
@@ -57,6 +73,7 @@ def _short_name(name: str) -> str:
 LANGUAGE = Language(
     "java",
     attach=_attach,
+    heap=_heap,
     runtime_module=_is_library,
     title="the JDK",
     package=_package,

@@ -1,0 +1,108 @@
+"""Who holds a site's sockets, in words: short chains, how many are held alike, and whose object it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Optional
+
+from tracer.model.finding import Finding
+from tracer.model.holder import HeldAlike, Lineage, Link, Missing, RootKind, Use
+
+_MOST_STEPS = 10
+_MISSING = {
+    Missing.NO_OBJECT: "no open socket object of the runtime has this descriptor and these ports",
+    Missing.AMBIGUOUS: "more than one socket object has this descriptor and these ports",
+    Missing.UNFOUND: "no holder was found",
+    Missing.UNREACHABLE: "nothing: no object, thread or native code refers to it any more",
+    Missing.MOVED: "not known: its holders changed or moved whenever they were looked at",
+}
+
+
+def alike(findings: Iterable[Finding]) -> tuple[HeldAlike, ...]:
+    """The sockets of a site by how they are held, the largest number first."""
+    first: dict[object, Lineage] = {}
+    counts: Counter[object] = Counter()
+    for finding in findings:
+        lineage = finding.connection.lineage
+        if lineage is not None:
+            key = key_of(lineage)
+            counts[key] += 1
+            first.setdefault(key, lineage)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return tuple(HeldAlike(count, first[key]) for key, count in ordered)
+
+
+def key_of(lineage: Lineage) -> tuple[object, ...]:
+    """What makes two lineages alike: all but the descriptor's number and the insides of collections."""
+    telling = tuple(link for link in lineage.links if not link.inner)
+    return (telling, lineage.root, lineage.library, lineage.use, lineage.missing)
+
+
+def own_place(lineage: Optional[Lineage]) -> Optional[str]:
+    """The program's own object that is nearest to the socket: ``OrderClient.client``; None if there is none."""
+    if lineage is None or lineage.root is None:
+        return None
+    for link in lineage.links:
+        if link.own:
+            return short(f"{link.holder}.{link.field}")
+    return short(lineage.root.name) if lineage.root.own else None
+
+
+def chain(lineage: Lineage) -> str:
+    """The chain, innermost first, without the insides of collections and sockets; or why there is none."""
+    if lineage.root is None:
+        return _MISSING[lineage.missing or Missing.UNFOUND]
+    steps = _shortened([link for link in lineage.links if not link.inner])
+    if not steps and lineage.root.kind is not RootKind.STATIC:
+        steps = [_step(link) for link in lineage.links[-1:]]
+    return " <- ".join([*steps, _root(lineage)])
+
+
+def _shortened(links: list[Link]) -> list[str]:
+    """All up to the program's outermost own object; of what frameworks hold it by, only how many they are."""
+    own = max((place for place, link in enumerate(links) if link.own), default=-1)
+    kept = own + 1 if own >= 0 else _MOST_STEPS
+    steps = [_step(link) for link in links[:kept]]
+    left = len(links) - kept
+    return [*steps, f"... {left} more ..."] if left > 2 else steps + [_step(link) for link in links[kept:]]
+
+
+def _step(link: Link) -> str:
+    return short(link.holder) + ("[]" if link.field == "[]" else f".{link.field}")
+
+
+def _root(lineage: Lineage) -> str:
+    assert lineage.root is not None
+    kind, name = lineage.root.kind, lineage.root.name
+    if kind is RootKind.STATIC:
+        return f"static {name}"
+    if kind is RootKind.THREAD:
+        return f'thread "{name}"' if name else "a thread"
+    if kind is RootKind.STACK:
+        return f'a slot on the stack of thread "{name}", perhaps left over'
+    return "a global reference of native code"
+
+
+def short(name: str) -> str:
+    """A class, or ``class.field``, without the package: what begins with the first capital letter of a part."""
+    words = name.split(".")
+    at = next((index for index, word in enumerate(words) if word[:1].isupper()), max(len(words) - 2, 0))
+    return ".".join(words[at:])
+
+
+def use(lineage: Lineage) -> str:
+    """What a library's object says: ``leased from Apache HttpClient``, ``idle in HikariCP``; empty if nothing."""
+    if lineage.use is None:
+        return ""
+    return f"{'leased from' if lineage.use is Use.LEASED else 'idle in'} {lineage.library}"
+
+
+def sentence(lineage: Lineage) -> str:
+    """One sentence of evidence."""
+    if lineage.missing is Missing.UNREACHABLE:
+        return "Nothing in the program refers to it any more: it was lost without a close."
+    if lineage.root is None:
+        return f"Who holds it in the heap: {_MISSING[lineage.missing or Missing.UNFOUND]}."
+    said = use(lineage)
+    return f"Held now by {chain(lineage)}{f' ({said})' if said else ''}."

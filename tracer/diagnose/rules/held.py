@@ -1,0 +1,27 @@
+"""Rules on what the holder of a socket in the heap says: leased to the program, or idle in a pool."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from tracer.diagnose.held import sentence
+from tracer.diagnose.rules.phrases import Evidence, last_call, watched
+from tracer.model.connection import Connection
+from tracer.model.holder import Use
+from tracer.model.states import TcpState
+
+
+def leased(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """A pool has it among those that the program uses: it was never given back."""
+    return _by(c, now_ns, Use.LEASED)
+
+
+def idle(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """A pool has it among those that wait for their next use."""
+    return _by(c, now_ns, Use.IDLE)
+
+
+def _by(c: Connection, now_ns: int, use: Use) -> Optional[Evidence]:
+    if c.lineage is None or c.lineage.use is not use or c.state is not TcpState.CLOSE_WAIT:
+        return None
+    return (sentence(c.lineage), *(() if c.last is None else last_call(c, now_ns)), *watched(c))

@@ -1,0 +1,231 @@
+"""One scan of a heap, and the chains that it shows for the sockets that are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional, Union
+
+import numpy as np
+
+from tracer.model.holder import Lineage, Missing, Root, RootKind, SocketAt, Use
+from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.languages.java.heap.chain import Step
+from tracer.stacks.languages.java.heap.content import Array
+from tracer.stacks.languages.java.heap.matching import match
+from tracer.stacks.languages.java.heap.near import near
+from tracer.stacks.languages.java.heap.opened import Heap
+from tracer.stacks.languages.java.heap.reach import Edges, Reach
+from tracer.stacks.languages.java.heap.roots import Static
+from tracer.stacks.languages.java.heap.rules import Rule, use_of
+from tracer.stacks.languages.java.heap.scan import scan
+from tracer.stacks.languages.java.heap.spaces import Space
+from tracer.stacks.languages.java.heap.stackslots import slots
+from tracer.stacks.languages.java.heap.telling import Telling
+from tracer.stacks.languages.java.heap.told import class_name, is_own, links_of
+from tracer.stacks.target.reader import Nonsense
+
+_MOST_STEPS = 100_000
+_PARKED_STACKS = "jdk.internal.vm.StackChunk"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A root outside of the heap: the word at ``address`` refers to an object. ``thread`` is whose, 0 if nobody's."""
+
+    kind: RootKind
+    address: int
+    thread: int = 0
+
+
+Anchor = Union[Static, Slot]
+
+
+class OneScan:
+    """Reads the heap once when it is made. Raises OutOfTime, MissingTables, MemoryUnreadable and Nonsense."""
+
+    def __init__(self, heap: Heap, spaces: Sequence[Space], wanted: Sequence[SocketAt]) -> None:
+        self._heap, self._content = heap, heap.content
+        before = heap.spaces.collections()
+        always = self._content.index[heap.descriptor.address]
+        self._noted = scan(heap.memory, self._content, spaces, always)
+        self._descriptors = match(heap, self._noted, wanted)
+        self._threads = list(heap.roots.threads())
+        self._roots: dict[int, Anchor] = {}
+        thread_objects = self._as_stored(thread.thread for thread in self._threads)
+        self._reach = Reach(heap.memory, self._content, self._noted, thread_objects)
+        targets = self._as_stored(address for found in self._descriptors.values() for address in found)
+        self._all_roots = self._follow(thread_objects, targets)
+        self._steps = self._reach.steps()
+        live = self._reach.live_edges()
+        self._live, self._telling = live, Telling(self._content, heap.classes, heap.names, live, targets)
+        self._stacks: Optional[tuple[dict[int, Slot], dict[int, list[Step]], bool]] = None
+        self.moved = before[1] or heap.spaces.collections() != before
+        """Whether there was a collection meanwhile: then what was not found may be there all the same."""
+
+    def _as_stored(self, addresses: Iterable[int]) -> Array:
+        return self._content.encoded(np.unique(np.array(list(addresses), dtype=np.uint64)))
+
+    def _follow(self, threads: Array, targets: Array) -> bool:
+        """From all roots, those that tell most first. Whether all roots are known."""
+        own: list[Static] = []
+        library: list[Static] = []
+        alive = set(threads.tolist())
+        reference = self._heap.oops.reference
+        for static in self._heap.roots.statics():
+            if reference(static.refers) not in alive:
+                (own if is_own(static.klass.name) else library).append(static)
+        self._from_statics(own)
+        for one in self._threads:
+            self._roots.setdefault(reference(one.thread), Slot(RootKind.THREAD, one.slot, one.thread))
+        self._reach.roots(threads)
+        self._from_statics(library)
+        known = True
+        try:
+            natives = [one for one in self._heap.roots.natives() if reference(one[1]) not in alive]
+        except (MemoryUnreadable, Nonsense):
+            natives, known = [], False
+        for slot, address in natives:
+            self._roots.setdefault(reference(address), Slot(RootKind.NATIVE, slot))
+        self._reach.roots(self._as_stored(address for _, address in natives))
+        self._reach.last_resorts(targets)
+        if known and not self._reach.reached(targets).all():
+            # No root that can be told: what a thread's native code has counts only against what nothing holds.
+            self._reach.roots(self._as_stored(self._heap.roots.locals()))
+        return known
+
+    def _from_statics(self, statics: Sequence[Static]) -> None:
+        for static in statics:
+            self._roots.setdefault(self._heap.oops.reference(static.refers), static)
+        self._reach.roots(self._as_stored(static.refers for static in statics))
+
+    def lineage(self, socket: SocketAt) -> Lineage:
+        """The verified chain of one socket, or why there is none."""
+        found = self._descriptors[socket]
+        if len(found) != 1:
+            return Lineage(socket.fd, missing=Missing.AMBIGUOUS if found else Missing.NO_OBJECT)
+        ((descriptor, owner),) = found.items()
+        reference = self._heap.oops.reference(descriptor)
+        tried = False
+        for steps, root, rule in self._candidates(reference):
+            tried = True
+            told = self._verified(socket, owner, steps, root, rule)
+            if told is not None:
+                return told
+        if tried:
+            return Lineage(socket.fd, missing=Missing.MOVED)
+        return self._from_stacks(socket, descriptor, owner)
+
+    def _candidates(self, target: int) -> Iterator[tuple[list[Step], Anchor, Optional[Rule]]]:
+        """The chain that a rule tells most of, then the nearest one."""
+        telling = self._telling.path(target)
+        if telling is not None:
+            places, rule = telling
+            steps = [self._step(self._live, at) for at in places]
+            rest = self._to_root(int(self._live.parents[places[-1]]))
+            if rest is not None:
+                yield steps + rest[0], rest[1], rule
+        nearest = self._to_root(target)
+        if nearest is not None:
+            yield nearest[0], nearest[1], None
+
+    def _to_root(self, reference: int) -> Optional[tuple[list[Step], Anchor]]:
+        steps: list[Step] = []
+        children = self._steps.children
+        while len(steps) < _MOST_STEPS:
+            at = int(np.searchsorted(children, reference))
+            if at == len(children) or int(children[at]) != reference:
+                root = self._roots.get(reference)
+                return (steps, root) if root is not None else None
+            steps.append(self._step(self._steps, at))
+            reference = int(self._steps.parents[at])
+        return None
+
+    def _step(self, edges: Edges, at: int) -> Step:
+        oops = self._heap.oops
+        klass = self._content.classes[int(edges.indices[at])]
+        holder, held = oops.address(int(edges.parents[at])), oops.address(int(edges.children[at]))
+        return Step(holder, klass, int(edges.offsets[at]) & ~1, held)
+
+    def _verified(
+        self, socket: SocketAt, owner: int, steps: list[Step], root: Anchor, rule: Optional[Rule]
+    ) -> Optional[Lineage]:
+        """The chain in words if it is true now: all its links, the number, the ports and that the socket is open."""
+        return self._heap.verifier.steady(lambda: self._true(socket, owner, steps, root, rule))
+
+    def _true(
+        self, socket: SocketAt, owner: int, steps: list[Step], root: Anchor, rule: Optional[Rule]
+    ) -> Optional[Lineage]:
+        heap, use = self._heap, self._use(rule, steps)
+        anchored = self._root(root, steps[-1].holder if steps else 0)
+        if anchored is None or not heap.verifier.holds(steps) or self._use(rule, steps) != use:
+            return None
+        if heap.sockets.number(steps[0].held) != socket.fd or not heap.sockets.agrees(owner, socket):
+            return None
+        library = rule.library if rule is not None and use is not None else ""
+        return Lineage(socket.fd, links_of(steps, heap.names), anchored, library, use)
+
+    def _root(self, root: Anchor, outermost: int) -> Optional[Root]:
+        """The root in words if it refers to the ``outermost`` object of the chain. Raises MemoryUnreadable."""
+        heap = self._heap
+        try:
+            if isinstance(root, Static):
+                step = Step(root.mirror, heap.mirror_class, root.offset, outermost)
+                of_class = class_name(root.klass)
+                name = f"{of_class}.{heap.names.static_name(root.klass, root.name)}"
+                return Root(RootKind.STATIC, name, is_own(of_class)) if heap.verifier.holds([step]) else None
+            if heap.reader.pointer(root.address) != outermost:
+                return None
+            name = heap.objects.text(heap.objects.reference(root.thread, "name")) if root.thread else ""
+            return Root(root.kind, name)
+        except Nonsense:
+            return None
+
+    def _use(self, rule: Optional[Rule], steps: Sequence[Step]) -> Optional[Use]:
+        """What the rule says of its holder, which is the one of its kind in the chain that is nearest to the socket."""
+        if rule is None:
+            return None
+        holder = next((s.holder for s in steps if self._heap.classes.is_a(s.klass, rule.holder)), 0)
+        try:
+            return use_of(rule, self._heap.objects, holder)
+        except (MemoryUnreadable, Nonsense):
+            return None
+
+    def _from_stacks(self, socket: SocketAt, descriptor: int, owner: int) -> Lineage:
+        """A chain up to an object that a thread's stack has; failing that, what may be said."""
+        found, chains, whole = self._look_at_stacks()
+        best: Optional[tuple[list[Step], Slot]] = None
+        for address, steps in chains.items():
+            mine = bool(steps) and steps[0].held == descriptor
+            if address in found and mine and (best is None or len(steps) > len(best[0])):
+                best = steps, found[address]
+        if best is not None:
+            told = self._verified(socket, owner, *best, None)
+            return told if told is not None else Lineage(socket.fd, missing=Missing.MOVED)
+        bare = descriptor in found
+        sure = whole and self._all_roots and self._reach.complete and not self.moved and not self._has_parked_stacks()
+        sure = sure and not self._reach.reached(self._as_stored([descriptor])).any()
+        return Lineage(socket.fd, missing=Missing.UNREACHABLE if sure and not bare else Missing.UNFOUND)
+
+    def _look_at_stacks(self) -> tuple[dict[int, Slot], dict[int, list[Step]], bool]:
+        if self._stacks is None:
+            starts = [address for found in self._descriptors.values() for address in found]
+            chains = near(starts, self._reach.all_edges(), self._content, self._step)
+            addresses = np.array(sorted(chains), dtype=np.uint64)
+            found, whole = slots(self._heap.memory, self._threads, addresses)
+            anchors = {at: Slot(RootKind.STACK, place, one.thread) for at, (place, one) in found.items()}
+            self._stacks = anchors, chains, whole
+        return self._stacks
+
+    def _has_parked_stacks(self) -> bool:
+        """Whether there are stacks of virtual threads in the heap: these are not looked into."""
+        parked = [self._content.index[klass.address] for klass in self._heap.classes.named(_PARKED_STACKS)]
+        chunks = np.unique(self._noted.parents[np.isin(self._noted.indices, parked)])
+        return any(self._is_object(address) for address in self._content.decoded(chunks).tolist())
+
+    def _is_object(self, address: int) -> bool:
+        """Whether there is an object that nobody locks. A class's mirror has the class, too, but no mark before it."""
+        try:
+            return self._heap.reader.unsigned(address, 1) & 3 == 1
+        except MemoryUnreadable:
+            return False
