@@ -3,7 +3,7 @@
 # Installs the software that tests/systems runs, from Debian's packages. Does not start any of its services.
 set -eu
 
-packages="nginx tomcat10 libhttpclient-java libcommons-httpclient-java openjdk-17-jdk-headless tcpdump iproute2"
+packages="python3-numpy nginx tomcat10 libhttpclient-java libcommons-httpclient-java openjdk-17-jdk-headless tcpdump iproute2"
 
 missing=""
 for package in $packages; do

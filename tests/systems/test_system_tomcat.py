@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.live.closetrace_command import LINGER, Trace, let_linger, tracing
+from tests.live.closetrace_command import LINGER, Trace, let_linger, run_closetrace, tracing
 from tests.live.oracles import ss_close_wait
 from tests.systems.chain import AFTER_FIN_S, CURED, PROXY, SHOP_URL, chain
 from tests.systems.java_oracles import assert_in_order
@@ -38,6 +38,22 @@ def test_servlet_is_named(netns: str) -> None:
         )
     table = printed[printed.rindex("sockets in CLOSE_WAIT for more than") :].split("site 1:")[0]
     assert "OrderServlet.askForStock" in table, printed
+
+
+def test_holder_is_named_afterwards(netns: str) -> None:
+    """Traced only when all has happened: no call is seen, and the heap tells whose pool has the sockets."""
+    with chain(netns) as pid:
+        fetch(netns, SHOP_URL, REQUESTS, AT_ONCE)
+        time.sleep(AFTER_FIN_S)
+        report = run_closetrace("--pid", str(pid), "--linger", "1", "--duration", "3", "--json").report()
+    (site,) = (site for site in report["sites"] if site["remote"] == f"127.0.0.1:{PROXY}")
+    assert (site["count"], site["verdict"], site["stack"]) == (AT_ONCE, "idle-in-pool", [])
+    assert site["application"]["stack"] == "held"
+    (held,) = site["held_by"]
+    assert (held["count"], held["library"], held["use"]) == (AT_ONCE, "Apache HttpClient", "idle")
+    fields = [f"{link['class']}.{link['field']}" for link in held["links"]]
+    (pool,) = (place for place, field in enumerate(fields) if field.endswith("HttpConnPool.available"))
+    assert fields.index("com.acme.OrderServlet.pool") > pool
 
 
 def test_cure(netns: str) -> None:

@@ -21,7 +21,14 @@ _JARS = (
     " slf4j-nop commons-httpclient HikariCP postgresql commons-dbcp2 commons-pool2 netty-common netty-buffer"
     " netty-transport netty-handler netty-resolver netty-codec"
 )
-_CLASS_PATH = ":".join(f"/usr/share/java/{jar}.jar" for jar in _JARS.split())
+
+
+def jars(names: str) -> str:
+    """The class path of Debian's jars with these names."""
+    return ":".join(f"/usr/share/java/{jar}.jar" for jar in names.split())
+
+
+_CLASS_PATH = jars(_JARS)
 _SMALL_JVM = ("-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-I/usr/include/postgresql")
 _C_LIBRARIES = {"curl_client": "-lcurl", "libpq_client": "-lpq", "hiredis_client": "-lhiredis"}
@@ -35,7 +42,7 @@ def command(program: str) -> tuple[str, ...]:
     if kind == "js":
         return ("env", f"NODE_PATH={LIBRARIES / 'node' / 'node_modules'}", "node", str(HERE / "node" / program))
     if kind == "java":
-        return ("java", *_SMALL_JVM, "-cp", f"{_classes()}:{_CLASS_PATH}", name)
+        return ("java", *_SMALL_JVM, "-cp", java_path(), name)
     return (str(_binary(program)),)
 
 
@@ -59,6 +66,11 @@ def _classes() -> Path:
     sources = sorted((HERE / "java").glob("*.java"))
     lint = ("-Xlint:all,-path,-classfile,-processing", "-Werror")
     return _built(sources, "classes", ("javac", *lint, "-d", "{}", "-cp", _CLASS_PATH, *map(str, sources)))
+
+
+def java_path() -> str:
+    """The class path of the Java programs with all libraries."""
+    return f"{_classes()}:{_CLASS_PATH}"
 
 
 def _binary(program: str) -> Path:

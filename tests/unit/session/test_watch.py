@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Optional, cast
+from typing import Callable, Optional, cast
 
 import pytest
 
@@ -16,8 +16,10 @@ from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Process, Reconciliation, Report, Verdict
+from tracer.model.holder import Held
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
+from tracer.session.heaps import Heaps
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
@@ -65,6 +67,10 @@ class FakeComparison:
         return self._figures
 
 
+def _no_heaps(meanwhile: Callable[[], object]) -> Heaps:
+    return Heaps(lambda _process, _wanted, _limits, _meanwhile: Held(), False, lambda: False, meanwhile)
+
+
 class Bench:
     """A Watch and what it looks at."""
 
@@ -74,7 +80,7 @@ class Bench:
         stacks = StackStore(recorder, as_service(self.service))
         self.reconciler = FakeReconciler(clock, self.older)
         reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
-        self.watch = Watch(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER)
+        self.watch = Watch(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps)
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
         fin = self.clock.now - int(ago * S)

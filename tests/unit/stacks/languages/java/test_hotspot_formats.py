@@ -6,6 +6,8 @@ import ctypes
 import os
 import re
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -133,6 +135,24 @@ def test_symbols_are_where_the_dynamic_linker_finds_them() -> None:
         assert loaded.symbol(name) == ctypes.addressof(expected)
     assert loaded.symbol("no_such_symbol") is None
     assert loaded.symbol("") is None
+    process.close()
+
+
+@pytest.mark.parametrize("style", ["gnu", "sysv", "both"])
+def test_symbols_are_found_by_either_table(style: str, tmp_path: Path) -> None:
+    """A library that the linker gives only one kind of table (Temurin 11.0.13's libjvm has only the older one)."""
+    source, library = tmp_path / "names.c", tmp_path / "libnames.so"
+    names = [f"name_{index}" for index in range(50)]
+    source.write_text("".join(f"int {name} = {index};\n" for index, name in enumerate(names)))
+    words = ["gcc", "-shared", "-fPIC", f"-Wl,--hash-style={style}", "-o", str(library), str(source)]
+    subprocess.run(words, check=True)
+    handle = ctypes.CDLL(str(library))
+    process = Process.open(os.getpid())
+    start = next(mapping.start for mapping in process.mappings if mapping.path == str(library))
+    loaded = LoadedObject(Reader(process), start)
+    for name in names:
+        assert loaded.symbol(name) == ctypes.addressof(ctypes.c_int.in_dll(handle, name))
+    assert loaded.symbol("no_such_symbol") is None
     process.close()
 
 

@@ -1,0 +1,136 @@
+"""The Java programs that hold sockets, how they are built and run, and what they say of their own sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from tests.advice.programs import jars, java_path
+from tests.live.oracles import ss
+from tests.systems.jvm import Jdk, Jvm, running
+from tracer.model.holder import Lineage, RootKind, SocketAt
+
+HERE = Path(__file__).resolve().parent
+SMALL = ("-Xmx128m", "-XX:TieredStopAtLevel=1")
+_POOL_JARS = "tomcat10-jdbc tomcat10-juli"
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[int]:
+    """A server on loopback that accepts all connections, keeps them, and never says anything; its port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
+        kept: list[socket.socket] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield int(server.getsockname()[1])
+        for one in kept:
+            one.close()
+
+
+@functools.cache
+def classes() -> Path:
+    """The compiled Holders, for Java 8."""
+    target = Path(tempfile.mkdtemp(prefix="closetrace-lineage-"))
+    words = ("javac", "-nowarn", "-Xlint:-options", "--release", "8", "-d", str(target))
+    subprocess.run([*words, *map(str, HERE.glob("com/acme/*.java"))], check=True)
+    target.chmod(0o755)
+    return target
+
+
+def pool_command(program: str) -> tuple[str, ...]:
+    """The words that run one of the programs in ``pools``, which are led as those of tests/advice are."""
+    path = f"{_pool_classes()}:{java_path()}:{jars(_POOL_JARS)}"
+    return ("java", *SMALL, "-cp", path, program)
+
+
+@functools.cache
+def _pool_classes() -> Path:
+    target = Path(tempfile.mkdtemp(prefix="closetrace-lineage-"))
+    path = f"{java_path()}:{jars(_POOL_JARS)}"
+    sources = sorted(map(str, HERE.glob("pools/*.java")))
+    subprocess.run(["javac", "-nowarn", "-d", str(target), "-cp", path, *sources], check=True)
+    return target
+
+
+@contextlib.contextmanager
+def holders(jdk: Jdk, options: tuple[str, ...], peer: int) -> Iterator[Holders]:
+    """Run Holders until all its sockets are there."""
+    with running(jdk, classes(), (*SMALL, *options), (str(peer),), main="com.acme.Holders") as jvm:
+        said = [line.split() for line in jvm.until("READY")]
+        kinds = {int(words[2]): words[1] for words in said if words[0] == "HOLDER"}
+        yield Holders(jvm, kinds, peer)
+
+
+@dataclass(frozen=True)
+class Holders:
+    """The running program. ``kinds`` says for each local port in which way the program holds the socket."""
+
+    jvm: Jvm
+    kinds: dict[int, str]
+    peer: int
+
+    def wanted(self) -> list[SocketAt]:
+        """Its sockets, as ss lists them with their descriptors."""
+        return sockets_of(self.jvm.pid, self.peer)
+
+    def kind(self, wanted: list[SocketAt], lineage: Lineage) -> str:
+        """In which way the program holds the socket that this is about."""
+        (port,) = (one.local_port for one in wanted if one.fd == lineage.fd)
+        return self.kinds[port]
+
+
+def sockets_of(pid: int, peer: int) -> list[SocketAt]:
+    """The sockets of a process that are connected to the port ``peer``."""
+    found = []
+    for line in ss("dport", "=", f":{peer}"):
+        fds = [fd for owner, fd in line.holders if owner == pid]
+        if fds:
+            found.append(SocketAt(fds[0], int(line.local.rsplit(":", 1)[1]), peer))
+    return found
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How Holders holds the sockets of a kind: the root, and links (``Class.field``) that the chain goes through."""
+
+    kind: Optional[RootKind]
+    root: str = ""
+    through: tuple[str, ...] = ()
+
+
+_REGISTRY = "com.acme.Holders$Registry"
+_SESSION = "com.acme.Holders$Registry$Session.sock"
+TRUTH = {
+    "map": Truth(
+        RootKind.STATIC, "com.acme.Holders$Registry.INSTANCE", (_SESSION, "com.acme.Holders$Registry.sessions")
+    ),
+    "array": Truth(RootKind.STATIC, "com.acme.Holders$Cache.slots", (_SESSION,)),
+    "list": Truth(RootKind.STATIC, "com.acme.Holders$Cache.queue", (_SESSION, "java.util.LinkedList.first")),
+    "thread": Truth(RootKind.THREAD, "order-worker", (_SESSION, "com.acme.Holders$Worker.mine")),
+    "channel": Truth(RootKind.STATIC, "com.acme.Holders$Channels.open"),
+    "selector": Truth(RootKind.THREAD, "event-loop", ("sun.nio.ch.SelectionKeyImpl.channel",)),
+    "stack": Truth(RootKind.STACK, "stack-holder"),
+    "garbage": Truth(None),
+}
+
+
+def is_true(kind: str, lineage: Lineage) -> bool:
+    """Whether the chain is the one that the program says."""
+    truth = TRUTH[kind]
+    if lineage.root is None or truth.kind is None:
+        return lineage.root is None and truth.kind is None
+    links = {f"{link.holder}.{link.field}" for link in lineage.links}
+    return (lineage.root.kind, lineage.root.name) == (truth.kind, truth.root) and links >= set(truth.through)
