@@ -18,6 +18,15 @@ _MISSING = {
     Missing.MOVED: "not known: its holders changed or moved whenever they were looked at",
 }
 
+_IN_WORDS = {
+    RootKind.MODULE: "module {}",
+    RootKind.VARIABLE: "local variable {}",
+    RootKind.VALUE: "a value on the evaluation stack of {}, perhaps left over",
+    RootKind.TASK: "a task of the event loop",
+}
+_SAY_ENOUGH = (RootKind.STATIC, RootKind.MODULE, RootKind.VARIABLE, RootKind.VALUE)
+"""Roots that tell enough where there is no other link to show."""
+
 
 def alike(findings: Iterable[Finding]) -> tuple[HeldAlike, ...]:
     """The sockets of a site by how they are held, the largest number first."""
@@ -45,8 +54,10 @@ def own_place(lineage: Optional[Lineage]) -> Optional[str]:
         return None
     for link in lineage.links:
         if link.own:
-            return short(f"{link.holder}.{link.field}")
-    return short(lineage.root.name) if lineage.root.own else None
+            return f"{link.field} in {link.holder}" if link.function else _step(link)
+    if not lineage.root.own:
+        return None
+    return short(lineage.root.name) if lineage.root.kind is RootKind.STATIC else _root(lineage)
 
 
 def chain(lineage: Lineage) -> str:
@@ -54,7 +65,7 @@ def chain(lineage: Lineage) -> str:
     if lineage.root is None:
         return _MISSING[lineage.missing or Missing.UNFOUND]
     steps = _shortened([link for link in lineage.links if not link.inner])
-    if not steps and lineage.root.kind is not RootKind.STATIC:
+    if not steps and lineage.root.kind not in _SAY_ENOUGH:
         steps = [_step(link) for link in lineage.links[-1:]]
     return " <- ".join([*steps, _root(lineage)])
 
@@ -69,6 +80,8 @@ def _shortened(links: list[Link]) -> list[str]:
 
 
 def _step(link: Link) -> str:
+    if link.function:
+        return f"{_variable(link.field)} of {link.holder}"
     return short(link.holder) + ("[]" if link.field == "[]" else f".{link.field}")
 
 
@@ -79,15 +92,23 @@ def _root(lineage: Lineage) -> str:
         return f"static {name}"
     if kind is RootKind.THREAD:
         return f'thread "{name}"' if name else "a thread"
+    if kind in _IN_WORDS:
+        return _IN_WORDS[kind].format(name)
     if kind is RootKind.STACK:
         return f'a slot on the stack of thread "{name}", perhaps left over'
     return "a global reference of native code"
 
 
+def _variable(name: str) -> str:
+    if name.startswith("__"):
+        return name
+    return f"local variable {name}" if name else "a value on the evaluation stack"
+
+
 def short(name: str) -> str:
     """A class, or ``class.field``, without the package: what begins with the first capital letter of a part."""
     words = name.split(".")
-    at = next((index for index, word in enumerate(words) if word[:1].isupper()), max(len(words) - 2, 0))
+    at = next((index for index, word in enumerate(words) if word.lstrip("_")[:1].isupper()), max(len(words) - 2, 0))
     return ".".join(words[at:])
 
 

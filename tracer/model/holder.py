@@ -11,13 +11,19 @@ class RootKind(str, enum.Enum):
     """Where a chain of holders ends.
 
     STATIC: a static field of a class. THREAD: a live thread's object. NATIVE: a global reference of native code.
-    STACK: a slot on a thread's stack, which may be left over from a call that has returned.
+    STACK: a slot on a thread's stack, which may be left over from a call that has returned. MODULE: a module's global.
+    VARIABLE: a local variable of a function at work. VALUE: a place on the evaluation stack of one, which may be left
+    over. TASK: a task of an event loop.
     """
 
     STATIC = "static"
     THREAD = "thread"
     NATIVE = "native"
     STACK = "stack"
+    MODULE = "module"
+    VARIABLE = "variable"
+    VALUE = "value"
+    TASK = "task"
 
 
 class Use(str, enum.Enum):
@@ -47,17 +53,22 @@ class Link:
     """``field`` of an object of class ``holder`` refers to the link before; ``[]`` is an element of an array.
 
     ``own``: the class is the program's own. ``inner``: it is an inside of the runtime's collections or sockets.
+    ``function``: ``holder`` is a function that waits (or its object), and ``field`` a variable of it.
     """
 
     holder: str
     field: str
     own: bool = False
     inner: bool = False
+    function: bool = False
 
 
 @dataclass(frozen=True)
 class Root:
-    """``name`` is ``class.field``, a thread's name, or empty; ``own``: the class is the program's own."""
+    """``name`` is ``class.field``, a thread's name, ``module: global``, ``variable of function (file:line)``, or empty.
+
+    ``own``: the class or the function is the program's own.
+    """
 
     kind: RootKind
     name: str

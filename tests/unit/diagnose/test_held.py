@@ -163,3 +163,40 @@ def test_what_nothing_holds_only_a_collection_closes() -> None:
     """With their number."""
     (site,) = group([finding(n, Lineage(n, missing=Missing.UNREACHABLE)) for n in (1, 2)])
     assert any("only a garbage collection will close two" in sentence for sentence in site.explanation)
+
+
+_PYTHON = (
+    Link("list", "[]", inner=True),
+    Link("shop.prices.Session", "sock", own=True),
+    Link("work.<locals>.send (app.py:3)", "conn", own=True, function=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        (Root(RootKind.MODULE, "shop.prices: session"), "module shop.prices: session"),
+        (Root(RootKind.VARIABLE, "resp of fetch (app.py:29)"), "local variable resp of fetch (app.py:29)"),
+        (
+            Root(RootKind.VALUE, "fetch (app.py:29)"),
+            "a value on the evaluation stack of fetch (app.py:29), perhaps left over",
+        ),
+        (Root(RootKind.TASK, ""), "a task of the event loop"),
+    ],
+)
+def test_roots_and_functions_of_python_are_told_in_its_words(root: Root, expected: str) -> None:
+    """Whatever the root is."""
+    said = held.chain(Lineage(7, _PYTHON, root))
+    assert said == f"Session.sock <- local variable conn of work.<locals>.send (app.py:3) <- {expected}"
+
+
+def test_a_global_of_the_program_is_told_alone() -> None:
+    """What is in a container of a module needs no other link."""
+    lineage = Lineage(7, _PYTHON[:1], Root(RootKind.MODULE, "shop.prices: sessions", own=True))
+    assert (held.chain(lineage), held.own_place(lineage)) == ("module shop.prices: sessions",) * 2
+
+
+def test_the_programs_own_place_may_be_a_function() -> None:
+    """Its variable is named with it."""
+    lineage = Lineage(7, _PYTHON[2:], Root(RootKind.TASK, ""))
+    assert held.own_place(lineage) == "conn in work.<locals>.send (app.py:3)"

@@ -34,7 +34,14 @@ def _alike(one: HeldAlike) -> Value:
         "count": one.count,
         "text": held.chain(lineage),
         "links": [
-            {"class": link.holder, "field": link.field, "own": link.own, "inner": link.inner} for link in lineage.links
+            {
+                "class": link.holder,
+                "field": link.field,
+                "own": link.own,
+                "inner": link.inner,
+                "function": link.function,
+            }
+            for link in lineage.links
         ],
         "root": None if root is None else {"kind": root.kind.value, "name": root.name, "own": root.own},
         "library": lineage.library or None,

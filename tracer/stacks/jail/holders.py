@@ -39,7 +39,7 @@ def held_to_json(held: Held) -> dict[str, Any]:
 def _lineage_to_json(one: Lineage) -> dict[str, Any]:
     return {
         "fd": one.fd,
-        "links": [[link.holder, link.field, link.own, link.inner] for link in one.links],
+        "links": [[link.holder, link.field, link.own, link.inner, link.function] for link in one.links],
         "root": None if one.root is None else [one.root.kind.value, one.root.name, one.root.own],
         "library": one.library,
         "use": None if one.use is None else one.use.value,
@@ -86,10 +86,10 @@ def _of(values: object, name: str, kind: Any) -> Any:
 
 
 def _link(values: object) -> Link:
-    if not isinstance(values, list) or len(values) != 4:
+    if not isinstance(values, list) or len(values) != 5:
         raise Implausible
-    holder, field, own, inner = values
-    return Link(_text(holder), _text(field), _flag(own), _flag(inner))
+    holder, field, own, inner, function = values
+    return Link(_text(holder), _text(field), _flag(own), _flag(inner), _flag(function))
 
 
 def _root(values: object) -> Root:
