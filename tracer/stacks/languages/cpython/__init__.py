@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from tracer.model.frame import Frame
-from tracer.stacks.language import TLS, Language, Part, Runtime, Symbol, Target
+from tracer.stacks.language import TLS, Language, LookAtHeap, Part, Runtime, Symbol, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracer.model.holder import Held, Limits, SocketAt
+    from tracer.stacks.target.process import Process
 
 _TITLE = "Python"
 _TRAMPOLINE = re.compile(r"py::(.*?):(.*)$")
@@ -38,6 +44,24 @@ def _read_symbol(symbol: str) -> Optional[Symbol]:
 def is_standard(file: str) -> bool:
     """Whether a source file is of the standard library."""
     return _STANDARD.search(file) is not None
+
+
+def is_own_file(file: str) -> bool:
+    """Whether a source file is of the program's own: neither of a package that was installed nor of Python itself."""
+    return bool(file) and not file.startswith("<") and not is_standard(file) and not _PACKAGE.search(file)
+
+
+def _heap(process: Process) -> Optional[LookAtHeap]:
+    files = (mapping.path.rpartition("/")[2] for mapping in process.mappings if mapping.is_file)
+    if not any(map(_is_interpreter, files)):
+        return None
+
+    def look(wanted: Sequence[SocketAt], limits: Limits) -> Held:
+        from tracer.stacks.languages.cpython.heap import look
+
+        return look.look(process, wanted, limits)
+
+    return look
 
 
 def _kernel_entry(target: Target) -> Optional[bytes]:
@@ -89,6 +113,7 @@ def _starts_coroutine(module: str, function: Optional[str]) -> bool:
 LANGUAGE = Language(
     "python",
     attach=_attach,
+    heap=_heap,
     number=1,
     kernel_program="cpython.bpf.c",
     kernel_entry=_kernel_entry,

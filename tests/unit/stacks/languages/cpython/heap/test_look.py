@@ -1,0 +1,114 @@
+"""Looks at a child of this test that the same Python runs. Oracle: the child's program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numpy")
+from tracer.model.holder import Held, Limits, Missing, RootKind, SocketAt  # noqa: E402
+from tracer.stacks.languages.cpython.heap import look as module  # noqa: E402
+from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS  # noqa: E402
+from tracer.stacks.target.process import Process  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.version_info.minor not in HEAP_LAYOUTS, reason="its objects are not known")
+_ENOUGH = Limits(seconds=60)
+_PROGRAM = """
+import socket, sys
+class Shop:
+    def __init__(self, sock):
+        self.connections = {"billing": [sock], "user 7": None}
+class Node:
+    pass
+kept, bare = Shop(socket.socket()), socket.socket()
+number = bare.detach()
+one, other = Node(), Node()
+one.other, other.other, one.sock = other, one, socket.socket()
+lost = one.sock.fileno()
+import gc; gc.collect(); gc.disable()
+del one, other
+print(kept.connections["billing"][0].fileno(), number, lost, flush=True)
+sys.stdin.read()
+"""
+
+
+class Child:
+    def __init__(self, directory: Path) -> None:
+        program = directory / "shop.py"
+        program.write_text(_PROGRAM)
+        pipe = subprocess.PIPE
+        self.running = subprocess.Popen([os.path.realpath(sys.executable), str(program)], stdin=pipe, stdout=pipe)
+        assert self.running.stdout is not None
+        self.held, self.bare, self.lost = map(int, self.running.stdout.readline().split())
+
+    def look(self, limits: Limits = _ENOUGH, *numbers: int) -> Held:
+        process = Process.open(self.running.pid)
+        process.refresh()
+        try:
+            return module.look(process, [SocketAt(number, 1, 2) for number in numbers or (self.held,)], limits)
+        finally:
+            process.close()
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Child]:
+    child = Child(tmp_path)
+    yield child
+    child.running.kill()
+    child.running.communicate()
+
+
+def test_the_global_that_holds_it_is_found(child: Child) -> None:
+    """With all links, those inside of containers too, and whose class it is."""
+    held = child.look()
+    assert held.note == ""
+    (one,) = held.lineages
+    assert one.root is not None
+    assert (one.root.kind, one.root.name, one.root.own) == (RootKind.MODULE, "__main__: kept", True)
+    links = [(link.holder, link.field, link.own, link.inner) for link in one.links]
+    assert links == [
+        ("list", "[]", False, True),
+        ("dict", "[billing]", False, True),
+        ("__main__.Shop", "connections", True, False),
+    ]
+
+
+def test_a_number_without_an_object_and_a_lost_object_have_no_holder(child: Child) -> None:
+    """One has no object any more, the other is held by a cycle alone."""
+    bare, lost = child.look(Limits(seconds=60), child.bare, child.lost).lineages
+    assert (bare.missing, lost.missing) == (Missing.NO_OBJECT, Missing.UNREACHABLE)
+
+
+def test_what_one_walk_says_is_lost_is_not_enough(child: Child) -> None:
+    """Two walks have to agree."""
+    (lost,) = child.look(Limits(seconds=60, scans=1), child.lost).lineages
+    assert lost.missing is Missing.UNFOUND
+
+
+def test_too_little_time_is_a_note(child: Child) -> None:
+    """It says how much there was."""
+    held = child.look(Limits(seconds=0))
+    assert (held.lineages, held.note) == ((), "looking at its heap took more than 0 s of CPU")
+
+
+def test_too_large_a_heap_is_a_note(child: Child) -> None:
+    """It says how much may be read."""
+    held = child.look(Limits(seconds=60, heap_bytes=1 << 20))
+    assert (held.lineages, held.note) == ((), "it uses more than 0.0 GB of memory")
+
+
+def test_a_program_that_has_ended_is_a_note(child: Child) -> None:
+    """No chain is given."""
+    process = Process.open(child.running.pid)
+    process.refresh()
+    child.running.kill()
+    child.running.wait()
+    held = module.look(process, [SocketAt(child.held, 1, 2)], Limits(seconds=60))
+    process.close()
+    assert held.lineages == ()
+    assert held.note
