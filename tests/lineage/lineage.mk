@@ -4,12 +4,20 @@ LINEAGE_PACKAGES := openjdk-17-jdk-headless libhttpclient-java libhttpclient5-ja
   libokhttp-java libhikaricp-java libcommons-dbcp2-java libpostgresql-jdbc-java libslf4j-java libnetty-java \
   libtomcat10-java postgresql debian-archive-keyring
 
-.PHONY: test-lineage test-lineage-ci
+PYTHON_LINEAGE_PACKAGES := python3-requests python3-redis python3-sqlalchemy python3-aiohttp python3-gevent \
+  debian-archive-keyring
+
+.PHONY: test-lineage test-lineage-ci test-lineage-pythons
 
 test-lineage: setup ## Who holds a socket, on every JDK and collector, and the rules of libraries (root; JDKS="17 25")
 	$(call need,$(TEST_PACKAGES) $(LINEAGE_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) env CLOSETRACE_JDKS="$(JDKS)" $(PYTEST) tests/lineage $(LINEAGE)
+	$(SUDO) env CLOSETRACE_JDKS="$(JDKS)" $(PYTEST) tests/lineage --ignore-glob='*python*' $(LINEAGE)
 
 test-lineage-ci: ## The same on JDK 17 and 25 with G1 and Parallel, and three libraries (root)
 	@$(MAKE) --no-print-directory test-lineage JDKS="17 25" LINEAGE="-m ci"
+
+test-lineage-pythons: setup ## Who holds a socket in CPython, compared with what the programs say (root; PYTHONS="11 13")
+	$(call need,$(TEST_PACKAGES) $(PYTHON_LINEAGE_PACKAGES))
+	@$(MAKE) --no-print-directory $(VENV)/installed-dev
+	$(SUDO) env CLOSETRACE_PYTHONS="$(PYTHONS)" $(PYTEST) -s tests/lineage/test_python_*.py
