@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Callable, Optional
 
-from tracer.host.descriptors import holders
+from tracer.host.descriptors import holders, sockets_of
 from tracer.host.processes import comm_of
 from tracer.host.sockdiag import DiagSocket
 from tracer.model.connection import Connection, Holder
@@ -114,6 +114,9 @@ class Heaps:
             held = self._ask(process, list(wanted.values()), self._limits, self._meanwhile)
         finally:
             process.close()
+        # Python's socket objects have a descriptor and no ports: it has to be the same socket's still.
+        now = sockets_of(pid)
+        wanted = {key: socket for key, socket in wanted.items() if socket.fd in now.get(key[2], ())}
         ended = time.monotonic_ns()
         self._spent_ns += ended - begun
         self._not_before_ns[pid] = ended + max(_REST_NS, _PATIENCE * (ended - begun))

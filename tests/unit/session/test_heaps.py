@@ -41,6 +41,22 @@ class Asked:
         return self.answers.pop(0)
 
 
+class Everything(dict[int, tuple[int, ...]]):
+    """Descriptors by inode: any socket has any number."""
+
+    def get(self, _inode: int, _default: object = None) -> tuple[int, ...]:
+        return tuple(range(100))
+
+
+EVERYTHING = Everything()
+
+
+@pytest.fixture(autouse=True)
+def _table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sockets of the tests are none of this process."""
+    monkeypatch.setattr(module, "sockets_of", lambda _pid: EVERYTHING)
+
+
 class Clock:
     def __init__(self) -> None:
         self.now_ns = 10**15
@@ -144,3 +160,11 @@ def test_a_process_without_such_a_heap_is_no_look(clock: Clock) -> None:
     heaps = Heaps(Asked(Held()), None, lambda: False, lambda: None)
     heaps.told([socket(1, fd=4)])
     assert heaps.looks() == ()
+
+
+def test_a_number_that_is_another_sockets_by_then_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python's socket object has no ports, so the kernel is asked again."""
+    old = socket(1, fd=4)
+    monkeypatch.setattr(module, "sockets_of", lambda _pid: {old.inode + 1: (4,)})
+    (told,) = Heaps(Asked(held(4)), True, lambda: False, lambda: None).told([old])
+    assert told.lineage is None
