@@ -83,6 +83,7 @@ $(VENV)/installed: pyproject.toml tracer/closetrace
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[dev]'
+	$(VENV)/bin/python -m compileall -q tracer # closetrace never writes bytecode itself
 	@touch $@
 
 demo: setup ## Find a real leak: a small leaking client, traced for a few seconds

@@ -133,7 +133,7 @@ def test_two_hundred_workers_are_killed(program: subprocess.Popen[str]) -> None:
             present(program.stdin).flush()
             assert present(program.stdout).readline() == "done\n"
             kill_one(trace, chance)
-        time.sleep(2 * SLOW)
+        time.sleep(6 * SLOW)
         ran = trace.stop()
     assert ran.code == 0, ran.err
     report = ran.report()

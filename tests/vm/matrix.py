@@ -141,6 +141,7 @@ make install && (cd / && closetrace -V) || exit 1
 mv /keep/closetrace-workloads-0 /tmp/
 export CLOSETRACE_TEST_PROBES={cell.probes} CLOSETRACE_TEST_SLOW={cell.slow}
 {install if cell.install else ""}
+{python} -m compileall -q tracer
 {words} {shlex.join(chosen)}
 """
 
