@@ -114,6 +114,27 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert "://" in target or (document.parent / target).exists(), target
 
 
+def test_frames_of_case_studies_are_in_the_programs() -> None:
+    """A page names a function with the line of one of our programs: the line is in that function."""
+    programs = {path.name: path for path in (ROOT / "tests/advice/programs").rglob("*_service.*")}
+    told = set()
+    for page in (DOCS / "case-studies").glob("*.md"):
+        frames = re.findall(r"^ +>? *(\w+) +(\w+\.(?:py|js)):(\d+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        told |= {frame for frame in frames if frame[1] in programs}
+    for function, program, line in told:
+        lines = programs[program].read_text(encoding="utf-8").splitlines()[: int(line)]
+        around = [found[1] for text in lines if (found := re.match(r"(?:async )?(?:def|function) (\w+)", text))]
+        assert around[-1] == function, (function, program, line)
+    assert {"ask_supplier", "status_of", "refuse"} <= {function for function, *_ in told}
+
+
+def test_every_case_study_is_listed() -> None:
+    """In docs/case-studies/README.md."""
+    studies = {path.name for path in (DOCS / "case-studies").glob("*.md")} - {"README.md"}
+    index = (DOCS / "case-studies/README.md").read_text(encoding="utf-8")
+    assert studies == set(re.findall(r"^\| \[[^\]]+\]\(([\w-]+\.md)\) \|", index, re.MULTILINE))
+
+
 def test_every_design_record_is_listed() -> None:
     """In docs/design/README.md, and each has the headings that it promises."""
     records = {path.name for path in (DOCS / "design").glob("*.md")} - {"README.md"}
