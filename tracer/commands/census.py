@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from typing import Any, Optional
 
@@ -11,7 +10,7 @@ import click
 
 from tracer.commands.options import filters, make_scope
 from tracer.commands.output import census_writer
-from tracer.errors import UsageError
+from tracer.commands.times import Time
 from tracer.session.census import NoProcess, count
 
 
@@ -27,11 +26,11 @@ from tracer.session.census import NoProcess, count
 )
 @click.option(
     "--watch",
-    type=click.FloatRange(0.1, 86400),
+    type=Time(86400),
     is_flag=False,
     flag_value=2.0,
-    metavar="[SECONDS]",
-    help="Count again every SECONDS, until Ctrl-C.  [SECONDS without a value: 2]",
+    metavar="[TIME]",
+    help="Count again after TIME (seconds, or 5m, 1h), until Ctrl-C.  [--watch without a value: 2 seconds]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, one document a line.")
 def census(rows: int, watch: Optional[float], as_json: bool, **chosen: Any) -> None:
@@ -47,8 +46,6 @@ def census(rows: int, watch: Optional[float], as_json: bool, **chosen: Any) -> N
     closetrace census --remote 10.1.0.0/16   what goes to a network
     closetrace census --netns 4121           the namespace of a container
     """  # noqa: D301, click reads the backspace
-    if watch is not None and math.isnan(watch):
-        raise UsageError("--watch takes a number of seconds")
     scope, netns = make_scope(**chosen), chosen["netns"]
     writer = census_writer(as_json, rows, watching=watch is not None)
     now = count(scope, netns)

@@ -9,6 +9,7 @@ from typing import Any, Optional, TypeVar
 
 import click
 
+from tracer.commands.times import TIME
 from tracer.errors import UsageError
 from tracer.host import cgroups
 from tracer.host.netns import NetnsUnreachable, inode_of
@@ -37,23 +38,6 @@ class NetworkType(click.ParamType):
             self.fail(f"{error}.", param, ctx)
 
 
-class Seconds(click.ParamType):
-    """A time in seconds, 0.1 to 1e8. ``nan`` and ``inf``, which float() accepts, are refused."""
-
-    name = "SECONDS"
-
-    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> float:
-        """Return the number; fails with click's usage error."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        if not 0.1 <= seconds <= 1e8:
-            self.fail(f"{value} is not between 0.1 and 1e8 seconds.", param, ctx)
-        return seconds
-
-
-SECONDS = Seconds()
 _PORT = click.IntRange(1, 65535)
 
 _FILTERS = (
@@ -126,22 +110,20 @@ _TUNING = (
 
 linger_option = click.option(
     "--linger",
-    metavar="SECONDS",
-    type=SECONDS,
+    type=TIME,
     default=10,
     show_default=True,
-    help="Report sockets that have been in CLOSE_WAIT for more than this many seconds.",
+    help="Report sockets that have been in CLOSE_WAIT for longer than TIME: seconds, or 90s, 5m, 1h.",
 )
 duration_option = click.option(
-    "--duration", metavar="SECONDS", type=SECONDS, help="End after this many seconds.  [default: until Ctrl-C]"
+    "--duration", type=TIME, help="End after TIME: seconds, or 90s, 5m, 1h.  [default: until Ctrl-C]"
 )
 interval_option = click.option(
     "--interval",
-    metavar="SECONDS",
-    type=SECONDS,
+    type=TIME,
     default=1,
     show_default=True,
-    help="Look at the sockets every so many seconds.",
+    help="Look at the sockets once in TIME: seconds, or 90s, 5m.",
 )
 all_frames_option = click.option(
     "--all-frames", is_flag=True, help="Show all frames, also those of libraries and runtimes."

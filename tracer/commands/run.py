@@ -7,7 +7,6 @@ from typing import Optional
 import click
 
 from tracer.commands.options import (
-    SECONDS,
     all_frames_option,
     fail_over_option,
     interval_option,
@@ -17,6 +16,7 @@ from tracer.commands.options import (
     tuning,
     verbose_option,
 )
+from tracer.commands.times import TIME
 from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError
 from tracer.kernel.source import Wanted
@@ -28,7 +28,7 @@ from tracer.session.request import Request
 
 @click.command("run", context_settings={"ignore_unknown_options": False})
 @linger_option
-@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End the command after this many seconds.")
+@click.option("--duration", type=TIME, help="End the command after TIME: seconds, or 90s, 5m, 1h.")
 @interval_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON. The command's stdout goes to stderr.")
 @all_frames_option
