@@ -75,7 +75,7 @@ def page() -> str:
     """The man page of the whole command line."""
     lines = ['.TH CLOSETRACE 1 "" "closetrace" "User Commands"', ".SH NAME"]
     lines += ["closetrace \\- name the code that leaves TCP sockets in CLOSE_WAIT", ".SH SYNOPSIS"]
-    lines += [_usage("closetrace", main_group)]
+    lines += [f"{_usage('closetrace', main_group)} [\\fIPID\\fR...]"]
     for name, command in _subcommands():
         lines += [".br", _usage(f"closetrace {name}", command)]
     lines += [".SH DESCRIPTION", *_paragraphs(main_group.help), ".SH OPTIONS", *_options(main_group), ".SH COMMANDS"]

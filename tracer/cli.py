@@ -36,8 +36,8 @@ from tracer.session.stopping import Stop
 
 EPILOG = """\b
 Examples:
-  sudo closetrace --pid 1234                 which code left sockets in CLOSE_WAIT?
-  sudo closetrace --pid 1234 --linger 60     count only those older than a minute
+  sudo closetrace 1234                       which code left sockets in CLOSE_WAIT?
+  sudo closetrace -p 1234 --linger 5m        count only those older than 5 minutes
   sudo closetrace --comm nginx --json        as JSON, for a script
   sudo closetrace run --fail-over 0 -- ./load-test
   closetrace census                          who has how many connections, in which state
@@ -66,10 +66,34 @@ class _Subcommands(click.Group):
         module = importlib.import_module(f"tracer.commands.{cmd_name}")
         return cast(click.Command, getattr(module, cmd_name))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read ``closetrace 1234`` as ``closetrace --pid 1234``. No subcommand has a number for a name."""
+        pids: list[str] = []
+        rest = self._words(ctx, args)
+        while rest and rest[0].isascii() and rest[0].isdigit():
+            pids += ["--pid", rest[0]]
+            args = args[: len(args) - len(rest)] + rest[1:]
+            rest = self._words(ctx, args)
+        return super().parse_args(ctx, pids + args)
+
+    def _words(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What follows the options of the group itself: the end of ``args``, from the first word that is none."""
+        return self.make_parser(ctx).parse_args(list(args))[1]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        """Find the subcommand. What is neither one nor a process is a usage error that names both."""
+        word = args[0]
+        if word not in _SUBCOMMANDS and not word.startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"{word!r} is neither a command ({', '.join(_SUBCOMMANDS)}) nor the number of a process")
+        return super().resolve_command(ctx, args)
+
 
 @click.group(
     cls=_Subcommands,
     invoke_without_command=True,
+    subcommand_metavar="[PID... | COMMAND ...]",
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -108,7 +132,8 @@ def main_group(
     """Name the code that leaves TCP sockets in CLOSE_WAIT.
 
     Watches sockets from inside the kernel. Reports those that stay open after the peer hung up, grouped by the code
-    that used them last, and says what to change. Nothing is restarted. Without a filter it watches the whole host.
+    that used them last, and says what to change. Nothing is restarted. Without a filter it watches the whole host. A
+    number is a process: closetrace 1234 is closetrace --pid 1234.
     """
     if ctx.invoked_subcommand is not None:
         given = [p for p in ctx.params if ctx.get_parameter_source(p) is click.core.ParameterSource.COMMANDLINE]

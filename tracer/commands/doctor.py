@@ -190,7 +190,7 @@ def _refuse_without_dump(ctx: click.Context) -> None:
     for param in ctx.command.params:
         given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
         if given and param.name not in ("as_json", "probes", "verbose"):
-            raise UsageError(f"{param.opts[0]} goes with --dump DIR")
+            raise UsageError(f"{param.opts[-1]} goes with --dump DIR")
 
 
 def _tell(found: dict[str, Any], as_json: bool) -> None:

@@ -42,6 +42,7 @@ _PORT = click.IntRange(1, 65535)
 
 _FILTERS = (
     click.option(
+        "-p",
         "--pid",
         "pids",
         metavar="PID",

@@ -143,6 +143,46 @@ def test_usage_errors_are_code_2_and_one_line(run: Run, arguments: list[str]) ->
     assert err.startswith("closetrace: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "pids"),
+    [
+        (["1"], (1,)),
+        (["-p", "1"], (1,)),
+        (["-p1"], (1,)),
+        (["--linger", "60", "1", "--all-frames"], (1,)),
+        (["--", "1"], (1,)),
+        (["1", str(os.getpid())], (1, os.getpid())),
+        (["1", "--pid", str(os.getpid())], (1, os.getpid())),
+        (["--comm", "7"], ()),
+    ],
+    ids=("word", "-p", "-p1", "between", "after --", "two words", "word and option", "value of an option"),
+)
+def test_a_number_is_a_process(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], pids: tuple[int, ...]
+) -> None:
+    """Wherever it stands, beside options and others of its kind; a number that is an option's value stays one."""
+    got: list[Any] = []
+    monkeypatch.setattr(cli, "Stop", lambda *_: None)
+    monkeypatch.setattr(cli, "trace", lambda *them: got.extend(them))
+    code, out, _ = run(*arguments)
+    assert (code, out) == (0, "")
+    assert got[0].scope.pids == pids
+
+
+@pytest.mark.parametrize("word", ["no-such-command", "12ab", "1.5", "１２", "cenus"])
+def test_a_word_that_is_neither_names_both(run: Run, word: str) -> None:
+    """One line: what it could have been."""
+    code, out, err = run(word)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "is neither a command (census, demo, doctor, run, tail, timeline) nor the number of a process" in err
+
+
+def test_a_command_takes_its_process_as_an_option(run: Run) -> None:
+    """A number before a command is an option before it."""
+    assert run("1", "tail") == run("--pid", "1", "tail")
+    assert run("1", "tail")[0] == 2
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "1e400"])
 @pytest.mark.parametrize("option", ["--linger", "--duration", "--interval"])
 def test_times_must_be_finite(run: Run, option: str, value: str) -> None:
