@@ -27,6 +27,7 @@ from tracer.commands.options import (
     tuning,
     verbose_option,
 )
+from tracer.commands.targets import warn_of_absent
 from tracer.commands.trace import Output, trace
 from tracer.errors import ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
@@ -153,6 +154,7 @@ def main_group(
         debuginfod=debuginfod,
         lineage=lineage,
     )
+    warn_of_absent(scope)
     trace(request, Output(as_json, all_frames, fail_over), Stop(duration, scope.pids))
 
 

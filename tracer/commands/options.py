@@ -9,12 +9,13 @@ from typing import Any, Optional, TypeVar
 
 import click
 
+from tracer.commands.targets import check_pid
 from tracer.commands.times import TIME
 from tracer.errors import UsageError
 from tracer.host import cgroups
 from tracer.host.netns import NetnsUnreachable, inode_of
 from tracer.host.netns import path_of as netns_path
-from tracer.host.processes import named, thread_group
+from tracer.host.processes import named
 from tracer.kernel.plan import WAYS
 from tracer.kernel.source import DEEP_STACK, PAGE, Sizes
 from tracer.model.scope import Network, Scope, network_of
@@ -203,15 +204,6 @@ def make_sizes(stack_bytes: int, memory_mb: Optional[int]) -> Sizes:
     return Sizes(memory, stack_bytes)
 
 
-def _check_pid(pid: int) -> int:
-    group = thread_group(pid)
-    if group is None:
-        raise UsageError(f"there is no process {pid}")
-    if group != pid:
-        raise UsageError(f"{pid} is a thread of process {group}: use --pid {group}")
-    return pid
-
-
 def _netns_inode(netns: str) -> int:
     path = netns_path(netns)
     try:
@@ -244,7 +236,7 @@ def make_scope(
     if comm is not None and not comm:
         raise UsageError("--comm is empty: give a command name")
     return Scope(
-        pids=tuple(dict.fromkeys(_check_pid(pid) for pid in pids)),
+        pids=tuple(dict.fromkeys(check_pid(pid) for pid in pids)),
         comm=comm or "",
         local_ports=local_ports,
         remote_ports=remote_ports,

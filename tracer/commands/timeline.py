@@ -19,6 +19,7 @@ from tracer.commands.options import (
     verbose_option,
 )
 from tracer.commands.output import life_writer
+from tracer.commands.targets import warn_of_absent
 from tracer.kernel.source import Wanted
 from tracer.reports.text import terminal
 from tracer.reports.text.notread import told as not_read
@@ -57,6 +58,7 @@ def timeline(
     sizes = make_sizes(stack_bytes, memory_mb)
     request = Request(scope, describe(scope), sizes, wanted, probes, interval_s=interval)
     stop = Stop(duration, scope.pids)
+    warn_of_absent(scope)
     with Session(request) as session:
         terminal.say(f"tracing {request.target}. Ctrl-C ends.")
         lives = session.lives()

@@ -76,6 +76,21 @@ def can_have_descriptors(pid: int) -> bool:
     return stat is not None and stat.state not in _ENDED and not stat.flags & _PF_KTHREAD
 
 
+def is_kernel_thread(pid: int) -> bool:
+    """Whether ``pid`` is a thread of the kernel, and no program."""
+    stat = _stat(pid)
+    return stat is not None and bool(stat.flags & _PF_KTHREAD)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether all of process ``pid`` has ended. Its first thread may have ended alone: others have its descriptors."""
+    stat = _stat(pid)
+    try:
+        return stat is not None and stat.state in _ENDED and len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except OSError:
+        return True
+
+
 def parent_of(pid: int) -> Optional[int]:
     """The parent of ``pid`` now (1 or a subreaper if the one that made it has ended); None if ``pid`` is no more."""
     stat = _stat(pid)
@@ -109,7 +124,10 @@ def netns_of(pid: int) -> tuple[int, str]:
     try:
         return os.stat(path).st_ino, path
     except OSError as error:
-        raise unreachable(f"the network namespace of process {pid} cannot be read", error.errno or 0) from None
+        what = f"the network namespace of process {pid} cannot be read"
+        if isinstance(error, PermissionError):
+            what = f"{named(pid)} cannot be read without root (CAP_SYS_PTRACE), so run closetrace with sudo"
+        raise unreachable(what, error.errno or 0) from None
 
 
 def comm_of(pid: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Optional
 
 from tracer.host.processes import comm_of
@@ -71,9 +71,29 @@ def is_called(pid: int, name: str) -> bool:
     return any(short(one) == wanted for one in names_of(pid))
 
 
+def runs(name: str, pids: Collection[int]) -> bool:
+    """Whether one of ``pids`` is called ``name`` or has a thread of that name; this process itself does not count."""
+    others = [pid for pid in pids if pid != os.getpid()]
+    return any(is_called(pid, name) for pid in others) or any(short(name) in _threads(pid) for pid in others)
+
+
 def short(name: str) -> bytes:
     """A name as the kernel would keep it."""
     return name.encode(errors="surrogateescape")[:COMM_BYTES]
+
+
+def _threads(pid: int) -> Iterator[bytes]:
+    """The command names of its threads."""
+    try:
+        tids = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return
+    for tid in tids:
+        try:
+            with open(f"/proc/{pid}/task/{tid}/comm", "rb") as file:
+                yield file.read().rstrip(b"\n")
+        except OSError:
+            continue
 
 
 def _command_line(pid: int) -> list[str]:
