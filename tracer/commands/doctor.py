@@ -115,10 +115,12 @@ def examine(probes: str = "auto") -> dict[str, Any]:
                 "cost": probe.cost or None,
             }
         )
+    missing = [detail for _, fine, detail in checks if not fine] + ([obstacle] if plan is None else [])
     return {
         "schema": "closetrace.doctor/1",
         "host": vars(this_host()),
-        "ready": plan is not None and all(fine for _, fine, _ in checks),
+        "ready": not missing,
+        "to_do": missing[0] if missing else None,
         "checks": [{"check": name, "ok": fine, "detail": detail} for name, fine, detail in checks],
         "families": families,
         "obstacle": obstacle or None,
@@ -164,13 +166,18 @@ def doctor(
     works without root as far as possible. The preferred way is fentry, then kprobe, then tracepoint. Use --probes to
     try another way.
 
+    The exit code is 0 if this host is ready for a trace, else 4; then the last line, on stderr, is what to do first.
+
     With --dump it also writes to DIR what closetrace would load into the kernel, and what the verifier says of it. Use
     this to find the cause of an error: give the filters of the trace that failed, and its command with --for. DIR must
-    be empty or not exist. Nothing is attached.
+    be empty or not exist. Nothing is attached. The exit code is 0 if the files could be written.
     """
     if directory is None:
         _refuse_without_dump(ctx)
-        _tell(examine(probes), as_json)
+        found = examine(probes)
+        _tell(found, as_json)
+        if not found["ready"]:
+            raise HostUnsupported(f"not ready: {found['to_do']}")
         return
     scope = make_scope(**chosen)
     if variant == FOLLOWS_FORKS:
@@ -209,7 +216,8 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"  {check['check']:13} {mark if terminal.color() else click.unstyle(mark):8} {check['detail']}")
     click.echo("")
     if found["obstacle"]:
-        click.echo(f"closetrace cannot run here: {found['obstacle']}")
+        if found["obstacle"] != found["to_do"]:
+            click.echo(f"closetrace cannot run here: {found['obstacle']}")
         return
     room = max(20, (width - 12) // 2)
     rows = [
@@ -221,4 +229,5 @@ def _print(found: dict[str, Any]) -> None:
     for way, reason in found["refused"].items():
         click.echo(f"\nno {way}: {reason}")
     click.echo(f"\nways to choose from with --probes: {', '.join(WAYS)}")
-    click.echo("ready to trace" if found["ready"] else "not ready: see MISSING above")
+    if found["ready"]:
+        click.echo("ready to trace: sudo closetrace PID, or sudo closetrace for the whole host")
