@@ -11,7 +11,7 @@ from typing import Optional
 
 import click
 
-from tracer.cli import main_group
+from tracer.cli import EPILOG, main_group
 
 PAGE = Path(__file__).with_name("closetrace.1")
 
@@ -81,7 +81,7 @@ def page() -> str:
     lines += [".SH DESCRIPTION", *_paragraphs(main_group.help), ".SH OPTIONS", *_options(main_group), ".SH COMMANDS"]
     for name, command in _subcommands():
         lines += [f".SS {_usage(f'closetrace {name}', command)}", *_paragraphs(command.help), *_options(command)]
-    lines += [".SH EXAMPLES AND EXIT STATUS", *_paragraphs(main_group.epilog), ".SH ENVIRONMENT"]
+    lines += [".SH EXAMPLES AND EXIT STATUS", *_paragraphs(EPILOG), ".SH ENVIRONMENT"]
     for variable, meaning in (
         ("NO_COLOR", "No colour, on a terminal either."),
         ("COLUMNS", "Width of the output where it is no terminal."),
@@ -95,6 +95,7 @@ def page() -> str:
         _roff("Type declarations made from the kernel's BTF, and compiled BPF programs."),
     ]
     lines += [".SH SEE ALSO", "ss(8), proc(5), bpf(2), sock_diag(7)"]
+    lines += [".PP", "In the source: README.md, and docs/verdicts.md, which says what each verdict means."]
     return "\n".join(lines) + "\n"
 
 

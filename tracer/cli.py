@@ -12,6 +12,7 @@ import click
 
 from tracer import __version__
 from tracer.commands.options import (
+    DOCS,
     all_frames_option,
     children_option,
     describe,
@@ -37,16 +38,17 @@ from tracer.session.stopping import Stop
 
 EPILOG = """\b
 Examples:
-  sudo closetrace 1234                       which code left sockets in CLOSE_WAIT?
-  sudo closetrace -p 1234 --linger 5m        count only those older than 5 minutes
-  sudo closetrace --comm nginx --json        as JSON, for a script
+  sudo closetrace 1234                   which code leaves sockets open?
+  sudo closetrace -p 1234 --linger 5m    only those older than 5 minutes
+  sudo closetrace --comm nginx --json    as JSON, for a script
   sudo closetrace run --fail-over 0 -- ./load-test
-  closetrace census                          who has how many connections, in which state
-  closetrace doctor                          what works on this host, and what is missing
+  closetrace census                      who has how many, in which state
+  closetrace doctor                      what works here, and what is missing
 
 \b
-Exit codes: 0 ended normally, 2 usage, 3 more sockets lingered than --fail-over
-allows, 4 this host cannot be traced (the reason is printed), 1 anything else.
+Exit codes: 0 ended normally, 2 usage, 3 more sockets lingered than
+--fail-over allows, 4 this host cannot be traced (the reason is printed; also
+where doctor finds it not ready), 1 anything else.
 """
 
 
@@ -95,7 +97,7 @@ class _Subcommands(click.Group):
     cls=_Subcommands,
     invoke_without_command=True,
     subcommand_metavar="[PID... | COMMAND ...]",
-    epilog=EPILOG,
+    epilog=f"{EPILOG}\n{DOCS}",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @filters

@@ -8,13 +8,13 @@ from typing import Any, Optional
 
 import click
 
-from tracer.commands.options import filters, make_scope
+from tracer.commands.options import DOCS, filters, make_scope
 from tracer.commands.output import census_writer
 from tracer.commands.times import Time
 from tracer.session.census import NoProcess, count
 
 
-@click.command("census")
+@click.command("census", epilog=DOCS, short_help="Count connections by state and process.")
 @filters
 @click.option(
     "--rows",

@@ -13,7 +13,7 @@ from typing import Any, Optional
 import click
 from tabulate import tabulate
 
-from tracer.commands.options import describe, filters, make_scope, make_sizes, tuning, verbose_option
+from tracer.commands.options import DOCS, describe, filters, make_scope, make_sizes, tuning, verbose_option
 from tracer.errors import ClosetraceError, HostUnsupported, UsageError
 from tracer.host.identity import this_host
 from tracer.kernel.bcclib import require_bcc
@@ -129,7 +129,7 @@ def examine(probes: str = "auto") -> dict[str, Any]:
     }
 
 
-@click.command("doctor")
+@click.command("doctor", epilog=DOCS)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option(
     "--dump",
@@ -171,7 +171,12 @@ def doctor(
     With --dump it also writes to DIR what closetrace would load into the kernel, and what the verifier says of it. Use
     this to find the cause of an error: give the filters of the trace that failed, and its command with --for. DIR must
     be empty or not exist. Nothing is attached. The exit code is 0 if the files could be written.
-    """
+
+    \b
+    sudo closetrace doctor                  is this host ready?
+    sudo closetrace doctor --json           the same for a script
+    sudo closetrace doctor --dump /tmp/d    what the kernel is given
+    """  # noqa: D301, click reads the backspace
     if directory is None:
         _refuse_without_dump(ctx)
         found = examine(probes)

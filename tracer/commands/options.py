@@ -20,6 +20,8 @@ from tracer.kernel.plan import WAYS
 from tracer.kernel.source import DEEP_STACK, PAGE, Sizes
 from tracer.model.scope import Network, Scope, network_of
 
+DOCS = "Docs: man closetrace; in the source README.md and docs/ (docs/verdicts.md says what each verdict means)."
+"""How the help of every command ends."""
 F = TypeVar("F", bound=Callable[..., Any])
 _MEGABYTE = 1 << 20
 
@@ -105,7 +107,7 @@ _TUNING = (
         type=click.Choice(WAYS),
         default="auto",
         show_default=True,
-        help="Which kind of kernel hook to use. `closetrace doctor` shows which kinds work here.",
+        help="Which kind of kernel hook to use; closetrace doctor shows which work here.",
     ),
 )
 

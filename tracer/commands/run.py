@@ -7,6 +7,7 @@ from typing import Optional
 import click
 
 from tracer.commands.options import (
+    DOCS,
     all_frames_option,
     fail_over_option,
     interval_option,
@@ -26,7 +27,12 @@ from tracer.session.child import Child, StopWithChild
 from tracer.session.request import Request
 
 
-@click.command("run", context_settings={"ignore_unknown_options": False})
+@click.command(
+    "run",
+    context_settings={"ignore_unknown_options": False},
+    epilog=DOCS,
+    short_help="Run a command and trace it from its first socket.",
+)
 @linger_option
 @click.option("--duration", type=TIME, help="End the command after TIME: seconds, or 90s, 5m, 1h.")
 @interval_option
@@ -55,7 +61,12 @@ def run(
     Under sudo the command runs as the user who called sudo. With --fail-over it can decide whether a load test passes.
     A socket counts if it lingered, even if it was closed only because the process ended. If the command itself fails,
     the exit code is 1.
-    """
+
+    \b
+    sudo closetrace run -- ./load-test                  then the report
+    sudo closetrace run --fail-over 0 -- ./load-test    a gate: exit code 3
+    sudo closetrace run --duration 5m -- ./server       end it after 5 minutes
+    """  # noqa: D301, click reads the backspace
     sizes = make_sizes(stack_bytes, memory_mb)
     child = Child(command, stdout_to_stderr=as_json)
     try:

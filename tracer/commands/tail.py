@@ -7,6 +7,7 @@ from typing import Any, Optional
 import click
 
 from tracer.commands.options import (
+    DOCS,
     all_frames_option,
     children_option,
     describe,
@@ -30,7 +31,7 @@ _NEVER_NS = 1 << 62
 """A threshold that no socket reaches, because `tail` does not follow suspects."""
 
 
-@click.command("tail")
+@click.command("tail", epilog=DOCS)
 @filters
 @children_option
 @click.option("--stacks", is_flag=True, help="Show the user stack of each transition that a local call caused.")
@@ -53,7 +54,11 @@ def tail(
 
     PID and COMM are those of the socket's owner, not of the process that was on the CPU. ORIGIN shows who caused the
     transition: a local call, the peer, or a timer.
-    """
+
+    \b
+    sudo closetrace tail -p 1234 --stacks    and which code caused each
+    sudo closetrace tail --remote-port 443   of connections to a port
+    """  # noqa: D301, click reads the backspace
     scope = make_scope(**chosen)
     wanted = Wanted(linger_ns=_NEVER_NS, events=True, event_stacks=stacks)
     request = Request(scope, describe(scope), make_sizes(stack_bytes, memory_mb), wanted, probes)

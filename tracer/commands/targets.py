@@ -53,6 +53,6 @@ def warn_of_absent(scope: Scope) -> None:
     if scope.comm and not runs(scope.comm, scope.pids or pids()):
         among = " in these processes" if scope.pids else ""
         terminal.say(
-            f"warning: no program or thread named {scope.comm} runs{among} now. It is traced if it begins; "
-            "`ps -eLo pid,comm,args` shows the names"
+            f"warning: no program or thread named {scope.comm} runs{among} now. It is traced if it begins "
+            "(ps -eLo pid,comm,args shows the names)"
         )

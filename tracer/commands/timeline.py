@@ -7,6 +7,7 @@ from typing import Any, Optional
 import click
 
 from tracer.commands.options import (
+    DOCS,
     children_option,
     describe,
     duration_option,
@@ -29,7 +30,7 @@ from tracer.session.session import Session
 from tracer.session.stopping import Stop
 
 
-@click.command("timeline")
+@click.command("timeline", epilog=DOCS, short_help="Print each connection as one block.")
 @filters
 @children_option
 @linger_option
@@ -52,7 +53,11 @@ def timeline(
 
     Each block tells who opened the connection, what was sent and received, who hung up first, and who closed it, with
     times from its start.
-    """
+
+    \b
+    sudo closetrace timeline -p 1234                 of one process
+    sudo closetrace timeline --remote 10.1.0.0/16    to a network
+    """  # noqa: D301, click reads the backspace
     scope = make_scope(**chosen)
     wanted = Wanted(int(linger * 1e9), all_endings=True)
     sizes = make_sizes(stack_bytes, memory_mb)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tracer import __version__, cli
+from tracer.commands.options import DOCS
 from tracer.errors import ClosetraceError, HostUnsupported, LingerExceeded, UsageError
 from tracer.host.inet_diag import SockDiagError
 from tracer.host.netns import NetnsUnreachable
@@ -198,6 +201,46 @@ def test_help_teaches(run: Run, command: str) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("Usage: closetrace")
     assert out.count("\n") > 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_terminal_shows_how_and_ends_with_the_documents(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """At 80 columns no line is broken by the terminal. An example can be copied, and no markup is shown raw."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(*command.split(), "--help")
+    lines = out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in lines if re.match(rf"  +(sudo )?closetrace {command}".rstrip() + r"\b", line)]
+    assert " ".join(out.split("\n\n")[-1].split()) == DOCS
+    assert not set("`*\b\x1b") & set(out)
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:])
+def test_examples_of_the_help_are_understood(command: str) -> None:
+    """Each parses, to its last option; nothing is run."""
+    found = [line.strip().split("   ")[0] for line in _help_of(command).splitlines() if "closetrace " in line]
+    assert found
+    for example in found:
+        words = shlex.split(example.partition("closetrace ")[2])
+        assert words[0] == command
+        sub = cli.main_group.get_command(click.Context(cli.main_group), command)
+        assert sub is not None
+        sub.make_context(command, words[1:])
+
+
+def _help_of(command: str) -> str:
+    """The paragraph of examples of its help, as it is written."""
+    sub = cli.main_group.get_command(click.Context(cli.main_group), command)
+    return (sub.help or "").partition("\b\n")[2] if sub is not None else ""
+
+
+def test_the_census_shows_no_markup(run: Run) -> None:
+    """Neither of Markdown nor of terminals, on stdout that is none."""
+    code, out, err = run("census", "--rows", "0")
+    assert (code, err) == (0, "")
+    assert not set("`*\b\x1b") & set(out)
 
 
 def test_version(run: Run) -> None:
