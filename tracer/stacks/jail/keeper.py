@@ -13,6 +13,7 @@ from typing import Callable, Optional, TypeVar
 from tracer.errors import HostUnsupported
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.model.holder import Held, Limits, SocketAt
+from tracer.stacks.jail import pace
 from tracer.stacks.jail.child import Child, Lost, Unfit
 from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
@@ -32,7 +33,7 @@ _MOST_KILLED = 50
 """Workers for one user that others may kill, one after the other, before any has walked a box."""
 _MOST_LOST = 12
 """Workers that one user's files may cost in a run. Then nothing of that user's processes is read any more."""
-_HURRY_S = 0.3
+_HURRY_S = 0.6
 """How long requests may take, all that take long together, once the report was asked for. On a usual machine."""
 _LONG_S = 0.02
 
@@ -82,7 +83,7 @@ class Keeper:
         self._lost: Counter[int] = Counter()
         self._killed: Counter[int] = Counter()
         self._past_cpu_s = 0.0
-        self._slowness = 1.0
+        self._slowness: Optional[float] = None
         self._hurried_s = 0.0
         try:
             self._spare = self._start()
@@ -183,7 +184,11 @@ class Keeper:
 
     def _deadline(self) -> float:
         """Seconds that a request may take as things are."""
-        return _HURRY_S * self._slowness - self._hurried_s if self._hurried() else float("inf")
+        if not self._hurried():
+            return float("inf")
+        if self._slowness is None:  # no worker has told it yet
+            self._slowness = pace.slowness()
+        return _HURRY_S * self._slowness - self._hurried_s
 
     def _worker_for(self, process: Process) -> Child:
         owner = process.owner
