@@ -21,7 +21,7 @@ _ONLY_DEBUG = ("_Py_NegativeRefcount",)
 _ONLY_FREE_THREADED = ("_Py_DecRefShared",)
 _COOKIE = b"xdebugpy"
 _TABLE_WORDS = 40
-_MOST_THREADS, _MOST_KEYS = 1024, 1024
+_MOST_INTERPRETERS, _MOST_THREADS, _MOST_KEYS = 256, 1024, 1024
 
 
 class Unfit(Exception):
@@ -129,15 +129,21 @@ def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
     return slot, first
 
 
+def interpreters(reader: Reader, runtime: int, layout: Layout) -> Iterator[int]:
+    """The addresses of interpreter states, newest first: the main one is the last. Raises MemoryUnreadable."""
+    seen, interpreter = 0, reader.pointer(runtime + layout.runtime.interpreters)
+    while interpreter and seen < _MOST_INTERPRETERS:
+        yield interpreter
+        seen += 1
+        interpreter = reader.pointer(interpreter + layout.runtime.interpreter_next)
+
+
 def threads(reader: Reader, runtime: int, layout: Layout) -> Iterator[int]:
-    """The addresses of thread states, newest first. Raises MemoryUnreadable."""
+    """The addresses of thread states of all interpreters, newest first. Raises MemoryUnreadable."""
     at, seen = layout.runtime, 0
-    interpreter = reader.pointer(runtime + at.interpreters)
-    while interpreter and seen < _MOST_THREADS:
+    for interpreter in interpreters(reader, runtime, layout):
         state = reader.pointer(interpreter + at.threads)
         while state and seen < _MOST_THREADS:
             yield state
             seen += 1
             state = reader.pointer(state + at.thread_next)
-        seen += 1
-        interpreter = reader.pointer(interpreter + at.interpreter_next)

@@ -50,9 +50,8 @@ def _left(heap: Heap, memory: Memory, walk: Walk) -> Optional[list[int]]:
     """What the collector knows and the walk did not reach; None if the lists changed meanwhile, or are too long."""
     reader, known = heap.live.reader, 0
     left: list[int] = []
-    first = reader.pointer(heap.roots.interpreter + heap.layout.generation0)
-    for generation in range(_GENERATIONS):
-        head = first + _GENERATION_BYTES * generation
+    firsts = [reader.pointer(interpreter + heap.layout.generation0) for interpreter in heap.roots.interpreters]
+    for head in (first + _GENERATION_BYTES * generation for first in firsts for generation in range(_GENERATIONS)):
         before, place = head, reader.pointer(head)
         while place != head:
             following, previous = struct.unpack("<QQ", reader.read(place, _HEADER))

@@ -44,7 +44,7 @@ class OneScan:
     def _new_walk(self, memory: Memory) -> Walk:
         heap = self._heap
         walk = Walk(memory, Content(memory, heap.layout), heap.types, HOLDERS, heap.leaves)
-        walk.bar([heap.roots.module_table, *(module.globals for module in self._modules)])
+        walk.bar([*heap.roots.module_tables, *(module.globals for module in self._modules)])
         return walk
 
     def _note_found(self) -> None:
@@ -76,8 +76,8 @@ class OneScan:
                 (slots if anchor.origin is Origin.SLOT else variables).append(anchor)
         self._from(self._globals(own=True))
         self._from(anchor for anchor in variables if anchor.own)
-        asyncio = next((module for module in self._modules if module.name == "asyncio.tasks"), None)
-        self._from(roots.tasks(asyncio) if asyncio is not None else ())
+        for module in self._modules:
+            self._from(roots.tasks(module) if module.name == "asyncio.tasks" else ())
         self._from(anchor for anchor in variables if not anchor.own)
         self._from(self._globals(own=False))
         self._from(roots.of_threads())

@@ -14,7 +14,7 @@ from tracer.stacks.languages.cpython.heap.live import LOWEST, Fact, Live, is_wor
 from tracer.stacks.languages.cpython.heap.steps import Steps, alive
 from tracer.stacks.languages.cpython.heap.types import Kind, Types
 from tracer.stacks.languages.cpython.layouts import Layout
-from tracer.stacks.languages.cpython.process import CPython, threads
+from tracer.stacks.languages.cpython.process import CPython, interpreters, threads
 from tracer.stacks.target.reader import Nonsense
 
 _TAGS = 3
@@ -68,23 +68,28 @@ class Roots:
         self._found, self._layout, self._live, self._types = found, layout, live, types
         self._reader = live.reader
         self._file_key = 0
-        self.interpreter = self._reader.pointer(found.runtime + layout.runtime.interpreters)
-        self.module_table = self._reader.pointer(self.interpreter + live.layout.modules)
+        self.interpreters = tuple(interpreters(self._reader, found.runtime, layout))
+        self.module_tables = [self._reader.pointer(one + live.layout.modules) for one in self.interpreters]
         none = found.symbol("_Py_NoneStruct")
         self._none = none or 0
 
     def modules(self) -> list[Module]:
-        """All of sys.modules."""
-        place = self.interpreter + self._live.layout.modules
-        modules = []
-        for entry in self._live.entries(self.module_table):
+        """All of sys.modules of each interpreter, the main one's first."""
+        tables = [pair for pair in zip(self.interpreters, self.module_tables) if pair[1] > LOWEST]
+        return [module for interpreter, table in reversed(tables) for module in self._modules_of(interpreter, table)]
+
+    def _modules_of(self, interpreter: int, table: int) -> list[Module]:
+        place = interpreter + self._live.layout.modules
+        modules: list[Module] = []
+        self._file_key = 0
+        for entry in self._live.entries(table):
             try:
                 info = self._types.of(entry.value)
                 if info is None or "module" not in info.base_names:
                     continue
                 dictionary = self._reader.pointer(entry.value + at.MODULE_DICT)
                 name = self._live.text(entry.key)
-                facts = (is_word(place, self.module_table), *entry.facts)
+                facts = (is_word(place, table), *entry.facts)
                 facts = (*facts, is_word(entry.value + at.MODULE_DICT, dictionary))
                 file = self._file_of(dictionary)
                 modules.append(Module(name, dictionary, name == "__main__" or is_own_file(file), facts))
@@ -93,7 +98,7 @@ class Roots:
         return modules
 
     def _file_of(self, dictionary: int) -> str:
-        """``__file__``. The key is one str for all modules."""
+        """``__file__``. The key is one str for all modules of an interpreter."""
         for entry in self._live.entries(dictionary):
             if not self._file_key and self._live.text(entry.key) == "__file__":
                 self._file_key = entry.key
@@ -238,5 +243,6 @@ class Roots:
             frame = previous
 
     def collecting(self) -> bool:
-        """Whether the collector is at work."""
-        return bool(self._reader.unsigned(self.interpreter + self._live.layout.collecting, 4))
+        """Whether an interpreter's collector is at work."""
+        collecting = self._live.layout.collecting
+        return any(self._reader.unsigned(one + collecting, 4) for one in self.interpreters)

@@ -36,11 +36,26 @@ print(kept.connections["billing"][0].fileno(), number, lost, flush=True)
 sys.stdin.read()
 """
 
+_IN_SUB_INTERPRETERS = """
+import socket, sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+kept, two = socket.socket(), [interpreters.create(), interpreters.create()]
+said = sys.argv[0] + ".said"
+for index, one in enumerate(two):
+    text = f"import socket; orders{index} = [socket.socket()]"
+    interpreters.run_string(one, f"{text}; print(orders{index}[0].fileno(), file=open({said!r}, 'a'))")
+print(kept.fileno(), *open(said).read().split(), flush=True)
+sys.stdin.read()
+"""
+
 
 class Child:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, text: str = _PROGRAM) -> None:
         program = directory / "shop.py"
-        program.write_text(_PROGRAM)
+        program.write_text(text)
         pipe = subprocess.PIPE
         self.running = subprocess.Popen([os.path.realpath(sys.executable), str(program)], stdin=pipe, stdout=pipe)
         assert self.running.stdout is not None
@@ -76,6 +91,19 @@ def test_the_global_that_holds_it_is_found(child: Child) -> None:
         ("dict", "[billing]", False, True),
         ("__main__.Shop", "connections", True, False),
     ]
+
+
+def test_what_each_sub_interpreter_holds_is_found(tmp_path: Path) -> None:
+    """A server may have an interpreter for each application: mod_wsgi, uWSGI."""
+    child = Child(tmp_path, _IN_SUB_INTERPRETERS)
+    try:
+        lineages = child.look(_ENOUGH, child.held, child.bare, child.lost).lineages
+    finally:
+        child.running.kill()
+        child.running.communicate()
+    roots = {lineage.fd: lineage.root for lineage in lineages}
+    names = [root.name for root in map(roots.get, (child.held, child.bare, child.lost)) if root is not None]
+    assert names == ["__main__: kept", "__main__: orders0", "__main__: orders1"]
 
 
 def test_a_number_without_an_object_and_a_lost_object_have_no_holder(child: Child) -> None:
