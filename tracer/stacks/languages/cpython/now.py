@@ -42,10 +42,14 @@ def words_now(process: Process, found: CPython, layout: Layout, box: BlackBox) -
 
 
 def _state(process: Process, reader: Reader, found: CPython, layout: Layout, box: BlackBox) -> Optional[int]:
-    """The thread's state. Since 3.11 it has the thread's number; else its ``pthread_t`` lies above its stack."""
+    """The thread's state. Since 3.11 it has the thread's number; else its ``pthread_t`` lies above its stack.
+
+    A thread may have a state in each of several interpreters: then one that runs a function.
+    """
     at, states = layout.runtime, list(threads(reader, found.runtime, layout))
     if found.minor >= _HAS_NUMBER:
-        return next((s for s in states if reader.unsigned(s + at.thread_id + _NUMBER, 4) == box.tid), None)
+        own = [s for s in states if reader.unsigned(s + at.thread_id + _NUMBER, 4) == box.tid]
+        return next((s for s in own if _runs(reader, layout, s)), own[0] if own else None)
     if box.tid == box.pid:
         return states[-1] if states else None
     stack = process.mapping(box.sp)
@@ -54,6 +58,12 @@ def _state(process: Process, reader: Reader, found: CPython, layout: Layout, box
     places = {reader.pointer(state + at.thread_id): state for state in states}
     above = [place for place in places if box.sp <= place < stack.end]
     return places[min(above)] if above else None
+
+
+def _runs(reader: Reader, layout: Layout, state: int) -> bool:
+    """Whether this state has a frame. Raises MemoryUnreadable."""
+    frame, cframe = reader.pointer(state + layout.runtime.frame), layout.runtime.cframe
+    return bool(frame and (cframe is None or reader.pointer(frame + cframe)))
 
 
 def _words(reader: Reader, layout: Layout, frame: int) -> Iterator[tuple[int, int]]:

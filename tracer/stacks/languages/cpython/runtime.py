@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Callable, Optional
 
 from tracer.model.frame import BlackBox, Frame
@@ -17,7 +18,7 @@ from tracer.stacks.languages.cpython.layouts import Layout
 from tracer.stacks.languages.cpython.lineage import inherit
 from tracer.stacks.languages.cpython.names import Names
 from tracer.stacks.languages.cpython.now import words_now
-from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
+from tracer.stacks.languages.cpython.process import CPython, Unfit, find, interpreters, layout_of
 from tracer.stacks.languages.cpython.unwinder import EvalLoops
 from tracer.stacks.languages.cpython.upkeep import Upkeep
 from tracer.stacks.target.process import Process
@@ -25,6 +26,9 @@ from tracer.stacks.target.reader import Nonsense, Reader
 
 _HINT = "python -X perf (3.12 and later) gives its functions names"
 _NONE = "Python's functions were not copied at this call"
+_NONE_OF_SEVERAL = f"{_NONE}: those of sub-interpreters are since 3.12"
+_TOLD_OF_SEVERAL = 12
+"""Since this minor version the slot of a thread has the state that runs. Before, it has the thread's first one."""
 
 
 def runtime(target: Target) -> Optional[Runtime]:
@@ -47,7 +51,9 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
     if code is None or text is None or data is None:
         return None
     ages = Ages(partial(_is_of_file, target.process))
-    counter = _counter(Reader(target.process), found, frames, layout)
+    reader = Reader(target.process)
+    counter = _counter(reader, found, frames, layout)
+    several = found.minor < _TOLD_OF_SEVERAL and _are_several(reader, found, frames)
     was_swept = inherit(target.process, found, ages)
     upkeep = Upkeep(target.process, ages, code, layout, counter, was_swept=was_swept)
     names = Names(CodeReader(target.process, Types(code, text, data), layout), ages)
@@ -62,7 +68,12 @@ def _named(target: Target, found: CPython, frames: Layout) -> Optional[Runtime]:
         loops.begin(box)
 
     return Runtime(
-        loops, begin=begin, finish=loops.finish, look=upkeep.look, unnamed=_NONE, interprets=_of_module(found)
+        loops,
+        begin=begin,
+        finish=loops.finish,
+        look=upkeep.look,
+        unnamed=_NONE_OF_SEVERAL if several else _NONE,
+        interprets=_of_module(found),
     )
 
 
@@ -85,4 +96,9 @@ def _counter(reader: Reader, found: CPython, frames: Layout, layout: CodeLayout)
     interpreter = reader.pointer(found.runtime + frames.runtime.interpreters)
     if layout.counter is None or not interpreter:
         return None
-    return None if reader.pointer(interpreter + frames.runtime.interpreter_next) else interpreter + layout.counter
+    return None if _are_several(reader, found, frames) else interpreter + layout.counter
+
+
+def _are_several(reader: Reader, found: CPython, frames: Layout) -> bool:
+    """Whether there are sub-interpreters. Raises MemoryUnreadable."""
+    return len(list(islice(interpreters(reader, found.runtime, frames), 2))) > 1

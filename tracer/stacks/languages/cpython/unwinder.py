@@ -20,6 +20,7 @@ from tracer.stacks.languages.cpython.words import Loop, loops
 
 _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 _NO_C = "C functions from here on are not known"
+_NOT_COPIED = "a Python function runs here that was not copied"
 _NOT_MATCHED = "C functions between the Python functions could not be told"
 _NOW_NS = 1 << 62
 """For a thread as it is now: nothing that was read before is new enough."""
@@ -70,6 +71,8 @@ class EvalLoops:
             stack = self._with_last(stack)
         elif self._left or self._has_other_loops(stack):
             stack = self._python_first(stack)
+        elif self._minor >= 11 and self._end is WordsEnd.COMPLETE:
+            stack = _with_other_loops(stack)
         frames = _with_end(_without_doubles(stack.frames), _ENDS.get(self._end))
         if self._ns == _NOW_NS:  # its words were read from memory, so an equal box may be of another function
             return Finished(replace(stack, frames=frames), 1, 0)
@@ -108,6 +111,12 @@ class EvalLoops:
             if found is not None:
                 return found
         return len(frames)
+
+
+def _with_other_loops(stack: Stack) -> Stack:
+    """Say at an eval loop that was left over that a function is missing: one that another interpreter runs."""
+    first = next((index for index, frame in enumerate(stack.frames) if _is_eval_loop(frame)), len(stack.frames))
+    return replace(stack, frames=(*stack.frames[:first], *_noted_first(stack.frames[first:], _NOT_COPIED)))
 
 
 def _is_at(loop: Loop, step: Step, sp: int) -> bool:

@@ -21,6 +21,19 @@ from tracer.stacks.service import StackService
 
 SHAPES = Path(__file__).parents[4] / "systems" / "programs" / "python" / "shapes.py"
 
+IN_A_SUB_INTERPRETER = """
+import socket, sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+kept = interpreters.create()
+interpreters.run_string(kept, "import sys")
+def wait(port):
+    socket.create_connection(("127.0.0.1", port)).recv(1)
+wait(int(sys.argv[1]))
+"""
+
 
 @contextmanager
 def program(listener: socket.socket) -> Iterator[subprocess.Popen[str]]:
@@ -78,3 +91,17 @@ def test_the_functions_of_a_waiting_thread_are_those_that_it_tells() -> None:
     service.close()
     assert not wrong, wrong[:3]
     assert compared >= 40
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="its threads' states have no numbers")
+def test_a_thread_that_has_run_in_a_sub_interpreter_is_told_where_it_runs() -> None:
+    """It has a state in each of the two interpreters. The idle one is the newer."""
+    service = StackService()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        words = [sys.executable, "-c", IN_A_SUB_INTERPRETER, str(listener.getsockname()[1])]
+        with subprocess.Popen(words) as process:
+            connection, _ = listener.accept()
+            stack = service.unwind(capture(process.pid, receiving(process.pid), 1 << 20))
+            connection.close()
+    service.close()
+    assert [function for function, _, _ in python(stack)] == ["wait", "<module>"]

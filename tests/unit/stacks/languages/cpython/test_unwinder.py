@@ -121,6 +121,14 @@ def test_a_place_that_no_function_has_ends_the_merging() -> None:
     assert names(stack) == ["recv", "f1", "f2"]
 
 
+def test_an_eval_loop_of_another_interpreter_says_that_a_function_is_missing() -> None:
+    """Each interpreter has its own chain of frames, and a thread tells one of them."""
+    for words, at in (([INNER, (150, ENTRY)], 3), ([OUTER, (350, ENTRY)], 1)):
+        stack = merged(["recv", EVAL, "call", EVAL, "main"], words)
+        assert [index for index, frame in enumerate(stack.frames) if frame.note] == [at]
+        assert "not copied" in (stack.frames[at].note or "")
+
+
 def test_python_goes_on_where_the_copy_of_the_c_stack_ends() -> None:
     """Its frames were copied apart. So the stack is whole, but for the C functions."""
     stack = merged(["recv", EVAL, "call"], [INNER, (150, ENTRY), OUTER, (9000, ENTRY)], complete=False)
