@@ -1,7 +1,7 @@
 #!/bin/sh
 # pythons.sh MINOR: prints a root directory and a command, with which CPython 3.MINOR runs: "ROOT COMMAND".
-# 3.9, 3.11, 3.13 and 3.14 are Debian's (bullseye, bookworm, trixie, sid), unpacked with all that they depend on into a root
-# of their own, because newer ones need a newer glibc than the host has. Others are those that pyenv has built here, with
+# 3.9, 3.11, 3.13, 3.14 and 3.15 are Debian's (bullseye, bookworm, trixie, sid), unpacked with all that they depend on into a
+# root of their own, because newer ones need a newer glibc than the host has. Others are those that pyenv has built here, with
 # the root /. Prints nothing where there is none. Later runs find the stamp and do nothing. The host's own apt state is not
 # used or changed.
 set -eu
@@ -11,7 +11,7 @@ case $minor in
     9) suite=bullseye ;;
     11) suite=bookworm ;;
     13) suite=trixie ;;
-    14) suite=sid ;;
+    14 | 15) suite=sid ;;
     *)
         for python in "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor."*"/bin/python3.$minor"; do
             [ ! -x "$python" ] || exec echo "/ $python"

@@ -2,7 +2,7 @@
 
 JDK_PACKAGES := openjdk-17-jdk-headless openssl debian-archive-keyring
 JDKS ?= 8 11 17 21 25
-PYTHONS ?= 8 9 10 11 12 13 14
+PYTHONS ?= 8 9 10 11 12 13 14 15
 RUBIES ?= 1 3
 NODES ?= 18 20 22 24 debian
 

@@ -1,6 +1,6 @@
 """Python stacks of a whole trace, compared with what the programs say of their own frames at the same calls.
 
-``CLOSETRACE_PYTHONS`` names the minor versions to test ("8 9 10 11 12 13 14"). The default is 11 and 13.
+``CLOSETRACE_PYTHONS`` names the minor versions to test ("8 9 10 11 12 13 14 15"). The default is 11 and 13.
 """
 
 from __future__ import annotations

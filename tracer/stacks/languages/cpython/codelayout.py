@@ -61,5 +61,6 @@ CODE_LAYOUTS = {
     12: _since_3_12(192, 176, None),
     13: _since_3_12(200, 184, 17000),
     14: _since_3_12(208, 192, 14256),
+    15: _since_3_12(208, 192, 14264),
 }  # fmt: skip
 """By minor version."""

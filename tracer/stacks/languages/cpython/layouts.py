@@ -24,10 +24,13 @@ _MOST_READS, _MOST_HEAP_FRAMES = 24, 32
 
 @dataclass(frozen=True)
 class RuntimeLayout:
-    """``_PyRuntime``, PyInterpreterState and PyThreadState. ``key`` is autoTSSkey: an int, and the key if it is 1."""
+    """``_PyRuntime``, PyInterpreterState and PyThreadState. ``key`` is autoTSSkey: an int, and the key if it is 1.
+
+    It is None where a thread-local variable has the state (since 3.15): that has no symbol.
+    """
 
     interpreters: int
-    key: int
+    key: Optional[int]
     interpreter_next: int
     threads: int
     thread_id: int
@@ -36,7 +39,7 @@ class RuntimeLayout:
     """The newest frame's place in the cframe that ``frame`` then points to; the previous cframe follows it."""
     chunk: int = 0
     status: Optional[int] = None
-    """A byte of bits; 8 says that the thread's slot has this state (bound_gilstate)."""
+    """A byte of bits: 8 if the thread's slot has this state (bound_gilstate), 16 if it runs Python now (active)."""
     thread_next: int = 8
 
 
@@ -121,10 +124,13 @@ def _object_frames(key: int, instruction: int) -> Layout:
     return Layout(runtime, frame)
 
 
-def _table(thread: int, frame: int) -> dict[str, int]:
-    """Places in _Py_DebugOffsets, counted in words. ``thread`` and ``frame``: where those structures' offsets begin."""
+def _table(thread: int, frame: int, more: int = 0) -> dict[str, int]:
+    """Places in _Py_DebugOffsets, counted in words. ``thread`` and ``frame``: where those structures' offsets begin.
+
+    ``more``: how many words there are between the offset of a thread's frame and that of its id.
+    """
     names = {"interpreters": 5, "interpreter_next": 8, "threads": 9, "thread_next": thread + 2, "frame": thread + 4}
-    names.update(thread_id=thread + 5, chunk=thread + 7, status=thread + 8)
+    names.update(thread_id=thread + more + 5, chunk=thread + more + 7, status=thread + more + 8)
     return {**names, "previous": frame + 1, "code": frame + 2, "instruction": frame + 3, "owner": frame + 5}
 
 
@@ -160,6 +166,14 @@ LAYOUTS = {
         ),
         FrameLayout(size=80, code=0, previous=8, instruction=56, owner=74),
         _table(thread=22, frame=31),
+    ),
+    15: Layout(
+        RuntimeLayout(
+            interpreters=936, key=None, interpreter_next=7264, threads=7336, thread_id=176, frame=72, chunk=256,
+            status=32,
+        ),
+        FrameLayout(size=80, code=0, previous=8, instruction=56, owner=74),
+        _table(thread=22, frame=39, more=3),
     ),
 }  # fmt: skip
 """By minor version."""

@@ -11,7 +11,7 @@ from typing import Optional
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.language import Target
 from tracer.stacks.languages.cpython.layouts import LAYOUTS, Layout
-from tracer.stacks.languages.cpython.slot import Slot, find_slot
+from tracer.stacks.languages.cpython.slot import Slot, find_local, find_slot
 from tracer.stacks.target.dynsym import LoadedObject
 from tracer.stacks.target.process import Mapping, Process
 from tracer.stacks.target.reader import Nonsense, Reader
@@ -20,8 +20,11 @@ _FILE = re.compile(r"(?:lib)?python3\.(\d+)[a-z]*(?:-dbg)?(?:\.so[\d.]*)?")
 _ONLY_DEBUG = ("_Py_NegativeRefcount",)
 _ONLY_FREE_THREADED = ("_Py_DecRefShared",)
 _COOKIE = b"xdebugpy"
-_TABLE_WORDS = 40
+_TABLE_WORDS = 48
 _MOST_INTERPRETERS, _MOST_THREADS, _MOST_KEYS = 256, 1024, 1024
+
+_BOUND, _WAITS = 8, 8 | 16
+"""Bits of a thread state's status: bound_gilstate; with active, which a thread has not that waits in a call."""
 
 
 class Unfit(Exception):
@@ -115,18 +118,28 @@ def layout_of(found: CPython, process: Process) -> Layout:
 def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
     """Where threads keep their state, and where the first thread's lies.
 
-    Raises Unfit if no thread keeps it where a key of pthread_getspecific(3) leads to; MemoryUnreadable.
+    Raises Unfit if no thread keeps it where a key of pthread_getspecific(3) leads to, or in a variable of its own;
+    MemoryUnreadable.
     """
-    made, key = struct.unpack("<iI", reader.read(runtime + layout.runtime.key, 8))
-    if made != 1 or key >= _MOST_KEYS:
-        raise Unfit("Python has not begun")
-    slot, first = None, 0
+    at, slot, first = layout.runtime, None, 0
+    key = _key(reader, runtime + at.key) if at.key is not None else None
     for first in threads(reader, runtime, layout):
-        if slot is None:
-            slot = find_slot(reader, reader.pointer(first + layout.runtime.thread_id), key, first)
+        thread = reader.pointer(first + at.thread_id)
+        if slot is None and key is not None:
+            slot = find_slot(reader, thread, key, first)
+        elif slot is None and at.status is not None and reader.unsigned(first + at.status, 1) & _WAITS == _BOUND:
+            slot = find_local(reader, thread, first)
     if slot is None:
         raise Unfit("no thread keeps its state where this C library would")
     return slot, first
+
+
+def _key(reader: Reader, place: int) -> int:
+    """Raises Unfit, MemoryUnreadable."""
+    made, key = struct.unpack("<iI", reader.read(place, 8))
+    if made != 1 or key >= _MOST_KEYS:
+        raise Unfit("Python has not begun")
+    return int(key)
 
 
 def interpreters(reader: Reader, runtime: int, layout: Layout) -> Iterator[int]:

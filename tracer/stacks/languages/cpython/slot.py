@@ -13,6 +13,8 @@ _FIRST_BLOCK, _PAIR, _PAIRS = 0x310, 16, 32
 _POINTERS = range(0, 0x900, 8)
 """Where in struct pthread to look for such a pointer: the places differ by version."""
 
+_LOCALS = range(8, 0x400, 8)
+
 
 class Slot(NamedTuple):
     """A place by its offset (bytes) from the thread pointer.
@@ -40,6 +42,15 @@ def find_slot(reader: Reader, thread: int, key: int, value: int) -> Optional[Slo
             if _word(reader, pointer + inner) == value:
                 return Slot(offset, inner)
     return None
+
+
+def find_local(reader: Reader, thread: int, value: int) -> Optional[Slot]:
+    """Where a variable of the thread's own has ``value``; None if none or several have. ``thread``: as above.
+
+    Those of the program and of what it was linked with lie right below the thread pointer (ELF TLS, variant II).
+    """
+    places = [-offset for offset in _LOCALS if _word(reader, thread - offset) == value]
+    return Slot(places[0]) if len(places) == 1 else None
 
 
 def _word(reader: Reader, address: int) -> int:

@@ -3,7 +3,8 @@
 The kernel side copies two words for each frame, innermost first (bpf/languages/cpython.bpf.c). Those of a function's
 frame: the code object, and the instruction with the frame's owner in its top byte. Those of an eval loop that C code
 called: the address of something that it has on the C stack (since 3.12 its entry frame, in 3.11 its cframe), and 0xff
-in the top byte. Before 3.11 each function has an eval loop of its own.
+in the top byte. Before 3.11 each function has an eval loop of its own. Since 3.15 the last one is of no function, and
+not on the C stack: it is the thread's base frame.
 """
 
 from __future__ import annotations
@@ -49,4 +50,6 @@ def loops(words: Sequence[tuple[int, int]], minor: int) -> tuple[Loop, ...]:
             calls = []
         else:
             calls.append(Call(first, second & _INSTRUCTION, second >> OWNER))
+    if found and not calls and not found[-1].calls:
+        found.pop()
     return (*found, Loop(tuple(calls))) if calls else tuple(found)

@@ -18,7 +18,7 @@ from tracer.stacks.language import ENTRY_BYTES, Target
 from tracer.stacks.languages.cpython import process as module
 from tracer.stacks.languages.cpython.layouts import LAYOUTS
 from tracer.stacks.languages.cpython.process import Unfit, find, kernel_entry, layout_of
-from tracer.stacks.languages.cpython.slot import Slot, find_slot
+from tracer.stacks.languages.cpython.slot import Slot, find_local, find_slot
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Reader
@@ -114,6 +114,20 @@ def test_where_c_libraries_keep_values(key: int, words: dict[int, int], slot: Op
     assert find_slot(Reader(memory), 0x10000, key, 77) == slot
 
 
+@pytest.mark.parametrize(
+    ("words", "slot"),
+    [
+        ({-0x28: 77, -0x20: 78}, Slot(-0x28)),
+        ({-0x28: 77, -0x20: 77}, None),  # that of a thread that runs is there twice
+        ({-0x28: 78, 0x28: 77}, None),
+    ],
+)
+def test_where_a_variable_of_the_thread_is(words: dict[int, int], slot: Optional[Slot]) -> None:
+    """Below the thread pointer, once."""
+    memory = Words({0x10000 + at: word for at, word in words.items()})
+    assert find_local(Reader(memory), 0x10000, 77) == slot
+
+
 def test_packed_slots() -> None:
     """As the kernel side takes them apart."""
     assert Slot(0x318).packed() == 0x318
@@ -180,12 +194,12 @@ def test_other_builds_are_refused_in_words(process: Process, monkeypatch: pytest
         layout_of(found, process)
 
 
-@pytest.mark.parametrize("minor", [13, 14])
+@pytest.mark.parametrize("minor", [13, 14, 15])
 def test_the_runtimes_own_table_is_held_against_the_layout(minor: int) -> None:
     """Each word that tells an offset must tell the same."""
     layout = LAYOUTS[minor]
     fields = {**vars(layout.runtime), **vars(layout.frame)}
-    table = [0] * 40
+    table = [0] * 48
     for name, at in layout.told.items():
         table[at] = fields[name]
     assert layout.contradiction(tuple(table)) == ""

@@ -100,6 +100,14 @@ def test_a_place_at_the_border_belongs_to_the_function_above() -> None:
     assert names(merged(["recv", "handler", "main", "x"], [INNER, (200, ENTRY)])) == ["recv", "handler", "f1", "x"]
 
 
+def test_the_base_frame_of_3_15_is_no_eval_loop() -> None:
+    """It ends the words and lies in the thread's state."""
+    words = [INNER, (150, ENTRY), (1 << 40, ENTRY)]
+    stack = merged(["recv", EVAL, "main"], words, minor=15)
+    assert names(stack) == ["recv", "f1", "main"]
+    assert not any(frame.note for frame in stack.frames)
+
+
 @pytest.mark.parametrize("minor", [8, 9, 10])
 def test_before_3_11_each_eval_loop_runs_one_function(minor: int) -> None:
     """They are counted by their symbol."""
