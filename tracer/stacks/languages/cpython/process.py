@@ -11,7 +11,7 @@ from typing import Optional
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.language import Target
 from tracer.stacks.languages.cpython.layouts import LAYOUTS, Layout
-from tracer.stacks.languages.cpython.slot import Slot, find_local, find_slot
+from tracer.stacks.languages.cpython.slot import NOWHERE, Slot, find_local, find_slot
 from tracer.stacks.target.dynsym import LoadedObject
 from tracer.stacks.target.process import Mapping, Process
 from tracer.stacks.target.reader import Nonsense, Reader
@@ -118,8 +118,8 @@ def layout_of(found: CPython, process: Process) -> Layout:
 def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
     """Where threads keep their state, and where the first thread's lies.
 
-    Raises Unfit if no thread keeps it where a key of pthread_getspecific(3) leads to, or in a variable of its own;
-    MemoryUnreadable.
+    Raises Unfit if no thread keeps it where a key of pthread_getspecific(3) leads to; MemoryUnreadable. If there is no
+    key and no variable is found (all threads run, or libpython was loaded late), the first thread alone is told.
     """
     at, slot, first = layout.runtime, None, 0
     key = _key(reader, runtime + at.key) if at.key is not None else None
@@ -129,6 +129,8 @@ def _states(reader: Reader, runtime: int, layout: Layout) -> tuple[Slot, int]:
             slot = find_slot(reader, thread, key, first)
         elif slot is None and at.status is not None and reader.unsigned(first + at.status, 1) & _WAITS == _BOUND:
             slot = find_local(reader, thread, first)
+    if slot is None and key is None and first:
+        slot = NOWHERE
     if slot is None:
         raise Unfit("no thread keeps its state where this C library would")
     return slot, first

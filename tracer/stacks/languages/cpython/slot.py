@@ -30,6 +30,10 @@ class Slot(NamedTuple):
         return self.offset & 0xFFFFFFFF | (0 if self.inner is None else self.inner + 1) << 32
 
 
+NOWHERE = Slot(0)
+"""Has no thread's state: what the thread pointer points to is its own address."""
+
+
 def find_slot(reader: Reader, thread: int, key: int, value: int) -> Optional[Slot]:
     """Where ``value`` is the thread's value for ``key``; None if it is nowhere. ``thread`` is its thread pointer."""
     in_pair = key % _PAIRS * _PAIR + 8

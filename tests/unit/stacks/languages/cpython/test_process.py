@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -83,6 +84,18 @@ def test_this_systems_python(process: Process) -> None:
     assert int.from_bytes(process.read(thread + told["SLOT"], 8), "little") == state
     newest = int.from_bytes(process.read(state + told["STATE_FRAME"], 8), "little")
     assert process.mapping(newest) is not None
+
+
+def test_where_no_thread_has_its_state_the_first_one_is_told(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3.15 has no key, and its variable may not be found: in a library that was loaded late."""
+    told = words(kernel_entry(target(process)))
+    found = find(process)
+    assert found is not None
+    minor = found.minor
+    runtime = replace(LAYOUTS[minor].runtime, key=None, status=None)
+    monkeypatch.setitem(LAYOUTS, minor, replace(LAYOUTS[minor], runtime=runtime, told={}))
+    without = words(kernel_entry(target(process)))
+    assert (without["SLOT"], without["MAIN_STATE"]) == (0, told["MAIN_STATE"])
 
 
 class Words:
