@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from tracer.trail import Trail
 
 _log = Trail(__name__)
 
-_TEXTS = frozenset(("status",))
+_TEXTS = re.compile(r"(?:task/[0-9]{1,10}/)?status")
+"""Texts in ``/proc/PID``: of the process, and of its threads."""
 _OF_HOST = "/usr/lib/debug/"
 _LONGEST_PATH = 4096
 _MOST_SUBJECTS = 65_536
@@ -89,7 +91,8 @@ class Door:
             self._line.send({"generation": process.maps_generation, "since": since}, process.maps_text)
         elif what == "text":
             name = asked.get("name")
-            self._line.send({}, process.read_proc(name) if name in _TEXTS else b"")
+            may = isinstance(name, str) and _TEXTS.fullmatch(name)
+            self._line.send({}, process.read_proc(str(name)) if may else b"")
         else:
             descriptor, name = self._opened(what, asked, process, waits)
             if descriptor is None:

@@ -48,7 +48,9 @@ def _state(process: Process, reader: Reader, found: CPython, layout: Layout, box
     """
     at, states = layout.runtime, list(threads(reader, found.runtime, layout))
     if found.minor >= _HAS_NUMBER:
-        own = [s for s in states if reader.unsigned(s + at.thread_id + _NUMBER, 4) == box.tid]
+        numbers = {s: reader.unsigned(s + at.thread_id + _NUMBER, 4) for s in states}
+        number = _number(process, box, set(numbers.values()))
+        own = [s for s in states if numbers[s] == number]
         return next((s for s in own if _runs(reader, layout, s)), own[0] if own else None)
     if box.tid == box.pid:
         return states[-1] if states else None
@@ -58,6 +60,24 @@ def _state(process: Process, reader: Reader, found: CPython, layout: Layout, box
     places = {reader.pointer(state + at.thread_id): state for state in states}
     above = [place for place in places if box.sp <= place < stack.end]
     return places[min(above)] if above else None
+
+
+def _number(process: Process, box: BlackBox, numbers: set[int]) -> int:
+    """The number that Python has for the thread, among ``numbers``: that in its own PID namespace.
+
+    A program that forks without telling Python (uWSGI without threads) leaves it the number of its parent's thread.
+    """
+    own = _numbers(process, box.tid)
+    if own and own[-1] not in numbers and box.tid == box.pid and len(own) == len(numbers) == 1:
+        (left,) = numbers
+        return left if not _numbers(process, left) else own[-1]
+    return own[-1] if own else box.tid
+
+
+def _numbers(process: Process, tid: int) -> tuple[int, ...]:
+    """The numbers of a thread in each PID namespace, the innermost last; empty if it is no thread of ``process``."""
+    status = process.read_proc(f"task/{tid}/status", 4096)
+    return next((tuple(map(int, line.split()[1:])) for line in status.splitlines() if line.startswith(b"NSpid:")), ())
 
 
 def _runs(reader: Reader, layout: Layout, state: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -105,3 +106,44 @@ def test_a_thread_that_has_run_in_a_sub_interpreter_is_told_where_it_runs() -> N
             connection.close()
     service.close()
     assert [function for function, _, _ in python(stack)] == ["wait", "<module>"]
+
+
+FORKS = """
+import ctypes, socket, sys
+def wait(port):
+    socket.create_connection(("127.0.0.1", port)).recv(1)
+if not ctypes.PyDLL(None).fork():
+    wait(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ([], FORKS),  # Python is not told of it, so it has the parent's number
+        pytest.param(
+            ["unshare", "--pid", "--fork"],
+            FORKS.replace("not ctypes.PyDLL(None).fork()", "True"),
+            marks=pytest.mark.root,
+        ),
+    ],
+)
+def test_the_number_that_python_has_for_a_thread_is_another(command: list[str], program: str) -> None:
+    """Of a fork that Python is not told of, and in a PID namespace."""
+    service = StackService()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        words = [*command, sys.executable, "-c", program, str(listener.getsockname()[1])]
+        with subprocess.Popen(words) as process:
+            connection, peer = listener.accept()
+            (pid,) = holders(peer[1])
+            stack = service.unwind(capture(pid, receiving(pid), 1 << 20))
+            connection.close()
+    service.close()
+    assert process.returncode == 0
+    assert [function for function, _, _ in python(stack)] == ["wait", "<module>"]
+
+
+def holders(port: int) -> list[int]:
+    """The processes that have the socket of this local port; from ss(8)."""
+    told = subprocess.run(["ss", "-Htnp", f"sport = :{port}"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [int(pid) for pid in re.findall(r"pid=(\d+)", told)]
