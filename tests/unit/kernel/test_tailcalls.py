@@ -78,7 +78,7 @@ def test_the_program_of_a_language_is_called(program: Program) -> None:
     assert program.map("shared", 4, 8).lookup(bytes(4)) == struct.pack("<Q", 42)
 
 
-def test_nothing_is_left(program: Program) -> None:
+def test_nothing_is_left() -> None:
     """Arrays, the languages' maps and their programs are freed with the program."""
     before = len(os.listdir("/proc/self/fd"))
     code = ObjectCode((SHARED, ARRAY), {"tp_state": calls(1, 1)})
