@@ -1,6 +1,6 @@
 # Measures what closetrace and its peers cost, in the same run. docs/overhead.md tells how to read the figures.
 
-BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux iproute2 default-jdk-headless
+BENCH_PACKAGES := bpftrace nginx-light gcc libc6-dev util-linux iproute2 default-jdk-headless nodejs ruby
 BENCH_ROWS = $(addprefix --only ,$(ROWS))
 BENCH := env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m tests.benchmarks.bench
 

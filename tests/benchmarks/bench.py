@@ -23,6 +23,7 @@ from tests.benchmarks import (
     effort,
     figures,
     guest_peers,
+    interpreted,
     measure,
     scale,
     starting,
@@ -54,6 +55,7 @@ def _host_rows(size: effort.Effort) -> Rows:
     return {
         "touch": lambda: calls.touch(size, stacks),
         "java": lambda: calls.java(size, stacks),
+        "interpreted": lambda: interpreted.interpreted(size, [] if smoke else [tracers.BPFTRACE]),
         "churn": lambda: traffic.churn(size, [*states, *stacks]),
         "rates": lambda: traffic.rates(size, [tracers.NAIVE, ours]),
         "scope": lambda: traffic.scope(size),

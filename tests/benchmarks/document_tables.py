@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Optional
 
-from tests.benchmarks import guest_peers
+from tests.benchmarks import guest_peers, interpreted
 from tests.benchmarks.readout import NONE, Results, Row, find, markdown, number, percent, ratio, rows_of, share, value
 
 _EMPTY, _NAIVE, _BPFTRACE, _OURS = "empty program", "naive bcc", "bpftrace ustack", "closetrace"
@@ -35,6 +35,19 @@ def _hooks(name: str) -> Callable[[Results], str]:
         return markdown(head, lines)
 
     return make
+
+
+def _interpreted(results: Results) -> str:
+    rows, lines = rows_of(results, "interpreted"), []
+    for work in dict.fromkeys(row["work"] for row in rows):
+        found = [find(rows, tracer=tracer, work=work) for tracer in (interpreted.WITHOUT, _OURS, _BPFTRACE)]
+        ns = [value(row, "ns_per_run") for row in found]
+        stack = number(value(found[0], "c_stack_bytes"), 0)
+        lines.append(
+            [work, stack, *(number(one, 0) for one in ns[:2]), number(ratio(ns[1], ns[0]), 2), number(ns[2], 0)]
+        )
+    head = ["work", "bytes of C stack", "without frames", _OURS, "ratio", "bpftrace"]
+    return markdown(head, lines)
 
 
 def _left(name: str) -> Callable[[Results], str]:
@@ -210,6 +223,7 @@ HOST: Makers = {
     "throughput": (("touch",), _left("touch")),
     "java hooks": (("java",), _hooks("java")),
     "java throughput": (("java",), _left("java")),
+    "interpreted": (("interpreted",), _interpreted),
     "connections": (("churn",), _churn),
     "rates": (("rates",), _rates),
     "scope": (("scope",), _scope),

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
+from tests.benchmarks import interpreted
 from tests.benchmarks.readout import NONE, Results, find, markdown, number, percent, ratio, rows_of, value
 
-NEEDS = ("touch", "churn", "rates", "scope", "lingering", "budget", "idle", "starting", "tail")
+NEEDS = ("touch", "interpreted", "churn", "rates", "scope", "lingering", "budget", "idle", "starting", "tail")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Goal:
 
 def table(results: Results) -> str:
     """All goals."""
-    makers = (_calls, _connections, _others, _many, _rest)
+    makers = (_calls, _interpreted, _connections, _others, _many, _rest)
     return markdown(
         ["goal", "to reach", "measured", "met"], [goal.cells() for make in makers for goal in make(results)]
     )
@@ -59,6 +60,15 @@ def _calls(results: Results) -> Iterator[Goal]:
         yield Goal(name, ratio(ours, theirs), at_most=0.25)
     left = value(find(rows, tracer="closetrace", depth=40, sockets=1), "share_of_untraced")
     yield Goal("loss of the tightest loop (40 callers, one socket)", _loss(left), at_most=0.10, unit="%")
+
+
+def _interpreted(results: Results) -> Iterator[Goal]:
+    rows = rows_of(results, "interpreted")
+    for work in interpreted.OF_CPYTHON:
+        ours, without = (
+            value(find(rows, tracer=name, work=work.name), "ns_per_run") for name in ("closetrace", interpreted.WITHOUT)
+        )
+        yield Goal(f"hook with the frames, of the time without: {work.name}", ratio(ours, without), at_most=2.2)
 
 
 def _loss(left: Optional[float]) -> Optional[float]:

@@ -156,7 +156,8 @@ def _content(file: IO[bytes]) -> bytes:
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
-def _python(module: str, *words: str) -> tuple[str, ...]:
+def python(module: str, *words: str) -> tuple[str, ...]:
+    """The command of a module of the benchmark."""
     return (sys.executable, "-m", f"{__package__}.{module}", *words)
 
 
@@ -173,9 +174,9 @@ def first_start() -> Tracer:
 
 NOTHING = Tracer("nothing")
 AGAIN = Tracer("nothing, again")
-EMPTY = Tracer("empty program", _python("empty"))
-NAIVE = Tracer("naive bcc", _python("naive"))
-NAIVE_TAIL = Tracer("naive bcc, transitions only", _python("naive", "--transitions"))
+EMPTY = Tracer("empty program", python("empty"))
+NAIVE = Tracer("naive bcc", python("naive"))
+NAIVE_TAIL = Tracer("naive bcc, transitions only", python("naive", "--transitions"))
 
 
 def bpftrace(*probes: str, name: str = "bpftrace ustack") -> Tracer:

@@ -12,6 +12,7 @@ from tests.benchmarks import (
     document_tables,
     effort,
     figures,
+    interpreted,
     tracers,
     traffic,
 )
@@ -42,6 +43,15 @@ def test_a_ratio_is_that_of_the_two_medians() -> None:
     _, make = document_tables.HOST["hooks"]
     table = make(results(touch=[hook("closetrace", 600), hook("bpftrace ustack", 4000), hook("empty program", 50)]))
     assert table.splitlines()[-1] == "| 40, one | 50 | 600 | 4,000 | - | 0.15 | - |"
+
+
+def test_frames_are_held_against_the_same_touches_without_them() -> None:
+    """A native program has no figure of bpftrace and no C stack that is told."""
+    _, make = document_tables.HOST["interpreted"]
+    ours = {"tracer": "closetrace", "work": interpreted.NATIVE, "ns_per_run": spread(500)}
+    without = {"tracer": interpreted.WITHOUT, "work": interpreted.NATIVE, "ns_per_run": spread(400)}
+    table = make(results(interpreted=[ours, without]))
+    assert table.splitlines()[-1] == "| C, 40 callers | - | 400 | 500 | 1.25 | - |"
 
 
 def test_what_was_not_run_stays() -> None:
