@@ -7,20 +7,16 @@ what it takes down of a place is only compared with a code object that is read t
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.cpython.code import HASH, marks
 from tracer.stacks.languages.cpython.codelayout import CodeLayout
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.process import Process
+from tracer.stacks.target.sweep import PIECE, pieces
 
-_MOST_BYTES = 256 << 20
-_LARGEST_MAPPING = 64 << 20
 _MOST_CODES = 100_000
-_CHUNK = 1 << 20
 _ALIGNED = 16
 _TYPE = 8
-_HEAP = "[heap]"
 
 
 def sweep(process: Process, code_type: int, layout: CodeLayout) -> dict[int, int]:
@@ -28,9 +24,9 @@ def sweep(process: Process, code_type: int, layout: CodeLayout) -> dict[int, int
     found: dict[int, int] = {}
     hashes: dict[int, int] = {}
     pattern = struct.pack("<Q", code_type)
-    for start, data in _chunks(process, layout.size):
+    for start, data in pieces(process, layout.size):
         at = data.find(pattern, _TYPE)
-        while 0 <= at < _CHUNK + _TYPE and len(found) < _MOST_CODES:
+        while 0 <= at < PIECE + _TYPE and len(found) < _MOST_CODES:
             head = data[at - _TYPE : at - _TYPE + layout.size]
             if (start + at - _TYPE) % _ALIGNED == 0 and len(head) == layout.size:
                 words = marks(head, layout)
@@ -46,23 +42,3 @@ def _hash(process: Process, name: int) -> int:
         return int.from_bytes(process.read(name + HASH, 8), "little")
     except MemoryUnreadable:
         return 0
-
-
-def _chunks(process: Process, more: int) -> Iterator[tuple[int, bytes]]:
-    """The memory that objects may be in, piece by piece; each has ``more`` bytes of the next one."""
-    left = _MOST_BYTES
-    for mapping in process.mappings:
-        if not _has_objects(mapping) or mapping.end - mapping.start > left:
-            continue
-        left -= mapping.end - mapping.start
-        for start in range(mapping.start, mapping.end, _CHUNK):
-            try:
-                yield start, process.read(start, min(_CHUNK + more, mapping.end - start))
-            except MemoryUnreadable:
-                continue
-
-
-def _has_objects(mapping: Mapping) -> bool:
-    if mapping.is_file or not mapping.perms.startswith("rw-p"):
-        return False
-    return mapping.path == _HEAP or (not mapping.path and mapping.end - mapping.start <= _LARGEST_MAPPING)

@@ -7,25 +7,22 @@ and believes nothing: what it takes down of a place is only compared with what i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.ruby.iseqs import known_by
 from tracer.stacks.languages.ruby.layouts import ISEQ_BODY, KNOWN_BYTES, Layout
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.process import Process
+from tracer.stacks.target.sweep import pieces
 
-_MOST_BYTES = 256 << 20
-_LARGEST_MAPPING = 64 << 20
 _MOST_FOUND = 100_000
-_CHUNK, _MORE, _ALIGNED = 1 << 20, 24, 8
-_HEAP = "[heap]"
+_MORE, _ALIGNED = 24, 8
 
 
 def sweep(process: Process, layout: Layout) -> dict[int, int]:
     """What is at each place that looks like old code or an old method entry, by address. Never raises."""
     found: dict[int, int] = {}
     pattern = re.compile(re.escape(bytes([layout.old_flags])) + rb"[\x60\x70]")
-    for start, data in _chunks(process):
+    for start, data in pieces(process, _MORE):
         for match in pattern.finditer(data, 0, len(data) - _MORE):
             at = match.start()
             if at % _ALIGNED or len(found) >= _MOST_FOUND:
@@ -41,23 +38,3 @@ def _known_by(process: Process, body: int) -> int:
         return known_by(body, process.read(body, KNOWN_BYTES))
     except MemoryUnreadable:
         return 0
-
-
-def _chunks(process: Process) -> Iterator[tuple[int, bytes]]:
-    """The memory that objects may be in, piece by piece; each has a few bytes of the next one."""
-    left = _MOST_BYTES
-    for mapping in process.mappings:
-        if not _has_objects(mapping) or mapping.end - mapping.start > left:
-            continue
-        left -= mapping.end - mapping.start
-        for start in range(mapping.start, mapping.end, _CHUNK):
-            try:
-                yield start, process.read(start, min(_CHUNK + _MORE, mapping.end - start))
-            except MemoryUnreadable:
-                continue
-
-
-def _has_objects(mapping: Mapping) -> bool:
-    if mapping.is_file or not mapping.perms.startswith("rw-p"):
-        return False
-    return mapping.path == _HEAP or (not mapping.path and mapping.end - mapping.start <= _LARGEST_MAPPING)
