@@ -19,11 +19,8 @@ case $minor in
         exit 0
         ;;
 esac
-mirror=$("$(dirname "$0")/../support/debian-mirror.sh")
-keyring=${DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/closetrace-test/pythons
 root=$cache/3.$minor
-apt=$cache/apt-3.$minor
 
 mkdir -p "$cache"
 exec 9> "$cache/lock-3.$minor"
@@ -33,32 +30,7 @@ if [ -e "$root/.complete" ]; then
     exit 0
 fi
 
-rm -rf "$root" "$apt"
-mkdir -p "$root/proc" "$root/dev" "$root/tmp" "$root/test" "$apt/state/lists/partial" "$apt/cache/archives/partial"
-: > "$apt/status"
-echo "deb [signed-by=$keyring] $mirror $suite main" > "$apt/sources.list"
-cat > "$apt/apt.conf" <<CONF
-APT::Architecture "amd64";
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Acquire::Check-Valid-Until "false";
-Dir::State "$apt/state";
-Dir::State::status "$apt/status";
-Dir::Cache "$apt/cache";
-Dir::Etc::SourceList "$apt/sources.list";
-Dir::Etc::SourceParts "$apt/none";
-Dir::Etc::Parts "$apt/none";
-CONF
-mkdir "$apt/none"
-export APT_CONFIG="$apt/apt.conf"
-apt-get -qq update >&2
-apt-get -qq -y --download-only install base-files "python3.$minor" >&2
-# base-files is first because it has the links of the merged /usr.
-for deb in "$apt"/cache/archives/base-files_*.deb "$apt"/cache/archives/*.deb; do
-    dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$root"
-done
+"$(dirname "$0")/../support/debian-root.sh" "$suite" "$root" "python3.$minor"
 chroot "$root" "/usr/bin/python3.$minor" -c 'import ssl, asyncio' >&2
-rm -rf "$apt"
 touch "$root/.complete"
 echo "$root /usr/bin/python3.$minor"
