@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.frame import Frame
@@ -13,27 +12,12 @@ from tracer.stacks.languages.cpython import is_standard
 from tracer.stacks.languages.cpython.ages import Ages, Seen
 from tracer.stacks.languages.cpython.code import Code, CodeReader
 from tracer.stacks.languages.cpython.words import OF_GENERATOR, Call
+from tracer.stacks.late import LATER, UNKNOWN, Window
 from tracer.stacks.target.reader import Nonsense
 
-LATER = "named later: may be wrong"
-"""Between the touch and the reading of its name another function may have come to the same address."""
-_UNKNOWN = "(unknown)"
 _GONE = "a Python function that was gone before its name could be read"
 _BEFORE_FIRST = -2
 _MOST_LINES = 50_000
-
-
-@dataclass
-class Window:
-    """For touches of which time the names hold that were given: from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC)."""
-
-    since_ns: int = 0
-    until_ns: Optional[int] = None
-
-    def narrow(self, since_ns: int, until_ns: int) -> None:
-        """Cut what lies outside."""
-        self.since_ns = max(self.since_ns, since_ns)
-        self.until_ns = until_ns if self.until_ns is None else min(self.until_ns, until_ns)
 
 
 class Names:
@@ -64,7 +48,7 @@ class Names:
         is_later = seen is not None and ns < seen.since_ns
         if seen is None or not seen.code.holds(instruction) or (is_later and seen.others):
             window.narrow(0, seen.since_ns - 1 if seen is not None and is_later else now)
-            return Frame(_UNKNOWN, None, language="python", internal=True, note=_GONE)
+            return Frame(UNKNOWN, None, language="python", internal=True, note=_GONE)
         window.narrow(*((0, seen.since_ns - 1) if is_later else (seen.since_ns, seen.until_ns)))
         return Frame(
             seen.code.name,

@@ -15,8 +15,9 @@ from typing import Optional
 from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
 from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 from tracer.stacks.language import Finished
-from tracer.stacks.languages.cpython.names import Names, Window
+from tracer.stacks.languages.cpython.names import Names
 from tracer.stacks.languages.cpython.words import Loop, loops
+from tracer.stacks.late import Window, noted_first, noted_last
 
 _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 _NO_C = "C functions from here on are not known"
@@ -73,7 +74,7 @@ class EvalLoops:
             stack = self._python_first(stack)
         elif self._minor >= 11 and self._end is WordsEnd.COMPLETE:
             stack = _with_other_loops(stack)
-        frames = _with_end(_without_doubles(stack.frames), _ENDS.get(self._end))
+        frames = noted_last(_without_doubles(stack.frames), _ENDS.get(self._end), _is_own)
         if self._ns == _NOW_NS:  # its words were read from memory, so an equal box may be of another function
             return Finished(replace(stack, frames=frames), 1, 0)
         return Finished(replace(stack, frames=frames), self._window.since_ns, self._window.until_ns)
@@ -84,7 +85,7 @@ class EvalLoops:
 
     def _with_rest(self, stack: Stack) -> Stack:
         """The C stack was not copied to its end, Python's frames were."""
-        frames = (*stack.frames, *_noted_first(self._named(*self._left), _NO_C))
+        frames = (*stack.frames, *noted_first(self._named(*self._left), _NO_C))
         is_whole = self._end is WordsEnd.COMPLETE
         return Stack(frames, is_whole, None if is_whole else stack.note)
 
@@ -92,7 +93,7 @@ class EvalLoops:
         """The words end within an eval loop, so nothing tells which C function that is."""
         last = next((i for i in reversed(range(len(stack.frames))) if _is_own(stack.frames[i])), None)
         end = last + 1 if last is not None else self._first_loop(stack.frames)
-        return replace(stack, frames=(*stack.frames[:end], *_noted_first(self._named(*self._left), _NO_C)))
+        return replace(stack, frames=(*stack.frames[:end], *noted_first(self._named(*self._left), _NO_C)))
 
     def _has_other_loops(self, stack: Stack) -> bool:
         """Whether eval loops are left over where each function has one: then they were matched wrongly."""
@@ -102,7 +103,7 @@ class EvalLoops:
     def _python_first(self, stack: Stack) -> Stack:
         """The C functions up to the first eval loop, then all of Python's: nothing is put in between by guess."""
         first = stack.frames[: self._first_loop(stack.frames)]
-        return replace(stack, frames=(*first, *_noted_first(self._named(*self._loops), _NOT_MATCHED)))
+        return replace(stack, frames=(*first, *noted_first(self._named(*self._loops), _NOT_MATCHED)))
 
     def _first_loop(self, frames: Sequence[Frame]) -> int:
         """The index of the first eval loop, or of what is in its place; without symbols that of the interpreter."""
@@ -116,7 +117,7 @@ class EvalLoops:
 def _with_other_loops(stack: Stack) -> Stack:
     """Say at an eval loop that was left over that a function is missing: one that another interpreter runs."""
     first = next((index for index, frame in enumerate(stack.frames) if _is_eval_loop(frame)), len(stack.frames))
-    return replace(stack, frames=(*stack.frames[:first], *_noted_first(stack.frames[first:], _NOT_COPIED)))
+    return replace(stack, frames=(*stack.frames[:first], *noted_first(stack.frames[first:], _NOT_COPIED)))
 
 
 def _is_at(loop: Loop, step: Step, sp: int) -> bool:
@@ -140,19 +141,3 @@ def _without_doubles(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     last = max((index for index, frame in enumerate(frames) if _is_own(frame)), default=-1)
     doubled = last + 1 if last + 1 < len(frames) and frames[last + 1].language == "python" else last
     return tuple(f for i, f in enumerate(frames) if i > doubled or f.language != "python" or _is_own(f))
-
-
-def _with_end(frames: tuple[Frame, ...], why: Optional[str]) -> tuple[Frame, ...]:
-    """Say at the outermost Python function why its callers are not there."""
-    last = max((index for index, frame in enumerate(frames) if _is_own(frame)), default=None)
-    if why is None or last is None:
-        return frames
-    return (*frames[:last], _noted(frames[last], why), *frames[last + 1 :])
-
-
-def _noted_first(frames: Sequence[Frame], note: str) -> tuple[Frame, ...]:
-    return tuple(_noted(frame, note) if index == 0 else frame for index, frame in enumerate(frames))
-
-
-def _noted(frame: Frame, note: str) -> Frame:
-    return replace(frame, note=f"{frame.note}; {note}" if frame.note else note)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.frame import Frame
@@ -13,26 +12,11 @@ from tracer.stacks.languages.ruby import NAME, is_standard
 from tracer.stacks.languages.ruby.ages import Ages, Seen, Thing
 from tracer.stacks.languages.ruby.iseqs import Iseq, Iseqs, Method
 from tracer.stacks.languages.ruby.words import Call
+from tracer.stacks.late import LATER, UNKNOWN, Window
 from tracer.stacks.target.reader import Nonsense
 
-LATER = "named later: may be wrong"
-"""Between the touch and the reading of its name other code may have come to the same address."""
-_UNKNOWN = "(unknown)"
 _GONE = "Ruby code that was freed before its name could be read"
 _MOST_LINES = 50_000
-
-
-@dataclass
-class Window:
-    """For touches of which time the names hold that were given: from ``since_ns`` to ``until_ns`` (CLOCK_MONOTONIC)."""
-
-    since_ns: int = 0
-    until_ns: Optional[int] = None
-
-    def narrow(self, since_ns: int, until_ns: int) -> None:
-        """Cut what lies outside."""
-        self.since_ns = max(self.since_ns, since_ns)
-        self.until_ns = until_ns if self.until_ns is None else min(self.until_ns, until_ns)
 
 
 class Names:
@@ -63,7 +47,7 @@ class Names:
         is_later = seen is not None and ns < seen.since_ns
         if seen is None or not _holds(seen.thing, call) or (is_later and seen.others):
             window.narrow(0, now)
-            return Frame(_UNKNOWN, None, language=NAME, internal=True, note=_GONE)
+            return Frame(UNKNOWN, None, language=NAME, internal=True, note=_GONE)
         window.narrow(*((0, seen.since_ns - 1) if is_later else (seen.since_ns, seen.until_ns)))
         note = LATER if is_later else None
         if isinstance(seen.thing, Method):

@@ -17,9 +17,10 @@ from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
 from tracer.stacks.language import Finished
 from tracer.stacks.languages.ruby import NAME
 from tracer.stacks.languages.ruby.functions import function_around
-from tracer.stacks.languages.ruby.names import Names, Window
+from tracer.stacks.languages.ruby.names import Names
 from tracer.stacks.languages.ruby.process import Ruby
 from tracer.stacks.languages.ruby.words import Call, loops
+from tracer.stacks.late import Window, noted_first, noted_last
 from tracer.stacks.target.reader import Nonsense, Reader
 
 _NO_C = "C functions from here on are not known"
@@ -75,7 +76,7 @@ class RubyLoops:
             stack = self._with_rest(stack)
         elif self._left:
             stack = self._ruby_first(stack)
-        frames = _with_end(stack.frames, _ENDS.get(self._end))
+        frames = noted_last(stack.frames, _ENDS.get(self._end), _is_ruby)
         return Finished(replace(stack, frames=frames), self._window.since_ns, self._window.until_ns)
 
     def _vm_exec(self) -> Optional[tuple[int, int]]:
@@ -91,7 +92,7 @@ class RubyLoops:
 
     def _with_rest(self, stack: Stack) -> Stack:
         """The C stack was not copied to its end, Ruby's frames were."""
-        frames = (*stack.frames, *_noted_first(self._named(*self._left), _NO_C))
+        frames = (*stack.frames, *noted_first(self._named(*self._left), _NO_C))
         is_whole = self._end is WordsEnd.COMPLETE
         return Stack(frames, is_whole, None if is_whole else stack.note)
 
@@ -104,20 +105,8 @@ class RubyLoops:
         frames = stack.frames
         is_own = [frame.language == NAME or frame.module == self._module for frame in frames]
         end = is_own.index(True) if True in is_own else len(frames)
-        return replace(stack, frames=(*frames[:end], *_noted_first(self._named(*self._loops), _NOT_MATCHED)))
+        return replace(stack, frames=(*frames[:end], *noted_first(self._named(*self._loops), _NOT_MATCHED)))
 
 
-def _with_end(frames: tuple[Frame, ...], why: Optional[str]) -> tuple[Frame, ...]:
-    """Say at the outermost Ruby frame why its callers are not there."""
-    last = max((index for index, frame in enumerate(frames) if frame.language == NAME), default=None)
-    if why is None or last is None:
-        return frames
-    return (*frames[:last], _noted(frames[last], why), *frames[last + 1 :])
-
-
-def _noted_first(frames: Sequence[Frame], note: str) -> tuple[Frame, ...]:
-    return tuple(_noted(frame, note) if index == 0 else frame for index, frame in enumerate(frames))
-
-
-def _noted(frame: Frame, note: str) -> Frame:
-    return replace(frame, note=f"{frame.note}; {note}" if frame.note else note)
+def _is_ruby(frame: Frame) -> bool:
+    return frame.language == NAME

@@ -9,9 +9,10 @@ import pytest
 
 from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
-from tracer.stacks.languages.cpython.names import Names, Window
+from tracer.stacks.languages.cpython.names import Names
 from tracer.stacks.languages.cpython.unwinder import EvalLoops
 from tracer.stacks.languages.cpython.words import Call
+from tracer.stacks.late import Window
 
 EVAL = "_PyEval_EvalFrameDefault"
 ENTRY = 0xFF << 56
