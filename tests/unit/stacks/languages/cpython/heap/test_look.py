@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("numpy")
-from tracer.model.holder import Held, Limits, Missing, RootKind, SocketAt  # noqa: E402
-from tracer.stacks.languages.cpython.heap import look as module  # noqa: E402
-from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS  # noqa: E402
-from tracer.stacks.target.process import Process  # noqa: E402
+from tracer.model.holder import Held, Limits, Missing, RootKind, SocketAt
+from tracer.stacks.languages.cpython.heap import look as module
+from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS
+from tracer.stacks.target.process import Process
 
 pytestmark = pytest.mark.skipif(sys.version_info.minor not in HEAP_LAYOUTS, reason="its objects are not known")
 _ENOUGH = Limits(seconds=60)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-np = pytest.importorskip("numpy")
-from tracer.stacks.languages.cpython.heap import memory as module  # noqa: E402
-from tracer.stacks.languages.cpython.heap.memory import BLOCK_BYTES, Memory, OutOfTime, TooLarge  # noqa: E402
+from tracer.stacks.languages.cpython.heap import memory as module
+from tracer.stacks.languages.cpython.heap.memory import BLOCK_BYTES, Memory, OutOfTime, TooLarge
 
 _SIZE = 64 * BLOCK_BYTES
 _REGIONS = [(BLOCK_BYTES, 20 * BLOCK_BYTES), (30 * BLOCK_BYTES, 60 * BLOCK_BYTES + 4096)]
