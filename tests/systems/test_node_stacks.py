@@ -17,25 +17,20 @@ from typing import Any, Optional
 import pytest
 
 from tests.live.closetrace_command import Trace
+from tests.systems.frames import Row, table_of
 from tests.systems.nodes import Said, Told, find_node, hanging_up, told
 
 KINDS = os.environ.get("CLOSETRACE_NODES", "18 22").split()
 COLUMNS = "calls,same site,equal,frames,named,wrong,unnamed,lines,wrong lines,no line,missing".split(",")
 UNNAMED = "(JavaScript)"
 MADE = 200
-Row = Counter[str]
 Frame = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Row]]:
     """The numbers of compared frames of each case, printed at the end."""
-    rows: dict[str, Row] = {}
-    yield rows
-    lines = ["{:<16}".format("Node.js") + "".join(f"{column:>12}" for column in COLUMNS)]
-    lines += [f"{name:<16}" + "".join(f"{row[column]:>12}" for column in COLUMNS) for name, row in rows.items()]
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("", *lines, sep="\n")
+    yield from table_of(request, "Node.js", COLUMNS, names=16, numbers=12)
 
 
 @pytest.mark.timeout(180)

@@ -12,26 +12,20 @@ from typing import Any
 
 import pytest
 
-from tests.live.closetrace_command import Trace
-from tests.systems.pythons import Frames, Told, answering, find_python, told
+from tests.systems.frames import Row, is_cut, place, table_of, traced_calls
+from tests.systems.pythons import Frames, Told, answering, find_python
 
 MINORS = [int(minor) for minor in os.environ.get("CLOSETRACE_PYTHONS", "11 13").split()]
 COLUMNS = ("calls", "equal", "frames", "right", "wrong", "marked", "unknown", "not copied")
 FREED = ("exec", "eval", "module")
 """Shapes of which a part is freed right after the call: before anybody can read its name."""
 MADE = 300
-Row = Counter[str]
 
 
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Row]]:
     """The numbers of compared frames of each case, printed at the end."""
-    rows: dict[str, Row] = {}
-    yield rows
-    lines = ["{:<22}".format("Python") + "".join(f"{column:>11}" for column in COLUMNS)]
-    lines += [f"{name:<22}" + "".join(f"{row[column]:>11}" for column in COLUMNS) for name, row in rows.items()]
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("", *lines, sep="\n")
+    yield from table_of(request, "Python", COLUMNS)
 
 
 @pytest.mark.timeout(180)
@@ -72,23 +66,7 @@ def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, di
     if python is None:
         pytest.skip(f"there is no Python 3.{minor} here")
     with answering() as port, python.start(program, str(port), *arguments) as process:
-        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
-        try:
-            with Trace(*options) as trace:
-                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
-                assert process.stdin is not None
-                process.stdin.write("go\n")
-                process.stdin.flush()
-                said = {one.port: one for one in told(process)}
-                count = len(said)
-                read = f"look: {count} suspects, {count} of them over the threshold, 0 records read, 0 boxes unwound"
-                trace.until(lambda: read in trace.err(), "all sockets linger, and all their stacks are read")
-                report = trace.stop().report()
-        finally:
-            process.kill()
-    for site in report["sites"]:
-        port = int(site["sockets"][0]["local"].rpartition(":")[2])
-        yield said[port], site
+        yield from traced_calls(process)
 
 
 def counted(theirs: Frames, site: dict[str, Any]) -> Row:
@@ -119,16 +97,6 @@ def misnamed(theirs: Frames, site: dict[str, Any]) -> list[tuple[tuple[str, str,
     return [(ours, one) for ours, one in sure if ours != one and ours[0] != "(unknown)"]
 
 
-def place(frame: dict[str, Any]) -> tuple[str, str, int]:
-    """Function, file and line of a frame."""
-    return frame["function"], frame["file"], frame["line"]
-
-
 def python_frames(site: dict[str, Any]) -> Frames:
     """Those of the site's stack that are Python's."""
     return [place(frame) for frame in site["stack"] if frame["language"] == "python"]
-
-
-def is_cut(site: dict[str, Any]) -> bool:
-    """Whether the stack says that not all frames were copied."""
-    return any("copied" in (frame["note"] or "") for frame in site["stack"])

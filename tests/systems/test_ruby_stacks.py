@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from tests.live.closetrace_command import Trace
-from tests.systems.pythons import Frames, Told, answering, told
+from tests.systems.frames import Row, all_read, is_cut, place, table_of, traced_calls
+from tests.systems.pythons import Frames, Told, answering
 from tests.systems.software import child
 
 HERE = Path(__file__).parent
@@ -31,7 +32,6 @@ COLUMNS = ("calls", "equal", "frames", "right", "wrong", "marked", "unknown", "n
 MADE = 200
 OWN_CALL = "recv"
 """The method in C that makes the call: it is no caller of what tells the frames."""
-Row = Counter[str]
 
 
 def ruby(minor: int, program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -50,12 +50,7 @@ def ruby(minor: int, program: str, *arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Row]]:
     """The numbers of compared frames of each case, printed at the end."""
-    rows: dict[str, Row] = {}
-    yield rows
-    lines = ["{:<22}".format("Ruby") + "".join(f"{column:>11}" for column in COLUMNS)]
-    lines += [f"{name:<22}" + "".join(f"{row[column]:>11}" for column in COLUMNS) for name, row in rows.items()]
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("", *lines, sep="\n")
+    yield from table_of(request, "Ruby", COLUMNS)
 
 
 @pytest.mark.timeout(180)
@@ -95,26 +90,7 @@ def test_no_method_has_a_name_that_another_had(minor: int, table: dict[str, Row]
 def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, dict[str, Any]]]:
     """Run ``program`` under a trace: what it said of a site's first socket, with that site."""
     with answering() as port, ruby(minor, program, str(port), *arguments) as process:
-        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
-        try:
-            with Trace(*options) as trace:
-                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
-                assert process.stdin is not None
-                process.stdin.write("go\n")
-                process.stdin.flush()
-                said = {one.port: one for one in told(process)}
-                trace.until(lambda: all_read(len(said)) in trace.err(), "all sockets linger, and all stacks are read")
-                report = trace.stop().report()
-        finally:
-            process.kill()
-    for site in report["sites"]:
-        port = int(site["sockets"][0]["local"].rpartition(":")[2])
-        yield said[port], site
-
-
-def all_read(count: int) -> str:
-    """What the trace says once it has nothing left to do for so many sockets."""
-    return f"look: {count} suspects, {count} of them over the threshold, 0 records read, 0 boxes unwound"
+        yield from traced_calls(process)
 
 
 def counted(theirs: Frames, site: dict[str, Any]) -> Row:
@@ -145,20 +121,10 @@ def is_same(frame: dict[str, Any], one: tuple[str, str, int]) -> bool:
     return frame["function"] == label and (frame["file"] is None or (frame["file"], frame["line"]) == (file, line))
 
 
-def place(frame: dict[str, Any]) -> tuple[str, str, int]:
-    """Function, file and line of a frame."""
-    return frame["function"], frame["file"], frame["line"]
-
-
 def ruby_frames(site: dict[str, Any]) -> list[dict[str, Any]]:
     """Those of the site's stack that are Ruby's, without the method that makes the call."""
     frames = [frame for frame in site["stack"] if frame["language"] == "ruby"]
     return frames[1:] if frames and frames[0]["function"] == OWN_CALL else frames
-
-
-def is_cut(site: dict[str, Any]) -> bool:
-    """Whether the stack says that not all frames were copied."""
-    return any("copied" in (frame["note"] or "") for frame in site["stack"])
 
 
 @pytest.mark.skipif(1 not in MINORS, reason="puma is that of Debian 12's Ruby")

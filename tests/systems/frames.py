@@ -1,0 +1,63 @@
+"""What the tests of Python's, Ruby's and JavaScript's stacks share: a trace of a program that tells its own frames."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.live.closetrace_command import Trace
+from tests.systems.pythons import Told, told
+
+Row = Counter[str]
+
+
+def table_of(
+    request: pytest.FixtureRequest, title: str, columns: Sequence[str], *, names: int = 22, numbers: int = 11
+) -> Iterator[dict[str, Row]]:
+    """A fixture's body: rows of numbers by name, printed at the end; ``names`` and ``numbers`` are columns' widths."""
+    rows: dict[str, Row] = {}
+    yield rows
+    lines = [f"{title:<{names}}" + "".join(f"{column:>{numbers}}" for column in columns)]
+    lines += [
+        f"{name:<{names}}" + "".join(f"{row[column]:>{numbers}}" for column in columns) for name, row in rows.items()
+    ]
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n")
+
+
+def traced_calls(process: subprocess.Popen[str]) -> Iterator[tuple[Told, dict[str, Any]]]:
+    """Trace ``process``, which waits for a line: what it said of a site's first socket, with that site. Ends it."""
+    options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
+    try:
+        with Trace(*options) as trace:
+            trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            said = {one.port: one for one in told(process)}
+            trace.until(lambda: all_read(len(said)) in trace.err(), "all sockets linger, and all their stacks are read")
+            report = trace.stop().report()
+    finally:
+        process.kill()
+    for site in report["sites"]:
+        port = int(site["sockets"][0]["local"].rpartition(":")[2])
+        yield said[port], site
+
+
+def all_read(count: int) -> str:
+    """What the trace says once it has nothing left to do for so many sockets."""
+    return f"look: {count} suspects, {count} of them over the threshold, 0 records read, 0 boxes unwound"
+
+
+def place(frame: dict[str, Any]) -> tuple[str, str, int]:
+    """Function, file and line of a frame."""
+    return frame["function"], frame["file"], frame["line"]
+
+
+def is_cut(site: dict[str, Any]) -> bool:
+    """Whether the stack says that not all frames were copied."""
+    return any("copied" in (frame["note"] or "") for frame in site["stack"])
