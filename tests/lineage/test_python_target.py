@@ -11,7 +11,7 @@ import pytest
 
 from tests.lineage.pythons import python, running
 from tests.lineage.test_chains import nothing
-from tests.lineage.test_target import memory_of
+from tests.lineage.test_target import assert_untouched
 from tracer.model.holder import Limits, Missing, SocketAt
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.target.process import Process
@@ -20,16 +20,16 @@ _SCANNER_MB = 512
 
 
 def test_memory_and_faults_of_the_target_stay(keeper: Keeper, peer: int) -> None:
-    """Resident memory and page faults are the same before and after five looks."""
+    """A look maps, touches and moves nothing in the target."""
     with running(python(11), "holders.py", peer, "0") as program:
         process = Process.open(program.pid)
-        before = memory_of(program.pid)
-        for _ in range(5):
+
+        def look() -> None:
             held = keeper.holders(process, program.wanted(), Limits(), nothing)
             assert len(held.lineages) == len(program.kinds)
-        after = memory_of(program.pid)
+
+        assert_untouched(program.pid, look)
         process.close()
-    assert after == before
 
 
 @pytest.mark.timeout(600)
