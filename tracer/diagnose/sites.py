@@ -12,6 +12,7 @@ from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
 from tracer.diagnose.present import stuck
+from tracer.diagnose.siteid import site_id
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
 from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
@@ -138,7 +139,9 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
     processes = _processes(members, names)
     remotes = _remotes(members, direction)
     explanation, to_do = advice.advise(first.verdict, members, stack, opened)
+    program = names.program(processes[0].pid)
     return Site(
+        id=site_id(program, first, direction),
         pid=processes[0].pid,
         comm=processes[0].comm,
         verdict=first.verdict,
@@ -150,7 +153,7 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
         findings=tuple(members),
         explanation=explanation,
         advice=to_do,
-        program=names.program(processes[0].pid),
+        program=program,
         direction=direction,
         listening=_listening(members) if direction is Direction.ACCEPTED else None,
         processes=processes,

@@ -107,8 +107,9 @@ class Site:
     were accepted. ``stack`` is that of the oldest one's telling call. Where that is an event loop's receive,
     ``sent_stack`` is the last send's. ``now`` tells where the threads that touched them last are, or who could
     accept them; ``not_looked_at`` counts threads left out. ``held`` tells who holds the sockets in the heap, those held
-    by most first. ``key`` is equal for the same site at another look. ``explanation`` says what happened, ``advice``
-    what to change; both are sentences for a person.
+    by most first. ``key`` is equal for the same site at another look; ``id`` on other hosts, in other builds and other
+    runs, too (diagnose/siteid.py). ``explanation`` says what happened, ``advice`` what to change; both are sentences
+    for a person.
     """
 
     pid: int
@@ -133,6 +134,7 @@ class Site:
     key: Hashable = None
     sent_stack: Optional[Stack] = None
     held: tuple[HeldAlike, ...] = ()
+    id: str = ""
 
     @property
     def count(self) -> int:

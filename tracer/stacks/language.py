@@ -203,5 +203,14 @@ class Language:
     short_name: Callable[[str], str] = str
     """A function's name without package and parameters."""
 
+    lasting_name: Callable[[str], str] = str
+    """A function's name as it is in every run and every build: without numbers that are given anew each time.
+
+    This is also called with names of compiled code that no language owns: any language may be linked in.
+    """
+
+    names_by_file: bool = False
+    """Whether two files may have different functions of one name, so that the file's name belongs to it."""
+
     ends_tell: bool = False
     """Whether a name that is too long for its column is cut at the front, because its end says more."""

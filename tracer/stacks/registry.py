@@ -116,5 +116,13 @@ def part_of(frame: Frame) -> Part:
     return next((part for known in _asked(frame) if (part := known.part(frame)) is not Part.OTHER), Part.OTHER)
 
 
+def lasting_name(frame: Frame) -> str:
+    """What a frame's function is called in every run and every build of the program; empty if it has no name."""
+    name = frame.function or ""
+    for known in _asked(frame):
+        name = known.lasting_name(name)
+    return name
+
+
 def _asked(frame: Frame) -> tuple[Language, ...]:
     return all_languages() if frame.language == _COMPILED else (language(frame.language),)

@@ -209,6 +209,7 @@ def _frame(frame: Frame) -> Value:
 def _site(site: Site, report: Report) -> Value:
     opened, places = site.opened_stack, held.Places(site)
     return {
+        "id": site.id,
         "count": site.count,
         "oldest_s": _seconds(report.now_ns - min((f.since_ns for f in site.findings), default=report.now_ns)),
         "pid": site.pid,

@@ -124,4 +124,5 @@ LANGUAGE = Language(
     package=_package,
     part=_part,
     installed=_installed,
+    names_by_file=True,
 )

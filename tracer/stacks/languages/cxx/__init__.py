@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional
 from tracer.stacks.elf.facts import ElfFacts
 from tracer.stacks.generics import without_arguments
 from tracer.stacks.language import Language, Part
+from tracer.stacks.lasting import replaced
 
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
@@ -75,6 +76,18 @@ def _short_name(name: str) -> str:
     return plain or name
 
 
+_lasting_name = replaced(
+    # What compilers split off or make copies of: foo.constprop.0, foo.part.3.cold, foo.llvm.123, "foo [clone .isra.0]".
+    (r"(\.(constprop|isra|part|cold|llvm|lto_priv|localalias|uniq)(\.\d+)*)+(?=$|[\s\]])", ""),
+    (r" ?\[clone ?\]", ""),
+    (r"(?<=[\w)])#\d+\}", "}"),  # {lambda(int)#2}, {unnamed type#1}
+    (r"\$_\d+", "$_"),  # clang's lambdas
+    (r"'lambda\d*'", "'lambda'"),
+    (r"\[abi:\w+\]|(?<=std::)(__cxx11|__1|__\d+|__ndk1)::", ""),
+    (r"_GLOBAL__N_[\w.]*", "(anonymous namespace)"),
+)
+
+
 LANGUAGE = Language(
     "native",
     demangle=_demangle,
@@ -83,4 +96,5 @@ LANGUAGE = Language(
     package=_package,
     part=_part,
     short_name=_short_name,
+    lasting_name=_lasting_name,
 )

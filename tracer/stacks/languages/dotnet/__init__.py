@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.language import Language, Part, Runtime, Symbol, Target
+from tracer.stacks.lasting import replaced
 from tracer.stacks.silent import Silent, described, runtime_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ def _short_name(name: str) -> str:
     return ".".join(name.split(".")[-2:])
 
 
+_lasting_name = replaced(
+    (r"([bgd]__(?:\w+?\|)?)\d+(_\d+)*", r"\1"),  # <Load>b__0_1, <Load>g__Read|3_0, <Load>d__12
+    (r"<>c__DisplayClass\d+(_\d+)*", "<>c__DisplayClass"),
+    (r"\[(PreJIT|ReadyToRun|Tier\d\w*|Optimized\w*|MinOpt\w*|Instrumented\w*)\]$", ""),
+)
+
+
 _BASE = Language(
     _NAME,
     read_symbol=_read_symbol,
@@ -112,6 +120,7 @@ _BASE = Language(
     package=_package,
     part=_part,
     short_name=_short_name,
+    lasting_name=_lasting_name,
     ends_tell=True,
 )
 LANGUAGE = described(_BASE, _CORECLR, _MONO, attach=_attach)

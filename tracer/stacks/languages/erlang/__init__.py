@@ -10,6 +10,7 @@ import re
 from typing import Optional
 
 from tracer.stacks.language import Language, Symbol
+from tracer.stacks.lasting import replaced
 from tracer.stacks.silent import Silent, described
 
 _NAME = "erlang"
@@ -39,4 +40,7 @@ def _read_symbol(symbol: str) -> Optional[Symbol]:
     return Symbol(f"{module}:{function}", _NAME, internal=_STANDARD.fullmatch(module) is not None)
 
 
-LANGUAGE = described(Language(_NAME, read_symbol=_read_symbol, title=_BEAM.title), _BEAM)
+_lasting_name = replaced((r"(-(?:fun|lc\$\^\d+|lbc\$\^\d+))-\d+(-|$)", r"\1\2"))  # -load/1-fun-0-
+
+
+LANGUAGE = described(Language(_NAME, read_symbol=_read_symbol, title=_BEAM.title, lasting_name=_lasting_name), _BEAM)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.elf.facts import ElfFacts, Section
 from tracer.stacks.language import TLS, Language, Part
+from tracer.stacks.lasting import replaced
 
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
@@ -67,6 +68,16 @@ def _short_name(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
+_lasting_name = replaced(
+    (r"@v[\w.+-]+", ""),  # a module's version
+    (r"(?<=/)v\d+(?=[/.])", "v"),  # example.org/shop/v2.Load: the path has the major version
+    (r"(?<=/)([\w-]+)\.v\d+(?=[/.])", r"\1"),  # gopkg.in/yaml.v3.Decode
+    (r"\.(func|gowrap|deferwrap)\d+(\.\d+)*(?=$|[.-])", r".\1"),  # closures: shop.Load.func1.2
+    (r"-range\d+", "-range"),
+    (r"\[[^\[\]]*go\.shape[^\]]*\]", "[...]"),
+)
+
+
 LANGUAGE = Language(
     _NAME,
     open_table=_open_table,
@@ -77,5 +88,6 @@ LANGUAGE = Language(
     package=_package,
     part=_part,
     short_name=_short_name,
+    lasting_name=_lasting_name,
     ends_tell=True,
 )

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.language import Language, LookAtHeap, Part, Runtime, Target
+from tracer.stacks.lasting import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,19 @@ def _short_name(name: str) -> str:
     return ".".join(name.split("(", 1)[0].split(".")[-2:])
 
 
+_lasting_name = replaced(
+    (r"[/+.]0x[0-9a-f]+", ""),  # hidden classes
+    (r"\$\$Lambda(\$\d+|/\d+)*", "$$Lambda"),
+    (r"lambda\$(\w+)\$\d+", r"lambda$\1"),
+    (r"\$anonfun\$(\w+)\$\d+", r"$anonfun$\1"),  # Scala
+    (r"access\$\d+", "access$"),
+    (r"(Generated\w*Accessor|\$Proxy)\d+", r"\1"),
+    (r"\$\$(\w*(?:ByCGLIB|BySpringCGLIB|ByGuice|SpringCGLIB))\$\$[0-9a-f]+", r"$$\1"),
+    (r"(LambdaForm\$\w+?)\d+", r"\1"),
+    (r"\$\d+(?=$|[$.])", "$"),  # anonymous classes: Shop$1.run
+)
+
+
 LANGUAGE = Language(
     "java",
     attach=_attach,
@@ -79,5 +93,6 @@ LANGUAGE = Language(
     package=_package,
     part=_part,
     short_name=_short_name,
+    lasting_name=_lasting_name,
     ends_tell=True,
 )

@@ -104,4 +104,5 @@ LANGUAGE = Language(
     title=_TITLE,
     package=_package,
     part=_part,
+    names_by_file=True,
 )

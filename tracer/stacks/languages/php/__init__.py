@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.language import Language, Symbol
+from tracer.stacks.lasting import replaced
 from tracer.stacks.silent import Silent, described
 
 if TYPE_CHECKING:
@@ -42,4 +43,9 @@ def _package(frame: Frame) -> str:
     return match.group(1) if match is not None else ""
 
 
-LANGUAGE = described(Language(_NAME, read_symbol=_read_symbol, title=_PHP.title, package=_package), _PHP)
+_lasting_name = replaced((r"\{closure(:[^}]*)?\}", "{closure}"), (r"class@anonymous.*?(?=::|$)", "class@anonymous"))
+
+
+LANGUAGE = described(
+    Language(_NAME, read_symbol=_read_symbol, title=_PHP.title, package=_package, lasting_name=_lasting_name), _PHP
+)

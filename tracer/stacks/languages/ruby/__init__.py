@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Optional
 
 from tracer.stacks.language import TLS, Language, Part, Runtime, Target
+from tracer.stacks.lasting import replaced
 from tracer.stacks.silent import Silent, described
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def _part(frame: Frame) -> Part:
     return Part.LOOP if _LOOP.search(file) else Part.IDLE if _POOL.search(file) else Part.OTHER
 
 
+_lasting_name = replaced((r"block \(\d+ levels\) in", "block in"), (r"#<(\w+):0x[0-9a-f]+.*?>", r"#<\1>"))
+
+
 _BASE = Language(
     NAME,
     number=3,
@@ -92,5 +96,7 @@ _BASE = Language(
     title=RUBY.title,
     package=_package,
     part=_part,
+    lasting_name=_lasting_name,
+    names_by_file=True,
 )
 LANGUAGE = described(_BASE, RUBY, attach=_attach)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional
 from tracer.stacks.elf.facts import ElfFacts
 from tracer.stacks.generics import without_arguments
 from tracer.stacks.language import Language, Part
+from tracer.stacks.lasting import replaced
 
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
@@ -49,4 +50,20 @@ def _part(frame: Frame) -> Part:
     return crates.part(frame.function or "")
 
 
-LANGUAGE = Language("rust", demangle=_demangle, runtime_function=_is_standard, package=_package, part=_part)
+_lasting_name = replaced(
+    (r"::h[0-9a-f]{16}$", ""),  # of the legacy mangling
+    (r"(?<=\w)\[[0-9a-f]{1,16}\]", ""),  # of a crate, in the v0 mangling
+    (r"\{(\w+)(:\w+)?#\d+\}", r"{\1\2}"),  # {closure#0}, {impl#3}, {shim:vtable#0}
+    (r"\{\{closure\}\}", "{closure}"),
+    (r"\.llvm\.\d+$", ""),
+)
+
+
+LANGUAGE = Language(
+    "rust",
+    demangle=_demangle,
+    runtime_function=_is_standard,
+    package=_package,
+    part=_part,
+    lasting_name=_lasting_name,
+)
