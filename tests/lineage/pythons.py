@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tests.lineage.programs import sockets_of
 from tests.systems.pythons import Python, find_python
+from tests.systems.rooted import start_below
 from tracer.model.holder import Lineage, RootKind, SocketAt
 
 PROGRAMS = Path(__file__).parent / "programs" / "python"
@@ -54,12 +54,7 @@ class Program:
 @contextlib.contextmanager
 def running(of: Python, program: str, peer: int, *words: str) -> Iterator[Program]:
     """Run one of the programs until all its sockets are there."""
-    path, prefix = str(PROGRAMS / program), []
-    if of.root != Path("/"):
-        shutil.copy(path, of.root / "test" / program)
-        path, prefix = f"/test/{program}", ["chroot", str(of.root)]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen([*prefix, of.command, path, str(peer), *words], stdin=pipe, stdout=pipe, text=True)
+    process = start_below(of.root, of.command, PROGRAMS / program, str(peer), *words)
     try:
         kinds = {}
         assert process.stdout is not None

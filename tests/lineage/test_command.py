@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ import pytest
 from tests.lineage.programs import Holders, holders
 from tests.live.closetrace_command import SLOW, Trace, let_linger, run_closetrace
 from tests.live.oracles import ss_close_wait
+from tests.live.peers import serving
 from tests.systems.jvm import find_jdk
 
 pytestmark = pytest.mark.ci
@@ -21,18 +21,9 @@ pytestmark = pytest.mark.ci
 _LOOK = ("--linger", "1", "--duration", "3")
 
 
-@contextlib.contextmanager
-def hanging_up() -> Iterator[int]:
+def hanging_up() -> contextlib.AbstractContextManager[int]:
     """A server that hangs up on every connection at once."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    server.accept()[0].close()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield int(server.getsockname()[1])
+    return serving(socket.socket.close)
 
 
 @pytest.fixture

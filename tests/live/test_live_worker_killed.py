@@ -6,9 +6,7 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.live.closetrace_command import SLOW, Trace
+from tests.live.peers import answer_and_hang_up, serving
 from tests.unit.present import present
 
 pytestmark = pytest.mark.live
@@ -58,19 +57,8 @@ int main(int argc, char **argv) {
 @pytest.fixture
 def port() -> Iterator[int]:
     """A peer that answers and hangs up."""
-    server = socket.create_server(("127.0.0.1", 0), backlog=64)
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = server.accept()
-                client.sendall(b"answer")
-                client.close()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield server.getsockname()[1]
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
+    with serving(answer_and_hang_up) as port:
+        yield port
 
 
 @pytest.fixture

@@ -3,22 +3,8 @@
 # Installs the runtimes that are named as arguments: from Debian's packages, and .NET from its package on PyPI.
 set -eu
 
-as_root=""
-[ "$(id -u)" -eq 0 ] || as_root="sudo"
-
-install() {
-    missing=""
-    for package in "$@"; do
-        if ! dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed'; then
-            missing="$missing $package"
-        fi
-    done
-    [ -n "$missing" ] || return 0
-    $as_root apt-get -o DPkg::Lock::Timeout=300 -qq update
-    # shellcheck disable=SC2086 # a list of words
-    $as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -o DPkg::Lock::Timeout=300 -qq install -y --no-install-recommends $missing
-}
+here=$(dirname "$0")
+install() { "$here/../support/debian-packages.sh" "$@"; }
 
 for runtime in "$@"; do
     case "$runtime" in

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
+
+from tests.systems.rooted import start_below
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs" / "node"
@@ -43,12 +44,7 @@ class Node:
 
     def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the programs in ``programs/node``."""
-        path, prefix = str(PROGRAMS / program), []
-        if self.root != Path("/"):
-            shutil.copy(path, self.root / "test" / program)
-            path, prefix = f"/test/{program}", ["chroot", str(self.root)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen([*prefix, self.command, path, *arguments], stdin=pipe, stdout=pipe, text=True)
+        return start_below(self.root, self.command, PROGRAMS / program, *arguments)
 
 
 def find_node(kind: str) -> Node:

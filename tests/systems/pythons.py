@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
+
+from tests.systems.rooted import start_below
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs" / "python"
@@ -30,13 +31,7 @@ class Python:
 
     def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the programs in ``programs/python``."""
-        path, prefix = str(PROGRAMS / program), []
-        if self.root != Path("/"):
-            shutil.copy(path, self.root / "test" / program)
-            path, prefix = f"/test/{program}", ["chroot", str(self.root)]
-        pipe = subprocess.PIPE
-        words = [*prefix, self.command, path, *arguments]
-        return subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
+        return start_below(self.root, self.command, PROGRAMS / program, *arguments)
 
 
 def find_python(minor: int) -> Optional[Python]:

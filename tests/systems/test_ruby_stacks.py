@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -23,6 +22,7 @@ import pytest
 from tests.live.closetrace_command import Trace
 from tests.systems.frames import Row, all_read, is_cut, place, table_of, traced_calls
 from tests.systems.pythons import Frames, Told, answering
+from tests.systems.rooted import start_below
 from tests.systems.software import child
 
 HERE = Path(__file__).parent
@@ -38,13 +38,7 @@ def ruby(minor: int, program: str, *arguments: str) -> subprocess.Popen[str]:
     """Start one of the programs in ``programs/ruby`` with Debian's Ruby 3.``minor``."""
     done = subprocess.run(["sh", str(HERE / "rubies.sh"), str(minor)], check=True, stdout=subprocess.PIPE, text=True)
     root, command = done.stdout.split()
-    path, prefix = str(PROGRAMS / program), []
-    if root != "/":
-        shutil.copy(path, Path(root, "test", program))
-        path, prefix = f"/test/{program}", ["chroot", root]
-    pipe = subprocess.PIPE
-    env = {**os.environ, "LC_ALL": "C.UTF-8"}
-    return subprocess.Popen([*prefix, command, path, *arguments], stdin=pipe, stdout=pipe, text=True, env=env)
+    return start_below(Path(root), command, PROGRAMS / program, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import functools
 import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Optional
 
 from tests.advice.programs import jars, java_path
 from tests.live.oracles import ss
+from tests.live.peers import serving
 from tests.systems.jvm import Jdk, Jvm, running
 from tracer.model.holder import Lineage, RootKind, SocketAt
 
@@ -26,16 +26,9 @@ _POOL_JARS = "tomcat10-jdbc tomcat10-juli"
 @contextlib.contextmanager
 def listening() -> Iterator[int]:
     """A server on loopback that accepts all connections, keeps them, and never says anything; its port."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
-        kept: list[socket.socket] = []
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    kept.append(server.accept()[0])
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield int(server.getsockname()[1])
+    kept: list[socket.socket] = []
+    with serving(kept.append) as port:
+        yield port
         for one in kept:
             one.close()
 
