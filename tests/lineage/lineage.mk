@@ -20,4 +20,4 @@ test-lineage-ci: ## The same on JDK 17 and 25 with G1 and Parallel, and three li
 test-lineage-pythons: setup ## Who holds a socket in CPython, compared with what the programs say (root; PYTHONS="11 13")
 	$(call need,$(TEST_PACKAGES) $(PYTHON_LINEAGE_PACKAGES))
 	@$(MAKE) --no-print-directory $(VENV)/installed-dev
-	$(SUDO) env CLOSETRACE_PYTHONS="$(PYTHONS)" $(PYTEST) -s tests/lineage/test_python_*.py
+	$(SUDO) env CLOSETRACE_PYTHONS="$(or $(PYTHONS),11 13 14 15)" $(PYTEST) -s tests/lineage/test_python_*.py

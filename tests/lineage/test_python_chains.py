@@ -10,7 +10,7 @@ from tracer.model.holder import Limits, Missing
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.target.process import Process
 
-KNOWN = (11, 12, 13)
+KNOWN = (11, 12, 13, 14, 15)
 _ROUNDS = 3
 pytestmark = pytest.mark.timeout(600)
 

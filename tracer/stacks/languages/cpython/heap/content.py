@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tracer.stacks.languages.cpython.heap import layout as at
-from tracer.stacks.languages.cpython.heap.layout import ALIVE, Attributes, HeapLayout
+from tracer.stacks.languages.cpython.heap.layout import Attributes, HeapLayout
 from tracer.stacks.languages.cpython.heap.live import GENERAL, SPLIT, TEXT_KEYS
 from tracer.stacks.languages.cpython.heap.memory import MOST_WORDS, Array, Memory
 from tracer.stacks.languages.cpython.heap.types import Kind, TypeInfo
@@ -15,6 +15,7 @@ from tracer.stacks.languages.cpython.heap.types import Kind, TypeInfo
 _MOST_ENTRIES, _MOST_VALUES, _MOST_VARIABLES, _MOST_PLAIN_ITEMS = 1 << 26, 64, 2000, 4096
 _MOST_PLAIN_BYTES = 4096
 _MOST_BLOCKS = 1 << 14
+_TAGS = 3
 _ENDS = {
     Kind.DICT: at.DICT_END,
     Kind.LIST: at.LIST_END,
@@ -100,7 +101,7 @@ class Content:
 
     def _tuple(self, objects: Array) -> Found:
         counts = self._memory.take(objects + at.SIZE).astype(np.int64)
-        yield from self._items(objects + at.TUPLE_ITEMS, np.where(counts < _MOST_ENTRIES, counts, 0))
+        yield from self._items(objects + self._layout.tuple_items, np.where(counts < _MOST_ENTRIES, counts, 0))
 
     def _set(self, objects: Array) -> Found:
         table, inside = self._pointed(objects, at.SET_TABLE)
@@ -149,20 +150,29 @@ class Content:
     def _generator(self, objects: Array) -> Found:
         layout = self._layout
         states = self._memory.take(objects + (layout.state & ~7)) >> np.uint64(8 * (layout.state & 7))
-        alive = np.isin(states & np.uint64(0xFF), np.array(sorted(ALIVE), dtype=np.uint64))
-        tops = self._memory.take(objects + layout.frame + layout.stacktop).astype(np.int64) & 0xFFFFFFFF
-        counts = np.where(alive & (tops < _MOST_VARIABLES), tops, 0)
-        yield from self._items(objects + layout.frame + layout.variables, counts)
+        alive = np.isin(states & np.uint64(0xFF), np.array(sorted(layout.alive), dtype=np.uint64))
+        variables = objects + layout.frame + layout.variables
+        if layout.tagged:
+            tops, _ = self._pointed(objects, layout.frame + layout.stacktop)
+            tops = (tops - variables) >> 3
+        else:
+            tops = self._memory.take(objects + layout.frame + layout.stacktop).astype(np.int64) & 0xFFFFFFFF
+        counts = np.where(alive & (tops >= 0) & (tops < _MOST_VARIABLES), tops, 0)
+        yield from self._variables(variables, counts)
         yield np.arange(len(objects)), self._memory.take(objects + layout.frame + layout.locals)
+
+    def _variables(self, starts: Array, counts: Array) -> Found:
+        for which, words in self._items(starts, counts):
+            yield which, words & ~np.uint64(1) if self._layout.tagged else words
 
     def _frame_object(self, objects: Array) -> Found:
         frames, inside = self._pointed(objects, at.FRAME_OF_OBJECT)
-        code, known = self._pointed(frames, self._code_offset)
+        code, known = self._memory.locate(self._memory.take(frames + self._code_offset) & ~np.uint64(_TAGS))
         counts = self._memory.take(code + (self._layout.variable_count & ~7))
         counts = counts >> np.uint64(8 * (self._layout.variable_count & 7))
         counts = (counts & np.uint64(0xFFFFFFFF)).astype(np.int64)
         counts = np.where(inside & known & (counts < _MOST_VARIABLES), counts, 0)
-        yield from self._items(frames + self._layout.variables, counts)
+        yield from self._variables(frames + self._layout.variables, counts)
 
     @property
     def _code_offset(self) -> int:

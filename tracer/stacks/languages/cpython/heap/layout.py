@@ -8,9 +8,13 @@ Modules/socketmodule.h of each version.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional
 
 # The same in all versions that are known here.
+GC_HEADER, GC_FLAGS = 16, 3
+"""Bytes of PyGC_Head, in front of each object: next and previous, whose two lowest bits are flags."""
 REFERENCES, TYPE, SIZE = 0, 8, 16
 TYPE_NAME, TYPE_BASIC, TYPE_ITEM, TYPE_FLAGS, TYPE_MEMBERS, TYPE_DICT, TYPE_DICT_OFFSET, TYPE_MRO = (
     24, 32, 40, 168, 240, 264, 288, 344,
@@ -19,7 +23,6 @@ TYPE_BYTES = 400
 DICT_KEYS, DICT_VALUES, DICT_END = 32, 40, 48
 KEYS_LOG, KEYS_KIND, KEYS_COUNT, KEYS_END = 9, 10, 24, 32
 LIST_ITEMS, LIST_END = 24, 40
-TUPLE_ITEMS = 24
 SET_MASK, SET_TABLE, SET_END = 32, 40, 200
 DEQUE_SIZE, DEQUE_LEFT, DEQUE_INDEX, DEQUE_END, DEQUE_BLOCK = 16, 24, 40, 80, 64
 FRAME_OF_OBJECT = 24
@@ -45,17 +48,26 @@ class Attributes(enum.Enum):
 
 @dataclass(frozen=True)
 class HeapLayout:
-    """One minor version. ``modules``, ``generation0`` and ``collecting`` are in PyInterpreterState.
+    """One minor version. ``modules``, ``generation0``, ``generations`` and ``collecting`` are in PyInterpreterState.
 
     ``generation0`` refers to the collector's first list; the lists are not at the same place in all releases of 3.13.
+    Where it is 0, ``generations`` is the first list: a release of 3.14 may have no such pointer.
 
     ``thread_dict``, ``context`` and ``exception`` are in PyThreadState; ``locals``, ``stacktop`` and ``variables`` in a
     frame; ``variable_count``, ``stack_size`` and ``variable_names`` in a code object; ``cached_keys`` and ``qualname``
     in a heap type; ``frame`` and ``state`` in a generator. ``split_values``: where a dict's values begin.
+
+    ``alive``: the states of a generator that has begun or may begin, and does not run: its frame has ``stacktop``
+    values. Since 3.14 ``stacktop`` is a pointer behind the last one, and the lowest bit of a value in a frame tells
+    that its reference is not counted (``tagged``, Include/internal/pycore_stackref.h).
+
+    ``tasks`` are the lists of asyncio's tasks in PyInterpreterState and in PyThreadState, and ``task`` is the list's
+    link in a task (Modules/_asynciomodule.c, its section .AsyncioDebug). None: asyncio has weak sets of them alone.
+
+    ``told``: what the runtime's own table (_Py_DebugOffsets) has to say, by the number of the word.
     """
 
     modules: int
-    generation0: int
     collecting: int
     thread_dict: int
     context: int
@@ -70,8 +82,20 @@ class HeapLayout:
     attributes: Attributes
     split_values: int
     locals: int
+    generation0: int = 0
+    generations: int = 0
+    tuple_items: int = 24
     stacktop: int = 64
     variables: int = 72
+    tagged: bool = False
+    alive: frozenset[int] = frozenset({0xFD, 0xFE, 0xFF})
+    tasks: Optional[tuple[int, int]] = None
+    task: int = 0
+    told: Mapping[int, int] = field(default_factory=dict)
+
+    def untagged(self, word: int) -> int:
+        """The address that a word in a frame has. A number in place of an address gives none: it is odd by 2."""
+        return word & ~1 if self.tagged else word
 
 
 HEAP_LAYOUTS = {
@@ -90,7 +114,19 @@ HEAP_LAYOUTS = {
         qualname=872, frame=72, state=67, variable_count=72, stack_size=64, variable_names=96,
         attributes=Attributes.INLINE, split_values=8, locals=40,
     ),
+    14: HeapLayout(
+        modules=7688, generations=7432, collecting=7600, thread_dict=128, context=208, exception=120, cached_keys=880,
+        qualname=872, frame=72, state=67, variable_count=72, stack_size=64, variable_names=96,
+        attributes=Attributes.INLINE, split_values=8, locals=40, tuple_items=32, variables=80, tagged=True,
+        tasks=(10880, 880), task=152,
+        told={11: 7408, 12: 7688, 35: 80, 55: 168, 57: 32, 60: 24, 64: 40, 65: 32, 67: 32, 82: 192, 85: 72, 86: 67},
+    ),
+    15: HeapLayout(
+        modules=7592, generations=7408, collecting=7512, thread_dict=152, context=232, exception=144, cached_keys=888,
+        qualname=880, frame=72, state=67, variable_count=72, stack_size=64, variable_names=96,
+        attributes=Attributes.INLINE, split_values=8, locals=40, tuple_items=32, variables=80, tagged=True,
+        alive=frozenset({0, 1, 2, 3}), tasks=(10856, 1048), task=152,
+        told={11: 7400, 12: 7592, 43: 80, 63: 168, 69: 32, 72: 24, 76: 40, 77: 32, 79: 32, 95: 112, 101: 72, 102: 67},
+    ),
 }  # fmt: skip
 """By minor version."""
-ALIVE = frozenset({0xFD, 0xFE, 0xFF})
-"""States of a generator that has begun or may begin, and does not run: its frame has ``stacktop`` values."""

@@ -119,4 +119,4 @@ class Live:
         if index >= count:
             return None
         names = self.reader.pointer(code + self.layout.variable_names)
-        return self.text(self.reader.pointer(names + at.TUPLE_ITEMS + 8 * index))
+        return self.text(self.reader.pointer(names + self.layout.tuple_items + 8 * index))

@@ -23,9 +23,6 @@ from tracer.stacks.languages.cpython.heap.opened import Heap
 from tracer.stacks.languages.cpython.heap.types import TypeInfo
 from tracer.stacks.languages.cpython.heap.walk import Walk
 
-_HEADER = 16
-"""Bytes of PyGC_Head, in front of each object: next, and previous with two bits of flags."""
-_FLAGS = 3
 _GENERATIONS, _GENERATION_BYTES = 3, 24
 _MOST_KNOWN, _MOST_LEFT = 1_000_000, 50_000
 _REFERENCES = 0xFFFF_FFFF
@@ -50,16 +47,22 @@ def _left(heap: Heap, memory: Memory, walk: Walk) -> Optional[list[int]]:
     """What the collector knows and the walk did not reach; None if the lists changed meanwhile, or are too long."""
     reader, known = heap.live.reader, 0
     left: list[int] = []
-    firsts = [reader.pointer(interpreter + heap.layout.generation0) for interpreter in heap.roots.interpreters]
+    layout = heap.layout
+    firsts = [
+        reader.pointer(interpreter + layout.generation0) if layout.generation0 else interpreter + layout.generations
+        for interpreter in heap.roots.interpreters
+    ]
     for head in (first + _GENERATION_BYTES * generation for first in firsts for generation in range(_GENERATIONS)):
-        before, place = head, reader.pointer(head)
+        before, place = head, reader.pointer(head) & ~at.GC_FLAGS
         while place != head:
-            following, previous = struct.unpack("<QQ", reader.read(place, _HEADER))
+            following, previous = (
+                word & ~at.GC_FLAGS for word in struct.unpack("<QQ", reader.read(place, at.GC_HEADER))
+            )
             known += 1
-            if previous & ~_FLAGS != before or known > _MOST_KNOWN or len(left) > _MOST_LEFT:
+            if previous != before or known > _MOST_KNOWN or len(left) > _MOST_LEFT:
                 return None
-            if not walk.reached(place + _HEADER):
-                left.append(place + _HEADER)
+            if not walk.reached(place + at.GC_HEADER):
+                left.append(place + at.GC_HEADER)
             before, place = place, following
             if not known % 4096:
                 memory.check()

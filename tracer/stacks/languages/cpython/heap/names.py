@@ -22,11 +22,12 @@ NAMES = {
     ("_io.BufferedRWPair", 16): "reader",
     ("_io.TextIOWrapper", 24): "buffer",
     ("_asyncio.Task", 120): "_coro",
+    ("_asyncio.Task", 128): "_coro",
     ("property", 16): "fget",
     ("staticmethod", 16): "__func__",
     ("classmethod", 16): "__func__",
 }
-"""By the type's name in C and the offset. Source: the structures in Include and in Modules of CPython 3.11 to 3.13."""
+"""By the type's name in C and the offset. Source: the structures in Include and in Modules of CPython 3.11 to 3.15."""
 
 _LONGEST_KEY = 40
 _HOST = re.compile(

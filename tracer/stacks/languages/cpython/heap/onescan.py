@@ -22,7 +22,7 @@ from tracer.stacks.languages.cpython.heap.told import links_of, root_of
 from tracer.stacks.languages.cpython.heap.walk import Walk
 from tracer.stacks.target.reader import Nonsense
 
-_MOST_LINKS, _MOST_HOLDERS = 5000, 10_000
+_MOST_LINKS, _MOST_HOLDERS, _TRIES = 5000, 10_000, 3
 _REFERENCES_MASK, _MOST_REFERENCES, _INT = 0xFFFF_FFFF_FFFF, 1 << 32, 0xFFFF_FFFF
 
 
@@ -119,9 +119,21 @@ class OneScan:
             except MemoryUnreadable:
                 continue
             alive = kind in types and 0 < references & _REFERENCES_MASK <= _MOST_REFERENCES
-            if alive and number & _INT in numbers:
+            if alive and number & _INT in numbers and (address in self._nodes or self._is_known(address)):
                 found[number & _INT].append(address)
         return found
+
+    def _is_known(self, address: int) -> bool:
+        """Whether the collector knows it: words that only look like an object are told apart by that."""
+        head, read = address - at.GC_HEADER, self._heap.live.words
+        for _ in range(_TRIES):  # its neighbours come and go, and a collection counts in these words
+            try:
+                following = read(head, 1)[0] & ~at.GC_FLAGS
+                if read(following, 2)[1] & ~at.GC_FLAGS == head or self._heap.roots.collecting():
+                    return True
+            except MemoryUnreadable:
+                return False
+        return False
 
     def _apply_rules(self) -> None:
         """Which connections are said to be idle or leased, by which object."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS
-from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS
+from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS, HeapLayout
 from tracer.stacks.languages.cpython.heap.live import Live
 from tracer.stacks.languages.cpython.heap.roots import Roots
 from tracer.stacks.languages.cpython.heap.steps import Steps
 from tracer.stacks.languages.cpython.heap.types import Types
 from tracer.stacks.languages.cpython.heap.verify import Verifier
-from tracer.stacks.languages.cpython.process import Unfit, find, layout_of
+from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
 from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Reader
 
@@ -31,6 +31,7 @@ class Heap:
             raise Unfit(
                 f"the objects of Python 3.{found.minor} are not known, those of 3.{known[0]} to 3.{known[-1]} are"
             )
+        self._check(process, found, heap_layout)
         type_type = found.symbol("PyType_Type")
         if type_type is None:
             raise Unfit("its Python exports no types")
@@ -41,6 +42,14 @@ class Heap:
         self.roots = Roots(found, layout, self.live, self.types)
         self.verifier = Verifier(self.live, self.types, self.steps, self.roots)
         self.leaves = [address for address in map(found.symbol, _LEAVES) if address is not None]
+
+    @staticmethod
+    def _check(process: Process, found: CPython, layout: HeapLayout) -> None:
+        """Raises Unfit if the runtime's own table says otherwise."""
+        reader = Reader(process)
+        for word, value in layout.told.items():
+            if reader.pointer(found.runtime + 8 * word) != value:
+                raise Unfit(f"this build of Python 3.{found.minor} has another layout of objects ({word})")
 
     def regions(self) -> list[tuple[int, int]]:
         """The memory that may hold objects."""

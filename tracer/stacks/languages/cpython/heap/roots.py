@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.cpython import is_own_file
 from tracer.stacks.languages.cpython.heap import layout as at
-from tracer.stacks.languages.cpython.heap.live import LOWEST, Fact, Live, is_word
+from tracer.stacks.languages.cpython.heap.live import LOWEST, Fact, Live, is_more, is_word
 from tracer.stacks.languages.cpython.heap.steps import Steps, alive
 from tracer.stacks.languages.cpython.heap.types import Kind, Types
 from tracer.stacks.languages.cpython.layouts import Layout
@@ -152,7 +153,7 @@ class Roots:
             if not count + size <= _MOST_VARIABLES:
                 return
             of, file = live.where(code)
-            names = self._reader.pointer(code + layout.variable_names) + at.TUPLE_ITEMS
+            names = self._reader.pointer(code + layout.variable_names) + layout.tuple_items
             keys = live.words(names, count)
             values = live.words(frame + layout.variables, count + size)
         except (MemoryUnreadable, Nonsense):
@@ -162,7 +163,7 @@ class Roots:
             if value > LOWEST:
                 origin, name = (Origin.VARIABLE, keys[index]) if index < count else (Origin.SLOT, 0)
                 facts = (*first, is_word(frame + layout.variables + 8 * index, value))
-                yield Anchor(origin, value, facts, own, of, name, thread, frame)
+                yield Anchor(origin, layout.untagged(value), facts, own, of, name, thread, frame)
 
     def of_threads(self) -> Iterator[Anchor]:
         """What threads have: local data, contexts, the exception that is being handled."""
@@ -182,10 +183,35 @@ class Roots:
                 yield Anchor(Origin.THREAD, word, facts, of="the exception being handled", thread=thread)
 
     def tasks(self, asyncio: Module) -> Iterator[Anchor]:
-        """asyncio's tasks, by its sets of weak references: a task that waits is referred to by what it waits for."""
+        """asyncio's tasks, by its own lists and sets of weak references: what a task waits for refers to the task."""
+        yield from self._linked_tasks()
         for entry in self._live.entries(asyncio.globals):
             if self._text(entry.key) in _TASK_SETS:
                 yield from self._weakly(entry.value)
+
+    def _linked_tasks(self) -> Iterator[Anchor]:
+        """Those of the lists that interpreters and threads have since 3.14: a task is in one until it is done."""
+        layout = self._live.layout
+        if layout.tasks is None:
+            return
+        of_interpreter, of_thread = layout.tasks
+        heads = [one + of_interpreter for one in self.interpreters] + [one + of_thread for one in self.threads()]
+        for head in heads:
+            with contextlib.suppress(MemoryUnreadable):
+                yield from self._linked(head)
+
+    def _linked(self, head: int) -> Iterator[Anchor]:
+        place = self._live.layout.task
+        node = self._reader.pointer(head)
+        for _ in range(_MOST_TASKS):
+            if node in (head, 0):
+                return
+            task = node - place
+            info = self._types.of(task)
+            if info is None or "_asyncio.Task" not in info.base_names:  # the list has changed meanwhile
+                return
+            yield Anchor(Origin.TASK, task, (*alive(task, info), is_more(node, LOWEST)))
+            node = self._reader.pointer(node)
 
     def _weakly(self, weak_set: int) -> Iterator[Anchor]:
         steps = Steps(self._live, self._types)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.cpython.heap import layout as at
-from tracer.stacks.languages.cpython.heap.layout import ALIVE, Attributes
+from tracer.stacks.languages.cpython.heap.layout import Attributes
 from tracer.stacks.languages.cpython.heap.live import GENERAL, LOWEST, SPLIT, Fact, Live, is_more, is_word
 from tracer.stacks.languages.cpython.heap.names import NAMES, shown_key
 from tracer.stacks.languages.cpython.heap.types import Kind, TypeInfo, Types
@@ -130,7 +130,7 @@ class Steps:
             count, items = read(holder + at.SIZE, 2)
             return list(read(items, min(count, most)))
         if info.kind is Kind.TUPLE:
-            return list(read(holder + at.TUPLE_ITEMS, min(self._reader.pointer(holder + at.SIZE), most)))
+            return list(read(holder + self._live.layout.tuple_items, min(self._reader.pointer(holder + at.SIZE), most)))
         if info.kind is Kind.SET:
             mask, table = self._reader.pointer(holder + at.SET_MASK), self._reader.pointer(holder + at.SET_TABLE)
             return [key for key in read(table, 2 * min(mask + 1, most))[::2] if key > LOWEST]
@@ -234,8 +234,8 @@ class Steps:
 
     def _in_tuple(self, holder: int, _info: TypeInfo, held: int) -> Iterator[_Way]:
         count = self._reader.pointer(holder + at.SIZE)
-        for index in self._places(holder + at.TUPLE_ITEMS, count, held):
-            yield _Way(ELEMENT, (is_word(holder + at.TUPLE_ITEMS + 8 * index, held),))
+        for index in self._places(holder + self._live.layout.tuple_items, count, held):
+            yield _Way(ELEMENT, (is_word(holder + self._live.layout.tuple_items + 8 * index, held),))
 
     def _in_set(self, holder: int, _info: TypeInfo, held: int) -> Iterator[_Way]:
         mask, table = self._reader.pointer(holder + at.SET_MASK), self._reader.pointer(holder + at.SET_TABLE)
@@ -310,13 +310,27 @@ class Steps:
         layout = self._live.layout
         state = self._reader.read(holder + layout.state, 1)[0]
         frame = holder + layout.frame
-        top = struct.unpack("<i", self._reader.read(frame + layout.stacktop, 4))[0]
-        if state not in ALIVE or not 0 <= top <= _MOST_VARIABLES:
+        top = self._stack_top(frame)
+        if state not in layout.alive or not 0 <= top <= _MOST_VARIABLES:
             return
         place, shift = holder + (layout.state & ~7), 8 * (layout.state & 7)
         facts = (Fact(place, state << shift, state << shift, 0xFF << shift),)
         for way in self.in_frame(frame, top, held):
-            yield replace(way, facts=(*facts, *way.facts))
+            yield replace(way, facts=(*facts, *way.facts, self._is_below_top(frame, way.facts[-1].address)))
+
+    def _is_below_top(self, frame: int, place: int) -> Fact:
+        """The frame, which does not run, has so many values that the one at ``place`` is one of them."""
+        layout = self._live.layout
+        if layout.tagged:
+            return is_more(frame + layout.stacktop, place)
+        return Fact(frame + layout.stacktop, (place - frame - layout.variables) // 8 + 1, _MOST_VARIABLES, 0xFFFF_FFFF)
+
+    def _stack_top(self, frame: int) -> int:
+        """How many values a frame has that does not run."""
+        layout = self._live.layout
+        if layout.tagged:
+            return (self._reader.pointer(frame + layout.stacktop) - frame - layout.variables) // 8
+        return int(struct.unpack("<i", self._reader.read(frame + layout.stacktop, 4))[0])
 
     def _in_frame_object(self, holder: int, _info: TypeInfo, held: int) -> Iterator[_Way]:
         frame = self._reader.pointer(holder + at.FRAME_OF_OBJECT)
@@ -336,9 +350,10 @@ class Steps:
         code = word & ~_TAGS
         function, file = self._live.where(code)
         facts = (is_word(frame + self._code_place, word),)
-        for index in self._places(frame + layout.variables, count, held):
-            place = frame + layout.variables + 8 * index
-            name = self._live.variable(code, index) or ""
-            yield _Way(name, (*facts, is_word(place, held)), function, file)
+        for value in (held, held | 1) if layout.tagged else (held,):
+            for index in self._places(frame + layout.variables, count, value):
+                place = frame + layout.variables + 8 * index
+                name = self._live.variable(code, index) or ""
+                yield _Way(name, (*facts, is_word(place, value)), function, file)
         if self._reader.pointer(frame + layout.locals) == held:
             yield _Way("locals()", (*facts, is_word(frame + layout.locals, held)), function, file)

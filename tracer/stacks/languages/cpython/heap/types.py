@@ -171,7 +171,7 @@ class Types:
         count = self._live.reader.unsigned(mro + at.SIZE, 8)
         if not 0 < count <= _MOST_BASES:
             raise Nonsense("a type without bases")
-        bases = self._live.words(mro + at.TUPLE_ITEMS, count)
+        bases = self._live.words(mro + self._live.layout.tuple_items, count)
         reader = self._live.reader
         names = (reader.cstring(reader.pointer(base + at.TYPE_NAME), _LONGEST_NAME) for base in bases)
         return bases, tuple(names)
@@ -225,6 +225,8 @@ def _kind(name: str, bases: tuple[str, ...], flags: int) -> Kind:
             return kind
     if "set" in bases or "frozenset" in bases:
         return Kind.SET
+    if "frozendict" in bases:
+        return Kind.DICT
     if name in ("generator", "coroutine", "async_generator"):
         return Kind.GENERATOR
     if "collections.deque" in bases:

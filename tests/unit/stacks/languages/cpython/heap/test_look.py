@@ -18,7 +18,7 @@ from tracer.stacks.target.process import Process
 pytestmark = pytest.mark.skipif(sys.version_info.minor not in HEAP_LAYOUTS, reason="its objects are not known")
 _ENOUGH = Limits(seconds=60)
 _PROGRAM = """
-import socket, sys
+import array, socket, sys
 class Shop:
     def __init__(self, sock):
         self.connections = {"billing": [sock], "user 7": None}
@@ -26,6 +26,7 @@ class Node:
     pass
 kept, bare = Shop(socket.socket()), socket.socket()
 number = bare.detach()
+likeness = array.array("Q", [0, 0, 1, id(socket.socket), kept.connections["billing"][0].fileno(), 0])
 one, other = Node(), Node()
 one.other, other.other, one.sock = other, one, socket.socket()
 lost = one.sock.fileno()
