@@ -26,7 +26,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # What closetrace needs. bcc comes from the distribution, because it belongs to that libbcc.
 RUN_PACKAGES := python3-bpfcc python3-venv libdw1 libelf1 libbpf1 gcc libc6-dev
 # What the tests compare it with. Below: what lints the parts that are not Python.
-TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base musl-tools python3-numpy
+TEST_PACKAGES := g++ iproute2 util-linux procps elfutils gdb binutils tcpdump groff-base musl-tools python3-numpy golang-go
 LINT_PACKAGES := clang-format shellcheck
 
 .PHONY: help setup install uninstall demo unit test lint format clean man schema
