@@ -127,6 +127,37 @@ def test_cgroup_filter(cgroup: Path) -> None:
     assert {site["pid"] for site in report["sites"]} == {within.pid()}
 
 
+CONTAINER = "3f4ec7c56b8a2a7e0a2f7c8b5d1e9f00112233445566778899aabbccddeeff00"
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "told"),
+    [
+        ("closetrace-test.service", ("--unit", "closetrace-test"), ("closetrace-test.service", None)),
+        (f"cri-containerd-{CONTAINER}.scope", ("--container", CONTAINER[:12]), (None, CONTAINER)),
+    ],
+)
+def test_unit_and_container(cgroup: Path, name: str, option: tuple[str, str], told: tuple[Any, Any]) -> None:
+    """A cgroup with the name that systemd or a container runtime gives is found by it, and told."""
+    directory = cgroup.parent / name
+    directory.mkdir()
+    try:
+        words = (*in_cgroup(directory), str(build("idle_pool")), "1")
+        with Workload(*words) as within, start("idle_pool", "1") as outside, Trace(*option, *LINGER, "--json") as trace:
+            trace.attached()
+            within.all_steps()
+            outside.all_steps()
+            let_linger()
+            report = trace.stop().report()
+        (site,) = report["sites"]
+        (process,) = site["processes"]
+        assert (process["pid"], process["unit"], process["container"]) == (within.pid(), *told)
+    finally:
+        while (directory / "cgroup.procs").read_text():
+            time.sleep(0.05)  # the peer ends a moment after its program
+        directory.rmdir()
+
+
 def test_root_without_capabilities() -> None:
     """Root that may not load BPF (a container's root): exit 4, one line, with the capability to ask for."""
     drop = "-sys_admin,-bpf,-perfmon,-net_admin,-sys_resource"

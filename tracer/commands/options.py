@@ -12,7 +12,7 @@ import click
 from tracer.commands.targets import check_pid
 from tracer.commands.times import TIME
 from tracer.errors import UsageError
-from tracer.host import cgroups
+from tracer.host import cgroups, groups
 from tracer.host.netns import NetnsUnreachable, inode_of
 from tracer.host.netns import path_of as netns_path
 from tracer.host.processes import named
@@ -83,6 +83,8 @@ _FILTERS = (
     ),
     click.option("--netns", metavar="NAME|PATH|PID", help="Only this network namespace."),
     click.option("--cgroup", metavar="PATH", help="Only tasks in this cgroup v2 directory or below it."),
+    click.option("--unit", metavar="NAME", help="Only this systemd unit: nginx, session-3.scope."),
+    click.option("--container", metavar="ID", help="Only this container, by the first digits of its id."),
 )
 
 _TUNING = (
@@ -221,6 +223,25 @@ def _cgroup(path: str) -> tuple[tuple[int, int], str]:
         raise UsageError(f"--cgroup {path}: {error}") from None
 
 
+def _group(unit: Optional[str], container: Optional[str]) -> groups.Found:
+    """Find the one cgroup of a unit or container, or its processes. Raises UsageError."""
+    if unit is not None:
+        option, matches = f"--unit {unit}", groups.of_unit(unit)
+        nothing = "no such unit has processes here (systemctl list-units shows the names)"
+    else:
+        option, matches = f"--container {container}", groups.of_container(container or "")
+        nothing = "no such container runs here: give the first digits of its id"
+        if not container:
+            raise UsageError("--container is empty: give the first digits of its id")
+    found = groups.look_for(matches)
+    if not found.paths and not found.pids:
+        raise UsageError(f"{option}: {nothing}")
+    if len(found.paths) > 1:
+        first = ", ".join(found.paths[:2])
+        raise UsageError(f"{option}: {len(found.paths)} cgroups have this name ({first}): choose one with --cgroup")
+    return found
+
+
 def make_scope(
     pids: tuple[int, ...],
     comm: Optional[str],
@@ -230,8 +251,22 @@ def make_scope(
     netns: Optional[str],
     cgroup: Optional[str],
     children: bool = False,
+    unit: Optional[str] = None,
+    container: Optional[str] = None,
 ) -> Scope:
-    """Make a scope from the filters. Raises UsageError if a process, namespace or cgroup is not on this host."""
+    """Make a scope from the filters. Raises UsageError if a process, namespace or cgroup is not on this host.
+
+    A unit or container becomes its cgroup. Where it has none of version 2 it becomes its processes with their children.
+    """
+    if sum(one is not None for one in (cgroup, unit, container)) > 1:
+        raise UsageError("give one of --cgroup, --unit and --container")
+    if unit is not None or container is not None:
+        found = _group(unit, container)
+        cgroup = found.paths[0] if found.paths else None
+        if found.pids and pids and not set(pids) <= set(found.pids):
+            raise UsageError(f"process {min(set(pids) - set(found.pids))} is not in {unit or f'container {container}'}")
+        if found.pids and not pids:
+            pids, children = found.pids, comm is None
     if children and not pids and comm is None:
         raise UsageError("--children goes with --pid or --comm")
     number, path = _cgroup(cgroup) if cgroup is not None else ((0, 0), "")

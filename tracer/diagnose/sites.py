@@ -16,22 +16,29 @@ from tracer.diagnose.siteid import site_id
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
 from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
+from tracer.model.identity import NOBODY, Identity
 from tracer.model.thread import Present
 
 Served = frozenset[tuple[int, str, int]]
 ProgramOf = Callable[[int], str]
 """Name of the program that a process runs; empty if that is not known."""
+IdentityOf = Callable[[int], Identity]
+"""Where a process belongs: unit, container, pod."""
 _Key = tuple[object, ...]
 
 
-def group(findings: Iterable[Finding], program_of: ProgramOf = lambda _pid: "") -> tuple[Site, ...]:
+def group(
+    findings: Iterable[Finding],
+    program_of: ProgramOf = lambda _pid: "",
+    identity_of: IdentityOf = lambda _pid: NOBODY,
+) -> tuple[Site, ...]:
     """Sites by (program, verdict, direction, listening port, code path), the largest first, then the oldest.
 
     Workers of one program are one site, and so are connections to many peers. Whose path is not known are told apart
     by nothing else. The result does not depend on the order of ``findings``.
     """
     every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, str(f.connection.local)))
-    served, names = _served(every), _Names(every, program_of)
+    served, names = _served(every), _Names(every, program_of, identity_of)
     groups: dict[_Key, list[Finding]] = defaultdict(list)
     for finding in every:
         groups[_identity(finding, served, names)].append(finding)
@@ -71,7 +78,7 @@ def process_of(finding: Finding) -> int:
 class _Names:
     """What processes are called: by /proc where a descriptor was found, since a thread's own name says less."""
 
-    def __init__(self, findings: Iterable[Finding], program_of: ProgramOf) -> None:
+    def __init__(self, findings: Iterable[Finding], program_of: ProgramOf, identity_of: IdentityOf) -> None:
         held: dict[int, set[str]] = defaultdict(set)
         acted: dict[int, Counter[str]] = defaultdict(Counter)
         for finding in findings:
@@ -82,7 +89,7 @@ class _Names:
                 acted[c.owner.pid][c.owner.comm] += 1
         self._comms = {pid: _most_common(counts) for pid, counts in acted.items()}
         self._comms.update((pid, min(names)) for pid, names in held.items())
-        self._program_of = program_of
+        self._program_of, self._identity_of = program_of, identity_of
         self._programs: dict[int, str] = {}
 
     def comm(self, pid: int) -> str:
@@ -92,6 +99,9 @@ class _Names:
         if pid not in self._programs:
             self._programs[pid] = (self._program_of(pid) if pid else "") or self.comm(pid)
         return self._programs[pid]
+
+    def identity(self, pid: int) -> Identity:
+        return self._identity_of(pid) if pid else NOBODY
 
 
 def _most_common(counts: Counter[str]) -> str:
@@ -167,7 +177,9 @@ def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> S
 
 def _processes(members: list[Finding], names: _Names) -> tuple[Share, ...]:
     counts = Counter(map(process_of, members))
-    return tuple(Share(pid, names.comm(pid), count) for pid, count in sorted(counts.items(), key=_largest))
+    return tuple(
+        Share(pid, names.comm(pid), count, names.identity(pid)) for pid, count in sorted(counts.items(), key=_largest)
+    )
 
 
 def _largest(item: tuple[int, int]) -> tuple[int, int]:

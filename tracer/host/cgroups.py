@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from tracer.errors import ClosetraceError
 
@@ -18,6 +19,14 @@ def _root() -> str:
             if fields[2] == "cgroup2":
                 return fields[1]
     raise NoCgroup("no cgroup v2 hierarchy is mounted here")
+
+
+def directories() -> Iterator[str]:
+    """The paths of all cgroups of version 2, from the root of the hierarchy, parents first. Raises NoCgroup."""
+    root = _root()
+    for directory, below, _files in os.walk(root):
+        yield directory[len(root) :] or "/"
+        below.sort()
 
 
 def find(path: str) -> tuple[tuple[int, int], str]:

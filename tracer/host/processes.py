@@ -97,6 +97,12 @@ def parent_of(pid: int) -> Optional[int]:
     return None if stat is None else stat.parent
 
 
+def start_ticks_of(pid: int) -> Optional[int]:
+    """When ``pid`` began, in clock ticks after boot: with the number its identity. None if it is no more."""
+    stat = _stat(pid)
+    return None if stat is None else stat.start_ticks
+
+
 def children() -> dict[int, list[int]]:
     """The whole tree of processes: parent -> children, by one reading of ``/proc/*/stat``."""
     found: dict[int, list[int]] = {}

@@ -10,6 +10,7 @@ from typing import Optional
 from tracer.model.connection import Actor, Connection, Host, Losses, Probe, Touch
 from tracer.model.frame import Stack
 from tracer.model.holder import HeapLook, HeldAlike
+from tracer.model.identity import NOBODY, Identity
 from tracer.model.thread import Present
 
 
@@ -83,11 +84,12 @@ _NOWHERE = Application()
 
 @dataclass(frozen=True)
 class Share:
-    """How many sockets of a site a process has."""
+    """How many sockets of a site a process has, and where it belongs."""
 
     pid: int
     comm: str
     count: int
+    identity: Identity = NOBODY
 
 
 @dataclass(frozen=True)

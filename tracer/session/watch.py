@@ -151,7 +151,7 @@ class Watch:
     def _grown(self) -> tuple[Shown, ...]:
         """Sites that were not shown yet or have more sockets than when they were."""
         grown = []
-        for site in group(self._findings.values(), self._programs.name):
+        for site in group(self._findings.values(), self._programs.name, self._programs.identity):
             number, before = self._shown.get(site.key, (len(self._shown) + 1, 0))
             if site.count > before:
                 self._shown[site.key] = (number, site.count)
@@ -203,7 +203,7 @@ class Watch:
                 self._stacks.unwound - unwound,
                 took,
             )
-            sites = self._looked_at(group(findings, self._programs.name))
+            sites = self._looked_at(group(findings, self._programs.name, self._programs.identity))
         _log.debug("report: %d sites, after %s", len(sites), took)
         losses = self._recorder.losses()
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from tracer.commands.options import NetworkType, default_memory, describe, filters, make_scope, make_sizes
 from tracer.errors import UsageError
+from tracer.host import groups
+from tracer.host.belonging import parse
 from tracer.model.scope import Scope
 
 ME = os.getpid()
@@ -163,6 +165,53 @@ def test_memory_is_a_64th_of_ram_within_bounds() -> None:
     assert default_memory() == pytest.approx(min(128 << 20, max(16 << 20, total / 64)), rel=0.05)
     assert make_sizes(4096, None).memory == default_memory()
     assert make_sizes(4096, 32).memory == 32 << 20
+
+
+ID = "3f4ec7c56b8a2a7e0a2f7c8b5d1e9f00112233445566778899aabbccddeeff00"
+
+
+def cgroups_here(monkeypatch: pytest.MonkeyPatch, *paths: str, processes: dict[int, str] | None = None) -> None:
+    """A host with these cgroups of version 2, and processes in cgroups of version 1."""
+    texts = {pid: f"1:name=systemd:{path}".encode() for pid, path in (processes or {}).items()}
+    monkeypatch.setattr("tracer.host.cgroups.directories", lambda: iter(("/", *paths)))
+    monkeypatch.setattr(groups, "pids", lambda: list(texts))
+    monkeypatch.setattr("tracer.host.belonging.identity_of", lambda pid: parse(texts[pid]))
+    monkeypatch.setattr("tracer.host.cgroups.find", lambda path: ((paths.index(path) + 1, 2), path))
+
+
+def test_unit_and_container_become_their_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outermost one: what a service or container makes below is in it."""
+    service, container = "/system.slice/nginx.service", f"/system.slice/docker-{ID}.scope"
+    cgroups_here(monkeypatch, "/system.slice", service, f"{service}/worker", container, f"{container}/init.scope")
+    assert scope("--unit", "nginx").cgroup_path == scope("--unit", "nginx.service").cgroup_path == service
+    assert scope("--container", ID[:12]).cgroup_path == scope("--container", ID).cgroup_path == container
+
+
+def test_unit_and_container_where_they_have_cgroups_of_version_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their processes are traced, with the children that they will have."""
+    cgroups_here(monkeypatch, processes={ME: f"/docker/{ID}", os.getppid(): "/system.slice/nginx.service"})
+    found = scope("--container", ID[:12])
+    assert (found.pids, found.follow_forks, found.cgroup_path) == ((ME,), True, "")
+    with pytest.raises(UsageError, match=f"process {ME} is not in nginx"):
+        scope("--unit", "nginx", "--pid", str(ME))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--unit", "apache2"), "no such unit has processes here"),
+        (("--container", "ffff"), "no such container runs here"),
+        (("--container", ""), "is empty"),
+        (("--container", "3"), "2 cgroups have this name"),
+        (("--unit", "nginx", "--container", "3f"), "give one of"),
+    ],
+)
+def test_no_unit_or_container(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], reason: str) -> None:
+    """One line says what to do."""
+    paths = ("/system.slice/nginx.service", f"/docker/{ID}", f"/docker/{ID[::-1].replace('0', '3')}")
+    cgroups_here(monkeypatch, *paths)
+    with pytest.raises(UsageError, match=reason):
+        scope(*arguments)
 
 
 def test_a_process_without_a_name_is_told_by_its_number() -> None:

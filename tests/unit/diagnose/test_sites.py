@@ -16,7 +16,9 @@ from tracer.diagnose.verdict import judge
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.finding import Application, Direction, Finding, Remote, Share, Site, Verdict, Where
 from tracer.model.frame import Frame, Stack
+from tracer.model.identity import Identity
 from tracer.model.states import Op
+from tracer.reports.text.site import render
 
 
 def read_by(path: str, pid: int = 100) -> dict[str, Any]:
@@ -244,3 +246,20 @@ def test_identity_survives_growth() -> None:
         assert small.key == large.key
     (first,), (other,) = group(judged(connection(1))), group(judged(connection(1, **read_by("elsewhere"))))
     assert first.key != other.key
+
+
+def test_where_processes_belong() -> None:
+    """Each process has its own unit or container; the text tells them, those with most sockets first."""
+    here, there = (
+        Identity("shop.service"),
+        Identity("", "3f4ec7c56b8a" + "0" * 52, "7f1c3a52-9c1d-4c0e-8d57-2a4f3b1c0d9e"),
+    )
+    homes = {100: here, 200: there, 300: there}
+    several = (connection(1), *(connection(i, **read_by("call_backend", i)) for i in (200, 300)))
+    (site,) = group(judged(*several), lambda _pid: "app", homes.__getitem__)
+    assert {share.pid: share.identity for share in site.processes} == homes
+    text = "\n".join(render(site, 1, NOW, width=200, color=False, all_frames=False))
+    pod = f"container 3f4ec7c56b8a of pod {there.pod} (2)"
+    assert f"  in: {pod} and unit shop.service (1)\n" in text
+    (site,) = group(judged(connection(1)), lambda _pid: "app", lambda _pid: here)
+    assert "  in: unit shop.service\n" in "\n".join(render(site, 1, NOW, width=80, color=False, all_frames=False))

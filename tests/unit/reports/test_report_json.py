@@ -223,7 +223,8 @@ def test_site_tells_who_and_where() -> None:
     VALIDATOR.validate(found)
     (site,) = found["sites"]
     assert (site["program"], site["direction"], site["listening"]) == ("app", "accepted", "10.0.0.5:8080")
-    assert site["processes"] == [{"pid": 100, "comm": "app", "count": 3}]
+    nobody = {"unit": None, "container": None, "pod": None}
+    assert site["processes"] == [{"pid": 100, "comm": "app", "count": 3, **nobody}]
     assert site["remotes"] == [{"remote": "10.0.0.0:*", "count": 2}, {"remote": "10.0.0.1:*", "count": 1}]
     assert site["application"] == {"stack": "last", "index": 1, "loop": None}
     assert site["not_looked_at"] == 5

@@ -11,7 +11,7 @@ from tracer.diagnose import reconciled, words
 from tracer.diagnose.facts import end_read, end_taken, send_stalled_ns, taken_unseen
 from tracer.host.epoll import event_names
 from tracer.model.connection import Actor, Connection, Holder, Interest, KernelCounters, Relation, Touch
-from tracer.model.finding import Cost, Ended, EndedKind, Finding, Report, Site
+from tracer.model.finding import Cost, Ended, EndedKind, Finding, Report, Share, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Origin
 from tracer.model.thread import Present
@@ -231,7 +231,7 @@ def _site(site: Site, report: Report) -> Value:
         "program": site.program,
         "direction": site.direction.value,
         "listening": site.listening,
-        "processes": [{"pid": one.pid, "comm": one.comm, "count": one.count} for one in site.processes],
+        "processes": [_share(one) for one in site.processes],
         "remotes": [{"remote": one.endpoint, "count": one.count} for one in site.remotes],
         "application": {
             "stack": site.application.stack.value,
@@ -242,6 +242,18 @@ def _site(site: Site, report: Report) -> Value:
         "not_looked_at": site.not_looked_at,
         "held_by": held.site_holders(site),
         "sockets": ({**_finding(f, report), "held_by": places.of(f.connection.lineage)} for f in site.findings),
+    }
+
+
+def _share(share: Share) -> Value:
+    who = share.identity
+    return {
+        "pid": share.pid,
+        "comm": share.comm,
+        "count": share.count,
+        "unit": who.unit or None,
+        "container": who.container or None,
+        "pod": who.pod or None,
     }
 
 

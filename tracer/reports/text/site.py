@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Optional
 
 from tracer.diagnose import held, words
@@ -9,12 +10,14 @@ from tracer.diagnose.telling import telling_call
 from tracer.model.connection import Touch
 from tracer.model.finding import Direction, Site, Verdict
 from tracer.model.frame import Stack
+from tracer.model.identity import Identity
 from tracer.model.states import Op
 from tracer.reports.printable import clean
 from tracer.reports.text import stacks, threads, timeline
 from tracer.reports.text.cells import style, wrap
 
 _PROSE = 110
+_ID_SHOWN = 12
 _LISTED = 4
 """Processes and remotes of a site that are named."""
 
@@ -80,8 +83,14 @@ _TO = {Direction.ACCEPTED: "from", Direction.OPENED: "to", Direction.UNKNOWN: "w
 
 
 def _shares(site: Site, prose: int) -> list[str]:
-    """Who has how many, and which remotes have, where there are several."""
+    """Where the processes belong; who has how many, and which remotes have, where there are several."""
     out = []
+    homes = Counter[str]()
+    for share in site.processes:
+        homes[_home(share.identity)] += share.count
+    known = [f"{home} ({count})" if len(homes) > 1 else home for home, count in homes.most_common() if home]
+    if known:
+        out += wrap(clean(f"in: {words.listed(known, most=_LISTED)}"), prose, first="  ", rest="    ")
     if len(site.processes) > 1:
         pids = (f"{share.pid} ({share.count})" for share in site.processes)
         out += wrap(clean(f"pids: {words.listed(pids, most=_LISTED)}"), prose, first="  ", rest="    ")
@@ -89,6 +98,15 @@ def _shares(site: Site, prose: int) -> list[str]:
         ends = (f"{remote.endpoint} ({remote.count})" for remote in site.remotes)
         out += wrap(clean(f"remotes: {words.listed(ends, most=_LISTED)}"), prose, first="  ", rest="    ")
     return out
+
+
+def _home(identity: Identity) -> str:
+    """``unit nginx.service``; ``container 3f4ec7c56b8a of pod UID``: so many digits as the runtimes' own tools show."""
+    said = [f"unit {identity.unit}"] if identity.unit else []
+    if identity.container or identity.pod:
+        inner = f"container {identity.container[:_ID_SHOWN]}" if identity.container else ""
+        said.append(" of ".join(part for part in (inner, f"pod {identity.pod}" if identity.pod else "") if part))
+    return ", ".join(said)
 
 
 def _touched(site: Site, now_ns: int) -> str:

@@ -1,0 +1,46 @@
+"""Finds the cgroup of a systemd unit or container that a person names, or its processes where version 2 has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from tracer.host import belonging, cgroups
+from tracer.host.processes import pids
+from tracer.model.identity import Identity
+
+Matches = Callable[[Identity], bool]
+
+
+@dataclass(frozen=True)
+class Found:
+    """``paths`` of cgroups of version 2, from the root of the hierarchy; without any, ``pids`` of processes."""
+
+    paths: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+
+
+def of_unit(name: str) -> Matches:
+    """Whether something belongs to this unit. ``nginx`` is ``nginx.service``."""
+    whole = name if "." in name else f"{name}.service"
+    return lambda identity: identity.unit == whole
+
+
+def of_container(prefix: str) -> Matches:
+    """Whether something belongs to a container whose id begins so."""
+    return lambda identity: identity.container.startswith(prefix)
+
+
+def look_for(matches: Matches) -> Found:
+    """Find what matches: the outermost cgroups; where systemd and the runtimes use version 1, the processes."""
+    paths: list[str] = []
+    try:
+        for path in cgroups.directories():
+            below = any(path.startswith(f"{known}/") for known in paths)
+            if not below and matches(belonging.parse(b"0::" + path.encode(errors="surrogateescape"))):
+                paths.append(path)
+    except cgroups.NoCgroup:
+        pass
+    if paths:
+        return Found(tuple(paths))
+    return Found(pids=tuple(pid for pid in sorted(pids()) if matches(belonging.identity_of(pid))))
