@@ -2,7 +2,7 @@
 
 LINEAGE_PACKAGES := openjdk-17-jdk-headless libhttpclient-java libhttpclient5-java libcommons-httpclient-java \
   libokhttp-java libhikaricp-java libcommons-dbcp2-java libpostgresql-jdbc-java libslf4j-java libnetty-java \
-  libtomcat10-java postgresql debian-archive-keyring
+  libtomcat10-java libjetty9-java libjetty9-extra-java libservlet-api-java postgresql debian-archive-keyring
 
 PYTHON_LINEAGE_PACKAGES := python3-requests python3-redis python3-sqlalchemy python3-aiohttp python3-gevent \
   debian-archive-keyring

@@ -18,6 +18,12 @@ _MISSING = {
     Missing.MOVED: "not known: its holders changed or moved whenever they were looked at",
 }
 
+_USES = {
+    Use.LEASED: "leased from {}",
+    Use.IDLE: "idle in {}",
+    Use.SERVING: "in a request of {}",
+    Use.WAITING: "between requests in {}",
+}
 _IN_WORDS = {
     RootKind.MODULE: "module {}",
     RootKind.VARIABLE: "local variable {}",
@@ -114,9 +120,7 @@ def short(name: str) -> str:
 
 def use(lineage: Lineage) -> str:
     """What a library's object says: ``leased from Apache HttpClient``, ``idle in HikariCP``; empty if nothing."""
-    if lineage.use is None:
-        return ""
-    return f"{'leased from' if lineage.use is Use.LEASED else 'idle in'} {lineage.library}"
+    return _USES[lineage.use].format(lineage.library) if lineage.use is not None else ""
 
 
 def sentence(lineage: Lineage) -> str:

@@ -27,10 +27,15 @@ class RootKind(str, enum.Enum):
 
 
 class Use(str, enum.Enum):
-    """What the holder says of the socket: LEASED is in use by the program, IDLE waits in a pool for its next use."""
+    """What the holder says of the socket: LEASED is in use by the program, IDLE waits in a pool for its next use.
+
+    A server's: SERVING has a request that is not complete, or was upgraded (WebSocket). WAITING has none.
+    """
 
     LEASED = "leased"
     IDLE = "idle"
+    SERVING = "serving"
+    WAITING = "waiting"
 
 
 class Missing(str, enum.Enum):

@@ -20,7 +20,13 @@ from tracer.model.holder import Lineage, RootKind, SocketAt
 
 HERE = Path(__file__).resolve().parent
 SMALL = ("-Xmx128m", "-XX:TieredStopAtLevel=1")
-_POOL_JARS = "tomcat10-jdbc tomcat10-juli"
+_JARS = (
+    "tomcat10-jdbc tomcat10-juli tomcat10-catalina tomcat10-coyote tomcat10-util tomcat10-util-scan tomcat10-jni"
+    " tomcat10-api tomcat10-servlet-api tomcat10-annotations-api tomcat10-jaspic-api tomcat10-el-api tomcat10-websocket"
+    " tomcat10-websocket-api tomcat10-websocket-client-api servlet-api jetty9-server jetty9-client jetty9-http"
+    " jetty9-io jetty9-util jetty9-servlet jetty9-security jetty9-websocket-api jetty9-websocket-common"
+    " jetty9-websocket-server jetty9-websocket-servlet"
+)
 
 
 @contextlib.contextmanager
@@ -43,18 +49,17 @@ def classes() -> Path:
     return target
 
 
-def pool_command(program: str) -> tuple[str, ...]:
-    """The words that run one of the programs in ``pools``, which are led as those of tests/advice are."""
-    path = f"{_pool_classes()}:{java_path()}:{jars(_POOL_JARS)}"
-    return ("java", *SMALL, "-cp", path, program)
+def library_command(program: str) -> tuple[str, ...]:
+    """The words that run one of the programs in ``pools`` or ``servers``, led as those of tests/advice are."""
+    return ("java", *SMALL, "-cp", f"{_library_classes()}:{java_path()}:{jars(_JARS)}", program)
 
 
 @functools.cache
-def _pool_classes() -> Path:
+def _library_classes() -> Path:
     target = Path(tempfile.mkdtemp(prefix="closetrace-lineage-"))
-    path = f"{java_path()}:{jars(_POOL_JARS)}"
-    sources = sorted(map(str, HERE.glob("pools/*.java")))
-    subprocess.run(["javac", "-nowarn", "-d", str(target), "-cp", path, *sources], check=True)
+    sources = sorted(map(str, (*HERE.glob("pools/*.java"), *HERE.glob("servers/*.java"))))
+    words = ("javac", "-nowarn", "-d", str(target), "-cp", f"{java_path()}:{jars(_JARS)}")
+    subprocess.run([*words, *sources], check=True)
     return target
 
 
@@ -83,6 +88,17 @@ class Holders:
         """In which way the program holds the socket that this is about."""
         (port,) = (one.local_port for one in wanted if one.fd == lineage.fd)
         return self.kinds[port]
+
+
+def accepted_by(pid: int, port: int) -> list[SocketAt]:
+    """The sockets of a process that it accepted on a port."""
+    found = []
+    for line in ss("sport", "=", f":{port}"):
+        fds = [fd for owner, fd in line.holders if owner == pid]
+        peer = line.remote.rsplit(":", 1)[1]
+        if fds and peer.isdigit():
+            found.append(SocketAt(fds[0], port, int(peer)))
+    return found
 
 
 def sockets_of(pid: int, peer: int) -> list[SocketAt]:
@@ -114,6 +130,7 @@ TRUTH = {
     "list": Truth(RootKind.STATIC, "com.acme.Holders$Cache.queue", (_SESSION, "java.util.LinkedList.first")),
     "thread": Truth(RootKind.THREAD, "order-worker", (_SESSION, "com.acme.Holders$Worker.mine")),
     "channel": Truth(RootKind.STATIC, "com.acme.Holders$Channels.open"),
+    "completing": Truth(RootKind.STATIC, "com.acme.Holders$Channels.completing"),
     "selector": Truth(RootKind.THREAD, "event-loop", ("sun.nio.ch.SelectionKeyImpl.channel",)),
     "stack": Truth(RootKind.STACK, "stack-holder"),
     "garbage": Truth(None),

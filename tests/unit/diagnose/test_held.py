@@ -115,6 +115,31 @@ def test_leased_is_not_released_and_idle_is_idle() -> None:
     assert verdicts == [Verdict.NOT_RELEASED, Verdict.IDLE_IN_POOL, Verdict.UNKNOWN, Verdict.UNKNOWN]
 
 
+def test_a_request_that_is_not_complete_is_not_released() -> None:
+    """What a server has between requests says nothing of a pool."""
+    serving = replace(LEASED, library="Tomcat", use=Use.SERVING)
+    assert finding(1, serving).verdict is Verdict.NOT_RELEASED
+    assert finding(1, replace(serving, use=Use.WAITING)).verdict is Verdict.UNKNOWN
+    (site,) = group([finding(n, replace(serving, fd=n)) for n in (1, 2)])
+    assert site.explanation[0].startswith("Tomcat has them in a request that is not complete")
+    assert any("AsyncContext.setTimeout" in sentence for sentence in site.advice)
+    assert not any("pool" in sentence for sentence in (*site.explanation, *site.advice))
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (Use.LEASED, "leased from Tomcat"),
+        (Use.IDLE, "idle in Tomcat"),
+        (Use.SERVING, "in a request of Tomcat"),
+        (Use.WAITING, "between requests in Tomcat"),
+    ],
+)
+def test_what_the_library_says_in_words(use: Use, said: str) -> None:
+    """One phrase for each."""
+    assert held.use(replace(LEASED, library="Tomcat", use=use)) == said
+
+
 def test_a_read_of_the_end_says_more_than_a_pool() -> None:
     """The program was told of the end: that it kept the socket is its own doing, wherever the pool has it."""
     from tests.unit.builders import touch

@@ -12,8 +12,8 @@ from tracer.model.states import TcpState
 
 
 def leased(c: Connection, now_ns: int) -> Optional[Evidence]:
-    """A pool has it among those that the program uses: it was never given back."""
-    return _by(c, now_ns, Use.LEASED)
+    """A pool has it among those that the program uses: it was never given back. Or a server has it in a request."""
+    return _by(c, now_ns, Use.LEASED, Use.SERVING)
 
 
 def idle(c: Connection, now_ns: int) -> Optional[Evidence]:
@@ -21,7 +21,7 @@ def idle(c: Connection, now_ns: int) -> Optional[Evidence]:
     return _by(c, now_ns, Use.IDLE)
 
 
-def _by(c: Connection, now_ns: int, use: Use) -> Optional[Evidence]:
-    if c.lineage is None or c.lineage.use is not use or c.state is not TcpState.CLOSE_WAIT:
+def _by(c: Connection, now_ns: int, *uses: Use) -> Optional[Evidence]:
+    if c.lineage is None or c.lineage.use not in uses or c.state is not TcpState.CLOSE_WAIT:
         return None
     return (sentence(c.lineage), *(() if c.last is None else last_call(c, now_ns)), *watched(c))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import taken_unseen, unread_bytes
+from tracer.diagnose.texts.held import in_a_request
 from tracer.diagnose.texts.site import SECOND, UNSEEN, Answer, TextSite, perhaps, span
 
 
@@ -24,7 +25,9 @@ def idle_in_pool(site: TextSite) -> Answer:
 
 
 def not_released(site: TextSite) -> Answer:
-    """The pool never got the connections back: its limits do not reach them."""
+    """The pool never got the connections back: its limits do not reach them. Or a server's request is not complete."""
+    if site.serving:
+        return in_a_request(site)
     whose = f"{site.library.name}'s pool" if site.library else "the pool"
     why = (_hung_up(site), *_opened_beside(site), f"So {site.say('it', 'they')} never went back to {whose}.")
     if site.leased and site.holder is not None:

@@ -51,6 +51,7 @@ class TextSite:
         uses = [lineage for lineage in lineages if lineage.use is not None]
         known = {one.use for one in uses} if len(uses) * 2 > self.count else set()
         self.leased, self.pooled = known == {Use.LEASED}, known == {Use.IDLE}
+        self.serving = known == {Use.SERVING}
         self.lost = sum(lineage.missing is Missing.UNREACHABLE for lineage in lineages)
         self.holder = uses[0] if uses else None
         if self.library is None and uses:

@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** Netty's channel pool: channels that are given back to it, and channels that are not. */
+/** Netty's channel pool: channels that are given back to it, and channels that are not; and channels without a pool. */
 final class NettyPool {
     private NettyPool() {
     }
@@ -23,6 +23,20 @@ final class NettyPool {
                 }
             });
         }
+    }
+
+    /** Channels that only their event loop knows. */
+    private static Object plain(int port) throws Exception {
+        Bootstrap bootstrap = new Bootstrap().group(new NioEventLoopGroup(1)).channel(NioSocketChannel.class)
+            .handler(new ChannelInitializer<Channel>() {
+                @Override
+                protected void initChannel(Channel made) {
+                }
+            });
+        for (int i = 0; i < Led.COUNT; i++) {
+            bootstrap.connect("127.0.0.1", port).sync();
+        }
+        return "nothing";
     }
 
     private static Object use(int port, boolean back) throws Exception {
@@ -47,6 +61,7 @@ final class NettyPool {
 
     public static void main(String[] arguments) throws Exception {
         Led.lead(arguments, Map.of(
+            "plain", (port, value) -> plain(port),
             "idle", (port, value) -> use(port, true),
             "kept", (port, value) -> use(port, false)));
     }

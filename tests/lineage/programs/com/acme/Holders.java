@@ -5,6 +5,7 @@ import java.net.HttpURLConnection;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.URL;
+import java.nio.channels.AsynchronousSocketChannel;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
@@ -17,7 +18,7 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * Holds sockets in nine ways and says which local port is held in which way. Arguments: the peer's port, its HTTP port.
+ * Holds sockets in many ways and says which local port is held in which way. Arguments: the peer's port, its HTTP port.
  * "churn N" on stdin makes N threads allocate until "calm"; "collect" collects; anything else is answered as it is.
  */
 public final class Holders {
@@ -45,6 +46,7 @@ public final class Holders {
 
     static final class Channels {
         static final Map<String, SocketChannel> open = Collections.synchronizedMap(new HashMap<>());
+        static AsynchronousSocketChannel completing;
         static final List<SocketChannel> closed = new ArrayList<>();
     }
 
@@ -120,6 +122,9 @@ public final class Holders {
             Channels.open.put("orders-" + i, channel);
             say("channel", channel.socket().getLocalPort());
         }
+        Channels.completing = AsynchronousSocketChannel.open();
+        Channels.completing.connect(new InetSocketAddress("127.0.0.1", port)).get();
+        say("completing", ((InetSocketAddress) Channels.completing.getLocalAddress()).getPort());
         Selector selector = Selector.open();
         SocketChannel registered = SocketChannel.open(new InetSocketAddress("127.0.0.1", port));
         registered.configureBlocking(false);

@@ -40,6 +40,21 @@ class Objects:
         offset = self._offset(address, names)
         return self._reader.signed(address + offset, size) if offset >= 0 else None
 
+    def is_a(self, address: int, *names: str) -> bool:
+        """Whether the object at ``address`` is of a class, or of a subclass of one, that has one of these names."""
+        klass = self.class_at(address)
+        return klass is not None and self._classes.is_a(klass, *names)
+
+    def elements(self, address: int, most: int) -> list[int]:
+        """What the first elements of an array of references refer to, ``most`` at most; none for anything else."""
+        klass = self.class_at(address)
+        if klass is None or not klass.is_reference_array:
+            return []
+        count, size = min(self.array_length(address), most), self.oops.size
+        raw = self._reader.read(address + klass.elements_at, count * size) if count else b""
+        values = (int.from_bytes(raw[at : at + size], "little") for at in range(0, len(raw), size))
+        return [self.oops.address(value) if value else 0 for value in values]
+
     def array_length(self, address: int) -> int:
         """The length of the array at ``address``."""
         return self._reader.unsigned(address + self.oops.length_at, 4)

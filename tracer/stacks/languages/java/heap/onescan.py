@@ -58,7 +58,8 @@ class OneScan:
         self._all_roots = self._follow(thread_objects, targets)
         self._steps = self._reach.steps()
         live = self._reach.live_edges()
-        self._live, self._telling = live, Telling(self._content, heap.classes, heap.names, live, targets)
+        self._live = live
+        self._telling = Telling(self._content, heap.classes, heap.names, live, targets, self._says)
         self._stacks: Optional[tuple[dict[int, Slot], dict[int, list[Step]], bool]] = None
         self.moved = before[1] or heap.spaces.collections() != before
         """Whether there was a collection meanwhile: then what was not found may be there all the same."""
@@ -186,10 +187,16 @@ class OneScan:
         if rule is None:
             return None
         holder = next((s.holder for s in steps if self._heap.classes.is_a(s.klass, rule.holder)), 0)
+        return self._used(rule, holder)
+
+    def _used(self, rule: Rule, holder: int) -> Optional[Use]:
         try:
             return use_of(rule, self._heap.objects, holder)
         except (MemoryUnreadable, Nonsense):
             return None
+
+    def _says(self, rule: Rule, reference: int) -> bool:
+        return self._used(rule, self._heap.oops.address(reference)) is not None
 
     def _from_stacks(self, socket: SocketAt, descriptor: int, owner: int) -> Lineage:
         """A chain up to an object that a thread's stack has; failing that, what may be said."""

@@ -1,31 +1,23 @@
-"""What libraries' objects say of a connection: leased to the program, or idle in a pool. One rule a line."""
+"""What libraries' objects say of a connection: the program has it, or a pool or a connector. One rule a line."""
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.holder import Use
 from tracer.stacks.languages.java.heap.objects import Objects
+from tracer.stacks.languages.java.heap.states import State, is_busy
 
-LEASED, IDLE = Use.LEASED, Use.IDLE
-
-
-class State(enum.Enum):
-    """What kind of field tells: 0 (an empty list, the first constant of an enum) is idle, 1 is leased."""
-
-    NUMBER = "number"
-    FLAG = "flag"
-    ENUM = "enum"
-    LIST = "list"
+LEASED, IDLE, SERVING, WAITING = Use.LEASED, Use.IDLE, Use.SERVING, Use.WAITING
 
 
 @dataclass(frozen=True)
 class Rule:
     """A chain through ``field`` of an object of class ``holder`` or a subclass of it; ``*`` is any field.
 
-    ``use`` follows from that alone, or from a field of the same object: the first of ``names`` that it has.
+    ``use`` follows from that alone, or from a field of the same object: the first of ``names`` that it has. Then it is
+    ``busy`` or ``free``.
     """
 
     library: str
@@ -34,6 +26,8 @@ class Rule:
     use: Optional[Use] = None
     state: Optional[State] = None
     names: tuple[str, ...] = ()
+    busy: Use = LEASED
+    free: Use = IDLE
 
 
 _HTTP3 = ("Commons HttpClient 3", "org.apache.commons.httpclient.")
@@ -45,8 +39,10 @@ _JDK = ("the JDK's HttpClient", "jdk.internal.net.http.")
 _HIKARI = ("HikariCP", "com.zaxxer.hikari.pool.")
 _DBCP = ("Commons DBCP", "org.apache.commons.pool2.impl.")
 _TOMCAT = ("Tomcat's JDBC pool", "org.apache.tomcat.jdbc.pool.")
-_NETTY = ("Netty", "io.netty.channel.pool.")
-_JETTY = ("Jetty's client", "org.eclipse.jetty.client.")
+_NETTY = ("Netty", "io.netty.channel.")
+_JETTY = ("Jetty's client", "org.eclipse.jetty.")
+_JETTY_SERVER = ("Jetty", "org.eclipse.jetty.")
+_TOMCAT_SERVER = ("Tomcat", "org.apache.tomcat.util.net.")
 
 _BY_PLACE = (
     (_HTTP3, "MultiThreadedHttpConnectionManager$HostConnectionPool", "freeConnections", IDLE),
@@ -66,9 +62,8 @@ _BY_PLACE = (
     (_JDK, "Http1Response", "connection", LEASED),
     (_TOMCAT, "ConnectionPool", "idle", IDLE),
     (_TOMCAT, "ConnectionPool", "busy", LEASED),
-    (_NETTY, "SimpleChannelPool", "deque", IDLE),
-    (_JETTY, "DuplexConnectionPool", "idleConnections", IDLE),
-    (_JETTY, "DuplexConnectionPool", "activeConnections", LEASED),
+    (_NETTY, "pool.SimpleChannelPool", "deque", IDLE),
+    (_JETTY_SERVER, "websocket.common.io.AbstractWebSocketConnection", "_endPoint", SERVING),
 )
 
 _BY_STATE = (
@@ -77,6 +72,13 @@ _BY_STATE = (
     (_OKHTTP, "RealConnection", "*", State.LIST, ("calls", "transmitters", "allocations")),
     (_HIKARI, "PoolEntry", "connection", State.NUMBER, ("state",)),
     (_DBCP, "DefaultPooledObject", "object", State.ENUM, ("state",)),
+    (_NETTY, "nio.AbstractNioChannel", "ch", State.ATTRIBUTE, ("io.netty.channel.pool.SimpleChannelPool",)),
+    (_JETTY, "util.Pool$MultiEntry", "pooled", State.COUNT, ("state.value",)),
+)
+
+_OF_SERVERS = (
+    (_TOMCAT_SERVER, "NioEndpoint$NioSocketWrapper", "socket", State.REQUEST, ("currentProcessor", "interestOps")),
+    (_JETTY_SERVER, "server.HttpConnection", "_endPoint", State.PHASE, ("_channel._state._state",)),
 )
 
 RULES = (
@@ -85,18 +87,16 @@ RULES = (
         Rule(library, f"{package}{name}", field, None, state, names)
         for (library, package), name, field, state, names in _BY_STATE
     ),
+    *(
+        Rule(library, f"{package}{name}", field, None, state, names, SERVING, WAITING)
+        for (library, package), name, field, state, names in _OF_SERVERS
+    ),
 )
 
 
 def use_of(rule: Rule, objects: Objects, address: int) -> Optional[Use]:
     """What the rule says of the holder at ``address``. Raises MemoryUnreadable and Nonsense."""
-    if rule.use is not None:
+    if rule.use is not None or rule.state is None:
         return rule.use
-    if rule.state in (State.NUMBER, State.FLAG):
-        value = objects.number(address, *rule.names, size=4 if rule.state is State.NUMBER else 1)
-    else:
-        inner = objects.reference(address, *rule.names)
-        field = "ordinal" if rule.state is State.ENUM else "size"
-        value = objects.number(inner, field) if inner else None
-        value = int(value > 0) if rule.state is State.LIST and value is not None else value
-    return IDLE if value == 0 else LEASED if value == 1 else None
+    busy = is_busy(rule.state, objects, address, rule.names)
+    return None if busy is None else rule.busy if busy else rule.free

@@ -14,7 +14,7 @@ from tracer.stacks.languages.java.heap.objects import Objects
 from tracer.stacks.target.reader import Nonsense
 
 _SOCKET = "java.net.SocketImpl"
-_CHANNEL = "java.nio.channels.spi.AbstractInterruptibleChannel"
+_CHANNELS = ("java.nio.channels.spi.AbstractInterruptibleChannel", "java.nio.channels.AsynchronousSocketChannel")
 _CLOSING = 4
 """NioSocketImpl.state from here on: ST_CLOSING, ST_CLOSED."""
 
@@ -34,7 +34,7 @@ class Sockets:
 
     def owns(self, klass: Klass) -> bool:
         """Whether an object of this class is the socket that a FileDescriptor is of."""
-        return self._classes.is_a(klass, _SOCKET, _CHANNEL)
+        return self._classes.is_a(klass, _SOCKET, *_CHANNELS)
 
     def agrees(self, owner: int, wanted: SocketAt) -> bool:
         """Whether the socket object at ``owner`` is open and has the ports of ``wanted``."""

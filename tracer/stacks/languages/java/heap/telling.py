@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -12,15 +12,27 @@ from tracer.stacks.languages.java.heap.content import Array, Content
 from tracer.stacks.languages.java.heap.fieldnames import FieldNames
 from tracer.stacks.languages.java.heap.reach import Edges
 from tracer.stacks.languages.java.heap.rules import RULES, Rule
+from tracer.stacks.languages.java.heap.states import State
 
 _MOST_LEVELS = 5000
 
 
 class Telling:
-    """``live`` are the references of all that is reachable, sorted by parent. ``targets`` are what to look for."""
+    """``live`` are the references of all that is reachable, sorted by parent. ``targets`` are what to look for.
 
-    def __init__(self, content: Content, classes: Classes, names: FieldNames, live: Edges, targets: Array) -> None:
-        self._live = live
+    ``says`` is whether an object, as stored, is one of which the rule knows something.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        classes: Classes,
+        names: FieldNames,
+        live: Edges,
+        targets: Array,
+        says: Callable[[Rule, int], bool],
+    ) -> None:
+        self._live, self._says = live, says
         self._rules: dict[tuple[int, int], Rule] = {}
         starts = self._starts(content, classes, names)
         self._first = {int(live.children[at]): int(at) for at in reversed(starts)}
@@ -41,8 +53,14 @@ class Telling:
                     self._rules[index, offset] = rule
                 else:
                     self._rules[index, -1] = rule
-                found += of_class.tolist()
+                found += self._telling(rule, of_class.tolist())
         return found
+
+    def _telling(self, rule: Rule, places: list[int]) -> list[int]:
+        """Those whose holder the rule knows something of, where it is a rule that may know nothing."""
+        if rule.state is not State.ATTRIBUTE:
+            return places
+        return [at for at in places if self._says(rule, int(self._live.parents[at]))]
 
     def _go(self, front: Array, targets: Array) -> None:
         """Breadth first from all of them at once: each object is reached from the nearest."""

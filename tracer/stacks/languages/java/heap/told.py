@@ -21,6 +21,7 @@ _INNER = (
     "java.io.",
     "sun.nio.ch.SocketChannelImpl",
     "sun.nio.ch.NioSocketImpl",
+    "sun.nio.ch.UnixAsynchronousSocketChannelImpl",
     "org.apache.commons.pool2.impl.LinkedBlockingDeque",
 )
 """Classes whose part in a chain goes without saying, by how their names begin."""
