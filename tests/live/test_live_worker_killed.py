@@ -43,12 +43,16 @@ __attribute__((noinline)) static int use(void) {
 FUNCTION left0(int path) { return use() + 1; }
 FUNCTION right0(int path) { return use() + 2; }
 LEVEL(1, 0) LEVEL(2, 1) LEVEL(3, 2) LEVEL(4, 3) LEVEL(5, 4) LEVEL(6, 5) LEVEL(7, 6) LEVEL(8, 7) LEVEL(9, 8)
+#define BEGINNING(n) FUNCTION begin_##n##_(int path) { return (path & 1 << 9 ? right9(path) : left9(path)) + 1; }
+BEGINNINGS(BEGINNING)
+#define NAME(n) begin_##n##_,
+static int (*beginnings[])(int) = {BEGINNINGS(NAME)};
 int main(int argc, char **argv) {
     peer.sin_port = htons(atoi(argv[1]));
     peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     puts("up"); fflush(stdout);
     for (int path = 0; getchar() != EOF; puts("done"), fflush(stdout))
-        for (int end = path + A_TURN; path < end; path++) path & 1 << 9 ? right9(path) : left9(path);
+        for (int end = path + A_TURN; path < end; path++) beginnings[path](path);
     return argc;
 }
 """
@@ -63,8 +67,12 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def program(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    """Leaves five more sockets, each on a path of its own, whenever it is told to."""
-    (tmp_path / "paths.c").write_text(SOURCE)
+    """Leaves five more sockets, each on a path of its own, whenever it is told to.
+
+    Each path begins in a function of its own: so a worker is asked, whatever is known of the other functions.
+    """
+    beginnings = "#define BEGINNINGS(MAKE) " + " ".join(f"MAKE({number})" for number in range(SOCKETS)) + "\n"
+    (tmp_path / "paths.c").write_text(beginnings + SOURCE)
     flags = ("-O1", "-fno-optimize-sibling-calls", f"-DA_TURN={A_TURN}")
     subprocess.run(["gcc", "-o", tmp_path / "paths", tmp_path / "paths.c", *flags], check=True)
     words = ["prlimit", "--nofile=4096", str(tmp_path / "paths"), str(port)]
@@ -125,8 +133,8 @@ def test_two_hundred_workers_are_killed(program: subprocess.Popen[str]) -> None:
         ran = trace.stop()
     assert ran.code == 0, ran.err
     report = ran.report()
+    assert report["unread"] == []
+    assert report["losses"]["stacks_unread"] == 0
     assert report["lingering"] == SOCKETS
     assert sorted(path_of(site) for site in report["sites"]) == list(range(SOCKETS))
     assert {site["count"] for site in report["sites"]} == {1}
-    assert report["losses"]["stacks_unread"] == 0
-    assert report["unread"] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import NamedTuple, Optional, Protocol
 
 from tracer.machine.registers import RBP, RETURN_ADDRESS, RSP
 from tracer.model.frame import Frame
@@ -66,12 +66,33 @@ class Cursor:
         return self.pc - 1 if self.is_return else self.pc
 
 
+class Row(NamedTuple):
+    """The way from one place of the code to its caller, where numbers alone tell it. All offsets are in bytes.
+
+    The frame ends at ``register`` (a DWARF number) plus ``offset``. From there on: ``returns`` is where the return
+    address lies, ``above`` where the caller's stack begins, ``saved`` (number, offset) where registers lie that the
+    caller gets back. ``lost`` are registers that PRESERVED has and whose values the caller does not get. All others
+    stay. ``register`` is -1 where the thread's first frame is: there is no caller.
+    """
+
+    register: int
+    offset: int = 0
+    returns: int = 0
+    above: int = 0
+    saved: tuple[tuple[int, int], ...] = ()
+    lost: tuple[int, ...] = ()
+
+
+FIRST_FRAME = Row(-1)
+
+
 @dataclass(frozen=True)
 class Step:
     """The frames of one machine frame (inlined ones first), and the caller's cursor.
 
     If ``caller`` is None, the walk ends. ``complete`` says that this is the thread's first frame. If it is not,
     ``stop`` says why the caller was not found; ``copy_ends`` that it lies behind the copied stack (:class:`CopyEnds`).
+    ``row`` is the way from this place of the code to its caller; None if it depends on more than the place.
     """
 
     frames: tuple[Frame, ...]
@@ -79,6 +100,7 @@ class Step:
     complete: bool = False
     stop: Optional[str] = None
     copy_ends: bool = False
+    row: Optional[Row] = None
 
 
 class Unwinder(Protocol):

@@ -30,7 +30,7 @@ from typing import Any, Callable, Optional
 
 from tracer.machine.registers import PRESERVED
 from tracer.model.frame import BlackBox, Stack
-from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
+from tracer.stacks.chain import Cursor, Memory, Row, Step, Unwinder
 
 _MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 8, 65_536
 _FARTHEST = 1 << 30
@@ -125,6 +125,8 @@ class Witness:
         self.generated = False
         self.copy_ends = False
         """The walk ended where the copy ends."""
+        self.rows: list[tuple[int, int, Optional[Row]]] = []
+        """For each step: where it began (a return address), how many frames it gave, and its row if it has one."""
 
     def step(self, cursor: Cursor, memory: Memory) -> Optional[Step]:
         """Step with the first link that handles the code."""
@@ -135,6 +137,7 @@ class Witness:
                 self.generated = self.generated or link is not self._stable
                 self.copy_ends = step.copy_ends
                 self.steps.append(Basis())
+                self.rows.append((cursor.pc, len(step.frames), step.row if cursor.is_return else None))
                 self._observe(cursor, step)
                 return step
         return None
@@ -346,13 +349,13 @@ def _as_one(steps: Sequence[Basis]) -> Basis:
 
 def _end_of_walk(node: Optional[_Node], box: BlackBox) -> Optional[_Node]:
     """The last node in the walk of ``box`` from ``node`` on; None if the walk is not known."""
-    stack, sp = _veiled(box), box.sp
+    stack, sp = veiled(box), box.sp
     while node is not None and node.stack is None:
         node = node.follow(box, stack, sp)
     return node
 
 
-def _veiled(box: BlackBox) -> bytes:
+def veiled(box: BlackBox) -> bytes:
     """The copied stack, with a random pattern where it was not in memory: no known walk has read that pattern."""
     if not box.missing:
         return box.stack

@@ -9,8 +9,9 @@ from typing import Callable, Optional, Union
 from tracer.model.frame import BlackBox, LastExec, Stack
 from tracer.stacks.memo import Memo
 from tracer.stacks.registry import may_interpret
+from tracer.stacks.rows import Rows
 from tracer.stacks.target.process import Process, ProcessGone
-from tracer.stacks.walker import Interpreter, LocalWalker, Walker
+from tracer.stacks.walker import Interpreter, LocalWalker, Walked, Walker
 from tracer.trail import Took, Trail
 
 _log = Trail(__name__)
@@ -67,7 +68,10 @@ class StackService:
             except ProcessGone:
                 return None
             self._keep(target)
-        return self._walker.interpreter(target.process) if may_interpret(target.process) else None
+        if not may_interpret(target.process):
+            return None
+        target.rows.forget()  # it is looked whether a runtime is there by now
+        return self._walker.interpreter(target.process)
 
     def look(self) -> None:
         """Read the maps of the processes that are watched, unless that was just done. To be called once a second."""
@@ -162,6 +166,7 @@ class _Target:
         self.program = program
         self._walker = walker
         self._memo = Memo()
+        self.rows = Rows()
         self._generation = process.maps_generation
 
     def is_since(self, box: BlackBox) -> bool:
@@ -187,10 +192,18 @@ class _Target:
         if self._generation != self.process.maps_generation:
             self._generation = self.process.maps_generation
             self._memo.forget()
+            self.rows.forget()
         known = self._memo.find(box)
         if known is not None:
             return known
-        walked = self._walker.walk(self.process, box)
+        attempt = self.rows.walk(box)
+        if attempt.stack is not None:
+            walked = Walked(attempt.stack, attempt.rests)
+        else:
+            walked = self._walker.walk(self.process, box, attempt.steps)
+        window = self.process.same_files(box.ns)
         if walked.rests is not None:
-            self._memo.keep(box, walked.rests.within(*self.process.same_files(box.ns)), walked.stack)
+            self._memo.keep(box, walked.rests.within(*window), walked.stack)
+        if walked.rows:
+            self.rows.learn(walked.rows, walked.stack, *window)
         return walked.stack

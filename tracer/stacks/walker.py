@@ -18,6 +18,7 @@ from tracer.stacks.memo import ReadLog, Rests, Witness
 from tracer.stacks.naming import Naming
 from tracer.stacks.parsing import Part, parsing
 from tracer.stacks.registry import all_languages
+from tracer.stacks.rows import StepRow
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process
@@ -26,10 +27,14 @@ from tracer.stacks.walk import walk
 
 @dataclass(frozen=True)
 class Walked:
-    """A stack, and what it rests on; None if another box like this one may have another stack."""
+    """A stack, and what it rests on; None if another box like this one may have another stack.
+
+    ``rows`` are those of its first steps, until one has none: but for the steps that were known before.
+    """
 
     stack: Stack
     rests: Optional[Rests] = None
+    rows: tuple[StepRow, ...] = ()
 
 
 class Interpreter(NamedTuple):
@@ -42,8 +47,11 @@ class Interpreter(NamedTuple):
 class Walker(Protocol):
     """Who walks: this process itself, or another one in its place."""
 
-    def walk(self, process: Process, box: BlackBox) -> Walked:
-        """Walk ``box``, which is of ``process``. Never raises: the stack's note says what is missing."""
+    def walk(self, process: Process, box: BlackBox, known: int = 0) -> Walked:
+        """Walk ``box``, which is of ``process``. Never raises: the stack's note says what is missing.
+
+        The rows of its first ``known`` steps need not be told.
+        """
 
     def read(self, process: Process, address: int, size: int) -> bytes:
         """Read memory of ``process`` as it is now: at most ``size`` bytes, as many as can be read. Never raises."""
@@ -67,9 +75,9 @@ class LocalWalker:
         self._images = ImageCache(debuginfod, self._naming.additions)
         self._chains: dict[Process, _Chain] = {}
 
-    def walk(self, process: Process, box: BlackBox) -> Walked:
+    def walk(self, process: Process, box: BlackBox, known: int = 0) -> Walked:
         """Walk ``box``, which is of ``process``. Never raises for a target that is gone, hostile or damaged."""
-        return self._chain(process).walk(box)
+        return self._chain(process).walk(box, known)
 
     def interpreter(self, process: Process) -> Optional[Interpreter]:
         """Ask the languages for the interpreter in ``process``."""
@@ -111,11 +119,11 @@ class _Chain:
         with parsing(process.number, Part.RUNTIME):
             self._attach()
 
-    def walk(self, box: BlackBox) -> Walked:
+    def walk(self, box: BlackBox, known: int) -> Walked:
         if self._unsupported:
             return Walked(Stack((), False, self._unsupported))
         with parsing(self._process.number, Part.RUNTIME):
-            return self._walk(box)
+            return self._walk(box, known)
 
     def interpreter(self) -> Optional[Interpreter]:
         if self._unsupported or Part.RUNTIME in self._process.barred:
@@ -132,7 +140,7 @@ class _Chain:
                     return Interpreter(language.number, values)
         return None
 
-    def _walk(self, box: BlackBox) -> Walked:
+    def _walk(self, box: BlackBox, known: int) -> Walked:
         if self._modules.begin(box.ns):
             self._native.forget()
             self._last.forget()
@@ -154,7 +162,13 @@ class _Chain:
                 stack = finished.stack
                 if rests is not None and finished.until_ns is not None:
                     rests = rests.within(finished.since_ns, finished.until_ns)
-        return Walked(self._explained(stack), rests)
+        rows = _rows(witness, known) if self._is_plain() else ()
+        return Walked(self._explained(stack), rests, rows)
+
+    def _is_plain(self) -> bool:
+        """Whether what is compiled is all there is: no runtime has its say about the stacks of such code."""
+        ways = ((r.unwinder, r.finish, r.interprets) for r in self._attached.values())
+        return all(way is None for three in ways for way in three)
 
     def _explained(self, stack: Stack) -> Stack:
         """Add the line of each interpreter whose functions have no frames on ``stack``."""
@@ -179,6 +193,17 @@ class _Chain:
         self._runtimes[:] = [runtime for runtime in in_order if runtime is not None]
         own = [runtime.unwinder for runtime in self._runtimes if runtime.unwinder is not None]
         self._chain = [*own, self._native, self._last]
+
+
+def _rows(witness: Witness, known: int) -> tuple[StepRow, ...]:
+    """The rows of the first steps until one has none, but for the first ``known``."""
+    rows, first = [], 0
+    for pc, frames, row in witness.rows:
+        if row is None:
+            break
+        rows.append(StepRow(pc, first, first + frames, row))
+        first += frames
+    return tuple(rows[known:])
 
 
 def _unsupported(process: Process) -> Optional[str]:

@@ -28,11 +28,13 @@ from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process, parse_maps
 from tracer.stacks.walk import MAX_FRAMES, walk
+from tracer.stacks.walker import LocalWalker
 
 NAMING = Naming(all_languages())
 WORD = st.integers(0, (1 << 64) - 1)
 # All examples use the same file, because only the maps are damaged here.
 IMAGES = ImageCache()
+WALKER = LocalWalker()
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -74,8 +76,11 @@ def test_damaged_stack(target: tuple[StackService, BlackBox], data: st.DataObjec
         near = st.sampled_from([box.pc, box.sp, box.sp + place, box.sp + place + 8, *struct.unpack_from("<40Q", words)])
         words[place : place + 8] = struct.pack("<Q", data.draw(st.one_of(WORD, near)))
     process = Process.open(box.pid)
-    stack = checked(service.unwind(replace(box, stack=bytes(words))))
+    damaged = replace(box, stack=bytes(words))
+    stack = checked(service.unwind(damaged))
     assert all(present(process.mapping(frame.pc - 1)).executable for frame in stack.frames)
+    assert stack == WALKER.walk(process, damaged).stack  # however it was found
+    WALKER.forget(process)
     process.close()
 
 

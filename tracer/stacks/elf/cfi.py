@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Callable, Optional, Union
 
 from tracer.machine import registers as arch
-from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.chain import MemoryUnreadable, Row
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.expression import (
     DW_OP_BREG0,
@@ -66,6 +67,22 @@ class Rule:
     return_register: int
     signal: bool
     outermost: bool = False
+
+    @cached_property
+    def row(self) -> Optional[Row]:
+        """The same as numbers alone, which hold for each call from this place; None if it is more than that."""
+        saved, copies = dict(self.saved), dict(self.copies)
+        returns, above = saved.pop(arch.RETURN_ADDRESS, None), dict(self.values)
+        plain = not self.signal and not self.expressions and self.return_register == arch.RETURN_ADDRESS
+        if not plain or returns is None or set(above) != {arch.RSP} or not isinstance(self.cfa, RegisterPlus):
+            return None
+        if self.cfa.register not in (arch.RSP, *arch.PRESERVED) or arch.RSP in saved:
+            return None
+        if any(number != source for number, source in copies.items()):
+            return None
+        lost = tuple(number for number in arch.PRESERVED if number not in saved and number not in copies)
+        kept = tuple((number, offset) for number, offset in saved.items() if number in arch.PRESERVED)
+        return Row(self.cfa.register, self.cfa.offset, returns, above[arch.RSP], kept, lost)
 
 
 def apply(rule: Rule, registers: Registers, load: Callable[[int, int], int]) -> tuple[int, list[Optional[int]]]:

@@ -137,12 +137,15 @@ class Child:
         return missing
 
     def walk(
-        self, process: Process, number: int, barred: list[int], box: BlackBox, left_s: Callable[[], float]
+        self, process: Process, number: int, barred: list[int], box: BlackBox, known: int, left_s: Callable[[], float]
     ) -> Walked:
-        """Have ``box`` walked, which is of ``process``, whose number is ``number``. Raises Lost."""
+        """Have ``box`` walked, which is of ``process``, whose number is ``number``. Raises Lost.
+
+        The rows of its first ``known`` steps are not told.
+        """
         with self._believed():
             copied = box.stack + box.far if box.far else box.stack
-            self._ask(process, number, barred, copied, box=forms.box_to_json(box))
+            self._ask(process, number, barred, copied, box=forms.box_to_json(box), known=known)
             return self._walked(self._answer(process, left_s).head, box)
 
     def read(
@@ -229,7 +232,8 @@ class Child:
         stack = self._stacks.get(number)
         if stack is None:
             raise forms.Implausible
-        return Walked(stack, forms.rests_from_json(said["rests"], box) if "rests" in said else None)
+        rests = forms.rests_from_json(said["rests"], box) if "rests" in said else None
+        return Walked(stack, rests, forms.rows_from_json(said["rows"], stack) if "rows" in said else ())
 
     def forget(self, number: int) -> None:
         """Have it release what it holds of a process, at the next request."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Optional
 
+from tracer.machine.registers import REGISTER_COUNT
 from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
+from tracer.stacks.chain import Row
 from tracer.stacks.language import ENTRY_BYTES
 from tracer.stacks.memo import Basis, Rests
+from tracer.stacks.rows import StepRow
 from tracer.stacks.walk import MAX_FRAMES
 from tracer.stacks.walker import Interpreter
 
@@ -137,6 +141,31 @@ def _basis(step: object, box: BlackBox) -> Basis:
     low, high = box.sp, box.sp + len(box.stack) - 8
     exact, relative = (_words(part, low, high) for part in step[:2])
     return Basis(exact, relative, _words(step[2], 0, len(box.registers) - 1))
+
+
+def rows_to_json(rows: Sequence[StepRow]) -> list[list[Any]]:
+    """Each row as one list of numbers, but for its registers: those are two lists in it."""
+    return [[pc, first, end, *row] for pc, first, end, row in rows]
+
+
+def rows_from_json(values: object, stack: Stack) -> tuple[StepRow, ...]:
+    """Numbers within bounds, of registers that there are and frames that ``stack`` has. Raises Implausible."""
+    if not isinstance(values, list) or len(values) > MAX_FRAMES:
+        raise Implausible
+    return tuple(_row(row, len(stack.frames)) for row in values)
+
+
+def _row(values: object, frames: int) -> StepRow:
+    if not isinstance(values, list) or len(values) != 9 or not isinstance(values[7], list):
+        raise Implausible
+    pc, first, end, register, offset, returns, above = map(_number, values[:7])
+    if not 0 <= first <= end <= frames or not -1 <= register < REGISTER_COUNT:
+        raise Implausible
+    saved = tuple(_words(values[7], 0, REGISTER_COUNT - 1).items())
+    lost = values[8]
+    if not isinstance(lost, list) or len(lost) > REGISTER_COUNT:
+        raise Implausible
+    return StepRow(pc, first, end, Row(register, offset, returns, above, saved, tuple(map(_number, lost))))
 
 
 def _words(pairs: object, low: int, high: int) -> dict[int, int]:

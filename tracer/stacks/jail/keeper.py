@@ -101,10 +101,10 @@ class Keeper:
         """Whether the report was asked for by a signal."""
         return self._hurried()
 
-    def walk(self, process: Process, box: BlackBox) -> Walked:
+    def walk(self, process: Process, box: BlackBox, known: int = 0) -> Walked:
         """Walk ``box`` in the worker for the owner of ``process``."""
         walked = self._served(
-            process, lambda child, number, barred: child.walk(process, number, barred, box, self._deadline)
+            process, lambda child, number, barred: child.walk(process, number, barred, box, known, self._deadline)
         )
         if walked is not None:
             return walked

@@ -75,7 +75,7 @@ class _Worker:
         if "box" not in message.head:
             return forms.interpreter_to_json(self._walker.interpreter(process)), b""
         box = forms.box_from_json(message.head["box"], message.data)
-        return self._told(self._walker.walk(process, box)), b""
+        return self._told(self._walker.walk(process, box, message.head["known"])), b""
 
     def _holders(self, process: JailedProcess, head: dict[str, Any]) -> Held:
         process.refresh_if_old()
@@ -86,6 +86,8 @@ class _Worker:
         told = self._stacks.told(walked.stack)
         if walked.rests is not None:
             told["rests"] = forms.rests_to_json(walked.rests)
+        if walked.rows:
+            told["rows"] = forms.rows_to_json(walked.rows)
         return told
 
     def _process(self, message: Message) -> JailedProcess:

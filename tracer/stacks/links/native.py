@@ -6,7 +6,7 @@ from typing import Optional
 
 from tracer.machine import registers as arch
 from tracer.model.frame import Frame
-from tracer.stacks.chain import CopyEnds, Cursor, Memory, MemoryUnreadable, Step
+from tracer.stacks.chain import FIRST_FRAME, CopyEnds, Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf import cfi
 from tracer.stacks.elf.expression import ExpressionError
 from tracer.stacks.elf.image import Image
@@ -52,16 +52,16 @@ class NativeUnwinder:
                 self._frames.clear()
             frames = self._frames[key] = self._naming.frames(code, cursor)
         if rule.outermost or self._naming.starts_coroutine(frames[-1]):
-            return Step(frames, None, complete=True)
+            return Step(frames, None, complete=True, row=FIRST_FRAME)
         try:
             registers = _applied(code.image, rule, cursor, memory)
         except MemoryUnreadable as reason:
-            return Step(frames, None, stop=str(reason), copy_ends=isinstance(reason, CopyEnds))
+            return Step(frames, None, stop=str(reason), copy_ends=isinstance(reason, CopyEnds), row=rule.row)
         except ExpressionError as reason:
             return Step(frames, None, stop=f"the unwind data of {code.module} cannot be applied: {reason}")
         if not registers[arch.RETURN_ADDRESS]:
             return self._without_return(frames, registers)
-        return Step(frames, Cursor(tuple(registers), is_return=not rule.signal))
+        return Step(frames, Cursor(tuple(registers), is_return=not rule.signal), row=rule.row)
 
     def _without_return(self, frames: tuple[Frame, ...], registers: list[Optional[int]]) -> Step:
         # psABI 3.4.1: the code that starts a stack sets the frame pointer to zero.

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.model.frame import BlackBox, WordsEnd
+from tracer.machine.registers import RBP, RSP
+from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
+from tracer.stacks.chain import FIRST_FRAME, Row
 from tracer.stacks.jail import forms
 from tracer.stacks.language import ENTRY_BYTES
+from tracer.stacks.rows import StepRow
 from tracer.stacks.walker import Interpreter
 
 
-def sent(values: dict[str, Any]) -> Any:
+def sent(values: object) -> Any:
     return json.loads(json.dumps(values))
 
 
@@ -58,3 +61,37 @@ def test_what_is_no_interpreter(said: object) -> None:
     """No language has that number, or its program takes another number of bytes."""
     with pytest.raises(forms.Implausible):
         forms.interpreter_from_json({"interpreter": said})
+
+
+STACK = Stack((Frame("one", "a"), Frame("two", "a"), Frame("three", "b")), True)
+ROWS = (
+    StepRow((1 << 64) - 1, 0, 2, Row(RSP, 48, -8, 8, ((3, -24), (RBP, -16)), (12, 13))),
+    StepRow(5, 2, 3, FIRST_FRAME),
+)
+
+
+def test_rows_come_as_they_went() -> None:
+    """With the frames that they are of."""
+    assert forms.rows_from_json(sent(forms.rows_to_json(ROWS)), STACK) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((0, "5"), (1, -1), (1, 3), (2, 4), (3, -2), (3, 17), (3, None), (4, 1 << 70)),
+        *((7, [[17, 0]]), (7, [[3]]), (7, 1), (8, [0] * 18), (8, ["a"]), (8, None)),
+    ],
+)
+def test_what_is_no_row(place: int, value: object) -> None:
+    """Numbers alone, of registers that there are, and frames that the stack has."""
+    (row, _) = sent(forms.rows_to_json(ROWS))
+    row[place] = value
+    with pytest.raises(forms.Implausible):
+        forms.rows_from_json([row], STACK)
+
+
+@pytest.mark.parametrize("said", [None, {}, [[]], [1], [[0] * 8], [[0] * 7 + [[], []]] * 1025])
+def test_what_are_no_rows(said: object) -> None:
+    """Too many, or of another form."""
+    with pytest.raises(forms.Implausible):
+        forms.rows_from_json(said, STACK)

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from tests.hostile.builders import Section, library, with_sections
 from tests.hostile.test_hostile_files import PROGRAM
 from tests.unit.present import present
-from tests.unit.stacks.links.test_native import PLAIN, PLAIN_STACK
-from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running
+from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
+from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.jail import forms
 from tracer.stacks.jail.child import Child, Lost
@@ -31,6 +31,7 @@ from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.jail.wire import Broken, Line
 from tracer.stacks.jail.worker import _Stacks
+from tracer.stacks.rows import Rows
 from tracer.stacks.service import StackService
 from tracer.stacks.target.process import Process
 from tracer.stacks.walker import LocalWalker
@@ -69,6 +70,45 @@ def test_the_same_stack_as_without(keeper: Keeper, box: BlackBox) -> None:
     assert (keeper.unserved, keeper.harms, keeper.missing) == (0, [], {})
     service.close()
     plain.close()
+
+
+WAYS = (
+    HEAD
+    + """
+static int left(unsigned way, int level), right(unsigned way, int level);
+static inline int step(unsigned way, int level)
+{ return level == 8 ? block() : way & (1u << level) ? right(way, level + 1) : left(way, level + 1); }
+CALLED int left(unsigned way, int level) { return step(way, level) + 1; }
+CALLED int right(unsigned way, int level)
+{ volatile char room[64]; room[level] = 1; return step(way, level) + room[level]; }
+int main(void) { for (unsigned way = 0;; way++) if (step(way * 37, 0) < 0) return 1; }
+"""
+)
+
+
+def test_a_new_way_through_known_places_needs_no_worker(keeper: Keeper, tmp_path: Path) -> None:
+    """256 ways through two functions: after the first of them the worker is not asked any more."""
+    service, plain = StackService(walker=keeper), LocalWalker()
+    with running(compile_c(tmp_path, "ways", WAYS)) as child:
+        boxes = []
+        for _ in range(24):
+            boxes.append(capture(child.pid))
+            child.tell(b"x")
+            child.line()
+            wait_blocked(child.pid)
+        process = Process.open(child.pid)
+        expected = [plain.walk(process, box).stack for box in boxes]
+        met = [service.unwind(box) for box in boxes[:12]]
+        keeper.use_hurry(lambda: True)  # so a worker that is asked has no time
+        (pid,) = keeper.pids()
+        os.kill(pid, signal.SIGSTOP)
+        met += [service.unwind(box) for box in boxes[12:]]
+        process.close()
+    assert met == expected
+    assert len(set(met)) == 24
+    assert all(stack.complete for stack in met)
+    assert keeper.unserved == 0
+    service.close()
 
 
 def test_the_same_end_as_without(keeper: Keeper, box: BlackBox) -> None:
@@ -225,6 +265,8 @@ def test_whatever_a_worker_says(stack: object, rests: object) -> None:
         assert isinstance(forms.stack_from_json({"frames": stack, "complete": True, "note": None}), Stack)
     with contextlib.suppress(forms.Implausible):
         forms.rests_from_json({"steps": rests, "generated": False, "since": 0, "until": 1}, box)
+    with contextlib.suppress(forms.Implausible):
+        Rows().learn(forms.rows_from_json(rests, Stack((), True)), Stack((), True), 0, 1)
 
 
 @pytest.mark.parametrize(
