@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Optional
@@ -9,7 +10,7 @@ from typing import Optional
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import is_application, moves_between_threads
 from tracer.diagnose.per_stack import per_stack
-from tracer.model.changing import changed
+from tracer.model.changing import changed, taken
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import Op
@@ -20,7 +21,7 @@ _OVER, _OPENED, _IDLE = range(3)
 """What happens at a point of time, in the order in which things at the same time are taken."""
 
 
-def marked(connections: Sequence[Connection], others: Iterable[Connection] = ()) -> list[Connection]:
+def marked(connections: Iterable[Connection], others: Iterable[Connection] = ()) -> list[Connection]:
     """The same connections with ``never_reused``; ``others`` are known besides, told before or gone already.
 
     Where a pool hands out what lies idle, a connection is opened only while all others are in use. So most of a group
@@ -28,13 +29,17 @@ def marked(connections: Sequence[Connection], others: Iterable[Connection] = ())
     Enough, not necessary: a group that shows no such thing may leak all the same. Pools that fill themselves in advance
     are left out.
     """
-    group_of = [_group(c) for c in connections]
+    every = list(connections)
+    group_of = [_group(c) for c in every]
     groups: dict[Group, list[Connection]] = defaultdict(list)
-    for c, group in (*zip(connections, group_of), *((c, _group(c)) for c in others)):
+    for c, group in itertools.chain(zip(every, group_of), ((c, _group(c)) for c in others)):
         if group is not None:
             groups[group].append(c)
     guilty = {group for group, members in groups.items() if _never_reused(members)}
-    return [c if group is None else changed(c, never_reused=group in guilty) for c, group in zip(connections, group_of)]
+    groups.clear()
+    return [
+        c if group is None else changed(c, never_reused=group in guilty) for c, group in zip(taken(every), group_of)
+    ]
 
 
 @per_stack

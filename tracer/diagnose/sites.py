@@ -37,7 +37,7 @@ def group(
     Workers of one program are one site, and so are connections to many peers. Whose path is not known are told apart
     by nothing else. The result does not depend on the order of ``findings``.
     """
-    every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, str(f.connection.local)))
+    every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, f.connection.local))
     served, names = _served(every), _Names(every, program_of, identity_of)
     groups: dict[_Key, list[Finding]] = defaultdict(list)
     for finding in every:
@@ -68,8 +68,9 @@ def process_of(finding: Finding) -> int:
     """
     c = finding.connection
     elsewhere = finding.verdict is Verdict.HELD_ELSEWHERE and c.holders
-    if c.owner is not None and not elsewhere:
-        return c.owner.pid
+    owner = c.owner
+    if owner is not None and not elsewhere:
+        return owner.pid
     if c.holders:
         return min(h.pid for h in c.holders)
     return c.listener.pid if c.listener is not None else 0
@@ -83,10 +84,11 @@ class _Names:
         acted: dict[int, Counter[str]] = defaultdict(Counter)
         for finding in findings:
             c = finding.connection
-            for holder in (*c.holders, *((c.listener,) if c.listener is not None else ())):
+            for holder in c.holders if c.listener is None else (*c.holders, c.listener):
                 held[holder.pid].add(holder.comm)
-            if c.owner is not None:
-                acted[c.owner.pid][c.owner.comm] += 1
+            owner = c.owner
+            if owner is not None:
+                acted[owner.pid][owner.comm] += 1
         self._comms = {pid: _most_common(counts) for pid, counts in acted.items()}
         self._comms.update((pid, min(names)) for pid, names in held.items())
         self._program_of, self._identity_of = program_of, identity_of

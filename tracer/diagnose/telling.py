@@ -45,10 +45,11 @@ def opener_stack(finding: Finding) -> Optional[Stack]:
 
 def sent_stack(finding: Finding) -> Optional[Stack]:
     """The stack of the last send where an event loop received since, which tells nothing of the program."""
-    sent, telling = finding.connection.sent, telling_call(finding)
-    if sent is None or telling is None or telling.op is not Op.RECV or telling.ns < sent.ns:
+    sent = finding.connection.sent
+    if sent is None:  # so it is mostly, and this is asked of each socket again and again
         return None
-    return sent.stack
+    telling = telling_call(finding)
+    return sent.stack if telling is not None and telling.op is Op.RECV and telling.ns >= sent.ns else None
 
 
 def _blocked(finding: Finding) -> Optional[Blocked]:

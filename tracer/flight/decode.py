@@ -11,9 +11,10 @@ import ipaddress
 import struct
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from tracer.flight import layout
+from tracer.model.changing import made
 from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
 from tracer.model.frame import Stack
 from tracer.model.origin import origin
@@ -26,6 +27,11 @@ _OPS = {int(op): op for op in Op if op is not Op.NONE}
 # Field by field, ctypes would take as long as all the rest.
 _TOUCH = struct.Struct("<QiIIi16sHHIII")  # struct ct_touch
 _TRANSITION = struct.Struct("<QBBHI")  # struct ct_transition
+# struct ct_record up to its first touch, and from there up to its second one
+_FIRST = struct.Struct("<QQ4xHBBQQIII4xQQ")
+_SECOND = struct.Struct("<QQ16s16sIHHIIQQIIQ")
+_SECOND_AT = layout.Record.cookie.offset
+_TRANSITIONS_AT = layout.Record.transitions.offset
 _PLACES = tuple((name, getattr(layout.Record, name).offset) for name in layout.WHICH)
 
 StackOrReason = tuple[Optional[Stack], Optional[str]]
@@ -135,12 +141,11 @@ def _actor_of(tid: int, calls: Mapping[str, Call]) -> Optional[Actor]:
     return next((call.actor for call in calls.values() if call.actor.tid == tid), None)
 
 
-def _transitions(record: layout.Record, calls: Mapping[str, Call]) -> tuple[Transition, ...]:
+def _transitions(record: layout.Record, seen: int, calls: Mapping[str, Call]) -> tuple[Transition, ...]:
     kept: list[Transition] = []
-    count = min(record.transitions_seen, layout.TRANSITIONS)
-    for ns, old_state, new_state, flags, tid in _TRANSITION.iter_unpack(record.transitions):
-        if len(kept) == count:
-            break
+    for number in range(min(seen, layout.TRANSITIONS)):
+        place = _TRANSITIONS_AT + number * _TRANSITION.size
+        ns, old_state, new_state, flags, tid = _TRANSITION.unpack_from(record, place)
         old, new, who = _change(old_state, new_state, flags)
         actor = _actor_of(tid, calls) if who is Origin.LOCAL and tid else None
         kept.append(Transition(ns, old, new, who, actor))
@@ -154,18 +159,19 @@ def _latest(one: Optional[Touch], other: Optional[Touch]) -> Optional[Touch]:
     return one if one.ns >= other.ns else other
 
 
-def _reset(record: layout.Record) -> tuple[Optional[int], Optional[Origin]]:
+def _reset(ns: int, flags: int, stands: TcpState) -> tuple[Optional[int], Optional[Origin]]:
     # A segment that a living socket refuses is answered by RST too (tcp_v4_send_reset): that ends nothing.
-    if not record.reset_ns or record.state != TcpState.CLOSE:
+    if not ns or stands is not TcpState.CLOSE:
         return None, None
-    return record.reset_ns, Origin.PEER if record.reset_flags & layout.TR_RESET_PEER else Origin.LOCAL
+    return ns, Origin.PEER if flags & layout.TR_RESET_PEER else Origin.LOCAL
 
 
 class Decoded(NamedTuple):
     """What a record says, before the stacks of its calls are known; ``calls`` by their names in the record."""
 
     calls: dict[str, Call]
-    rest: functools.partial[Connection]
+    rest: dict[str, Any]
+    """The connection's other fields."""
 
     def connection(self, stacks: Mapping[str, StackOrReason]) -> Connection:
         """All that the record alone knows, with ``stacks`` for each of the calls.
@@ -174,7 +180,9 @@ class Decoded(NamedTuple):
         """
         touches = {name: call.touch(stacks[name]) for name, call in self.calls.items()}
         eof, ending, sent = touches.get("eof"), touches.get("ending"), touches.get("sent")
-        return self.rest(
+        return made(
+            Connection,
+            **self.rest,
             opened=touches.get("opened"),
             last=_latest(_latest(touches.get("last"), sent), eof),
             eof=eof,
@@ -187,43 +195,49 @@ class Decoded(NamedTuple):
 def decode(record: layout.Record, seen_ns: int, ended: bool = False) -> Decoded:
     """Decode a record that was read at ``seen_ns``. ``ended``: the kernel has destroyed the socket."""
     calls = {name: call for name, place in _PLACES if (call := _call(record, place)) is not None}
-    flags, family = record.flags, record.family
-    reset_ns, reset_by = _reset(record)
+    sk, birth_ns, family, number, flags, rx_bytes, tx_bytes, rx_calls, tx_calls, eof_reads, last_rx_ns, last_tx_ns = (
+        _FIRST.unpack_from(record)
+    )
+    cookie, inode, local, remote, netns, local_port, remote_port, missed, unread, fin_ns, *since = _SECOND.unpack_from(
+        record, _SECOND_AT
+    )
+    cut_ns, cut_flags, seen, state_ns = since
+    stands = state(number)
+    reset_ns, reset_by = _reset(cut_ns, cut_flags, stands)
     passive: Optional[bool] = None
     if flags & (layout.R_PASSIVE | layout.R_ACTIVE):
         passive = bool(flags & layout.R_PASSIVE)
     accepted: Optional[bool] = None
     if passive:
-        accepted = bool(flags & layout.R_ACCEPTED) or record.inode != 0
-    rest = functools.partial(
-        Connection,
-        sk=record.sk,
-        birth_ns=record.birth_ns,
-        local=endpoint(family, record.laddr, record.lport),
-        remote=endpoint(family, record.raddr, record.rport),
-        state=state(record.state),
-        seen_ns=seen_ns,
-        netns=record.netns,
-        cookie=record.cookie,
-        inode=record.inode,
-        preexisting=bool(flags & layout.R_ADOPTED),
-        passive=passive,
-        accepted=accepted,
-        transitions=_transitions(record, calls),
-        transitions_dropped=max(0, record.transitions_seen - layout.TRANSITIONS),
-        opened_late=bool(flags & layout.R_OPENED_LATE),
-        eof_reads=record.eof_reads,
-        fin_ns=record.fin_ns or None,
-        reset_ns=reset_ns,
-        reset_by=reset_by,
-        ended_ns=(record.state_ns or seen_ns) if ended else None,
-        rx_bytes=record.rx_bytes,
-        tx_bytes=record.tx_bytes,
-        rx_calls=record.rx_calls,
-        tx_calls=record.tx_calls,
-        last_rx_ns=record.last_rx_ns or None,
-        last_tx_ns=record.last_tx_ns or None,
-        rx_queue_at_fin=record.unread_at_fin if record.fin_ns else None,
-        missed_touches=record.missed,
-    )
+        accepted = bool(flags & layout.R_ACCEPTED) or inode != 0
+    rest = {
+        "sk": sk,
+        "birth_ns": birth_ns,
+        "local": Endpoint(_address(family, local), local_port),
+        "remote": Endpoint(_address(family, remote), remote_port),
+        "state": stands,
+        "seen_ns": seen_ns,
+        "netns": netns,
+        "cookie": cookie,
+        "inode": inode,
+        "preexisting": bool(flags & layout.R_ADOPTED),
+        "passive": passive,
+        "accepted": accepted,
+        "transitions": _transitions(record, seen, calls),
+        "transitions_dropped": max(0, seen - layout.TRANSITIONS),
+        "opened_late": bool(flags & layout.R_OPENED_LATE),
+        "eof_reads": eof_reads,
+        "fin_ns": fin_ns or None,
+        "reset_ns": reset_ns,
+        "reset_by": reset_by,
+        "ended_ns": (state_ns or seen_ns) if ended else None,
+        "rx_bytes": rx_bytes,
+        "tx_bytes": tx_bytes,
+        "rx_calls": rx_calls,
+        "tx_calls": tx_calls,
+        "last_rx_ns": last_rx_ns or None,
+        "last_tx_ns": last_tx_ns or None,
+        "rx_queue_at_fin": unread if fin_ns else None,
+        "missed_touches": missed,
+    }
     return Decoded(calls, rest)

@@ -210,10 +210,8 @@ class Connection:
     @property
     def owner(self) -> Optional[Actor]:
         """Who answers for the socket: the last toucher, else the opener, else None (then see ``holders``)."""
-        for touch in (self.last, self.opened):
-            if touch is not None:
-                return touch.actor
-        return None
+        touch = self.last if self.last is not None else self.opened
+        return touch.actor if touch is not None else None
 
 
 @dataclass(frozen=True)

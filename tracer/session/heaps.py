@@ -6,12 +6,12 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Callable, Optional
 
 from tracer.host.descriptors import holders, sockets_of
 from tracer.host.processes import comm_of
 from tracer.host.sockdiag import DiagSocket
+from tracer.model.changing import changed
 from tracer.model.connection import Connection, Holder
 from tracer.model.holder import HeapLook, Held, Limits, Lineage, Missing, SocketAt
 from tracer.stacks.target.process import Process, ProcessGone
@@ -80,7 +80,7 @@ class Heaps:
             if self._is_time(pid, wanted, at_end):
                 self._look(pid, wanted)
         return [
-            replace(c, lineage=self._known[keys[c.key]]) if keys.get(c.key) in self._known else c for c in connections
+            changed(c, lineage=self._known[keys[c.key]]) if keys.get(c.key) in self._known else c for c in connections
         ]
 
     def looks(self) -> tuple[HeapLook, ...]:

@@ -15,7 +15,7 @@ from tracer.host.namespaces import Namespaces
 from tracer.host.netns import NetnsDenied, NetnsUnreachable
 from tracer.host.sockdiag import DiagSocket, SockDiagError, dump
 from tracer.host.threads import ThreadsNow
-from tracer.model.changing import changed
+from tracer.model.changing import changed, taken
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
@@ -35,7 +35,6 @@ class Diagnosed:
         self._by_cookie: dict[int, DiagSocket] = {}
         self._by_tuple: dict[Tuple4, DiagSocket] = {}
         self._taken_ns: dict[int, int] = {}
-        self._found: dict[tuple[int, int], Optional[DiagSocket]] = {}
         self.failed: list[int] = []
         for inode in set(netns):
             try:
@@ -52,12 +51,6 @@ class Diagnosed:
 
     def find(self, connection: Connection) -> Optional[DiagSocket]:
         """The socket that is this connection, by cookie where the kernel gave one before the record was made."""
-        key = connection.key
-        if key not in self._found:
-            self._found[key] = self._look_for(connection)
-        return self._found[key]
-
-    def _look_for(self, connection: Connection) -> Optional[DiagSocket]:
         found = self._by_cookie.get(connection.cookie) if connection.cookie else None
         return found or self._by_tuple.get((connection.netns, connection.local, connection.remote))
 
@@ -68,6 +61,11 @@ class Diagnosed:
     def taken_ns(self, netns: int) -> int:
         """When a namespace was listed."""
         return self._taken_ns[netns]
+
+    def inode(self, connection: Connection) -> int:
+        """Its inode: the listing's, or the one that is known already; 0 if there is none."""
+        found = self.find(connection)
+        return found.inode or connection.inode if found is not None else connection.inode
 
     def told(self, connection: Connection) -> dict[str, Any]:
         """What the listing knows better or alone, as fields of the connection."""
@@ -204,13 +202,13 @@ def join(
     known = list(connections)
     if seen is None:
         seen = see(known, Diagnosed((c.netns for c in known), namespaces), namespaces)
-    told = [seen.listing.told(c) for c in known]
-    mine = {fields["inode"] for fields in told if fields["inode"]}
+    mine = {inode for inode in map(seen.listing.inode, known) if inode}
     suspects = {inode: several for inode, several in seen.descriptors.holders.items() if inode in mine}
     calls = _blocked_by_fd(suspects, threads, unwind)
     watched = interests(suspects, seen.descriptors.tables)
     joined = []
-    for c, fields in zip(known, told):
+    for c in taken(known):
+        fields = seen.listing.told(c)
         inode = fields["inode"]
         its = seen.holders(inode)
         inside = tuple(call for holder in its for call in calls.get((holder.pid, holder.fd), ())) if calls else ()

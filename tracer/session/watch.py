@@ -19,6 +19,7 @@ from tracer.host.namespaces import Namespaces
 from tracer.host.sockdiag import DiagSocket
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.plan import Plan
+from tracer.model.changing import taken
 from tracer.model.connection import Connection
 from tracer.model.finding import Ended, Finding, Reconciliation, Report, Shown, Site, Tick
 from tracer.model.states import TcpState
@@ -133,10 +134,11 @@ class Watch:
     def _read(self, entries: Iterable[SuspectEntry]) -> list[Connection]:
         return [c for entry in entries if (c := self._reader.suspect(entry)) is not None]
 
-    def _judge(self, connections: Sequence[Connection], seen: Optional[Seen] = None) -> list[Finding]:
+    def _judge(self, connections: list[Connection], seen: Optional[Seen] = None) -> list[Finding]:
+        """Judge what is joined with these connections. The list is empty then."""
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
         earlier += [gone.connection for gone in self._endings.latest]
-        joined = marked(self._beside.told(self._joined(connections, seen)), earlier)
+        joined = marked(taken(self._beside.told(self._joined(connections, seen))), earlier)
         joined = self._heaps.told(joined, at_end=seen is not None)
         now = time.monotonic_ns()
         findings = [judge(c, now, self._started_ns) for c in joined]
@@ -144,9 +146,9 @@ class Watch:
             self._findings[finding.connection.key] = finding
         return findings
 
-    def _joined(self, connections: Sequence[Connection], seen: Optional[Seen]) -> list[Connection]:
+    def _joined(self, connections: list[Connection], seen: Optional[Seen]) -> list[Connection]:
         parent_of = parents(self._recorder)
-        return join(connections, self._namespaces, self._threads, self._stacks.unwind, parent_of, seen)
+        return join(taken(connections), self._namespaces, self._threads, self._stacks.unwind, parent_of, seen)
 
     def _grown(self) -> tuple[Shown, ...]:
         """Sites that were not shown yet or have more sockets than when they were."""
@@ -182,13 +184,14 @@ class Watch:
     def _final_findings(self) -> tuple[list[Finding], Reconciliation]:
         """All that linger now, seen afresh, with those that only the end of their process closed."""
         now = time.monotonic_ns()
+        self._findings.clear()  # there is no room for two of each
         ages = [(now - entry.since_ns, entry) for entry in self._recorder.suspects()]
         recorded = self._read(entry for age, entry in ages if age >= self._linger_ns)
         young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - self._linger_ns < 0)
-        self._findings.clear()
         comparison = self._reconciler.look(recorded, young)
-        found = [self._reader.corrected(connection) for connection in comparison.found]
-        findings = self._judge([*recorded, *found], comparison.seen)
+        recorded += [self._reader.corrected(connection) for connection in comparison.found]
+        young.clear()
+        findings = self._judge(recorded, comparison.seen)
         return findings + list(self._exited.values()), comparison.outcome(findings)
 
     def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int) -> Report:
@@ -204,6 +207,7 @@ class Watch:
                 took,
             )
             sites = self._looked_at(group(findings, self._programs.name, self._programs.identity))
+            gc.freeze()  # all of that stays: to look through it once takes seconds where there are many sockets
         _log.debug("report: %d sites, after %s", len(sites), took)
         losses = self._recorder.losses()
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from tests.unit.builders import connection
-from tracer.model.changing import changed
+from tracer.model.changing import changed, made, taken
+from tracer.model.connection import Connection
 from tracer.model.states import TcpState
 
 
@@ -25,3 +26,28 @@ def test_a_field_that_is_not_there() -> None:
     """A misspelt field is an error and not a new attribute."""
     with pytest.raises(TypeError, match="Connection has no field rx_byte$"):
         changed(connection(1), rx_byte=7)
+
+
+def test_what_is_made_is_what_the_constructor_makes() -> None:
+    """Equal, frozen, and with all fields, though those at their defaults are not kept."""
+    first = connection(1, rx_bytes=7, passive=None, holders=())
+    fields = {field.name: getattr(first, field.name) for field in dataclasses.fields(first)}
+    other = made(Connection, **fields)
+    assert other == first
+    assert dataclasses.replace(other, rx_bytes=8) == dataclasses.replace(first, rx_bytes=8)
+    assert changed(other, passive=True, lineage=None) == dataclasses.replace(first, passive=True)
+    assert len(vars(other)) < 30 < len(vars(first))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        other.rx_bytes = 8  # type: ignore[misc]
+    with pytest.raises(TypeError, match="Connection has no field rx_byte$"):
+        made(Connection, **fields, rx_byte=7)
+
+
+def test_what_is_taken_is_left_out_at_once() -> None:
+    """In the list's order."""
+    values = [1, 2, 3]
+    each = taken(values)
+    assert next(each) == 1
+    assert sorted(values) == [2, 3]
+    assert list(each) == [2, 3]
+    assert values == []

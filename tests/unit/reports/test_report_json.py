@@ -182,7 +182,7 @@ def test_any_report_is_valid(sockets: list[Any], losses: Losses) -> None:
 def test_timeline_value() -> None:
     """One connection alone has its process, its socket's facts and who closed it."""
     closed = connection(closed=touch(Op.CLOSE, 150, 0, syscall=3), ended_ns=START + 150 * S)
-    found = json_report.timeline_to_dict(closed, OFFSET)
+    found = json.loads(json_report.timeline_to_text(closed, OFFSET))
     assert (found["pid"], found["closed_by"]) == (100, "closed by worker (pid 100)")
     assert found["ended"] == rfc3339(START + 150 * S + OFFSET)
     assert found["timeline"][-1]["event"] == "gone"

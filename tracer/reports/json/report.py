@@ -8,15 +8,11 @@ from types import GeneratorType
 from typing import Any, Optional
 
 from tracer.diagnose import reconciled, words
-from tracer.diagnose.facts import end_read, end_taken, send_stalled_ns, taken_unseen
-from tracer.host.epoll import event_names
-from tracer.model.connection import Actor, Connection, Holder, Interest, KernelCounters, Relation, Touch
+from tracer.model.connection import Actor, Connection
 from tracer.model.finding import Cost, Ended, EndedKind, Finding, Report, Share, Site
 from tracer.model.frame import Frame, Stack
-from tracer.model.states import Origin
 from tracer.model.thread import Present
-from tracer.reports import events as timeline
-from tracer.reports.json import held
+from tracer.reports.json import held, sockets
 from tracer.reports.times import rfc3339
 
 REPORT_SCHEMA = "closetrace.report/1"
@@ -25,6 +21,12 @@ TAIL_SCHEMA = "closetrace.tail/1"
 
 Value = dict[str, Any]
 _json = json.JSONEncoder().encode
+
+
+class Text(str):
+    """A value that is JSON text already."""
+
+    __slots__ = ()
 
 
 def to_text(report: Report) -> Iterator[str]:
@@ -50,7 +52,7 @@ def _encoded(value: Any, margin: str) -> Iterator[str]:
                 yield separator
                 yield from _encoded(part, inner)
             else:
-                yield separator + _json(part)
+                yield separator + (part if type(part) is Text else _json(part))
             separator = f",\n{inner}"
         yield "[]" if separator[0] == "[" else f"\n{margin}]"
     elif _holds_lazy(value):
@@ -109,17 +111,19 @@ def _document(report: Report) -> Value:
     }
 
 
-def timeline_to_dict(connection: Connection, clock_offset_ns: int) -> Value:
+def timeline_to_text(connection: Connection, clock_offset_ns: int) -> str:
     """One connection with its timeline, as ``closetrace timeline --json`` prints it."""
     owner = connection.owner
-    return {
+    head = {
         "schema": TIMELINE_SCHEMA,
         "pid": owner.pid if owner is not None else None,
         "comm": owner.comm if owner is not None else "",
-        **_socket(connection, clock_offset_ns),
+    }
+    more = {
         "ended": _stamp(connection.ended_ns, clock_offset_ns),
         "closed_by": words.let_go(connection.closed) if connection.closed is not None else None,
     }
+    return f"{_json(head)[:-1]}, {sockets.members(connection, clock_offset_ns)}, {_json(more)[1:]}"
 
 
 _MOST_PIDS = 20
@@ -241,7 +245,7 @@ def _site(site: Site, report: Report) -> Value:
         "now": [_present(one, report.now_ns) for one in site.now],
         "not_looked_at": site.not_looked_at,
         "held_by": held.site_holders(site),
-        "sockets": ({**_finding(f, report), "held_by": places.of(f.connection.lineage)} for f in site.findings),
+        "sockets": (_finding(f, report, places) for f in site.findings),
     }
 
 
@@ -269,20 +273,20 @@ def _present(one: Present, now_ns: int) -> Value:
     }
 
 
-def _finding(finding: Finding, report: Report) -> Value:
-    return {
-        **_socket(finding.connection, report.clock_offset_ns),
+def _finding(finding: Finding, report: Report, places: held.Places) -> Text:
+    more = {
         "close_wait_s": _seconds(report.now_ns - finding.since_ns),
         "verdict": finding.verdict.value,
         "evidence": list(finding.evidence),
+        "held_by": places.of(finding.connection.lineage),
     }
+    return _with(finding.connection, report, more)
 
 
-def _ended(gone: Ended, report: Report) -> Value:
+def _ended(gone: Ended, report: Report) -> Text:
     closed = gone.connection.closed
     stack = closed.stack if closed is not None else None
-    return {
-        **_socket(gone.connection, report.clock_offset_ns),
+    more = {
         "verdict": gone.verdict.value,
         "lingered_s": _seconds(gone.lingered_ns),
         "how": gone.how,
@@ -291,116 +295,13 @@ def _ended(gone: Ended, report: Report) -> Value:
         "closed_stack_note": (closed.stack_note or (stack.note if stack is not None else None)) if closed else None,
         "ended": _stamp(gone.connection.ended_ns, report.clock_offset_ns),
     }
+    return _with(gone.connection, report, more)
 
 
-def _socket(c: Connection, offset_ns: int) -> Value:
-    pid = c.owner.pid if c.owner is not None else None
-    fds = [h.fd for h in c.holders if h.pid == pid] or [h.fd for h in c.holders]
-    return {
-        "local": str(c.local),
-        "remote": str(c.remote),
-        "fd": fds[0] if fds else None,
-        "inode": c.inode,
-        "cookie": c.cookie,
-        "netns": c.netns,
-        "state": c.state.name,
-        "opened": _stamp(_opened_ns(c), offset_ns),
-        "fin": _stamp(c.fin_ns, offset_ns),
-        "eof_read": end_read(c),
-        "end_taken": end_taken(c),
-        "rx_queue": c.rx_queue,
-        "rx_queue_at_fin": c.rx_queue_at_fin,
-        "rx_bytes": c.rx_bytes,
-        "tx_bytes": c.tx_bytes,
-        **_kernel(c),
-        "holders": [_holder(h, c) for h in c.holders],
-        "recorded": not c.unrecorded,
-        "blocked": [
-            {"pid": b.actor.pid, "tid": b.actor.tid, "comm": b.actor.comm, "fd": b.fd, "syscall": b.syscall}
-            for b in c.blocked
-        ],
-        "listener": None if c.listener is None else _holder(c.listener),
-        "preexisting": c.preexisting,
-        "passive": c.passive,
-        "accepted": c.accepted,
-        "last_touch": _touch(c.last, offset_ns),
-        "reset_by": c.reset_by.value if c.reset_by is not None else None,
-        "timeline": _timeline(c),
-    }
+def _with(connection: Connection, report: Report, more: Value) -> Text:
+    """A socket's object with ``more`` members."""
+    return Text(f"{{{sockets.members(connection, report.clock_offset_ns)}, {_json(more)[1:]}")
 
 
-def _kernel(c: Connection) -> Value:
-    """What sock_diag and the holders' epoll sets tell; null where that is not known."""
-    k = c.kernel or KernelCounters()
-    return {
-        "tx_queue": c.tx_queue,
-        "unsent": k.unsent,
-        "unacked": k.unacked,
-        "bytes_received": k.bytes_received,
-        "bytes_acked": k.bytes_acked,
-        "last_data_in_s": _age(c, k.last_data_in_ns),
-        "last_data_out_s": _age(c, k.last_data_out_ns),
-        "send_stalled_s": _seconds(send_stalled_ns(c, c.seen_ns)),
-        "taken_unseen": taken_unseen(c),
-        "epoll": None if c.interests is None else [_interest(one) for one in c.interests],
-        "never_reused": c.never_reused,
-    }
-
-
-def _interest(one: Interest) -> Value:
-    return {"pid": one.pid, "epoll_fd": one.epoll_fd, "fd": one.fd, "events": list(event_names(one.events))}
-
-
-def _age(c: Connection, ns: Optional[int]) -> Optional[float]:
-    return None if ns is None else _seconds(max(c.seen_ns - ns, 0))
-
-
-def _holder(holder: Holder, of: Optional[Connection] = None) -> Value:
-    told: Value = {"pid": holder.pid, "fd": holder.fd, "comm": holder.comm}
-    if of is not None:
-        kin = holder.relation
-        if kin is None and of.owner is not None and of.owner.pid == holder.pid:
-            kin = Relation.OWNER
-        told["relation"] = None if kin is None else kin.value
-    return told
-
-
-def _opened_ns(c: Connection) -> Optional[int]:
-    """When the socket was opened: its connect or accept; failing that its birth, unless that was before the trace."""
-    if c.opened is not None and not c.opened_late:
-        return c.opened.ns
-    return None if c.preexisting else c.birth_ns
-
-
-def _touch(touch: Optional[Touch], offset_ns: int) -> Optional[Value]:
-    if touch is None:
-        return None
-    return {
-        "op": touch.op.label,
-        "time": _stamp(touch.ns, offset_ns),
-        "result": touch.ret,
-        "peek": touch.peek,
-        **_actor(touch.actor),
-    }
-
-
-def _actor(actor: Optional[Actor]) -> Value:
-    if actor is None:
-        return {"pid": None, "tid": None, "comm": None}
+def _actor(actor: Actor) -> Value:
     return {"pid": actor.pid, "tid": actor.tid, "comm": actor.comm}
-
-
-def _timeline(c: Connection) -> list[Value]:
-    """Events with ``t`` in seconds from the first; ``origin`` is ``unknown`` where nobody in particular caused it."""
-    found = timeline.events(c)
-    start = min(e.ns for e in found)
-    return [
-        {
-            "t": _seconds(e.ns - start),
-            "event": e.name,
-            "origin": (e.origin or Origin.UNKNOWN).value,
-            "text": e.text,
-            **_actor(e.actor),
-        }
-        for e in found
-    ]

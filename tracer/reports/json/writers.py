@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Optional
@@ -62,7 +61,7 @@ class JsonLives:
 
     def connection(self, connection: Connection) -> None:
         """Write one object."""
-        _line(json.dumps(document.timeline_to_dict(connection, self._offset)))
+        _line(document.timeline_to_text(connection, self._offset))
 
 
 class JsonCensus:
