@@ -4,7 +4,7 @@ LINEAGE_PACKAGES := openjdk-17-jdk-headless libhttpclient-java libhttpclient5-ja
   libokhttp-java libhikaricp-java libcommons-dbcp2-java libpostgresql-jdbc-java libslf4j-java libnetty-java \
   libtomcat10-java libjetty9-java libjetty9-extra-java libservlet-api-java postgresql debian-archive-keyring
 
-PYTHON_LINEAGE_PACKAGES := python3-requests python3-redis python3-sqlalchemy python3-aiohttp python3-gevent \
+PYTHON_LINEAGE_PACKAGES := python3-requests python3-redis python3-sqlalchemy python3-aiohttp python3-gevent python3-uvloop \
   debian-archive-keyring
 
 .PHONY: test-lineage test-lineage-ci test-lineage-pythons

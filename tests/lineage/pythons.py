@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,15 @@ def python(minor: int) -> Python:
     found = find_python(minor)
     assert found is not None, f"there is no Python 3.{minor}"
     return found
+
+
+def python_with_libraries(minor: int) -> Python:
+    """The same with client libraries: the host's, or in a root directory of its own (downloaded once)."""
+    if minor == 11:
+        return python(minor)
+    command = ["sh", str(Path(__file__).parent / "libraries.sh"), str(minor)]
+    root = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return Python(minor, Path(root), f"/usr/bin/python3.{minor}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,24 @@ def http() -> Iterator[int]:
             with contextlib.suppress(OSError):
                 while True:
                     threading.Thread(target=_answer, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield int(server.getsockname()[1])
+
+
+@contextlib.contextmanager
+def tls() -> Iterator[int]:
+    """A server on loopback that shakes hands as TLS without a certificate, and then says nothing; its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.append(context.wrap_socket(server.accept()[0], server_side=True))
 
         threading.Thread(target=accept, daemon=True).start()
         yield int(server.getsockname()[1])

@@ -91,6 +91,16 @@ def test_two_objects_with_one_number_are_not_told_apart(keeper: Keeper, peer: in
     assert [one.missing for one in held.lineages] == [Missing.AMBIGUOUS]
 
 
+@pytest.mark.parametrize(("kind", "missing"), [("waits", Missing.DIFFERENT), ("unix", Missing.NO_OBJECT)])
+def test_an_object_of_another_kind_is_not_told(kind: str, missing: Missing, keeper: Keeper, peer: int) -> None:
+    """C code got the number of a descriptor that was closed beneath its object."""
+    with running(python(11), "reused.py", peer, kind) as program:
+        process = Process.open(program.pid)
+        held = keeper.holders(process, program.wanted(), Limits(), nothing)
+        process.close()
+    assert [one.missing for one in held.lineages] == [missing]
+
+
 def test_a_descriptor_without_an_object_is_said_to_have_none(keeper: Keeper, peer: int) -> None:
     """The number of a descriptor that was taken from its object."""
     with running(python(11), "detached.py", peer) as program:

@@ -13,6 +13,8 @@ _MOST_STEPS = 10
 _MISSING = {
     Missing.NO_OBJECT: "no open socket object of the runtime has this descriptor and these ports",
     Missing.AMBIGUOUS: "more than one socket object has this descriptor and these ports",
+    Missing.DIFFERENT: "not known: the socket object with this number has another blocking mode than the descriptor, "
+    "so the number may be another socket's by now",
     Missing.UNFOUND: "no holder was found",
     Missing.UNREACHABLE: "nothing: no object, thread or native code refers to it any more",
     Missing.MOVED: "not known: its holders changed or moved whenever they were looked at",

@@ -96,6 +96,19 @@ def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
     return {inode: tuple(fds) for inode, fds in found.items()}
 
 
+def waits(pid: int, fd: int) -> Optional[bool]:
+    """Whether calls on a descriptor wait, as it has no O_NONBLOCK (proc_pid_fdinfo(5)); None if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name == "flags":
+                    return not int(value, 8) & os.O_NONBLOCK
+    except (OSError, ValueError):
+        pass
+    return None
+
+
 def _readable_links(pid: int) -> Iterator[tuple[int, str]]:
     """Descriptor and link text of every descriptor of ``pid``. Raises PermissionError if they may not be read."""
     names, directory = _open_table(f"/proc/{pid}/fd")

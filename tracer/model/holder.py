@@ -42,12 +42,14 @@ class Missing(str, enum.Enum):
     """Why there is no chain.
 
     NO_OBJECT: no open socket object of the runtime has this descriptor and these ports. AMBIGUOUS: more than one has.
-    UNFOUND: no holder was found, though there may be one. UNREACHABLE: nothing holds it. MOVED: the objects moved or
-    changed whenever they were looked at.
+    DIFFERENT: the one that has this descriptor is not in the descriptor's blocking mode. UNFOUND: no holder was found,
+    though there may be one. UNREACHABLE: nothing holds it. MOVED: the objects moved or changed whenever they were
+    looked at.
     """
 
     NO_OBJECT = "no-object"
     AMBIGUOUS = "ambiguous"
+    DIFFERENT = "different"
     UNFOUND = "unfound"
     UNREACHABLE = "unreachable"
     MOVED = "moved"
@@ -82,11 +84,15 @@ class Root:
 
 @dataclass(frozen=True)
 class SocketAt:
-    """A socket to look for: its descriptor in the process and its ports."""
+    """A socket to look for: its descriptor in the process and its ports.
+
+    ``waits``: calls on the descriptor wait in the kernel, it has no O_NONBLOCK. None if that is not known.
+    """
 
     fd: int
     local_port: int
     remote_port: int
+    waits: Optional[bool] = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Callable, Optional
 
-from tracer.host.descriptors import holders, sockets_of
+from tracer.host.descriptors import holders, sockets_of, waits
 from tracer.host.processes import comm_of
 from tracer.host.sockdiag import DiagSocket
 from tracer.model.changing import changed
@@ -110,6 +110,7 @@ class Heaps:
             process = Process.open(pid)
         except ProcessGone:
             return
+        wanted = {key: replace(one, waits=waits(pid, one.fd)) for key, one in wanted.items()}
         try:
             held = self._ask(process, list(wanted.values()), self._limits, self._meanwhile)
         finally:

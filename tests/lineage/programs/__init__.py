@@ -16,6 +16,7 @@ from tests.advice.programs import jars, java_path
 from tests.live.oracles import ss
 from tests.live.peers import serving
 from tests.systems.jvm import Jdk, Jvm, running
+from tracer.host.descriptors import waits
 from tracer.model.holder import Lineage, RootKind, SocketAt
 
 HERE = Path(__file__).resolve().parent
@@ -107,7 +108,8 @@ def sockets_of(pid: int, peer: int) -> list[SocketAt]:
     for line in ss("dport", "=", f":{peer}"):
         fds = [fd for owner, fd in line.holders if owner == pid]
         if fds:
-            found.append(SocketAt(fds[0], int(line.local.rsplit(":", 1)[1]), peer))
+            port = int(line.local.rsplit(":", 1)[1])
+            found.append(SocketAt(fds[0], port, peer, waits(pid, fds[0])))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.unit.present import present
-from tracer.host.descriptors import holders, sockets_of
+from tracer.host.descriptors import holders, sockets_of, waits
 from tracer.host.netns import NetnsUnreachable
 from tracer.host.processes import netns_of, process_info
 
@@ -150,3 +150,13 @@ def test_process_info() -> None:
         assert info.cgroup == Path(f"/proc/{process.pid}/cgroup").read_text().rpartition("0::")[2].splitlines()[0]
         age = float(Path("/proc/uptime").read_text().split()[0]) - info.start_ticks / os.sysconf("SC_CLK_TCK")
         assert abs(age - int(subprocess.check_output(["ps", "-o", "etimes=", "-p", str(process.pid)]))) < 2
+
+
+def test_whether_calls_wait() -> None:
+    """As the socket was set to; not known of a descriptor that is not there."""
+    with socket.socket() as made:
+        assert waits(os.getpid(), made.fileno()) is True
+        made.setblocking(False)
+        assert waits(os.getpid(), made.fileno()) is False
+        number = made.fileno()
+    assert waits(os.getpid(), number) is None

@@ -55,6 +55,7 @@ EVERYTHING = Everything()
 def _table(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sockets of the tests are none of this process."""
     monkeypatch.setattr(module, "sockets_of", lambda _pid: EVERYTHING)
+    monkeypatch.setattr(module, "waits", lambda _pid, fd: fd == 4)
 
 
 class Clock:
@@ -79,12 +80,12 @@ def held(*fds: int, missing: Optional[Missing] = None) -> Held:
 
 
 def test_older_sockets_are_looked_for_and_others_are_not(clock: Clock) -> None:
-    """By their descriptors and ports, within the smaller limits."""
+    """By their descriptors, ports and blocking modes, within the smaller limits."""
     ask = Asked(held(4))
     old, seen = socket(1, fd=4), socket(2, fd=5, seen=True)
     told = Heaps(ask, None, lambda: False, lambda: None).told([old, seen])
     assert [c.lineage for c in told] == [replace(LEASED, fd=4), None]
-    assert ask.questions == [([SocketAt(4, old.local.port, old.remote.port)], BY_ITSELF)]
+    assert ask.questions == [([SocketAt(4, old.local.port, old.remote.port, waits=True)], BY_ITSELF)]
 
 
 def test_with_lineage_all_are_looked_for(clock: Clock) -> None:

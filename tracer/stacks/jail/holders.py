@@ -16,7 +16,7 @@ E = TypeVar("E", bound=Enum)
 
 def asked(wanted: Sequence[SocketAt], limits: Limits) -> dict[str, Any]:
     """The question."""
-    sockets = [[one.fd, one.local_port, one.remote_port] for one in wanted]
+    sockets = [[one.fd, one.local_port, one.remote_port, one.waits] for one in wanted]
     return {"sockets": sockets, "limits": [limits.seconds, limits.heap_bytes, limits.scans]}
 
 

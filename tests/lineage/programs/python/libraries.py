@@ -1,6 +1,6 @@
 """Has connections of client libraries, idle in their pools and leased, and says by local port which are which.
 
-Words: the port of a server that answers HTTP, a library (urllib3, requests, redis, sqlalchemy, aiohttp, gevent).
+Words: the port of a server that answers HTTP (or speaks TLS), and the name of a function below.
 """
 
 import sys
@@ -40,14 +40,17 @@ def requests():
     whole = session.get(URL + "/")
     KEPT.extend((session, leased, whole))
     say("leased", leased.raw._connection.sock)
-    say("idle", session.get_adapter(URL).poolmanager.connection_from_url(URL).pool.queue[-1].sock)
+    pools = session.get_adapter(URL).poolmanager.pools
+    keys = list(pools.keys())
+    say("idle", pools[keys[0]].pool.queue[-1].sock)
     ready()
 
 
 def redis():
     import redis
 
-    pool = redis.ConnectionPool(host="127.0.0.1", port=PORT)
+    quiet = {"lib_name": None, "lib_version": None} if redis.VERSION >= (5,) else {}
+    pool = redis.ConnectionPool(host="127.0.0.1", port=PORT, **quiet)
     leased, idle = pool.get_connection("PING"), pool.get_connection("PING")
     pool.release(idle)
     KEPT.append(pool)
@@ -100,6 +103,67 @@ def aiohttp():
         await asyncio.Event().wait()
 
     asyncio.run(get())
+
+
+class Shop:
+    stream = given = None
+
+
+SHOP = Shop()
+
+
+def uvloop():
+    import asyncio
+    import socket
+
+    import uvloop
+
+    async def wait():
+        _, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        say("task", writer.get_extra_info("socket"))
+        await asyncio.Event().wait()
+        writer.close()
+
+    async def hold():
+        _, SHOP.stream = await asyncio.open_connection("127.0.0.1", PORT)
+        say("stream", SHOP.stream.get_extra_info("socket"))
+        given = socket.create_connection(("127.0.0.1", PORT))
+        say("given", given)
+        given.setblocking(False)
+        _, SHOP.given = await asyncio.open_connection(sock=given)
+        del given
+        KEPT.append(asyncio.create_task(wait()))
+        await asyncio.sleep(0.3)
+        ready()
+        await asyncio.sleep(1000)
+
+    uvloop.new_event_loop().run_until_complete(hold())
+
+
+def tls(new_event_loop=None):
+    """TLS through asyncio, with a cipher that needs no certificate."""
+    import asyncio
+    import ssl
+
+    new_event_loop = new_event_loop or asyncio.new_event_loop
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+
+    async def hold():
+        _, SHOP.stream = await asyncio.open_connection("127.0.0.1", PORT, ssl=context)
+        say("stream", SHOP.stream.get_extra_info("socket"))
+        ready()
+        await asyncio.sleep(1000)
+
+    new_event_loop().run_until_complete(hold())
+
+
+def uvloop_tls():
+    import uvloop
+
+    tls(uvloop.new_event_loop)
 
 
 def gevent():

@@ -18,6 +18,7 @@ from tracer.stacks.target.reader import Nonsense
 _FEW_BYTES = 16 << 20
 _REPEATS = 3
 """How often a walk from few roots follows sockets that have moved, before all is walked again."""
+_STRANGE = "the transports of this version of uvloop are not known, and they have its sockets"
 _ENDED = "it ended while its heap was looked at"
 
 
@@ -47,6 +48,7 @@ class _Look:
         self._left = list(dict.fromkeys(wanted))
         self._bytes = self._scans = 0
         self._version = ""
+        self._is_strange = False
         self._lost: set[SocketAt] = set()
         """Sockets that the last walk found to be held by nothing: it is said when two walks agree."""
 
@@ -63,6 +65,7 @@ class _Look:
         scan = OneScan(heap, self._memory(heap, KEPT_BYTES), self._left)
         lost = scan.lost(lambda: self._memory(heap, _FEW_BYTES))
         self._bytes = scan.memory.bytes_used
+        self._is_strange |= scan.is_strange
         self._tell(scan, self._left)
         for _ in range(_REPEATS):
             moved = [socket for socket in self._left if self._found[socket].missing is Missing.MOVED]
@@ -89,5 +92,9 @@ class _Look:
         return Memory(self._process.memory, heap.regions(), self._until_cpu_s, most, kept_bytes)
 
     def held(self, note: str) -> Held:
-        """All that was found."""
-        return Held(tuple(self._found.values()), note, self._bytes, self._scans, self._version)
+        """All that was found. That there is no object is not said where objects are of an unknown form."""
+        found = tuple(self._found.values())
+        if self._is_strange:
+            found = tuple(one for one in found if one.missing is not Missing.NO_OBJECT)
+        note = note or (_STRANGE if self._is_strange else "")
+        return Held(found, note, self._bytes, self._scans, self._version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
 import numpy as np
@@ -14,16 +14,18 @@ from tracer.stacks.languages.cpython.heap import layout as at
 from tracer.stacks.languages.cpython.heap.content import Content
 from tracer.stacks.languages.cpython.heap.lost import lost
 from tracer.stacks.languages.cpython.heap.memory import Memory
+from tracer.stacks.languages.cpython.heap.numbers import Strange
 from tracer.stacks.languages.cpython.heap.opened import Heap
 from tracer.stacks.languages.cpython.heap.roots import Anchor, Origin
 from tracer.stacks.languages.cpython.heap.rules import HOLDERS, RULES, Rule, ends
 from tracer.stacks.languages.cpython.heap.steps import Step
 from tracer.stacks.languages.cpython.heap.told import links_of, root_of
+from tracer.stacks.languages.cpython.heap.types import TypeInfo
 from tracer.stacks.languages.cpython.heap.walk import Walk
 from tracer.stacks.target.reader import Nonsense
 
 _MOST_LINKS, _MOST_HOLDERS, _TRIES = 5000, 10_000, 3
-_REFERENCES_MASK, _MOST_REFERENCES, _INT = 0xFFFF_FFFF_FFFF, 1 << 32, 0xFFFF_FFFF
+_REFERENCES_MASK, _MOST_REFERENCES = 0xFFFF_FFFF_FFFF, 1 << 32
 
 
 class OneScan:
@@ -37,6 +39,8 @@ class OneScan:
         self._walk = self._new_walk(memory)
         self._follow_all()
         self._wanted = wanted
+        self.is_strange = False
+        """Whether transports of uvloop were met that have their numbers elsewhere."""
         self._ends: dict[int, tuple[Rule, int, list[Step]]] = {}
         self._note_found()
         self._by_number = self._sockets({socket.fd for socket in wanted})
@@ -110,18 +114,41 @@ class OneScan:
         return found
 
     def _sockets(self, numbers: set[int]) -> dict[int, list[int]]:
-        """All socket objects that live with one of these descriptors, reached or not."""
-        types = {info.address for info in self._heap.types.met() if info.is_socket}
+        """All objects that live with one of these descriptors, reached or not. A transport's own socket goes first."""
+        types = {info.address: info for info in self._heap.types.met() if info.has_number}
         found: dict[int, list[int]] = defaultdict(list)
         for address in {*self._of_types(sorted(types)), *self._nodes}:
             try:
-                references, kind, number = self._heap.live.words(address, 3)
+                number = self._number(address, types)
             except MemoryUnreadable:
                 continue
-            alive = kind in types and 0 < references & _REFERENCES_MASK <= _MOST_REFERENCES
-            if alive and number & _INT in numbers and (address in self._nodes or self._is_known(address)):
-                found[number & _INT].append(address)
+            if number in numbers:
+                found[number].append(address)
+        for number, places in found.items():
+            found[number] = [one for one in places if not self._has_other(one, places)]
         return found
+
+    def _number(self, address: int, types: Mapping[int, TypeInfo]) -> Optional[int]:
+        """The descriptor of the object at ``address``, if one of these types lives there. Raises MemoryUnreadable."""
+        references, kind = self._heap.live.words(address, 2)
+        if kind not in types or not 0 < references & _REFERENCES_MASK <= _MOST_REFERENCES:
+            return None
+        if address not in self._nodes and not self._is_known(address):
+            return None
+        try:
+            return self._heap.numbers.number(address, types[kind])
+        except Strange:
+            self.is_strange = True
+            return None
+
+    def _has_other(self, address: int, places: Sequence[int]) -> bool:
+        """Whether this is a transport that was given a socket object, which is one of the others."""
+        try:
+            info = self._heap.types.of(address)
+            is_transport = info is not None and info.is_transport
+            return is_transport and any(self._heap.steps.find(address, one) for one in places if one != address)
+        except (MemoryUnreadable, Nonsense):
+            return False
 
     def _is_known(self, address: int) -> bool:
         """Whether the collector knows it: words that only look like an object are told apart by that."""
@@ -146,7 +173,11 @@ class OneScan:
         """Those that nothing holds but cycles of references. ``memory`` makes one that has nothing in it yet."""
         places = {socket: self._by_number.get(socket.fd, []) for socket in self._wanted}
         unreached = {socket: found[0] for socket, found in places.items() if len(found) == 1}
-        unreached = {socket: place for socket, place in unreached.items() if place not in self._nodes}
+        unreached = {
+            socket: place
+            for socket, place in unreached.items()
+            if place not in self._nodes and self._agrees(socket, place)
+        }
         if not unreached:
             return set()
         try:
@@ -160,6 +191,8 @@ class OneScan:
         found = self._by_number.get(socket.fd, [])
         if len(found) != 1:
             return Lineage(socket.fd, missing=Missing.AMBIGUOUS if found else Missing.NO_OBJECT)
+        if not self._agrees(socket, found[0]):
+            return Lineage(socket.fd, missing=Missing.DIFFERENT)
         node = self._nodes.get(found[0])
         if node is None:
             return Lineage(socket.fd, missing=Missing.UNFOUND)
@@ -171,6 +204,13 @@ class OneScan:
             if told is not None:
                 return told
         return Lineage(socket.fd, missing=Missing.MOVED)
+
+    def _agrees(self, socket: SocketAt, address: int) -> bool:
+        try:
+            info = self._heap.types.of(address)
+            return info is not None and self._heap.numbers.agrees(socket, address, info)
+        except MemoryUnreadable:
+            return False
 
     def _candidates(self, node: int) -> Iterator[tuple[list[int], list[Step], int, Optional[Rule]]]:
         """The chain that a rule tells most of, then the nearest one: objects, the rule's steps behind them, the root.
@@ -196,6 +236,9 @@ class OneScan:
         steps = verifier.steps(addresses) if not way else self._around(addresses, way)
         if steps is None or not verifier.holds(socket, addresses[0], steps, anchor):
             return None
+        info = self._heap.types.of(addresses[0])
+        first = self._heap.numbers.step(socket, addresses[0], info) if info is not None else None
+        steps = steps if first is None else [first, *steps]
         name = self._heap.live.text(anchor.name) if anchor.name else ""
         library, use = (rule.library, rule.use) if rule is not None else ("", None)
         return Lineage(socket.fd, links_of(steps, self._own), root_of(anchor, name), library, use)

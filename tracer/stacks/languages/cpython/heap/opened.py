@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS
 from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS, HeapLayout
 from tracer.stacks.languages.cpython.heap.live import Live
+from tracer.stacks.languages.cpython.heap.numbers import Numbers
 from tracer.stacks.languages.cpython.heap.roots import Roots
 from tracer.stacks.languages.cpython.heap.steps import Steps
 from tracer.stacks.languages.cpython.heap.types import Types
@@ -40,7 +41,8 @@ class Heap:
         self.types = Types(self.live, type_type)
         self.steps = Steps(self.live, self.types)
         self.roots = Roots(found, layout, self.live, self.types)
-        self.verifier = Verifier(self.live, self.types, self.steps, self.roots)
+        self.numbers = Numbers(self.live)
+        self.verifier = Verifier(self.live, self.types, self.steps, self.roots, self.numbers)
         self.leaves = [address for address in map(found.symbol, _LEAVES) if address is not None]
 
     @staticmethod

@@ -29,8 +29,8 @@ class Rule:
 RULES = tuple(
     Rule(library, use, holder, tuple(path.split()))
     for library, use, holder, path in (
-        ("urllib3", IDLE, "urllib3.connectionpool.HTTPConnectionPool", "pool queue []"),
-        ("urllib3", LEASED, "urllib3.response.HTTPResponse", "_connection"),
+        ("urllib3", IDLE, "urllib3.connectionpool.HTTPConnectionPool", "pool queue [] sock"),
+        ("urllib3", LEASED, "urllib3.response.HTTPResponse", "_connection sock"),
         ("redis-py", IDLE, "redis.connection.ConnectionPool", "_available_connections []"),
         ("redis-py", LEASED, "redis.connection.ConnectionPool", "_in_use_connections []"),
         ("redis-py", IDLE, "redis.asyncio.connection.ConnectionPool", "_available_connections []"),

@@ -40,7 +40,7 @@ _NEVER = frozenset({"module", "weakref", "weakref.ReferenceType"})
 """Neither these nor what is derived from them: modules are roots, and a weak reference holds nothing."""
 _LATE = frozenset({"_BaseSelectorImpl", "BaseEventLoop", "uvloop.loop.Loop", "gevent._hub_primitives.Waiter"})
 """An event loop or a selector refers to every socket that it waits for: that tells little, so it is the last resort."""
-_SOCKET = "_socket.socket"
+_SOCKET, _TRANSPORT = "_socket.socket", "uvloop.loop.UVStream"
 _MOST_BASES, _LARGEST, _LONGEST_NAME, _MOST_MEMBERS = 64, 1 << 20, 200, 200
 _MEMBER_BYTES, _OBJECT_MEMBERS = 40, (6, 16)
 """struct PyMemberDef: name, type (T_OBJECT, T_OBJECT_EX), offset."""
@@ -74,6 +74,16 @@ class TypeInfo:
     def is_socket(self) -> bool:
         """Whether its objects are sockets."""
         return _SOCKET in self.base_names
+
+    @property
+    def is_transport(self) -> bool:
+        """Whether its objects are uvloop's transports."""
+        return _TRANSPORT in self.base_names
+
+    @property
+    def has_number(self) -> bool:
+        """Whether its objects have a descriptor's number."""
+        return self.is_socket or self.is_transport
 
     @property
     def is_greenlet(self) -> bool:

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from tracer.model.holder import SocketAt
-from tracer.stacks.languages.cpython.heap import layout as at
 from tracer.stacks.languages.cpython.heap.live import Fact, Live
+from tracer.stacks.languages.cpython.heap.numbers import Numbers
 from tracer.stacks.languages.cpython.heap.roots import Anchor, Roots
-from tracer.stacks.languages.cpython.heap.steps import Step, Steps, alive
-from tracer.stacks.languages.cpython.heap.types import TypeInfo, Types
-
-_INT = 0xFFFF_FFFF
+from tracer.stacks.languages.cpython.heap.steps import Step, Steps
+from tracer.stacks.languages.cpython.heap.types import Types
 
 
 class Verifier:
     """Raises MemoryUnreadable and Nonsense."""
 
-    def __init__(self, live: Live, types: Types, steps: Steps, roots: Roots) -> None:
+    def __init__(self, live: Live, types: Types, steps: Steps, roots: Roots, numbers: Numbers) -> None:
         self._live, self._types, self._steps, self._roots = live, types, steps, roots
+        self._numbers = numbers
 
     def steps(self, addresses: Sequence[int]) -> Optional[list[Step]]:
         """How each object refers to the one before; None if one does not (any more)."""
@@ -34,20 +33,15 @@ class Verifier:
     def holds(self, socket: SocketAt, address: int, steps: Sequence[Step], anchor: Anchor) -> bool:
         """Whether the object at ``address`` has this descriptor, and all is true from there to the root."""
         info = self._types.of(address)
-        if info is None or not info.is_socket:
+        if info is None or not info.has_number:
             return False
-        facts = [*anchor.facts, *self.is_socket(socket, address, info)]
+        facts = [*anchor.facts, *self._numbers.facts(socket, address, info)]
         for step in steps:
             facts += step.facts
         outermost = steps[-1].holder if steps else address
         if anchor.word != outermost:
             return False
         return self._all(facts) and self._is_at_work(anchor) and self._all(facts)
-
-    def is_socket(self, socket: SocketAt, address: int, info: TypeInfo) -> list[Fact]:
-        """What is true of the socket's object, beside that it lives."""
-        number = Fact(address + at.SOCKET_FD, socket.fd, socket.fd, _INT)
-        return [*alive(address, info), number]
 
     def _all(self, facts: Iterable[Fact]) -> bool:
         pointer = self._live.reader.pointer

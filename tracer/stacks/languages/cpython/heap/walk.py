@@ -86,7 +86,7 @@ class Walk:
         ends = [*begins[1:].tolist(), len(types)]
         for begin, end in zip(begins.tolist(), ends):
             info = self._types.at(int(types[begin]))
-            if info is None or (info.kind is Kind.LEAF and not info.is_socket):
+            if info is None or (info.kind is Kind.LEAF and not info.has_number):
                 continue
             group = objects[begin:end]
             nodes = self._add(group, parents[begin:end])
@@ -145,7 +145,7 @@ class Walk:
         return nodes
 
     def _note(self, info: TypeInfo, nodes: Array) -> None:
-        if info.is_socket:
+        if info.has_number:
             self.sockets += nodes.tolist()
         for name in self._names(info):
             self.found[name] += nodes.tolist()
