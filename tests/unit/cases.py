@@ -12,6 +12,7 @@ from tracer.flight import layout, transitions
 from tracer.model.connection import Blocked, Endpoint, Holder, Interest, KernelCounters
 from tracer.model.finding import Verdict
 from tracer.model.frame import Frame, Stack
+from tracer.model.holder import Lineage, Missing
 from tracer.model.states import Op, Origin, TcpState
 
 HOSTILE = "a\x1b[31mred\x07\x9b2J\u202eevil\u2028\udcff\x00\tb\r\n"
@@ -107,6 +108,7 @@ ONE_OF_EACH: list[tuple[dict[str, Any], Verdict, str]] = [
     (EOF_READ, Verdict.EOF_IGNORED, "returned 0"),
     ({}, Verdict.IDLE_IN_POOL, "65.0 s"),
     (WITH_DATA, Verdict.END_TAKEN, "taken by one read"),
+    ({"lineage": Lineage(7, missing=Missing.UNREACHABLE)}, Verdict.LOST, "lost without a close"),
     (UNREAD, Verdict.UNREAD_DATA, "500 B"),
     (PAUSED, Verdict.READING_PAUSED, "in no epoll set"),
     (NEVER_READ, Verdict.NEVER_READ, "no call has ever read"),

@@ -26,6 +26,7 @@ RULES: tuple[tuple[Verdict, Rule], ...] = (
     (Verdict.HALF_CLOSED_IN_USE, sending.half_closed_in_use),
     (Verdict.EOF_IGNORED, reading.eof_ignored),
     (Verdict.END_TAKEN, reading.end_with_data),
+    (Verdict.LOST, held.lost),
     (Verdict.NOT_RELEASED, held.leased),
     (Verdict.IDLE_IN_POOL, held.idle),
     (Verdict.IDLE_IN_POOL, idling.goodbye),

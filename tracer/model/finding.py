@@ -21,6 +21,7 @@ class Verdict(str, enum.Enum):
     END_TAKEN = "end-taken"
     IDLE_IN_POOL = "idle-in-pool"
     NOT_RELEASED = "not-released"
+    LOST = "lost"
     UNREAD_DATA = "unread-data"
     READING_PAUSED = "reading-paused"
     NEVER_READ = "never-read"

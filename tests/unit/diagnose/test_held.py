@@ -185,9 +185,25 @@ def test_another_holder_is_another_site() -> None:
 
 
 def test_what_nothing_holds_only_a_collection_closes() -> None:
-    """With their number."""
+    """That is the verdict, and it is said once."""
     (site,) = group([finding(n, Lineage(n, missing=Missing.UNREACHABLE)) for n in (1, 2)])
-    assert any("only a garbage collection will close two" in sentence for sentence in site.explanation)
+    assert site.verdict is Verdict.LOST
+    assert [sentence for sentence in site.explanation if "arbage collection will close" in sentence] == [
+        "Only a garbage collection will close them, and a program that makes little garbage may run none for hours."
+    ]
+    assert "try-with-resources" in site.advice[0]
+
+
+def test_what_is_lost_after_a_read_of_the_end_is_told_with_that() -> None:
+    """The program was told of the end: that it dropped the socket then is added."""
+    from tests.unit.builders import touch
+    from tracer.model.states import Op
+
+    eof = touch(Op.RECV, 67.0, 0)
+    lost = replace(connection(1), eof=eof, eof_reads=1, last=eof, lineage=Lineage(7, missing=Missing.UNREACHABLE))
+    (site,) = group([judge(lost, NOW, START)])
+    assert site.verdict is Verdict.EOF_IGNORED
+    assert any("only a garbage collection will close it" in sentence for sentence in site.explanation)
 
 
 _PYTHON = (

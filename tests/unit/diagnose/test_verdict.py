@@ -305,6 +305,7 @@ def test_every_socket_gets_a_verdict_that_its_facts_bear(facts: dict[str, Any]) 
         Verdict.END_TAKEN: c.rx_queue == 0,
         Verdict.IDLE_IN_POOL: c.passive is False or (c.passive is None and c.preexisting),
         Verdict.NOT_RELEASED: c.never_reused is True,
+        Verdict.LOST: c.lineage is not None,
         Verdict.NEVER_READ: c.rx_bytes == 0,
         Verdict.READING_PAUSED: c.interests is not None,
         Verdict.SEND_STALLED: bool(c.tx_queue) and c.kernel is not None,

@@ -1,4 +1,4 @@
-"""Rules on what the holder of a socket in the heap says: leased to the program, or idle in a pool."""
+"""Rules on what the heap says of a socket: nothing holds it, or its holder has it leased to the program or idle."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from typing import Optional
 from tracer.diagnose.held import sentence
 from tracer.diagnose.rules.phrases import Evidence, last_call, watched
 from tracer.model.connection import Connection
-from tracer.model.holder import Use
+from tracer.model.holder import Lineage, Missing, Use
 from tracer.model.states import TcpState
+
+
+def lost(c: Connection, now_ns: int) -> Optional[Evidence]:
+    """Nothing in the program refers to it any more: it was dropped without a close."""
+    if c.lineage is None or c.lineage.missing is not Missing.UNREACHABLE or c.state is not TcpState.CLOSE_WAIT:
+        return None
+    return _evidence(c, c.lineage, now_ns)
 
 
 def leased(c: Connection, now_ns: int) -> Optional[Evidence]:
@@ -24,4 +31,8 @@ def idle(c: Connection, now_ns: int) -> Optional[Evidence]:
 def _by(c: Connection, now_ns: int, *uses: Use) -> Optional[Evidence]:
     if c.lineage is None or c.lineage.use not in uses or c.state is not TcpState.CLOSE_WAIT:
         return None
-    return (sentence(c.lineage), *(() if c.last is None else last_call(c, now_ns)), *watched(c))
+    return _evidence(c, c.lineage, now_ns)
+
+
+def _evidence(c: Connection, lineage: Lineage, now_ns: int) -> Evidence:
+    return (sentence(lineage), *(() if c.last is None else last_call(c, now_ns)), *watched(c))
