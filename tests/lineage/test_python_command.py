@@ -28,10 +28,13 @@ def test_older_sockets_have_their_holders_in_json(leaking: Program) -> None:
     (look,) = report["heaps"]
     assert (look["pid"], look["collector"], look["note"]) == (leaking.pid, "CPython 3.11", None)
     told: dict[str, str] = {}
+    verdicts: dict[str, str] = {}
     for site in report["sites"]:
         for one in site["sockets"]:
             port = int(one["local"].rsplit(":", 1)[1])
             told[leaking.kinds[port]] = site["held_by"][one["held_by"]]["text"]
+            verdicts[leaking.kinds[port]] = site["verdict"]
+    assert [kind for kind, verdict in verdicts.items() if verdict == "lost"] == ["garbage"]
     assert told["queue"] == "Session.sock <- LifoQueue.queue <- Registry.pool <- module __main__: registry"
     assert told["list"] == "module __main__: many"
     assert told["variable"].startswith("local variable conn of work (holders.py:")
