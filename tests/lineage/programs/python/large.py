@@ -1,5 +1,6 @@
 """Fills its heap up to so many MB with objects, and holds one socket. Words: the port to connect to, MB."""
 
+import resource
 import socket
 import sys
 
@@ -17,8 +18,7 @@ class Keeper:
 
 
 def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 records = []
