@@ -53,7 +53,7 @@ def alike(findings: Iterable[Finding]) -> tuple[HeldAlike, ...]:
 def key_of(lineage: Lineage) -> tuple[object, ...]:
     """What makes two lineages alike: all but the descriptor's number and the insides of collections."""
     telling = tuple(link for link in lineage.links if not link.inner)
-    return (telling, lineage.root, lineage.library, lineage.use, lineage.missing)
+    return (telling, lineage.root, lineage.library, lineage.use, lineage.missing, lineage.beside)
 
 
 def own_place(lineage: Optional[Lineage]) -> Optional[str]:
@@ -75,7 +75,8 @@ def chain(lineage: Lineage) -> str:
     steps = _shortened([link for link in lineage.links if not link.inner])
     if not steps and lineage.root.kind not in _SAY_ENOUGH:
         steps = [_step(link) for link in lineage.links[-1:]]
-    return " <- ".join([*steps, _root(lineage)])
+    doubt = f" (by its number alone, and {lineage.beside} has sockets of its own)" if lineage.beside else ""
+    return " <- ".join([*steps, _root(lineage)]) + doubt
 
 
 def _shortened(links: list[Link]) -> list[str]:

@@ -100,7 +100,8 @@ class Lineage:
     """The holders of one socket. ``links`` are innermost first: the first is of the object that has the descriptor.
 
     ``root`` is None if no chain was found, ``missing`` then says why. ``library`` and ``use`` are what the rules know
-    of a holder in the chain.
+    of a holder in the chain. ``beside``: the object has a number and no ports, and this code of the process makes
+    sockets of its own, which may have got the number.
     """
 
     fd: int
@@ -109,6 +110,7 @@ class Lineage:
     library: str = ""
     use: Optional[Use] = None
     missing: Optional[Missing] = None
+    beside: str = ""
 
 
 @dataclass(frozen=True)

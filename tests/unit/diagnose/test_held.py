@@ -206,6 +206,14 @@ def test_what_is_lost_after_a_read_of_the_end_is_told_with_that() -> None:
     assert any("only a garbage collection will close it" in sentence for sentence in site.explanation)
 
 
+def test_a_chain_that_may_be_of_another_socket_says_so() -> None:
+    """With the name of the code whose socket it may be."""
+    said = held.sentence(replace(LEASED, beside="libpq.so.5"))
+    assert said.endswith(
+        "(by its number alone, and libpq.so.5 has sockets of its own) (leased from Apache HttpClient)."
+    )
+
+
 _PYTHON = (
     Link("list", "[]", inner=True),
     Link("shop.prices.Session", "sock", own=True),

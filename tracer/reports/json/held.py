@@ -47,6 +47,7 @@ def _alike(one: HeldAlike) -> Value:
         "library": lineage.library or None,
         "use": None if lineage.use is None else lineage.use.value,
         "missing": None if lineage.missing is None else lineage.missing.value,
+        "beside": lineage.beside or None,
     }
 
 

@@ -44,6 +44,7 @@ def _lineage_to_json(one: Lineage) -> dict[str, Any]:
         "library": one.library,
         "use": None if one.use is None else one.use.value,
         "missing": None if one.missing is None else one.missing.value,
+        "beside": one.beside[:_LONGEST_TEXT],
     }
 
 
@@ -76,6 +77,7 @@ def _lineage(values: object) -> Lineage:
         _text(_of(values, "library", str)),
         None if use is None else _one_of(Use, use),
         None if missing is None else _one_of(Missing, missing),
+        _text(_of(values, "beside", str)),
     )
 
 

@@ -20,6 +20,7 @@ _SYM = struct.Struct("<IBBHQQ")
 _PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_GNU_HASH = 4, 5, 6, 10, 0x6FFFFEF5
 _NT_GNU_BUILD_ID = 3
+_MAX_NEEDED, _MAX_STRINGS = 1 << 16, 1 << 24
 _MAX_SEGMENTS, _MAX_DYNAMIC, _MAX_CHAIN, _MAX_NOTES = 128, 512, 1024, 4096
 
 
@@ -64,6 +65,17 @@ class LoadedObject:
         """The run-time address and the size (bytes) of the symbol ``name``; None if the object does not define it."""
         table = self._hash
         return self._by_gnu(name, table) if isinstance(table, _GnuHash) else self._by_sysv(name, table)
+
+    def needs(self, name: str) -> bool:
+        """Whether the object needs this symbol of another one. Such symbols are the first of the table."""
+        count = self._hash.first if isinstance(self._hash, _GnuHash) else self._hash.symbols
+        table = self._reader.read(self._table(_DT_SYMTAB), _SYM.size * min(count, _MAX_NEEDED))
+        strings = self._reader.read(self._table(_DT_STRTAB), min(self._dynamic.get(_DT_STRSZ, 0), _MAX_STRINGS))
+        wanted = name.encode() + b"\0"
+        return any(
+            not section and strings.startswith(wanted, string)
+            for string, _, _, section, _, _ in _SYM.iter_unpack(table)
+        )
 
     def _by_gnu(self, name: str, table: _GnuHash) -> Optional[tuple[int, int]]:
         hashed = _gnu_hash(name)

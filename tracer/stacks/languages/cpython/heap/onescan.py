@@ -241,7 +241,8 @@ class OneScan:
         steps = steps if first is None else [first, *steps]
         name = self._heap.live.text(anchor.name) if anchor.name else ""
         library, use = (rule.library, rule.use) if rule is not None else ("", None)
-        return Lineage(socket.fd, links_of(steps, self._own), root_of(anchor, name), library, use)
+        links, beside = links_of(steps, self._own), self._heap.beside
+        return Lineage(socket.fd, links, root_of(anchor, name), library, use, beside=beside)
 
     def _around(self, addresses: list[int], way: list[Step]) -> Optional[list[Step]]:
         """The steps below what a rule is about, the rule's own, and those above its holder."""

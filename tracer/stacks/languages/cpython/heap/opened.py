@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS
 from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS, HeapLayout
 from tracer.stacks.languages.cpython.heap.live import Live
+from tracer.stacks.languages.cpython.heap.neighbours import with_sockets
 from tracer.stacks.languages.cpython.heap.numbers import Numbers
 from tracer.stacks.languages.cpython.heap.roots import Roots
 from tracer.stacks.languages.cpython.heap.steps import Steps
@@ -37,6 +40,7 @@ class Heap:
         if type_type is None:
             raise Unfit("its Python exports no types")
         self.process, self.minor, self.layout = process, found.minor, heap_layout
+        self._module = found.module
         self.live = Live(Reader(process), heap_layout, CODE_LAYOUTS[found.minor])
         self.types = Types(self.live, type_type)
         self.steps = Steps(self.live, self.types)
@@ -52,6 +56,11 @@ class Heap:
         for word, value in layout.told.items():
             if reader.pointer(found.runtime + 8 * word) != value:
                 raise Unfit(f"this build of Python 3.{found.minor} has another layout of objects ({word})")
+
+    @cached_property
+    def beside(self) -> str:
+        """Code that may make sockets of its own; empty if there is none."""
+        return with_sockets(self.process, self._module)
 
     def regions(self) -> list[tuple[int, int]]:
         """The memory that may hold objects."""

@@ -93,6 +93,36 @@ def test_the_global_that_holds_it_is_found(child: Child) -> None:
     ]
 
 
+_WITH_A_DRIVER = """
+import ctypes, socket, sys
+drivers = [ctypes.CDLL(path) for path in {paths}]
+kept = socket.socket()
+print(kept.fileno(), 0, 0, flush=True)
+sys.stdin.read()
+"""
+_CONNECTS = """
+int connect(int, const void *, unsigned);
+int open_session(int fd) { return connect(fd, 0, 0); }
+int driver_connect(int fd) { return -1; }
+"""
+_DOES_NOT = "int driver_connect(int fd) { return -1; }"
+
+
+@pytest.mark.parametrize(("text", "beside"), [(_CONNECTS, "libdriver.so"), (_DOES_NOT, "")])
+def test_code_with_sockets_of_its_own_is_named(tmp_path: Path, text: str, beside: str) -> None:
+    """Only where code needs connect, not where its own function is called like that."""
+    library = tmp_path / "libdriver.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), "-xc", "-"], input=text, text=True, check=True)
+    child = Child(tmp_path, _WITH_A_DRIVER.format(paths=[str(library)]))
+    try:
+        (one,) = child.look().lineages
+    finally:
+        child.running.kill()
+        child.running.communicate()
+    assert one.root is not None
+    assert one.beside == beside
+
+
 def test_what_each_sub_interpreter_holds_is_found(tmp_path: Path) -> None:
     """A server may have an interpreter for each application: mod_wsgi, uWSGI."""
     child = Child(tmp_path, _IN_SUB_INTERPRETERS)
