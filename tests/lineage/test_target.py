@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lineage.programs import TRUTH, holders
+from tests.lineage.programs import holders, kinds_of
 from tests.lineage.test_chains import nothing
 from tests.systems.jvm import find_jdk
 from tracer.model.holder import Limits
@@ -139,5 +139,5 @@ def test_other_ports_are_another_socket(keeper: Keeper, peer: int) -> None:
         wanted = [type(one)(one.fd, one.local_port + 1, one.remote_port) for one in program.wanted()]
         held = keeper.holders(process, wanted, Limits(), nothing)
         process.close()
-    assert len(held.lineages) == len(TRUTH) + 4
+    assert len(held.lineages) == len(kinds_of(17)) + 4
     assert all(lineage.root is None for lineage in held.lineages)

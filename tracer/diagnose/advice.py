@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from tracer.diagnose import words
-from tracer.diagnose.texts import holding, idling, reading, sending
+from tracer.diagnose.texts import held, holding, idling, reading, sending
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
@@ -26,8 +25,7 @@ def advise(
     site = TextSite(members, stack, opened, now)
     why, todo = _BY_VERDICT[verdict](site)
     if site.lost and verdict is not Verdict.LOST:
-        them = "it" if site.one else words.number(site.lost)
-        why = (*why, f"Nothing in the program refers to {them} any more: only a garbage collection will close {them}.")
+        why = (*why, held.nothing_refers(site))
     return (*why, f"{site.stuck} now.") if site.stuck and verdict in OWED_A_CALL else why, todo
 
 
@@ -48,7 +46,7 @@ _BY_VERDICT: dict[Verdict, Callable[[TextSite], Answer]] = {
     Verdict.END_TAKEN: reading.end_with_data,
     Verdict.IDLE_IN_POOL: idling.idle_in_pool,
     Verdict.NOT_RELEASED: idling.not_released,
-    Verdict.LOST: holding.lost,
+    Verdict.LOST: held.lost,
     Verdict.UNREAD_DATA: reading.unread_data,
     Verdict.READING_PAUSED: reading.reading_paused,
     Verdict.NEVER_READ: reading.never_read,

@@ -17,6 +17,7 @@ _MISSING = {
     "so the number may be another socket's by now",
     Missing.UNFOUND: "no holder was found",
     Missing.UNREACHABLE: "nothing: no object, thread or native code refers to it any more",
+    Missing.ABANDONED: "nothing refers to it any more, and no collection closes it",
     Missing.MOVED: "not known: its holders changed or moved whenever they were looked at",
 }
 
@@ -103,6 +104,9 @@ def _root(lineage: Lineage) -> str:
         return f'thread "{name}"' if name else "a thread"
     if kind in _IN_WORDS:
         return _IN_WORDS[kind].format(name)
+    if kind is RootKind.PARKED:
+        whose = f'the parked virtual thread "{name}"' if name else "a parked virtual thread"
+        return f"the stack of {whose}, perhaps left over"
     if kind is RootKind.STACK:
         return f'a slot on the stack of thread "{name}", perhaps left over'
     return "a global reference of native code"
@@ -130,6 +134,8 @@ def sentence(lineage: Lineage) -> str:
     """One sentence of evidence."""
     if lineage.missing is Missing.UNREACHABLE:
         return "Nothing in the program refers to it any more: it was lost without a close."
+    if lineage.missing is Missing.ABANDONED:
+        return "Nothing in the program refers to it any more: it was lost without a close, for good."
     if lineage.root is None:
         return f"Who holds it in the heap: {_MISSING[lineage.missing or Missing.UNFOUND]}."
     said = use(lineage)

@@ -11,15 +11,16 @@ class RootKind(str, enum.Enum):
     """Where a chain of holders ends.
 
     STATIC: a static field of a class. THREAD: a live thread's object. NATIVE: a global reference of native code.
-    STACK: a slot on a thread's stack, which may be left over from a call that has returned. MODULE: a module's global.
-    VARIABLE: a local variable of a function at work. VALUE: a place on the evaluation stack of one, which may be left
-    over. TASK: a task of an event loop.
+    STACK: a slot on a thread's stack, which may be left over from a call that has returned. PARKED: the same on the
+    stack of a virtual thread that waits. MODULE: a module's global. VARIABLE: a local variable of a function at work.
+    VALUE: a place on the evaluation stack of one, which may be left over. TASK: a task of an event loop.
     """
 
     STATIC = "static"
     THREAD = "thread"
     NATIVE = "native"
     STACK = "stack"
+    PARKED = "parked"
     MODULE = "module"
     VARIABLE = "variable"
     VALUE = "value"
@@ -43,7 +44,8 @@ class Missing(str, enum.Enum):
 
     NO_OBJECT: no open socket object of the runtime has this descriptor and these ports. AMBIGUOUS: more than one has.
     DIFFERENT: the one that has this descriptor is not in the descriptor's blocking mode. UNFOUND: no holder was found,
-    though there may be one. UNREACHABLE: nothing holds it. MOVED: the objects moved or changed whenever they were
+    though there may be one. UNREACHABLE: nothing holds it; the next collection closes it. ABANDONED: nothing holds it,
+    and no collection closes it. MOVED: the objects moved or changed whenever they were
     looked at.
     """
 
@@ -52,7 +54,12 @@ class Missing(str, enum.Enum):
     DIFFERENT = "different"
     UNFOUND = "unfound"
     UNREACHABLE = "unreachable"
+    ABANDONED = "abandoned"
     MOVED = "moved"
+
+
+LOST = (Missing.UNREACHABLE, Missing.ABANDONED)
+"""The program has lost it."""
 
 
 @dataclass(frozen=True)

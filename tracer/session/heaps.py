@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Callable, Optional
 
 from tracer.host.descriptors import holders, sockets_of, waits

@@ -65,9 +65,11 @@ def _library_classes() -> Path:
 
 
 @contextlib.contextmanager
-def holders(jdk: Jdk, options: tuple[str, ...], peer: int) -> Iterator[Holders]:
-    """Run Holders until all its sockets are there."""
-    with running(jdk, classes(), (*SMALL, *options), (str(peer),), main="com.acme.Holders") as jvm:
+def holders(
+    jdk: Jdk, options: tuple[str, ...], peer: int, main: str = "Holders", extra: tuple[str, ...] = ()
+) -> Iterator[Holders]:
+    """Run Holders, or another program of com.acme, until all its sockets are there."""
+    with running(jdk, classes(), (*SMALL, *options), (str(peer), *extra), main=f"com.acme.{main}") as jvm:
         said = [line.split() for line in jvm.until("READY")]
         kinds = {int(words[2]): words[1] for words in said if words[0] == "HOLDER"}
         yield Holders(jvm, kinds, peer)
@@ -135,8 +137,14 @@ TRUTH = {
     "completing": Truth(RootKind.STATIC, "com.acme.Holders$Channels.completing"),
     "selector": Truth(RootKind.THREAD, "event-loop", ("sun.nio.ch.SelectionKeyImpl.channel",)),
     "stack": Truth(RootKind.STACK, "stack-holder"),
+    "parked": Truth(RootKind.PARKED, "parked-holder"),
     "garbage": Truth(None),
 }
+
+
+def kinds_of(major: int) -> set[str]:
+    """The kinds of holders that there are in a JDK: virtual threads came with 21."""
+    return set(TRUTH) - (set() if major >= 21 else {"parked"})
 
 
 def is_true(kind: str, lineage: Lineage) -> bool:

@@ -13,7 +13,7 @@ from tracer.diagnose.sites import group
 from tracer.diagnose.verdict import judge
 from tracer.model.connection import Connection, Holder
 from tracer.model.finding import Finding, Verdict, Where
-from tracer.model.holder import Lineage, Link, Missing, Root, RootKind, Use
+from tracer.model.holder import LOST, Lineage, Link, Missing, Root, RootKind, Use
 
 _POOL = "org.apache.http.impl.conn.CPool"
 _LINKS = (
@@ -70,6 +70,8 @@ def test_of_frameworks_beyond_the_program_only_the_number_is_told() -> None:
         (Root(RootKind.THREAD, "http-exec-3"), 'thread "http-exec-3"'),
         (Root(RootKind.THREAD, ""), "a thread"),
         (Root(RootKind.STACK, "main"), 'a slot on the stack of thread "main", perhaps left over'),
+        (Root(RootKind.PARKED, "job-7"), 'the stack of the parked virtual thread "job-7", perhaps left over'),
+        (Root(RootKind.PARKED, ""), "the stack of a parked virtual thread, perhaps left over"),
         (Root(RootKind.NATIVE, ""), "a global reference of native code"),
     ],
 )
@@ -83,7 +85,7 @@ def test_each_kind_of_root(root: Root, said: str) -> None:
 def test_what_is_not_known_is_said(missing: Missing) -> None:
     """In a whole sentence; only what nothing holds is called lost."""
     said = held.sentence(Lineage(7, missing=missing))
-    assert ("lost without a close" in said) == (missing is Missing.UNREACHABLE)
+    assert ("lost without a close" in said) == (missing in LOST)
     assert said.endswith(".")
 
 
@@ -184,26 +186,36 @@ def test_another_holder_is_another_site() -> None:
     assert [site.count for site in sites] == [2, 1]
 
 
-def test_what_nothing_holds_only_a_collection_closes() -> None:
-    """That is the verdict, and it is said once."""
-    (site,) = group([finding(n, Lineage(n, missing=Missing.UNREACHABLE)) for n in (1, 2)])
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (
+            Missing.UNREACHABLE,
+            "Only a garbage collection will close them,"
+            " and a program that makes little garbage may run none for hours.",
+        ),
+        (Missing.ABANDONED, "Not even a garbage collection closes a Java channel, only the end of the process."),
+    ],
+)
+def test_what_nothing_holds_is_lost(missing: Missing, said: str) -> None:
+    """That is the verdict, and what closes it is said once."""
+    (site,) = group([finding(n, Lineage(n, missing=missing)) for n in (1, 2)])
     assert site.verdict is Verdict.LOST
-    assert [sentence for sentence in site.explanation if "arbage collection will close" in sentence] == [
-        "Only a garbage collection will close them, and a program that makes little garbage may run none for hours."
-    ]
+    assert [sentence for sentence in site.explanation if "arbage collection" in sentence] == [said]
     assert "try-with-resources" in site.advice[0]
+    assert "sockets that are opened from now on" in site.advice[1]
 
 
-def test_what_is_lost_after_a_read_of_the_end_is_told_with_that() -> None:
-    """The program was told of the end: that it dropped the socket then is added."""
+def test_a_read_of_the_end_is_told_of_what_is_lost() -> None:
+    """The call shows the place; that it is lost is told with it, once."""
     from tests.unit.builders import touch
     from tracer.model.states import Op
 
     eof = touch(Op.RECV, 67.0, 0)
-    lost = replace(connection(1), eof=eof, eof_reads=1, last=eof, lineage=Lineage(7, missing=Missing.UNREACHABLE))
-    (site,) = group([judge(lost, NOW, START)])
+    read = replace(connection(1), eof=eof, eof_reads=1, last=eof, lineage=Lineage(7, missing=Missing.UNREACHABLE))
+    (site,) = group([judge(read, NOW, START)])
     assert site.verdict is Verdict.EOF_IGNORED
-    assert any("only a garbage collection will close it" in sentence for sentence in site.explanation)
+    assert sum("only a garbage collection will close it" in sentence for sentence in site.explanation) == 1
 
 
 def test_a_chain_that_may_be_of_another_socket_says_so() -> None:

@@ -1,4 +1,4 @@
-"""Rules on what the heap says of a socket: nothing holds it, or its holder has it leased to the program or idle."""
+"""Rules on what the heap says: a pool has the socket as leased or as idle, or nothing refers to it any more."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Optional
 from tracer.diagnose.held import sentence
 from tracer.diagnose.rules.phrases import Evidence, last_call, watched
 from tracer.model.connection import Connection
-from tracer.model.holder import Lineage, Missing, Use
+from tracer.model.holder import LOST, Lineage, Use
 from tracer.model.states import TcpState
 
 
 def lost(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Nothing in the program refers to it any more: it was dropped without a close."""
-    if c.lineage is None or c.lineage.missing is not Missing.UNREACHABLE or c.state is not TcpState.CLOSE_WAIT:
+    if c.lineage is None or c.lineage.missing not in LOST or c.state is not TcpState.CLOSE_WAIT:
         return None
     return _evidence(c, c.lineage, now_ns)
 

@@ -1,7 +1,8 @@
-"""What the program's own heap says: a server's request that is not complete."""
+"""What the program's own heap says: a server's request is not complete, or nothing refers to a socket any more."""
 
 from __future__ import annotations
 
+from tracer.diagnose import words
 from tracer.diagnose.texts.site import Answer, TextSite
 
 
@@ -18,3 +19,30 @@ def in_a_request(site: TextSite) -> Answer:
         " (AsyncContext.setTimeout).",
         "Give what a handler waits for a time limit, too. Close a WebSocket that is idle (setMaxIdleTimeout).",
     )
+
+
+def nothing_refers(site: TextSite) -> str:
+    """How many of the site's sockets the program has lost, and what will close them."""
+    them = "it" if site.one else words.number(site.lost)
+    lost_ones = f"Nothing in the program refers to {them} any more"
+    if site.abandoned:
+        return f"{lost_ones}: not even a garbage collection closes a Java channel, only the end of the process."
+    return f"{lost_ones}: only a garbage collection will close {them}."
+
+
+def lost(site: TextSite) -> Answer:
+    """The program let go of its objects without a close; a collection would close them, and none has come since."""
+    it, was = site.say("it", "them"), site.say("it was", "they were")
+    closes = (
+        f"Only a garbage collection will close {it}, and a program that makes little garbage may run none for hours."
+    )
+    if site.abandoned:
+        closes = "Not even a garbage collection closes a Java channel, only the end of the process."
+    why = (f"Nothing in the program refers to {it} any more: {was} lost without a close.", closes)
+    todo = [
+        "Close each connection before the last reference to it goes, on every path: `with` or `finally` in Python,"
+        " try-with-resources in Java.",
+    ]
+    if all(c.opened is None and c.last is None for c in site.connections):
+        todo.append("Leave closetrace running: sockets that are opened from now on have the stack of who opened them.")
+    return why, tuple(todo)

@@ -24,20 +24,6 @@ def never_accepted(site: TextSite) -> Answer:
     return tuple(why), todo
 
 
-def lost(site: TextSite) -> Answer:
-    """Nothing refers to it; a garbage collection would close it, and none has come since."""
-    it, was = site.say("it", "them"), site.say("it was", "they were")
-    why = (
-        f"Nothing in the program refers to {it} any more: {was} lost without a close.",
-        f"Only a garbage collection will close {it}, and a program that makes little garbage may run none for hours.",
-    )
-    todo = (
-        "Close each connection before the last reference to it goes, on every path: `with` or `finally` in Python,"
-        " try-with-resources in Java.",
-    )
-    return why, todo
-
-
 def held_elsewhere(site: TextSite) -> Answer:
     """Who used it has let go of it; others hold it, or it is on its way."""
     owners = sorted({(c.owner.pid, c.owner.comm) for c in site.connections if c.owner is not None})

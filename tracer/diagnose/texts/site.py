@@ -14,7 +14,7 @@ from tracer.diagnose.present import stuck
 from tracer.diagnose.telling import sent_stack
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
-from tracer.model.holder import Missing, Use
+from tracer.model.holder import LOST, Missing, Use
 from tracer.model.thread import Present
 
 SECOND = 1_000_000_000
@@ -52,7 +52,8 @@ class TextSite:
         known = {one.use for one in uses} if len(uses) * 2 > self.count else set()
         self.leased, self.pooled = known == {Use.LEASED}, known == {Use.IDLE}
         self.serving = known == {Use.SERVING}
-        self.lost = sum(lineage.missing is Missing.UNREACHABLE for lineage in lineages)
+        self.lost = sum(lineage.missing in LOST for lineage in lineages)
+        self.abandoned = any(lineage.missing is Missing.ABANDONED for lineage in lineages)
         self.holder = uses[0] if uses else None
         if self.library is None and uses:
             self.library = named(uses[0].library)

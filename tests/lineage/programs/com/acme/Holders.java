@@ -166,6 +166,32 @@ public final class Holders {
         there.await();
     }
 
+    /** In a local variable of a virtual thread that waits for the peer. Reflection: this is compiled for Java 8. */
+    private static void parked() throws Exception {
+        Object builder;
+        try {
+            builder = Thread.class.getMethod("ofVirtual").invoke(null);
+        } catch (NoSuchMethodException e) {
+            return;
+        }
+        CountDownLatch there = new CountDownLatch(1);
+        Class<?> type = Class.forName("java.lang.Thread$Builder");
+        Runnable work = () -> {
+            try {
+                Socket socket = connect();
+                say("parked", socket.getLocalPort());
+                there.countDown();
+                socket.getInputStream().read();
+                System.out.println(socket);
+            } catch (Exception e) {
+                e.printStackTrace();
+            }
+        };
+        builder = type.getMethod("name", String.class).invoke(builder, "parked-holder");
+        type.getMethod("start", Runnable.class).invoke(builder, work);
+        there.await();
+    }
+
     private static void lose() throws Exception {
         Socket socket = connect();
         say("garbage", socket.getLocalPort());
@@ -220,6 +246,7 @@ public final class Holders {
         plain();
         channels();
         onStack();
+        parked();
         lost();
         if (arguments.length > 1) {
             http(Integer.parseInt(arguments[1]));

@@ -19,6 +19,7 @@ from tracer.stacks.target.reader import Nonsense
 _MAX_CLASSES, _MAX_LOADERS = 200_000, 50_000
 _MAX_TABLE_WORDS, _MAX_MAPS, _MAX_REFERENCES = 1 << 16, 1024, 4096
 _MAX_NAME = 1 << 12
+_PRIMITIVE = ("bool", "byte", "char", "int", "short", "long", "single", "double")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class Classes:
             return []
         return [klass for klass in self.by_address.values() if klass.size and self.is_a(klass, name)]
 
+    def all_known(self) -> bool:
+        """Whether no class was loaded meanwhile."""
+        return all(address in self.by_address for address in self._addresses())
+
     def symbol(self, address: int) -> str:
         """The text of a Symbol."""
         page_left = 4096 - address % 4096
@@ -140,7 +145,9 @@ class Classes:
             self._vm.offset("InstanceKlass._array_klasses"),
             self._vm.offset("ArrayKlass._higher_dimension"),
         )
+        primitive = [self._vm.maybe(f"Universe._{kind}ArrayKlassObj") for kind in _PRIMITIVE]
         waiting = [self._vm.word_at(*known)]
+        waiting += [self._vm.word_at(f"Universe._{k}ArrayKlassObj") for k, found in zip(_PRIMITIVE, primitive) if found]
         seen: set[int] = set()
         while waiting:
             klass = waiting.pop()

@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 
 from tracer.stacks.languages.java.heap.classes import Klass
+from tracer.stacks.languages.java.heap.memory import OBJECT_BYTES
 from tracer.stacks.languages.java.heap.oops import Oops
 
 Array = Any
 """A numpy array: numpy's own types differ from release to release."""
 
+WEAK, HIDDEN = 1, 2
+FLAGS = 3
+"""WEAK: followed where nothing else leads anywhere. HIDDEN: only to see whether anything at all refers to a socket."""
 _MAX_TABLE = 1 << 22
 _COMPACT_SHIFT = 42
 
 
 class Content:
-    """``weak`` tells the offsets of a class's references that are followed only where nothing else leads anywhere,
-    ``left_out`` those that are never followed.
-    """
+    """Offsets of references have a flag in their lower bits, which are zero where a reference is always followed."""
 
     def __init__(self, oops: Oops, klasses: Iterable[Klass]) -> None:
         self.oops = oops
@@ -41,7 +43,9 @@ class Content:
         self.wanted = np.zeros(len(self.classes), dtype=bool)
         self._starts = np.zeros(len(self.classes) + 1, dtype=np.int64)
         self._offsets = np.zeros(0, dtype=np.int32)
-        self._is_weak = np.zeros(0, dtype=bool)
+        self._flags = np.zeros(0, dtype=np.int32)
+        self.cut = np.zeros(len(self.classes), dtype=bool)
+        """Classes some of whose references are beyond what is read of an object."""
 
     def _make_table(self) -> Array:
         places = (self._numbers - np.uint64(self._low)) >> np.uint64(self._table_shift)
@@ -51,13 +55,14 @@ class Content:
         table[places.astype(np.int64)] = np.arange(1, len(places) + 1, dtype=np.int32)
         return table
 
-    def use(self, references: Sequence[Sequence[tuple[int, bool]]]) -> None:
-        """Take the references that are followed: for each class, offset and whether it is a weak one."""
+    def use(self, references: Sequence[Sequence[tuple[int, int]]]) -> None:
+        """Take the references that are followed: for each class, offset and flag."""
         counts = [len(one) for one in references]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self._offsets = np.array([offset for one in references for offset, _ in one], dtype=np.int32)
-        self._is_weak = np.array([weak for one in references for _, weak in one], dtype=bool)
-        self.wanted = np.array([count > 0 for count in counts], dtype=bool)
+        self._flags = np.array([flag for one in references for _, flag in one], dtype=np.int32)
+        self.cut = np.array([any(at > OBJECT_BYTES - 8 for at in klass.references) for klass in self.classes])
+        self.wanted = np.array([any(flag != HIDDEN for _, flag in one) for one in references]) & ~self.cut
 
     def at_all_positions(self, buffer: Array, count: int) -> tuple[Array, Array]:
         """The positions below ``count`` at which a class's number is where an object has it, and the classes' indices.
@@ -107,7 +112,7 @@ class Content:
         return places[some], indices[some]
 
     def references(self, buffer: Array, positions: Array, indices: Array) -> tuple[Array, Array, Array]:
-        """The references, not null, in these objects: index of the object, the offset (odd: weak), what it refers to.
+        """The references, not null, in these objects: index of the object, offset with flag, what it refers to.
 
         The objects lie in the buffer as a whole.
         """
@@ -123,7 +128,7 @@ class Content:
         offsets = self._offsets[slots]
         values = buffer.view(self.reference_type)[(positions[owners] * 8 + offsets) // self.oops.size]
         some = np.flatnonzero(values)
-        return owners[some], offsets[some] | self._is_weak[slots[some]], values[some]
+        return owners[some], offsets[some] | self._flags[slots[some]], values[some]
 
     def encoded(self, addresses: Array) -> Array:
         """Addresses in the form in which references are stored."""

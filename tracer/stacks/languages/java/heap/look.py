@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tracer.model.holder import Held, Limits, Lineage, Missing, SocketAt
+from tracer.model.holder import LOST, Held, Limits, Lineage, Missing, SocketAt
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.java.heap.memory import Memory, OutOfTime
 from tracer.stacks.languages.java.heap.onescan import OneScan
@@ -40,6 +40,7 @@ class _Look:
     def __init__(self, wanted: Sequence[SocketAt], limits: Limits) -> None:
         self._limits = limits
         self._found: dict[SocketAt, Lineage] = {}
+        self._once: dict[SocketAt, int] = {}
         self._left = list(dict.fromkeys(wanted))
         self._bytes = self._scans = 0
         self._collector = ""
@@ -57,10 +58,18 @@ class _Look:
             scan = OneScan(heap, spaces, self._left)
             again = []
             for socket in self._left:
-                lineage = self._found[socket] = scan.lineage(socket)
-                if lineage.missing is Missing.MOVED or (scan.moved and lineage.missing is not None):
+                lineage = self._found[socket] = self._sure(socket, scan.lineage(socket))
+                once_more = scan.moved and lineage.missing is not None and lineage.missing not in LOST
+                if lineage.missing is Missing.MOVED or once_more or self._once.get(socket) == self._scans:
                     again.append(socket)
             self._left = again
+
+    def _sure(self, socket: SocketAt, lineage: Lineage) -> Lineage:
+        """That nothing refers to it is said if two scans say so: a program may hand it from one holder to the next."""
+        if lineage.missing not in LOST or socket in self._once:
+            return lineage
+        self._once[socket] = self._scans
+        return Lineage(socket.fd, missing=Missing.UNFOUND)
 
     def held(self, note: str) -> Held:
         """All that was found."""

@@ -8,7 +8,7 @@ from typing import Callable
 import numpy as np
 
 from tracer.stacks.languages.java.heap.chain import Step
-from tracer.stacks.languages.java.heap.content import Array, Content
+from tracer.stacks.languages.java.heap.content import FLAGS, Array, Content
 from tracer.stacks.languages.java.heap.reach import Edges
 
 _LEVELS, _MOST_OBJECTS, _MOST_PARENTS = 8, 2000, 8
@@ -28,7 +28,7 @@ def near(
         spots[spots == len(sought)] = 0
         parents: dict[int, int] = {}
         front = []
-        for at in np.flatnonzero((sought[spots] == edges.children) & (edges.offsets & 1 == 0)).tolist():
+        for at in np.flatnonzero((sought[spots] == edges.children) & (edges.offsets & FLAGS == 0)).tolist():
             one = step(edges, at)
             parents[one.held] = parents.get(one.held, 0) + 1
             if one.holder not in chains and parents[one.held] <= _MOST_PARENTS:

@@ -11,10 +11,14 @@ import numpy as np
 from tracer.model.holder import Lineage, Missing, Root, RootKind, SocketAt, Use
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.java.heap.chain import Step
-from tracer.stacks.languages.java.heap.content import Array
+from tracer.stacks.languages.java.heap.classes import Klass
+from tracer.stacks.languages.java.heap.content import FLAGS, Array
+from tracer.stacks.languages.java.heap.lost import unreferenced
 from tracer.stacks.languages.java.heap.matching import match
 from tracer.stacks.languages.java.heap.near import near
 from tracer.stacks.languages.java.heap.opened import Heap
+from tracer.stacks.languages.java.heap.parked import Parked, ParkedSlot
+from tracer.stacks.languages.java.heap.policy import DESCRIPTOR, THREAD
 from tracer.stacks.languages.java.heap.reach import Edges, Reach
 from tracer.stacks.languages.java.heap.roots import Static
 from tracer.stacks.languages.java.heap.rules import Rule, use_of
@@ -23,10 +27,10 @@ from tracer.stacks.languages.java.heap.spaces import Space
 from tracer.stacks.languages.java.heap.stackslots import slots
 from tracer.stacks.languages.java.heap.telling import Telling
 from tracer.stacks.languages.java.heap.told import class_name, is_own, links_of
+from tracer.stacks.languages.java.heap.words import Words
 from tracer.stacks.target.reader import Nonsense
 
 _MOST_STEPS = 100_000
-_PARKED_STACKS = "jdk.internal.vm.StackChunk"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Slot:
     thread: int = 0
 
 
-Anchor = Union[Static, Slot]
+Anchor = Union[Static, Slot, ParkedSlot]
 
 
 class OneScan:
@@ -53,16 +57,21 @@ class OneScan:
         self._threads = list(heap.roots.threads())
         self._roots: dict[int, Anchor] = {}
         thread_objects = self._as_stored(thread.thread for thread in self._threads)
-        self._reach = Reach(heap.memory, self._content, self._noted, thread_objects)
+        self._words = Words(heap.memory, self._content, spaces)
+        self._parked = Parked(heap.memory, self._content, heap.objects, self._noted)
+        self._reach = Reach(heap.memory, self._content, self._noted, thread_objects, self._parked.classes)
         targets = self._as_stored(address for found in self._descriptors.values() for address in found)
-        self._all_roots = self._follow(thread_objects, targets)
+        known = self._follow(thread_objects, targets)
+        self._follow_parked(targets)
         self._steps = self._reach.steps()
         live = self._reach.live_edges()
         self._live = live
         self._telling = Telling(self._content, heap.classes, heap.names, live, targets, self._says)
-        self._stacks: Optional[tuple[dict[int, Slot], dict[int, list[Step]], bool]] = None
+        self._stacks: Optional[tuple[dict[int, Slot], dict[int, list[Step]]]] = None
+        self._lost = self._unreferenced() if known and heap.spaces.collections() == before else frozenset()
         self.moved = before[1] or heap.spaces.collections() != before
         """Whether there was a collection meanwhile: then what was not found may be there all the same."""
+        self._lost = frozenset() if self.moved else self._lost
 
     def _as_stored(self, addresses: Iterable[int]) -> Array:
         return self._content.encoded(np.unique(np.array(list(addresses), dtype=np.uint64)))
@@ -94,6 +103,51 @@ class OneScan:
             # No root that can be told: what a thread's native code has counts only against what nothing holds.
             self._reach.roots(self._as_stored(self._heap.roots.locals()))
         return known
+
+    def _follow_parked(self, targets: Array) -> None:
+        """From the stacks of virtual threads that wait, where nothing else leads to a socket."""
+        done: set[int] = set()
+        while not self._reach.reached(targets).all():
+            chunks = [chunk for chunk in self._parked.chunks(self._reach) if chunk not in done]
+            if not chunks:
+                return
+            done.update(chunks)
+            ranked: dict[int, list[int]] = {}
+            for address, index, slot in self._parked.slots(chunks, self._words):
+                self._roots.setdefault(self._heap.oops.reference(address), slot)
+                ranked.setdefault(self._telling_less(self._content.classes[index]), []).append(address)
+            for _, addresses in sorted(ranked.items()):
+                self._reach.roots(self._as_stored(addresses))
+
+    def _telling_less(self, klass: Klass) -> int:
+        """0 for an object of the program, 1 for one of a library, 2 for a socket's own inside, 3 for its descriptor."""
+        if klass.name == DESCRIPTOR:
+            return 3
+        return 2 if self._heap.sockets.owns(klass) else 0 if is_own(klass.name) else 1
+
+    def _thread_of(self, chunk: int) -> int:
+        """The virtual thread whose stack the chunk is, by the way on which it was reached; 0 if it is no thread's."""
+        steps, reference = self._steps, self._heap.oops.reference(chunk)
+        for _ in range(_MOST_STEPS):
+            at = int(np.searchsorted(steps.children, reference))
+            if at == len(steps) or int(steps.children[at]) != reference:
+                return 0
+            step = self._step(steps, at)
+            if self._heap.classes.is_a(step.klass, THREAD):
+                return step.holder
+            reference = int(steps.parents[at])
+        return 0
+
+    def _unreferenced(self) -> frozenset[int]:
+        """The objects of the sockets to which nothing at all refers."""
+        owners = []
+        for found in self._descriptors.values():
+            for descriptor, owner in found.items() if len(found) == 1 else ():
+                if not self._reach.reached(self._as_stored([descriptor])).any():
+                    owners.append(owner)
+        if not owners:
+            return frozenset()
+        return unreferenced(self._heap, self._reach, self._words, self._parked, self._threads, owners)
 
     def _from_statics(self, statics: Sequence[Static]) -> None:
         for static in statics:
@@ -146,7 +200,7 @@ class OneScan:
         oops = self._heap.oops
         klass = self._content.classes[int(edges.indices[at])]
         holder, held = oops.address(int(edges.parents[at])), oops.address(int(edges.children[at]))
-        return Step(holder, klass, int(edges.offsets[at]) & ~1, held)
+        return Step(holder, klass, int(edges.offsets[at]) & ~FLAGS, held)
 
     def _verified(
         self, socket: SocketAt, owner: int, steps: list[Step], root: Anchor, rule: Optional[Rule]
@@ -175,6 +229,11 @@ class OneScan:
                 of_class = class_name(root.klass)
                 name = f"{of_class}.{heap.names.static_name(root.klass, root.name)}"
                 return Root(RootKind.STATIC, name, is_own(of_class)) if heap.verifier.holds([step]) else None
+            if isinstance(root, ParkedSlot):
+                thread = self._thread_of(root.chunk)
+                held = thread and self._parked.holds(root, thread, outermost)
+                name = heap.objects.text(heap.objects.reference(thread, "name")) if held else ""
+                return Root(RootKind.PARKED, name) if held else None
             if heap.reader.pointer(root.address) != outermost:
                 return None
             name = heap.objects.text(heap.objects.reference(root.thread, "name")) if root.thread else ""
@@ -200,7 +259,7 @@ class OneScan:
 
     def _from_stacks(self, socket: SocketAt, descriptor: int, owner: int) -> Lineage:
         """A chain up to an object that a thread's stack has; failing that, what may be said."""
-        found, chains, whole = self._look_at_stacks()
+        found, chains = self._look_at_stacks()
         best: Optional[tuple[list[Step], Slot]] = None
         for address, steps in chains.items():
             mine = bool(steps) and steps[0].held == descriptor
@@ -209,30 +268,19 @@ class OneScan:
         if best is not None:
             told = self._verified(socket, owner, *best, None)
             return told if told is not None else Lineage(socket.fd, missing=Missing.MOVED)
-        bare = descriptor in found
-        sure = whole and self._all_roots and self._reach.complete and not self.moved and not self._has_parked_stacks()
-        sure = sure and not self._reach.reached(self._as_stored([descriptor])).any()
-        return Lineage(socket.fd, missing=Missing.UNREACHABLE if sure and not bare else Missing.UNFOUND)
+        sockets = self._heap.sockets
+        lost = owner in self._lost and descriptor not in found
+        if not lost or sockets.number(descriptor) != socket.fd or not sockets.agrees(owner, socket):
+            return Lineage(socket.fd, missing=Missing.UNFOUND)
+        collected = sockets.is_collected(owner)
+        return Lineage(socket.fd, missing=Missing.UNREACHABLE if collected else Missing.ABANDONED)
 
-    def _look_at_stacks(self) -> tuple[dict[int, Slot], dict[int, list[Step]], bool]:
+    def _look_at_stacks(self) -> tuple[dict[int, Slot], dict[int, list[Step]]]:
         if self._stacks is None:
             starts = [address for found in self._descriptors.values() for address in found]
             chains = near(starts, self._reach.all_edges(), self._content, self._step)
             addresses = np.array(sorted(chains), dtype=np.uint64)
-            found, whole = slots(self._heap.memory, self._threads, addresses)
+            found = slots(self._heap.memory, self._threads, addresses)
             anchors = {at: Slot(RootKind.STACK, place, one.thread) for at, (place, one) in found.items()}
-            self._stacks = anchors, chains, whole
+            self._stacks = anchors, chains
         return self._stacks
-
-    def _has_parked_stacks(self) -> bool:
-        """Whether there are stacks of virtual threads in the heap: these are not looked into."""
-        parked = [self._content.index[klass.address] for klass in self._heap.classes.named(_PARKED_STACKS)]
-        chunks = np.unique(self._noted.parents[np.isin(self._noted.indices, parked)])
-        return any(self._is_object(address) for address in self._content.decoded(chunks).tolist())
-
-    def _is_object(self, address: int) -> bool:
-        """Whether there is an object that nobody locks. A class's mirror has the class, too, but no mark before it."""
-        try:
-            return self._heap.reader.unsigned(address, 1) & 3 == 1
-        except MemoryUnreadable:
-            return False

@@ -24,7 +24,7 @@ class Heap:
         vm = Vm(source, libjvm_start)
         flags = vm.flags()
         self.collector = collector(flags)
-        self.memory, self.reader = memory, vm.reader
+        self.vm, self.memory, self.reader = vm, memory, vm.reader
         self.spaces = Spaces(vm, self.collector)
         self.oops = read_oops(vm, flags)
         self.classes = Classes(vm, self.oops)

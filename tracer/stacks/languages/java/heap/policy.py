@@ -1,8 +1,9 @@
-"""Which references lead to a holder: what is followed, what only leads back, and what is not looked into at all."""
+"""Which references lead to a holder: what is followed, what only leads back, and what tells nobody anything."""
 
 from __future__ import annotations
 
 from tracer.stacks.languages.java.heap.classes import Classes, Klass
+from tracer.stacks.languages.java.heap.content import HIDDEN, WEAK
 from tracer.stacks.languages.java.heap.fieldnames import FieldNames
 from tracer.stacks.languages.java.heap.memory import OBJECT_BYTES
 
@@ -10,9 +11,11 @@ DESCRIPTOR = "java.io.FileDescriptor"
 MIRROR = "java.lang.Class"
 THREAD = "java.lang.Thread"
 
-_NOT_LOOKED_INTO = (
-    # Texts and code: no object that has a socket is behind them.
-    "java.lang.String",
+_TEXT = "java.lang.String"
+
+_HIDDEN = (
+    # Code: hardly ever is an object that has a socket behind it.
+    MIRROR,
     "java.lang.ref.Finalizer",
     "java.lang.ClassLoader",
     "java.lang.Module",
@@ -43,11 +46,18 @@ _WEAK = ("java.nio.channels.Selector", "io.netty.channel.nio.SelectedSelectionKe
 """Every channel that is registered with a selector is held by it. That tells little, so it is the last resort."""
 
 
-def followed(klass: Klass, classes: Classes, names: FieldNames) -> list[tuple[int, bool]]:
-    """The reference fields of a class that are followed: offset, and whether that is a last resort."""
-    if not klass.references or klass.name == MIRROR or classes.is_a(klass, *_NOT_LOOKED_INTO):
+_RETURNING = ("java.lang.ref.SoftReference", "java.lang.ref.WeakReference")
+"""They hold nothing, but the program gets back from them what nothing else holds. No oop map has their referents."""
+
+
+def followed(klass: Klass, classes: Classes, names: FieldNames) -> list[tuple[int, int]]:
+    """The reference fields of a class that are followed: offset and flag."""
+    if not klass.references or klass.name == _TEXT:
         return []
-    weak = classes.is_a(klass, *_WEAK)
-    left_out = {names.offset(one, field) for one in classes.lineage(klass) for field in _BACKWARD.get(one.name, ())}
+    flag = HIDDEN if classes.is_a(klass, *_HIDDEN) else WEAK if classes.is_a(klass, *_WEAK) else 0
+    back = {names.offset(one, field) for one in classes.lineage(klass) for field in _BACKWARD.get(one.name, ())}
     nearest = (offset for offset in klass.references if offset <= OBJECT_BYTES - 8)
-    return [(offset, weak) for offset in nearest if offset not in left_out]
+    found = [(offset, HIDDEN if offset in back else flag) for offset in nearest]
+    if classes.is_a(klass, *_RETURNING):
+        found.append((names.offset(klass, "referent"), HIDDEN))
+    return found

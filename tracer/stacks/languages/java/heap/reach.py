@@ -6,17 +6,20 @@ reachable refers to it. So dead objects never appear.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tracer.stacks.languages.java.heap.content import Array, Content
+from tracer.stacks.languages.java.heap.content import FLAGS, HIDDEN, WEAK, Array, Content
 from tracer.stacks.languages.java.heap.memory import Memory
 from tracer.stacks.languages.java.heap.scan import Noted
 
 _MOST_READ = 250_000
 """Objects that are looked into because something reachable refers to them, beside those that the scan noted."""
 _MOST_ELEMENTS = 2_000_000
+_MORE_READ, _MORE_ELEMENTS = 2_000_000, 8_000_000
+"""More of both, to see whether nothing at all refers to a socket."""
 _LONG_ARRAY = 16_384
 """Elements. Longer arrays are looked into last, so that a large cache does not use up what may be read."""
 _MOST_ROUNDS = 20_000
@@ -74,10 +77,16 @@ class Edges:
 
 
 class Reach:
-    """``threads`` are the live threads' objects as stored, sorted: they are roots, so no chain goes through one."""
+    """``threads`` are the live threads' objects as stored, sorted: they are roots, so no chain goes through one.
 
-    def __init__(self, memory: Memory, content: Content, noted: Noted, threads: Array) -> None:
+    ``watched`` are indices of classes whose objects :meth:`met` tells.
+    """
+
+    def __init__(
+        self, memory: Memory, content: Content, noted: Noted, threads: Array, watched: Sequence[int] = ()
+    ) -> None:
         self._memory, self._content, self._threads = memory, content, threads
+        self._watched, self._met = np.array(watched, dtype=np.int32), [noted.parents[:0]]
         self._noted = Edges(noted.parents, noted.offsets, noted.children, noted.indices)
         self._known = noted.known
         self._seen = _Seen(content.reference_type)
@@ -89,6 +98,8 @@ class Reach:
         self._steps: list[Edges] = []
         self._read: list[Edges] = []
         self._weak: list[Edges] = []
+        self._hidden: list[Edges] = []
+        self._keep = True
         self._long: list[tuple[int, int, int]] = []
 
     def roots(self, front: Array) -> None:
@@ -100,16 +111,39 @@ class Reach:
         """Follow what is followed only as long as not all ``targets`` are reached: long arrays, then registrations."""
         self._long.sort()
         while self._long and not self._seen.has(targets).all():
-            length, address, index = self._long.pop(0)
-            if length > self._left_elements:
-                self.complete = False
-                break
-            elements = self._elements(address, length, index)
-            self._read.append(elements)
-            self._take(elements)
+            self._take_long()
         while self._weak and not self._seen.has(targets).all():
-            weak, self._weak = self._weak, []
-            self._take(Edges.joined(weak, self._noted))
+            weak = Edges.joined(self._weak, self._noted)
+            self._weak.clear()
+            self._take(weak)
+
+    def all(self, front: Array) -> None:
+        """Follow all from these objects, too, by every reference that the collector counts; nothing of it is kept."""
+        if self._keep:
+            self._keep = False
+            self._left_to_read += _MORE_READ
+            self._left_elements += _MORE_ELEMENTS
+        self.roots(front)
+        for _ in range(_MOST_ROUNDS):
+            while self._long:
+                self._take_long()
+            if not self._weak and not self._hidden:
+                return
+            edges = Edges.joined([*self._weak, *self._hidden], self._noted)
+            self._weak.clear()
+            self._hidden.clear()
+            self._take(edges)
+        self.complete = False
+
+    def _take_long(self) -> None:
+        length, address, index = self._long.pop(0)
+        if length > self._left_elements:
+            self.complete = False
+            return
+        elements = self._elements(address, length, index)
+        if self._keep:
+            self._read.append(elements)
+        self._take(elements)
 
     def _go(self, front: Array) -> None:
         for _ in range(_MOST_ROUNDS):
@@ -127,7 +161,8 @@ class Reach:
         """Keep for each child that is new the first reference to it; the new children, sorted."""
         children, first = np.unique(edges.children, return_index=True)
         fresh = ~self._seen.has(children) & ~_in(self._threads, children)
-        self._steps.append(edges.those(first[fresh]))
+        if self._keep:
+            self._steps.append(edges.those(first[fresh]))
         return children[fresh]
 
     def _from(self, front: Array) -> Edges:
@@ -143,20 +178,24 @@ class Reach:
         if len(unknown):
             self._left_to_read -= len(unknown)
             read = self._look_into(unknown)
-            self._read += read
+            self._read += read if self._keep else []
             parts += read
         edges = Edges.joined(parts, self._noted)
-        weak = edges.offsets & 1 != 0
-        if weak.any():
-            self._weak.append(edges.those(weak))
-            edges = edges.those(~weak)
-        return edges
+        flags = edges.offsets & FLAGS
+        if not flags.any():
+            return edges
+        for flag, put_off in ((WEAK, self._weak), (HIDDEN, self._hidden)):
+            if (flags == flag).any():
+                put_off.append(edges.those(flags == flag))
+        return edges.those(flags == 0)
 
     def _look_into(self, unknown: Array) -> list[Edges]:
         found = []
         for which, buffer, positions in self._memory.blocks(self._content.decoded(unknown)):
             indices = self._content.at(buffer, positions)
+            self.complete &= bool(indices.all()) and not self._content.cut[indices].any()
             here = unknown[which]
+            self._met.append(here[np.isin(indices, self._watched)])
             owners, offsets, children = self._content.references(buffer, positions, indices)
             if len(owners):
                 found.append(Edges(here[owners], offsets, children, indices[owners]))
@@ -171,7 +210,9 @@ class Reach:
         for address, length, index in zip(addresses, lengths.tolist(), indices[some].tolist()):
             if length > _LONG_ARRAY:
                 self._long.append((length, address, index))
-            elif length and length <= self._left_elements:
+            elif length > self._left_elements:
+                self.complete = False
+            elif length:
                 found.append(self._elements(address, length, index))
         return found
 
@@ -180,6 +221,7 @@ class Reach:
         content, begin = self._content, int(self._elements_at[index])
         self._left_elements -= length
         values = self._memory.array(address + begin, length, content.reference_type)
+        self.complete &= len(values) == length
         places = np.flatnonzero(values)
         parents = np.full(len(places), content.oops.reference(address), dtype=content.reference_type)
         offsets = (begin + places * content.oops.size).astype(np.int32)
@@ -188,6 +230,10 @@ class Reach:
     def reached(self, references: Array) -> Array:
         """Which of these were reached."""
         return self._seen.has(references)
+
+    def met(self) -> Array:
+        """Those objects of a watched class that were reached, and that the scan had not noted."""
+        return np.concatenate(self._met)
 
     def steps(self) -> Edges:
         """By which reference each object was first reached, sorted by what was reached."""

@@ -38,15 +38,16 @@ class Static:
 
 @dataclass(frozen=True)
 class JavaThread:
-    """A live thread: the address of its object, which is at ``slot``.
+    """A live thread: the address of its object, which is at ``slot``, and that of the JVM's own JavaThread.
 
-    Its stack, as far as callers of native code have it, is [low, high).
+    Its stack, as far as callers of native code have it, is [low, high). ``address`` is 0 of a virtual thread.
     """
 
     thread: int
     slot: int
     low: int
     high: int
+    address: int = 0
 
 
 class Roots:
@@ -56,6 +57,8 @@ class Roots:
         self._vm, self._reader = vm, vm.reader
         self._classes, self._names, self._objects = classes, names, objects
         self._handles = self._mirrors_are_handles()
+        self.complete = True
+        """Whether all that was to be read could be read."""
 
     def _mirrors_are_handles(self) -> bool:
         """Klass::_java_mirror is an OopHandle, which points to a reference; in JDK 8 it is the reference itself."""
@@ -80,6 +83,7 @@ class Roots:
                     continue
                 raw = self._reader.read(mirror, max(offset for offset, _ in fields) + size)
             except (MemoryUnreadable, Nonsense):
+                self.complete = False
                 continue
             for offset, name in fields:
                 reference = int.from_bytes(raw[offset : offset + size], "little")
@@ -102,9 +106,10 @@ class Roots:
                 own, slot = self._thread_object(thread + at)
                 carried, beside = self._thread_object(thread + mounted.offset) if mounted else (0, 0)
             except MemoryUnreadable:
+                self.complete = False
                 continue
             if own:
-                yield JavaThread(own, slot, low, high)
+                yield JavaThread(own, slot, low, high, thread)
             if carried and carried != own:
                 yield JavaThread(carried, beside, 0, 0)
 
@@ -175,6 +180,26 @@ class Roots:
             return self._reader.cstring(self._reader.pointer(address), 32) in _GLOBALS
         except MemoryUnreadable:
             return False
+
+    def constants(self) -> Iterator[int]:
+        """The mirrors of all classes, and the arrays of what their constant pools have resolved."""
+        constants_at, cache_at = self._vm.offset("InstanceKlass._constants"), self._vm.offset("ConstantPool._cache")
+        resolved = self._vm.offset("ConstantPoolCache._resolved_references", "ConstantPool._resolved_references")
+        in_cache = self._vm.maybe("ConstantPoolCache._resolved_references") is not None
+        pointer = self._reader.pointer
+        for klass in self._classes.by_address.values():
+            yield self.mirror(klass)
+            pool = 0 if klass.elements_at else pointer(klass.address + constants_at)
+            owner = pointer(pool + cache_at) if pool and in_cache else pool
+            handle = pointer(owner + resolved) if owner else 0
+            yield pointer(handle) if handle else 0
+
+    def blocks(self, first: int) -> list[int]:
+        """What the blocks of references of native code from ``first`` on refer to; nothing if there is no block."""
+        try:
+            return [value for _, value in self._handle_blocks(first)]
+        except (MemoryUnreadable, Nonsense):
+            return []
 
     def _handle_blocks(self, block: int) -> Iterator[tuple[int, int]]:
         top_at, next_at = self._vm.offset("JNIHandleBlock._top"), self._vm.offset("JNIHandleBlock._next")

@@ -36,6 +36,13 @@ class Sockets:
         """Whether an object of this class is the socket that a FileDescriptor is of."""
         return self._classes.is_a(klass, _SOCKET, *_CHANNELS)
 
+    def is_collected(self, owner: int) -> bool:
+        """Whether a collection closes the socket of the object at ``owner`` if nothing refers to that any more.
+
+        java.net.Socket has a cleaner or a finalizer in all JDKs. Channels have neither.
+        """
+        return self._objects.is_a(owner, _SOCKET)
+
     def agrees(self, owner: int, wanted: SocketAt) -> bool:
         """Whether the socket object at ``owner`` is open and has the ports of ``wanted``."""
         try:

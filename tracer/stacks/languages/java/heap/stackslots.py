@@ -13,21 +13,18 @@ from tracer.stacks.languages.java.heap.roots import JavaThread
 _MOST_OF_ONE, _MOST_OF_ALL = 1 << 20, 128 << 20
 
 
-def slots(
-    memory: Memory, threads: Iterable[JavaThread], addresses: Any
-) -> tuple[dict[int, tuple[int, JavaThread]], bool]:
-    """For each of the sorted ``addresses`` that some stack has: where, and whose. And whether all stacks were read.
+def slots(memory: Memory, threads: Iterable[JavaThread], addresses: Any) -> dict[int, tuple[int, JavaThread]]:
+    """For each of the sorted ``addresses`` that some stack has: where, and whose.
 
     Only full addresses count: the short form of a reference is soon mistaken for a number.
     """
     found: dict[int, tuple[int, JavaThread]] = {}
-    left, whole = _MOST_OF_ALL, True
+    left = _MOST_OF_ALL
     for thread in threads:
         size = thread.high - thread.low
         if size <= 0:
             continue
-        if size > _MOST_OF_ONE or size > left:
-            whole, size = False, min(_MOST_OF_ONE, left, size)
+        size = min(_MOST_OF_ONE, left, size)
         left -= size
         memory.check()
         begin = thread.high - size
@@ -36,4 +33,4 @@ def slots(
         places[places == len(addresses)] = 0
         for at in np.flatnonzero(addresses[places] == words).tolist():
             found.setdefault(int(words[at]), (begin + 8 * at, thread))
-    return found, whole
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from tracer.model.holder import Use
 from tracer.stacks.languages.java.heap.classes import Classes
-from tracer.stacks.languages.java.heap.content import Array, Content
+from tracer.stacks.languages.java.heap.content import FLAGS, Array, Content
 from tracer.stacks.languages.java.heap.fieldnames import FieldNames
 from tracer.stacks.languages.java.heap.reach import Edges
 from tracer.stacks.languages.java.heap.rules import RULES, Rule
@@ -49,7 +49,7 @@ class Telling:
                 of_class = np.flatnonzero(self._live.indices == index)
                 if rule.field != "*":
                     offset = names.offset(klass, rule.field)
-                    of_class = of_class[self._live.offsets[of_class] & ~1 == offset]
+                    of_class = of_class[self._live.offsets[of_class] & ~FLAGS == offset]
                     self._rules[index, offset] = rule
                 else:
                     self._rules[index, -1] = rule
@@ -73,7 +73,7 @@ class Telling:
             low = np.searchsorted(live.parents, front)
             count = np.searchsorted(live.parents, front, "right") - low
             places = np.repeat(low - (np.cumsum(count) - count), count) + np.arange(int(count.sum()))
-            places = places[live.offsets[places] & 1 == 0]
+            places = places[live.offsets[places] & FLAGS == 0]
             children, first = np.unique(live.children[places], return_index=True)
             spots: Array = np.searchsorted(seen, children)
             spots[spots == len(seen)] = 0
@@ -95,5 +95,5 @@ class Telling:
         at = self._first[target]
         places.append(at)
         index = int(self._live.indices[at])
-        rule = self._rules.get((index, int(self._live.offsets[at]) & ~1)) or self._rules.get((index, -1))
+        rule = self._rules.get((index, int(self._live.offsets[at]) & ~FLAGS)) or self._rules.get((index, -1))
         return (places, rule) if rule is not None else None
