@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Optional
 
-from tracer.model.connection import Actor, Connection, Host, Losses, Probe, Touch
+from tracer.model.connection import Actor, Connection, Endpoint, Host, Losses, Probe, Touch
 from tracer.model.frame import Stack
 from tracer.model.holder import HeapLook, HeldAlike
 from tracer.model.identity import NOBODY, Identity
@@ -289,6 +289,20 @@ class Unconfined:
 
 
 @dataclass(frozen=True)
+class PortShare:
+    """How many of the ``usable`` ephemeral ports from a local address to a remote endpoint are ``used``.
+
+    ``time_wait`` of them are held by TIME_WAIT alone.
+    """
+
+    source: str
+    destination: Endpoint
+    used: int
+    time_wait: int
+    usable: int
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 
@@ -309,6 +323,8 @@ class Report:
     ended_findings: tuple[Ended, ...] = ()
     ended_kinds: tuple[EndedKind, ...] = ()
     watched: int = 0
+    ports: tuple[PortShare, ...] = ()
+    """The fullest, if they were looked at."""
     cost: Optional[Cost] = None
     reconciliation: Optional[Reconciliation] = None
     unread: tuple[Unread, ...] = ()

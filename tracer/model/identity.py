@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Identity:
     """Each is empty if there is none. ``container`` is the whole id, ``pod`` the uid of a Kubernetes pod."""
 

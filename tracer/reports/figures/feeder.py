@@ -1,0 +1,73 @@
+"""A thread that takes reports out of the session's hands: what an exporter does must not hold the session up."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Callable
+
+from tracer.model.finding import Report
+from tracer.trail import Trail
+
+_log = Trail(__name__)
+_CLOSING_S = 0.8
+
+
+@dataclass
+class Tally:
+    """What an exporter did not send: ``dropped`` as it was busy, ``failed`` as nobody took it."""
+
+    exporter: str
+    dropped: int = 0
+    failed: int = 0
+
+
+TALLIES: dict[str, Tally] = {}
+"""Of all exporters of this process, by name: each exporter tells of all."""
+
+
+class Feeder:
+    """Hands each report to ``consume`` in its own thread. ``most`` may wait; the oldest gives way and is counted."""
+
+    def __init__(self, exporter: str, consume: Callable[[Report], None], most: int) -> None:
+        self.tally = TALLIES[exporter] = Tally(exporter)
+        self._consume, self._most = consume, most
+        self._waiting: deque[Report] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=f"closetrace-{exporter}", daemon=True)
+        self._thread.start()
+
+    def put(self, report: Report) -> None:
+        """Leave a report. Comes back at once."""
+        with self._changed:
+            if len(self._waiting) >= self._most:
+                self._waiting.popleft()
+                self.tally.dropped += 1
+            self._waiting.append(report)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread. What waits is not sent. A thread that is in a call ends with this process."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify()
+        self._thread.join(_CLOSING_S)
+        TALLIES.pop(self.tally.exporter, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                report = self._waiting.popleft()
+            try:
+                self._consume(report)
+            except Exception as error:  # whatever a library raises, the next report is tried
+                self.tally.failed += 1
+                _log.debug("%s: a report was not sent: %s", self.tally.exporter, error)
+            del report  # it may be large, and the next one may be long in coming

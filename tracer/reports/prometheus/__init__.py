@@ -1,0 +1,1 @@
+"""Figures as Prometheus text, by the official library (the extra ``closetrace[metrics]``)."""
