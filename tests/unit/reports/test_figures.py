@@ -170,6 +170,13 @@ def test_news() -> None:
     assert room.news(counted({"a": 1})) == []
 
 
+def test_news_are_bounded() -> None:
+    """At the first look at a host with many leaks the largest are told first, and each of them once."""
+    room, now = Newsroom(), counted({f"path_{i}": 1 + i for i in range(250)})
+    told = [[one.sockets for one in room.news(now)] for _ in range(4)]
+    assert told == [list(range(250, 150, -1)), list(range(150, 50, -1)), list(range(50, 0, -1)), []]
+
+
 def test_a_feeder_never_waits() -> None:
     """While it is busy the newest reports are kept, and the others counted."""
     busy, taken, seen = threading.Event(), threading.Event(), []

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from tracer.model.finding import Report, Site
 
 _TENFOLD = 10
+_AT_ONCE = 100
+"""So many are told of one report, the largest first."""
 _KEPT = 10_000
 """So many sites are remembered, those that were met last."""
 
@@ -34,10 +36,12 @@ class Newsroom:
             counts[site.id] = counts.get(site.id, 0) + site.count
             if site.id not in largest or site.count > largest[site.id].count:
                 largest[site.id] = site
-        found = []
-        for known, count in counts.items():
+        found: list[News] = []
+        for known, count in sorted(counts.items(), key=lambda item: -item[1]):
             before = self._told.get(known, 0)
             if not before or count >= _TENFOLD * before:
+                if len(found) == _AT_ONCE:
+                    continue  # it is told with a later report
                 found.append(News(largest[known], count, before))
                 self._told[known] = count
             self._told.move_to_end(known)

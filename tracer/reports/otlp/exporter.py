@@ -18,7 +18,8 @@ from tracer.reports.figures.news import News, Newsroom
 if TYPE_CHECKING:
     from tracer.model.finding import Report
 
-_MOST_WAITING = 4
+_MOST_WAITING = 1
+"""The newest report has all that older ones had, and a large one takes much memory."""
 _TIMEOUT_S = 10
 _HTTP, _GRPC = ("http", "https"), ("grpc", "grpcs")
 _SENDERS = "opentelemetry.exporter.otlp.proto"
@@ -48,7 +49,7 @@ class OtlpExporter:
         _quiet()
         self._metrics, self._logs = _senders(url)
         self._figures, self._newsroom = Figures(), Newsroom()
-        self._unsent: list[News] = []
+        self._unsent: list[Any] = []
         self._feeder = Feeder("otlp", self._send, _MOST_WAITING)
 
     def publish(self, report: Report) -> None:
@@ -72,19 +73,19 @@ class OtlpExporter:
         sent = self._metrics.export(metrics_data(figures, resource, started_ns, now_ns))
         # Events that nobody took are tried again with the next report, once.
         again, self._unsent = self._unsent, []
-        news = self._newsroom.news(report)
-        if not self._told(again + news, resource, now_ns):
-            self._unsent = news
+        fresh = _records(self._newsroom.news(report), resource, now_ns)
+        if not self._told(again + fresh):
+            self._unsent = fresh
             raise NotTaken("events")
         if sent is not MetricExportResult.SUCCESS:
             raise NotTaken("metrics")
 
-    def _told(self, news: Sequence[News], resource: Any, now_ns: int) -> bool:
-        if not news:
+    def _told(self, records: Sequence[Any]) -> bool:
+        if not records:
             return True
         from opentelemetry.sdk._logs.export import LogRecordExportResult
 
-        return bool(self._logs.export(_records(news, resource, now_ns)) is LogRecordExportResult.SUCCESS)
+        return bool(self._logs.export(records) is LogRecordExportResult.SUCCESS)
 
 
 def _senders(url: str) -> tuple[Any, Any]:
