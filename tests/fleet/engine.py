@@ -69,7 +69,7 @@ def running(words: list[str], ready: str, log: Path) -> Iterator[subprocess.Pope
                 assert process.poll() is None, log.read_text()
                 return answers(ready)
 
-            eventually(up, f"{words[3]} does not answer: {log.read_text()}")
+            eventually(up, f"no answer at {ready}")
             yield process
         finally:
             process.terminate()

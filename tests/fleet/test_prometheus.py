@@ -81,9 +81,17 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
-    def wait(self, alerts: int) -> None:
+    def wait(self, name: str, instances: int) -> list[dict[str, str]]:
+        """The labels of all alerts of this name, as soon as so many instances have one."""
+
+        def told() -> list[dict[str, str]]:
+            return [labels for alert in self.alerts if (labels := alert["labels"])["alertname"] == name]
+
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.alerts) >= alerts, 60), self.alerts
+            assert self._changed.wait_for(
+                lambda: len({one["instance"] for one in told()}) >= instances, 60
+            ), self.alerts
+            return told()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -134,8 +142,8 @@ def test_shipped_rule_fires(exporters: list[PrometheusExporter], tmp_path: Path)
         (one,) = eventually(sites, "not all hosts were scraped")
         site = leak(1).sites[0].id
         assert one["metric"] == {"site": site}
-        receiver.wait(HOSTS)
+        leaks = receiver.wait("ClosetraceSocketsLeak", HOSTS)
     receiver.close()
-    leaks = [alert["labels"] for alert in receiver.alerts if alert["labels"].get("site") == site]
+    assert {labels["site"] for labels in leaks} == {site}
     assert {labels["instance"] for labels in leaks} == {f"127.0.0.1:{exporter.port}" for exporter in exporters}
     assert {labels["program"] for labels in leaks} == {"shop"}

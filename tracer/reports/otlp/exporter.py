@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MOST_WAITING = 1
 """The newest report has all that older ones had, and a large one takes much memory."""
 _TIMEOUT_S = 10
+_SUCCESS = "SUCCESS"  # of the SDK's enumerations, whose own names differ from release to release
 _HTTP, _GRPC = ("http", "https"), ("grpc", "grpcs")
 _SENDERS = "opentelemetry.exporter.otlp.proto"
 
@@ -63,8 +64,6 @@ class OtlpExporter:
         self._feeder.close()
 
     def _send(self, report: Report) -> None:
-        from opentelemetry.sdk.metrics.export import MetricExportResult
-
         from tracer.reports.otlp.metrics import metrics_data
 
         resource = _resource(report)
@@ -77,15 +76,11 @@ class OtlpExporter:
         if not self._told(again + fresh):
             self._unsent = fresh
             raise NotTaken("events")
-        if sent is not MetricExportResult.SUCCESS:
+        if sent.name != _SUCCESS:
             raise NotTaken("metrics")
 
     def _told(self, records: Sequence[Any]) -> bool:
-        if not records:
-            return True
-        from opentelemetry.sdk._logs.export import LogRecordExportResult
-
-        return bool(self._logs.export(records) is LogRecordExportResult.SUCCESS)
+        return not records or bool(self._logs.export(records).name == _SUCCESS)
 
 
 def _senders(url: str) -> tuple[Any, Any]:
