@@ -107,7 +107,7 @@ lint: setup ## Check style, types, layers, spelling, scripts and C
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/codespell $$(git ls-files)
-	shellcheck $$(git ls-files '*.sh' .ci/run tracer/closetrace)
+	shellcheck $$(git ls-files '*.sh' .ci/run tracer/closetrace packaging/closetrace 'packaging/debian/*.post*')
 	clang-format --dry-run --Werror $$(git ls-files 'bpf/*.[ch]' 'bpf/**/*.h' 'tests/workloads/*.[ch]' 'tests/workloads/*.cpp' 'tests/advice/programs/c/*.[ch]' 'tracer/demo/*.c' | grep -v bpf/shim/helper_ids.h)
 
 format: ## Rewrite the sources as lint wants them
@@ -118,4 +118,4 @@ format: ## Rewrite the sources as lint wants them
 clean: ## Remove what make made
 	rm -rf $(VENV) build
 
--include tests/*/*.mk docs/*.mk
+-include tests/*/*.mk docs/*.mk packaging/*.mk

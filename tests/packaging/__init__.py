@@ -1,0 +1,1 @@
+"""The packages and what an operator deploys, tried as an operator does."""
