@@ -32,13 +32,6 @@
 		__mixed ^ (by);                                                                                        \
 	})
 
-/*
- * Keeps the compiler from making one call out of those before it in several branches (number differs in each). The
- * verifier puts an array's lookup in line only where one call always has the same map. Otherwise each lookup is two
- * calls, the second one through a pointer: some 15 % of what a touch costs.
- */
-#define CT_OWN_CALL(number) asm volatile("" ::"i"(number))
-
 /* How many of value bytes fit into a page, without a branch; value is more than 0. */
 #define CT_UP_TO_PAGE(value)                                                                                           \
 	({                                                                                                             \
@@ -406,7 +399,7 @@ static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touc
 	}
 #ifdef CT_INTERPRETERS
 	if (language & CT_ANY_LANGUAGE)
-		ct_leave(record, touch, which, which != CT_WHICH_OPENED);
+		ct_leave(record, touch, which, language, which != CT_WHICH_OPENED);
 #endif
 	return language;
 drop:

@@ -25,10 +25,11 @@ static __always_inline void ct_ask(u32 tgid)
 		interpreters.delete(&tgid); /* too many at once: it asks again */
 }
 
-#define CT_NOT_LOOKED_AT 0x100
-#define CT_MARKS(language) ((language) >> 16)
+#define CT_NOT_LOOKED_AT 0x10000
+#define CT_MARKS(language) ((language) >> 8 & 255)
 
-static __always_inline u32 ct_marked(struct ct_interpreter *known) { return known->marks << 16 | known->language; }
+/* The first four bytes of what is known. */
+static __always_inline u32 ct_told_of(struct ct_interpreter *known) { return *(u32 *)known; }
 
 /*
  * Whose frames are to be told of a thread group: CT_ANY_LANGUAGE has the number, 0 if nobody's. CT_MARKS has what to
@@ -42,11 +43,12 @@ static __always_inline u32 ct_language_of(u32 tgid)
 	if (answer && (u32)*answer == tgid)
 		return *answer >> 32;
 	known = interpreters.lookup(&tgid);
-	return known ? ct_marked(known) : CT_NOT_LOOKED_AT;
+	return known ? ct_told_of(known) : CT_NOT_LOOKED_AT;
 }
 
 /* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */
-static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *touch, u16 which, u32 turn)
+static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *touch, u16 which, u32 language,
+				     u32 turn)
 {
 	u32 zero = 0;
 	struct ct_handover *to = handover.lookup(&zero);
@@ -62,6 +64,7 @@ static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *
 	left->box = touch->box;
 	left->tid = touch->tid;
 	to->ns = touch->ns;
+	to->answer = (u64)language << 32 | touch->pid;
 }
 
 /*
@@ -70,9 +73,16 @@ static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *
  */
 static __always_inline int ct_finish(void *ctx, u32 language)
 {
-	if (language & CT_ANY_LANGUAGE)
-		interpreter_programs.call(ctx, (language & CT_ANY_LANGUAGE) - 1);
-	else if (language)
+	u32 number = language & CT_ANY_LANGUAGE;
+
+#pragma unroll
+	for (u32 i = 0; i < CT_LANGUAGES; i++) {
+		if (number != i + 1)
+			continue;
+		interpreter_programs.call(ctx, i);
+		CT_OWN_CALL(i);
+	}
+	if (language && !number)
 		ct_ask(bpf_get_current_pid_tgid() >> 32);
 	return 0;
 }
@@ -88,7 +98,7 @@ static __always_inline void ct_inherit_interpreter(u32 from, u32 to)
 
 	if (known && known->sure && !interpreters.update(&to, known)) {
 		if (answer)
-			*answer = (u64)ct_marked(known) << 32 | to;
+			*answer = (u64)ct_told_of(known) << 32 | to;
 		return;
 	}
 	interpreters.delete(&to);
@@ -106,6 +116,6 @@ static __always_inline void ct_forget_interpreter(u32 tgid)
 		*answer = 0;
 }
 #else
-#define ct_leave(record, touch, which, turn)
+#define ct_leave(record, touch, which, language, turn)
 static __always_inline int ct_finish(void *ctx, u32 language) { return 0; }
 #endif

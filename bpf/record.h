@@ -223,13 +223,15 @@ enum ct_frames_end {
 /*
  * What user space knows of the interpreter in a process. language 0: none, or none yet. sure: it has looked, and will
  * not look again. marks are flags for the records of the sockets that it uses. values are that language's own
- * (bpf/languages/).
+ * (bpf/languages/); version is another one each time that user space tells them, and 0 where there is no language.
  */
+#define CT_INTERPRETER_VALUES 15
 struct ct_interpreter {
-	u32 language;
-	u16 sure;
-	u16 marks;
-	u64 values[15];
+	u8 language;
+	u8 marks;
+	u16 version;
+	u32 sure;
+	u64 values[CT_INTERPRETER_VALUES];
 };
 
 /* A transition for `tail`. */

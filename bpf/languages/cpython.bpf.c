@@ -37,9 +37,9 @@ enum {
 #define PY_IS_ENTRY(owners) ((owners) >> 16 & 255)
 #define PY_IS_BOUND(owners) ((owners) >> 24 & 255)
 
-#define PY_COPY 8192		     /* bytes of the data stack's top, and of the chunk below it */
-#define PY_ONE CT_WALK_RAW	     /* where in the scratch a frame lies that was read alone, */
-#define PY_STATE (CT_WALK_RAW + 256) /* and the thread state */
+#define PY_COPY 8192		/* bytes of the data stack's top, and of the chunk below it */
+#define PY_ONE CT_WALK_RAW	/* where in the scratch a frame lies that was read alone */
+#define PY_NOWHERE (PY_ONE + 1) /* not to be had */
 #define PY_MOST_STATE 320
 #define PY_ENTRY (0xffULL << 56)
 #define PY_BOUND 8	  /* bound_gilstate: the slot has this state */
@@ -59,15 +59,20 @@ struct py_chunk {
 #define py_cframe_before walk->more[1]
 #define py_loop_ends walk->more[2] /* 3.11: the last frame of a loop was told, its cframe comes next */
 #define py_base walk->more[3]	   /* what was copied: two pieces, at 0 and at PY_COPY in the scratch */
-#define py_length walk->more[4]
+#define py_starts walk->more[4]	   /* in how many places of it a frame can begin and is whole */
 #define py_below walk->more[5]
-#define py_below_length walk->more[6]
+#define py_below_starts walk->more[6]
+
+/* Until there are words: the thread state, before PY_MOST_STATE. */
+#define py_state ((u8 *)walk->words)
+
+static __always_inline u64 py_starts_of(u64 length, u64 bytes) { return length < bytes ? 0 : length - bytes + 1; }
 
 /* Copies the top of the data stack, and, where its newest chunk has little, the top of the chunk before. */
 static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top)
 {
+	u64 length = top - chunk, left, previous, bytes = PY_OFFSET(walk->values[PY_FRAME_BYTES]);
 	struct py_chunk before = {};
-	u64 length = top - chunk, left, previous;
 
 	if (!top || top < chunk)
 		return;
@@ -75,7 +80,7 @@ static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top)
 	if (ct_read_user(walk->raw, length, (void *)(top - length)))
 		return;
 	py_base = top - length;
-	py_length = length;
+	py_starts = py_starts_of(length, bytes);
 	left = PY_COPY - length;
 	if (top - chunk > length || length < sizeof(before) || !left)
 		return;
@@ -90,29 +95,28 @@ static __always_inline void py_copy(struct ct_walk *walk, u64 chunk, u64 top)
 	if (ct_read_user(walk->raw + PY_COPY, CT_AT_MOST(length, PY_COPY), (void *)(top - length)))
 		return;
 	py_below = top - length;
-	py_below_length = length;
+	py_below_starts = py_starts_of(length, bytes);
 }
 
 /* Reads the state of this thread, if there it lies. */
-static __always_inline int py_read_state(struct ct_walk *walk, struct ct_interpreter *py, u64 thread, u64 state)
+static __always_inline int py_read_state(struct ct_walk *walk, u64 state)
 {
-	u8 *copy = walk->raw + PY_STATE;
-	u64 bound = PY_IS_BOUND(py->values[PY_OWNERS]);
+	u64 bound = PY_IS_BOUND(walk->values[PY_OWNERS]);
 
-	if (!state || ct_read_user(copy, CT_AT_MOST(py->values[PY_STATE_BYTES], PY_MOST_STATE), (void *)state))
+	if (!state || ct_read_user(py_state, CT_AT_MOST(walk->values[PY_STATE_BYTES], PY_MOST_STATE), (void *)state))
 		return 0;
-	if (*(u64 *)(copy + PY_STATE_OFFSET(py->values[PY_STATE_THREAD])) != thread)
+	if (*(u64 *)(py_state + PY_STATE_OFFSET(walk->values[PY_STATE_THREAD])) != walk->thread)
 		return 0;
-	return !bound || copy[bound - 1] & PY_BOUND;
+	return !bound || py_state[bound - 1] & PY_BOUND;
 }
 
 /*
  * Where the C library keeps the state of a thread: from the thread pointer on by the lower half of PY_SLOT, or, where
  * the upper half is not 0, behind a pointer there, by that less 1.
  */
-static __always_inline u64 py_slot(struct ct_interpreter *py, u64 thread)
+static __always_inline u64 py_slot(struct ct_walk *walk)
 {
-	u64 slot = py->values[PY_SLOT], place = thread + (s32)slot, pointer = 0;
+	u64 slot = walk->values[PY_SLOT], place = walk->thread + (s32)slot, pointer = 0;
 
 	if (!(slot >> 32))
 		return place;
@@ -120,111 +124,115 @@ static __always_inline u64 py_slot(struct ct_interpreter *py, u64 thread)
 }
 
 /* The newest frame of this thread, 0 if there is none. Copies the top of its data stack. */
-static __always_inline u64 py_begin(struct ct_walk *walk, struct ct_interpreter *py)
+static __always_inline u64 py_begin(struct ct_walk *walk)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 thread = 0, state = 0, frame, cframe[2] = {}, chunk = py->values[PY_STATE_CHUNK], id;
-	u8 *copy = walk->raw + PY_STATE;
+	u64 state = 0, frame, cframe[2] = {}, chunk = walk->values[PY_STATE_CHUNK];
 
-	py_loop_ends = py_base = py_length = py_below = py_below_length = 0;
-	ct_read_kernel(&thread, sizeof(thread), &task->CT_TASK_THREAD_POINTER);
-	id = bpf_get_current_pid_tgid();
-	if (id >> 32 != (u32)id || !py_read_state(walk, py, thread, py->values[PY_MAIN_STATE])) {
-		if (ct_read_user(&state, sizeof(state), (void *)py_slot(py, thread)) ||
-		    !py_read_state(walk, py, thread, state))
+	py_loop_ends = py_starts = py_below_starts = 0;
+	if (walk->tgid != walk->tid || !py_read_state(walk, walk->values[PY_MAIN_STATE])) {
+		if (ct_read_user(&state, sizeof(state), (void *)py_slot(walk)) || !py_read_state(walk, state))
 			return 0;
 	}
-	frame = *(u64 *)(copy + PY_STATE_OFFSET(py->values[PY_STATE_FRAME]));
-	if (py->values[PY_CFRAME]) {
+	frame = *(u64 *)(py_state + PY_STATE_OFFSET(walk->values[PY_STATE_FRAME]));
+	if (walk->values[PY_CFRAME]) {
 		py_cframe = frame;
-		if (ct_read_stack(walk, cframe, sizeof(cframe), frame + py->values[PY_CFRAME] - 1))
+		if (ct_read_pair(walk, cframe, frame + walk->values[PY_CFRAME] - 1))
 			return 0;
 		frame = cframe[0];
 		py_cframe_before = cframe[1];
 	}
 	if (chunk)
-		py_copy(walk, *(u64 *)(copy + PY_STATE_OFFSET(chunk)), *(u64 *)(copy + PY_STATE_OFFSET(chunk) + 8));
+		py_copy(walk, *(u64 *)(py_state + PY_STATE_OFFSET(chunk)),
+			*(u64 *)(py_state + PY_STATE_OFFSET(chunk) + 8));
 	return frame;
 }
 
 /* One read more? */
-static __always_inline int py_may_read(struct ct_walk *walk, struct ct_interpreter *py)
+static __always_inline int py_may_read(struct ct_walk *walk)
 {
-	if (walk->reads >= py->values[PY_READS])
+	if (walk->reads >= walk->values[PY_READS])
 		return 0;
 	walk->reads++;
 	return 1;
 }
 
-/* Where in the scratch the frame lies, which is read if it is in no copy. More than PY_ONE if it cannot be had. */
-static __always_inline u64 py_find(struct ct_walk *walk, struct ct_interpreter *py, u64 frame)
+/* As py_find, for a frame that does not lie in the newest chunk. */
+static __always_inline u64 py_find_elsewhere(struct ct_walk *walk, u64 frame)
 {
-	u64 at = frame - py_base, bytes = PY_OFFSET(py->values[PY_FRAME_BYTES]);
+	u64 at = frame - py_below;
 
-	if (at < py_length && py_length - at >= bytes)
-		return at & (PY_COPY - 1);
-	at = frame - py_below;
-	if (at < py_below_length && py_below_length - at >= bytes)
-		return PY_COPY + (at & (PY_COPY - 1));
-	if (!py_may_read(walk, py))
-		return PY_ONE + 1;
-	if (!ct_read_stack(walk, walk->raw + PY_ONE, bytes, frame))
+	if (at < py_below_starts)
+		return PY_COPY + at;
+	if (!py_may_read(walk))
+		return PY_NOWHERE;
+	if (!ct_read_stack(walk, walk->raw + PY_ONE, PY_OFFSET(walk->values[PY_FRAME_BYTES]), frame))
 		return PY_ONE;
 	walk->end = CT_FRAMES_UNREAD;
-	return PY_ONE + 1;
+	return PY_NOWHERE;
 }
 
-/* The words of the frame at this place, which is *frame. That is the next one then. */
-static __always_inline void py_tell(struct ct_walk *walk, struct ct_interpreter *py, u8 *place, u64 *frame, u64 *words)
+/* Where in the scratch the frame lies, which is read if it is in no copy. More than PY_ONE if it cannot be had. */
+static __always_inline u64 py_find(struct ct_walk *walk, u64 frame)
 {
-	u64 owners = py->values[PY_OWNERS], is_entry = PY_IS_ENTRY(owners), owner, first, second;
+	u64 at = frame - py_base;
 
-	owner = place[PY_OFFSET(py->values[PY_FRAME_OWNER])] & owners & 255;
-	first = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_CODE])) & PY_OBJECT;
-	second = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_INSTRUCTION])) & py->values[PY_INSTRUCTION_MASK];
-	second |= owner << 56;
+	return at < py_starts ? at : py_find_elsewhere(walk, frame);
+}
+
+/* Tells the words of the frame, which lies at this place. Returns the one that called it. */
+static __always_inline u64 py_tell(struct ct_walk *walk, u8 *place, u64 frame, u64 *words)
+{
+	u64 owners = walk->values[PY_OWNERS], is_entry = PY_IS_ENTRY(owners), owner;
+
+	owner = place[PY_OFFSET(walk->values[PY_FRAME_OWNER])] & owners & 255;
+	words[0] = *(u64 *)(place + PY_OFFSET(walk->values[PY_FRAME_CODE])) & PY_OBJECT;
+	words[1] =
+		(*(u64 *)(place + PY_OFFSET(walk->values[PY_FRAME_INSTRUCTION])) & walk->values[PY_INSTRUCTION_MASK]) |
+		owner << 56;
 	if (is_entry)
 		py_loop_ends = place[PY_OFFSET(is_entry - 1)];
 	if (owner >= (owners >> 8 & 255)) {
-		first = *frame;
-		second = PY_ENTRY;
+		words[0] = frame;
+		words[1] = PY_ENTRY;
 	}
-	words[0] = first;
-	words[1] = second;
-	*frame = *(u64 *)(place + PY_OFFSET(py->values[PY_FRAME_PREVIOUS]));
+	return *(u64 *)(place + PY_OFFSET(walk->values[PY_FRAME_PREVIOUS]));
 }
 
 /* 3.11: the words of an evaluation loop, by its cframe. frame: the one that comes next. */
-static __always_inline int py_tell_loop(struct ct_walk *walk, struct ct_interpreter *py, u64 frame, u64 *words)
+static __always_inline int py_tell_loop(struct ct_walk *walk, u64 frame, u64 *words)
 {
+	u64 cframe[2] = {};
+
 	words[0] = py_cframe;
 	words[1] = PY_ENTRY;
 	py_loop_ends = 0;
 	if (!frame) /* the last one */
 		return 1;
 	py_cframe = py_cframe_before;
-	if (!py_may_read(walk, py))
+	if (!py_may_read(walk))
 		return 0;
-	if (!ct_read_stack(walk, &py_cframe_before, sizeof(u64), py_cframe + py->values[PY_CFRAME] - 1 + sizeof(u64)))
+	if (!ct_read_pair(walk, cframe, py_cframe + walk->values[PY_CFRAME] - 1)) {
+		py_cframe_before = cframe[1];
 		return 1;
+	}
 	walk->end = CT_FRAMES_UNREAD;
 	return 0;
 }
 
-static __always_inline void py_walk(struct ct_walk *walk, struct ct_interpreter *py)
+static __always_inline void py_walk(struct ct_walk *walk)
 {
-	u64 frame = py_begin(walk, py), at;
+	u64 frame = py_begin(walk), at;
 
 	walk->end = frame ? CT_FRAMES_LIMIT : CT_FRAMES_NO_THREAD;
 	if (!frame)
 		return;
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < CT_MOST_FRAMES; i++) {
+	for (u64 i = 0; i < CT_MOST_FRAMES; i++) {
 		CT_HIDE(i);
 		if (i >= CT_MOST_FRAMES)
 			return;
 		if (py_loop_ends) {
-			if (!py_tell_loop(walk, py, frame, walk->words + 2 * i))
+			if (!py_tell_loop(walk, frame, walk->words + 2 * i))
 				return;
 			walk->frames = i + 1;
 			continue;
@@ -233,26 +241,13 @@ static __always_inline void py_walk(struct ct_walk *walk, struct ct_interpreter 
 			walk->end = CT_FRAMES_COMPLETE;
 			return;
 		}
-		at = py_find(walk, py, frame);
+		at = py_find(walk, frame);
 		CT_HIDE(at);
 		if (at > PY_ONE)
 			return;
-		py_tell(walk, py, walk->raw + at, &frame, walk->words + 2 * i);
+		frame = py_tell(walk, walk->raw + at, frame, walk->words + 2 * i);
 		walk->frames = i + 1;
 	}
 }
 
-int walk_cpython(void *ctx)
-{
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct ct_interpreter *py = interpreters.lookup(&tgid);
-	struct ct_walk *walk;
-
-	if (!py || py->language != 1)
-		return 0;
-	walk = ct_begin_walk();
-	if (!walk)
-		return 0;
-	py_walk(walk, py);
-	return ct_end_walk(walk);
-}
+CT_LANGUAGE(walk_cpython, 1, py_walk)

@@ -27,32 +27,28 @@ enum {
 #define V8_WINDOWS 4
 #define V8_SEARCHED 4096
 #define V8_BUFFER 16384 /* what a write of a string has on its stack (node's src/stream_base.cc) */
-#define V8_STEPS 32	/* frames of one window */
+#define V8_STEPS 128	/* frames, those of V8 itself included */
 #define V8_BELOW 16	/* where the function lies, from the frame pointer down; the context follows it */
-#define V8_BYTES 24	/* function, context, the caller's frame pointer */
+#define V8_PIECE 512ULL /* bytes around a function that are read at once, */
+#define V8_PIECES 8	/* and how many of them are kept, behind the window */
 #define V8_IS_OBJECT(word) (((word)&3) == 1)
 
 #define v8_fp walk->more[0]
 #define v8_base walk->more[1] /* of the window, and its length */
 #define v8_length walk->more[2]
 #define v8_end walk->more[3] /* of the stack */
+#define v8_windows walk->more[4]
+#define v8_pieces (walk->more + 8)
 
-/* Copies the stack from an address on, out of the box where that has it. */
+/* Copies the stack from an address on. Not out of the box: bpf_probe_read_kernel takes longer from 2 KiB on. */
 static __always_inline int v8_look(struct ct_walk *walk, u64 from)
 {
-	u64 length = v8_end - from, at = from - walk->sp;
-
 	v8_length = 0;
 	if (from >= v8_end)
 		return 0;
 	v8_base = from;
-	if (at < walk->copied && walk->copied - at >= V8_BYTES) {
-		length = walk->copied - at;
-		v8_length = CT_AT_MOST(length, V8_WINDOW);
-		return !ct_read_kernel(walk->raw, CT_AT_MOST(length, V8_WINDOW), (void *)(walk->copy + at));
-	}
-	v8_length = CT_AT_MOST(length, V8_WINDOW);
-	return !ct_read_user(walk->raw, CT_AT_MOST(length, V8_WINDOW), (void *)from);
+	v8_length = CT_AT_MOST(v8_end - from, V8_WINDOW);
+	return !ct_read_user(walk->raw, CT_AT_MOST(v8_end - from, V8_WINDOW), (void *)from);
 }
 
 /* Keeps the words of one more frame, if there is room. */
@@ -97,84 +93,100 @@ static __always_inline void v8_search(struct ct_walk *walk, u64 exits)
 	}
 }
 
-/* Of recursion: where a function that was read and what was read of it are kept. */
-static __always_inline u64 *v8_known(struct ct_walk *walk, u64 function)
+/*
+ * What is shared by all closures of a function. Functions that call each other often lie near each other, so what is
+ * around is read as well. A piece lies in one page, as the word does.
+ */
+static __always_inline u64 v8_shared(struct ct_walk *walk, u64 function)
 {
-	u64 at = function >> 5;
+	u64 at = function - 1 + walk->values[V8_SHARED], piece = at / V8_PIECE % V8_PIECES;
+	u8 *copy;
 
+	CT_HIDE(piece);
+	piece &= V8_PIECES - 1;
+	copy = walk->raw + V8_WINDOW + piece * V8_PIECE;
+	if (v8_pieces[piece] != at / V8_PIECE) {
+		if (walk->reads >= walk->values[V8_READS])
+			return 0;
+		walk->reads++;
+		v8_pieces[piece] = at / V8_PIECE;
+		if (ct_read_user(copy, V8_PIECE, (void *)(at & -V8_PIECE)))
+			v8_pieces[piece] = 0;
+	}
+	at &= V8_PIECE - sizeof(u64);
 	CT_HIDE(at);
-	return &walk->more[8 + (at & 3) * 2];
+	return *(u64 *)(copy + (at & (V8_PIECE - sizeof(u64))));
 }
 
-enum v8_next {
-	V8_CALLER, /* the caller's frame comes next */
-	V8_BEYOND, /* the frame is not in the window */
-	V8_END,
+/* What lies below and at a frame pointer: in the box, or in the window. */
+struct v8_frame {
+	u64 function;
+	u64 context;
+	u64 up; /* the caller's frame pointer */
 };
 
-/* Tells the frame if it is one of JavaScript, and goes on to its caller. */
-static __always_inline enum v8_next v8_step(struct ct_walk *walk, struct ct_interpreter *v8)
+/* Reads the frame at v8_fp. Returns 0 if it cannot be had. */
+static __always_inline int v8_read(struct ct_walk *walk, struct v8_frame *frame)
 {
-	u64 fp = v8_fp, at = fp - V8_BELOW - v8_base, function, context, up, shared = 0;
+	u64 from = v8_fp - V8_BELOW, at = from - v8_base;
+	struct v8_frame *copy = (struct v8_frame *)ct_in_box(walk, from, sizeof(*frame));
 
-	if (at >= v8_length || v8_length - at < V8_BYTES)
-		return V8_BEYOND;
-	CT_HIDE(at);
-	at &= V8_WINDOW - 1;
-	function = *(u64 *)(walk->raw + at);
-	context = *(u64 *)(walk->raw + at + 8);
-	up = *(u64 *)(walk->raw + at + 16);
-	if (V8_IS_OBJECT(function) && V8_IS_OBJECT(context)) {
-		if (*v8_known(walk, function) != function) {
-			if (walk->reads >= v8->values[V8_READS])
-				return V8_END;
-			walk->reads++;
-			ct_read_user(&shared, sizeof(shared), (void *)(function - 1 + v8->values[V8_SHARED]));
-			*v8_known(walk, function) = function;
-			v8_known(walk, function)[1] = shared;
+	if (copy) {
+		*frame = *copy;
+		return 1;
+	}
+	if (at >= v8_length || v8_length - at < sizeof(*frame)) {
+		if (v8_windows >= V8_WINDOWS)
+			return 0;
+		v8_windows++;
+		if (!v8_look(walk, from)) {
+			walk->end = CT_FRAMES_UNREAD;
+			return 0;
 		}
-		shared = v8_known(walk, function)[1];
-		if (V8_IS_OBJECT(shared))
-			v8_tell(walk, fp, shared);
+		at = 0;
 	}
-	if (up <= fp || up & 7) {
-		walk->end = CT_FRAMES_COMPLETE;
-		return V8_END;
-	}
-	v8_fp = up;
-	return V8_CALLER;
+	CT_HIDE(at);
+	*frame = *(struct v8_frame *)(walk->raw + (at & (V8_WINDOW - 1)));
+	return 1;
 }
 
-/* Goes through the frames in the window. Is the next one beyond it? */
-static __always_inline int v8_steps(struct ct_walk *walk, struct ct_interpreter *v8)
+/* Tells the frame if it is one of JavaScript, and goes on to its caller. Returns 0 at the end. */
+static __always_inline int v8_step(struct ct_walk *walk)
 {
-	enum v8_next next;
+	struct v8_frame frame = {};
+	u64 shared;
 
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < V8_STEPS; i++) {
-		CT_HIDE(i);
-		if (i >= V8_STEPS)
+	if (!v8_read(walk, &frame))
+		return 0;
+	if (V8_IS_OBJECT(frame.function) && V8_IS_OBJECT(frame.context)) {
+		shared = v8_shared(walk, frame.function);
+		if (!shared)
 			return 0;
-		next = v8_step(walk, v8);
-		if (next != V8_CALLER)
-			return next == V8_BEYOND;
+		if (V8_IS_OBJECT(shared))
+			v8_tell(walk, v8_fp, shared);
 	}
+	if (frame.up <= v8_fp || frame.up & 7) {
+		walk->end = CT_FRAMES_COMPLETE;
+		return 0;
+	}
+	v8_fp = frame.up;
 	return 1;
 }
 
 /* Finds the first frame. */
-static __always_inline int v8_begin(struct ct_walk *walk, struct ct_interpreter *v8)
+static __always_inline int v8_begin(struct ct_walk *walk)
 {
 	struct ct_user user = {};
-	u64 exits = v8->values[V8_EXITS], fp = 0;
+	u64 exits = walk->values[V8_EXITS], fp = 0;
 
 	ct_user_of_task(&user);
 	CT_TASK_READ(fp, user.regs->CT_PT_REGS_FP);
 	v8_end = ct_stack_end(user.task, user.sp);
 	v8_fp = fp;
+	v8_windows = v8_length = 0;
 #pragma unroll
-	for (int i = 8; i < 16; i += 2)
-		walk->more[i] = 0;
+	for (int i = 0; i < V8_PIECES; i++)
+		v8_pieces[i] = 0;
 	if (exits) {
 		v8_fp = 0;
 #pragma clang loop unroll(disable)
@@ -188,37 +200,18 @@ static __always_inline int v8_begin(struct ct_walk *walk, struct ct_interpreter 
 	return v8_fp >= user.sp;
 }
 
-static __always_inline void v8_walk(struct ct_walk *walk, struct ct_interpreter *v8)
+static __always_inline void v8_walk(struct ct_walk *walk)
 {
-	if (!v8_begin(walk, v8)) {
+	if (!v8_begin(walk)) {
 		walk->end = CT_FRAMES_NO_THREAD;
 		return;
 	}
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < V8_WINDOWS; i++) {
+	for (u32 i = 0; i < V8_STEPS; i++) {
 		CT_HIDE(i);
-		if (i >= V8_WINDOWS)
-			return;
-		if (!v8_look(walk, v8_fp - V8_BELOW)) {
-			walk->end = CT_FRAMES_UNREAD;
-			return;
-		}
-		if (!v8_steps(walk, v8))
+		if (i >= V8_STEPS || !v8_step(walk))
 			return;
 	}
 }
 
-int walk_node(void *ctx)
-{
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct ct_interpreter *v8 = interpreters.lookup(&tgid);
-	struct ct_walk *walk;
-
-	if (!v8 || v8->language != V8_LANGUAGE)
-		return 0;
-	walk = ct_begin_walk();
-	if (!walk)
-		return 0;
-	v8_walk(walk, v8);
-	return ct_end_walk(walk);
-}
+CT_LANGUAGE(walk_node, V8_LANGUAGE, v8_walk)

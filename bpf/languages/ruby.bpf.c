@@ -60,15 +60,13 @@ struct rb_environment {
 #define rb_values walk->more[4]
 
 /* Copies the newest frames and the newest values. */
-static __always_inline int rb_begin(struct ct_walk *walk, struct ct_interpreter *rb)
+static __always_inline int rb_begin(struct ct_walk *walk)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 thread = 0, ec = 0, end, length, top;
+	u64 ec = 0, end, length, top;
 	struct rb_context context = {};
 
 	rb_at = rb_more = rb_length = rb_base = rb_values = 0;
-	ct_read_kernel(&thread, sizeof(thread), &task->CT_TASK_THREAD_POINTER);
-	if (ct_read_user(&ec, sizeof(ec), (void *)(thread + rb->values[RB_SLOT])) || !ec)
+	if (ct_read_user(&ec, sizeof(ec), (void *)(walk->thread + walk->values[RB_SLOT])) || !ec)
 		return 0;
 	if (ct_read_user(&context, sizeof(context), (void *)ec))
 		return 0;
@@ -147,11 +145,11 @@ static __always_inline int rb_tell(struct ct_walk *walk, u64 size, u64 *words)
 	return 1;
 }
 
-static __always_inline void rb_walk(struct ct_walk *walk, struct ct_interpreter *rb)
+static __always_inline void rb_walk(struct ct_walk *walk)
 {
-	u64 size = rb->values[RB_FRAME_BYTES] & 127;
+	u64 size = walk->values[RB_FRAME_BYTES] & 127;
 
-	if (size < sizeof(struct rb_control_frame) || !rb_begin(walk, rb)) {
+	if (size < sizeof(struct rb_control_frame) || !rb_begin(walk)) {
 		walk->end = CT_FRAMES_NO_THREAD;
 		return;
 	}
@@ -166,17 +164,4 @@ static __always_inline void rb_walk(struct ct_walk *walk, struct ct_interpreter 
 	}
 }
 
-int walk_ruby(void *ctx)
-{
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct ct_interpreter *rb = interpreters.lookup(&tgid);
-	struct ct_walk *walk;
-
-	if (!rb || rb->language != 3)
-		return 0;
-	walk = ct_begin_walk();
-	if (!walk)
-		return 0;
-	rb_walk(walk, rb);
-	return ct_end_walk(walk);
-}
+CT_LANGUAGE(walk_ruby, 3, rb_walk)

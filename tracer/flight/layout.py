@@ -10,7 +10,7 @@ SMALL_BOX, DEEP_BOX = 0x80000000, 0x40000000
 FIRST_BOX, FIRST_SMALL_BOX, FIRST_DEEP_BOX = 1, SMALL_BOX | 1, DEEP_BOX | 1
 """The handles of the first box of each pool (CT_BOX_INDEX 0). A pool's handles follow one another; 0 is no box."""
 
-MOST_FRAMES, FRAMES_PENDING = 64, 0xFF
+MOST_FRAMES, FRAMES_PENDING, INTERPRETER_VALUES = 64, 0xFF, 15
 WORDS_BYTES = 16 * MOST_FRAMES
 """What the words of an interpreter's frames take of a box, at the end of its near part."""
 
@@ -169,10 +169,11 @@ class Interpreter(ct.LittleEndianStructure):
     """struct ct_interpreter"""
 
     _fields_ = [
-        ("language", ct.c_uint32),
-        ("sure", ct.c_uint16),
-        ("marks", ct.c_uint16),
-        ("values", ct.c_uint64 * 15),
+        ("language", ct.c_uint8),
+        ("marks", ct.c_uint8),
+        ("version", ct.c_uint16),
+        ("sure", ct.c_uint32),
+        ("values", ct.c_uint64 * INTERPRETER_VALUES),
     ]
 
 

@@ -28,7 +28,7 @@ _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
-_INTERPRETER = struct.Struct("<IHH120s")  # struct ct_interpreter
+_INTERPRETER = struct.Struct("<BBHI120s")  # struct ct_interpreter
 
 
 def _keys(numbers: Map) -> set[int]:
@@ -67,7 +67,7 @@ class Recorder:
         self._asked = program.map("asked", 0, 4) if interpreters else None
         self._execs = program.map("execs", 4, _EXEC.size) if execs else None
         self._drain = program.load_runnable("run_drain")
-        self._unseeded = 0
+        self._unseeded = self._version = 0
         self._given_back = self._deep_given_back = 0
         self._endings = Ring(program.map("endings", 0, 1).descriptor, PAGE * RING_PAGES)
         self._events = Ring(program.map("events", 0, 1).descriptor, PAGE * RING_PAGES) if wanted.events else None
@@ -117,9 +117,10 @@ class Recorder:
         """
         if self._interpreters is not None and self._languages is not None:
             marks = layout.R_LOOPS if loops else 0
-            answer = _U64.pack((marks << 16 | language) << 32 | pid)
-            self._interpreters.update(_U32.pack(pid), _INTERPRETER.pack(language, sure, marks, values))
-            self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), answer)
+            self._version = self._version % 0xFFFF + 1
+            known = _INTERPRETER.pack(language, marks, self._version if language else 0, sure, values)
+            self._interpreters.update(_U32.pack(pid), known)
+            self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), _U32.pack(pid) + known[: _U32.size])
 
     def forget_interpreter(self, pid: int) -> None:
         """Take back what was told of this process. At its next touch it is asked for again."""

@@ -121,6 +121,7 @@ def test_constants_are_those_of_the_header() -> None:
     ours |= {"CT_SMALL_BOX": layout.SMALL_BOX, "CT_SMALL_STACK": SMALL_STACK, "CT_DEEP_BOX": layout.DEEP_BOX}
     ours |= {"CT_FAR_SHARE": FAR_SHARE, "CT_MOST_FRAMES": layout.MOST_FRAMES}
     ours |= {"CT_FRAMES_PENDING": layout.FRAMES_PENDING, "CT_WORDS_BYTES": layout.WORDS_BYTES}
+    ours |= {"CT_INTERPRETER_VALUES": layout.INTERPRETER_VALUES}
     ours |= {f"CT_FRAMES_{end.name}": int(end) for end in WordsEnd}
     for index, name in enumerate(layout.COUNTERS):
         ours[f"CT_{name.upper()}" if name.startswith("lost") else f"CT_N_{name.upper()}"] = index
