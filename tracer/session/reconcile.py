@@ -43,12 +43,16 @@ class Rest:
 class Comparison:
     """One look at the kernel's list. ``members`` is None if every process is in scope.
 
-    ``found`` is what is to be told besides what was recorded: in scope, over the threshold.
+    ``found`` is what is to be told besides what was recorded: in scope, over the threshold. ``listed`` are cookies.
+    ``seen`` is what all of that is joined with. It is large, and None once that was done. ``holders_missing``: there is
+    a socket with a descriptor that was found nowhere.
     """
 
     found: Sequence[Connection]
-    seen: Seen
-    listed: Sequence[DiagSocket]
+    seen: Optional[Seen]
+    listed: Sequence[int]
+    holders_missing: bool
+    unreadable: tuple[int, ...]
     young: Collection[int]
     rest: Sequence[Rest]
     members: Optional[frozenset[int]]
@@ -56,10 +60,6 @@ class Comparison:
     namespaces: int
     failed: int
     mptcp: int
-
-    def _holders_missing(self) -> bool:
-        """Whether there is a socket with a descriptor that was found nowhere."""
-        return any(one.inode and not self.seen.holders(one.inode) for one in self.listed)
 
     def outcome(self, findings: Iterable[Finding]) -> Reconciliation:
         """The figures, once it is known what is told."""
@@ -69,20 +69,20 @@ class Comparison:
         others = [one for one in left if one.lingers or not (one.mine or one.pids & self.relatives)]
         theirs = [one for one in others if one.pids & self.relatives]
         strangers = [one for one in others if not one.pids & self.relatives]
-        unreadable = self.seen.descriptors.unreadable
+        unreadable = self.unreadable
         hiding = _NO_PIDS if self.members is None else (self.members | self.relatives) & frozenset(unreadable)
         return Reconciliation(
             complete=not self.failed and not hiding,
             namespaces=self.namespaces,
             listed=len(self.listed),
-            told=sum(one.cookie in told for one in self.listed),
-            younger=len(younger) + sum(one.cookie in self.young and one.cookie not in told for one in self.listed),
+            told=sum(cookie in told for cookie in self.listed),
+            younger=len(younger) + sum(cookie in self.young and cookie not in told for cookie in self.listed),
             out_of_scope=sum(bool(one.pids) for one in strangers),
             without_holder=sum(not one.pids for one in strangers),
             descendants_sockets=len(theirs),
             descendants=_holding(theirs, self.relatives),
             mptcp=self.mptcp,
-            matters=bool(unreadable) and (bool(hiding) or self._holders_missing()),
+            matters=bool(unreadable) and (bool(hiding) or self.holders_missing),
             unreadable=tuple(Process(pid, comm_of(pid)) for pid in unreadable),
             unreadable_namespaces=self.failed,
         )
@@ -122,7 +122,9 @@ class Reconciler:
         return Comparison(
             found=[self._connection(one, listing) for one in told if one.mine and one.lingers],
             seen=seen,
-            listed=listed,
+            listed=[one.cookie for one in listed],
+            holders_missing=any(one.inode and not seen.holders(one.inode) for one in listed),
+            unreadable=seen.descriptors.unreadable,
             young=below,
             rest=told,
             members=members,

@@ -117,7 +117,7 @@ class Watch:
         """Examine suspects that have crossed the threshold, and tell what that adds."""
         begun = time.monotonic_ns()
         with _without_collection():
-            self._judge(self._read(fresh))
+            self._judge(self._joined(self._read(fresh)))
             grown = self._grown()
         ended = time.monotonic_ns()
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
@@ -134,19 +134,20 @@ class Watch:
     def _read(self, entries: Iterable[SuspectEntry]) -> list[Connection]:
         return [c for entry in entries if (c := self._reader.suspect(entry)) is not None]
 
-    def _judge(self, connections: list[Connection], seen: Optional[Seen] = None) -> list[Finding]:
-        """Judge what is joined with these connections. The list is empty then."""
+    def _judge(self, joined: list[Connection], *, at_end: bool = False) -> list[Finding]:
+        """Judge connections that were joined. The list is empty then."""
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
         earlier += [gone.connection for gone in self._endings.latest]
-        joined = marked(taken(self._beside.told(self._joined(connections, seen))), earlier)
-        joined = self._heaps.told(joined, at_end=seen is not None)
+        every = marked(taken(self._beside.told(taken(joined))), earlier)
+        every = self._heaps.told(every, at_end=at_end)
         now = time.monotonic_ns()
-        findings = [judge(c, now, self._started_ns) for c in joined]
+        findings = [judge(c, now, self._started_ns) for c in every]
         for finding in findings:
             self._findings[finding.connection.key] = finding
         return findings
 
-    def _joined(self, connections: list[Connection], seen: Optional[Seen]) -> list[Connection]:
+    def _joined(self, connections: list[Connection], seen: Optional[Seen] = None) -> list[Connection]:
+        """Join connections with what is known of them now. The list is empty then."""
         parent_of = parents(self._recorder)
         return join(taken(connections), self._namespaces, self._threads, self._stacks.unwind, parent_of, seen)
 
@@ -188,10 +189,13 @@ class Watch:
         ages = [(now - entry.since_ns, entry) for entry in self._recorder.suspects()]
         recorded = self._read(entry for age, entry in ages if age >= self._linger_ns)
         young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - self._linger_ns < 0)
+        ages.clear()
         comparison = self._reconciler.look(recorded, young)
         recorded += [self._reader.corrected(connection) for connection in comparison.found]
         young.clear()
-        findings = self._judge(recorded, comparison.seen)
+        joined = self._joined(recorded, comparison.seen)
+        comparison = replace(comparison, seen=None)
+        findings = self._judge(joined, at_end=True)
         return findings + list(self._exited.values()), comparison.outcome(findings)
 
     def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Callable, Optional, cast
 
 import pytest
@@ -20,6 +21,7 @@ from tracer.model.holder import Held
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
 from tracer.session.heaps import Heaps
+from tracer.session.join import Seen
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
@@ -55,16 +57,16 @@ class FakeReconciler:
         return FakeComparison(rest, self.outcome)
 
 
+@dataclass(frozen=True)
 class FakeComparison:
     """What was found, and the figures."""
 
-    seen = None
-
-    def __init__(self, rest: list[Connection], figures: Reconciliation) -> None:
-        self.found, self._figures = rest, figures
+    found: list[Connection]
+    figures: Reconciliation
+    seen: Optional[Seen] = None
 
     def outcome(self, _findings: object) -> Reconciliation:
-        return self._figures
+        return self.figures
 
 
 def _no_heaps(meanwhile: Callable[[], object]) -> Heaps:
