@@ -26,7 +26,7 @@ def nothing_refers(site: TextSite) -> str:
     them = "it" if site.one else words.number(site.lost)
     lost_ones = f"Nothing in the program refers to {them} any more"
     if site.abandoned:
-        return f"{lost_ones}: not even a garbage collection closes a Java channel, only the end of the process."
+        return f"{lost_ones}: not even a garbage collection closes a channel, only the end of the process does."
     return f"{lost_ones}: only a garbage collection will close {them}."
 
 
@@ -37,11 +37,11 @@ def lost(site: TextSite) -> Answer:
         f"Only a garbage collection will close {it}, and a program that makes little garbage may run none for hours."
     )
     if site.abandoned:
-        closes = "Not even a garbage collection closes a Java channel, only the end of the process."
+        closes = "Not even a garbage collection closes a channel, only the end of the process does."
     why = (f"Nothing in the program refers to {it} any more: {was} lost without a close.", closes)
     todo = [
-        "Close each connection before the last reference to it goes, on every path: `with` or `finally` in Python,"
-        " try-with-resources in Java.",
+        "Close each connection before the last reference to it goes, on every path: a `with` block,"
+        " try-with-resources, or `finally`.",
     ]
     if all(c.opened is None and c.last is None for c in site.connections):
         todo.append("Leave closetrace running: sockets that are opened from now on have the stack of who opened them.")
