@@ -194,7 +194,7 @@ def test_another_holder_is_another_site() -> None:
             "Only a garbage collection will close them,"
             " and a program that makes little garbage may run none for hours.",
         ),
-        (Missing.ABANDONED, "Not even a garbage collection closes a Java channel, only the end of the process."),
+        (Missing.ABANDONED, "Not even a garbage collection closes a channel, only the end of the process does."),
     ],
 )
 def test_what_nothing_holds_is_lost(missing: Missing, said: str) -> None:
