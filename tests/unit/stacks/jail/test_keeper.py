@@ -127,7 +127,7 @@ def test_workers_killed_at_random(keeper: Keeper, box: BlackBox) -> None:
     over = threading.Event()
 
     def kill() -> None:
-        while not over.wait(chance.uniform(0.1, 0.9)):
+        while not over.wait(chance.uniform(0.3, 0.9)):
             for pid in keeper.pids():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
