@@ -7,18 +7,23 @@ starts python isolated.
 
 import os
 import sys
-from pathlib import Path
 
 if not sys.flags.isolated:
     os.execv(sys.executable, [sys.executable, "-IB", __file__, *sys.argv[1:]])
 
 if not __package__:  # run by path: this package comes from beside this file, and nothing else does
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     import tracer  # noqa: F401
 
     del sys.path[0]
 
-from tracer.cli import main
+from tracer import earliest
+
+earliest.catch()  # first of all: what follows takes a while
+
+from pathlib import Path  # noqa: E402
+
+from tracer.cli import main  # noqa: E402
 
 Path("/proc/self/comm").write_text("closetrace")  # for ps, top and pgrep; it would be python3
 main()

@@ -10,7 +10,7 @@ from typing import Any, Optional, cast
 
 import click
 
-from tracer import __version__
+from tracer import __version__, earliest
 from tracer.commands.options import (
     DOCS,
     all_frames_option,
@@ -52,7 +52,9 @@ where doctor finds it not ready), 1 anything else.
 """
 
 
-_SUBCOMMANDS = ("census", "demo", "doctor", "run", "tail", "timeline")
+_SUBCOMMANDS = ("census", "demo", "doctor", "report", "run", "tail", "timeline")
+_WITH_REPORT = ("demo", "run", "tail", "timeline")
+"""These handle signals themselves (session/stopping.py)."""
 
 
 class _Subcommands(click.Group):
@@ -66,6 +68,8 @@ class _Subcommands(click.Group):
         """Return the command in the module tracer.commands.NAME, None if there is none."""
         if cmd_name not in _SUBCOMMANDS:
             return None
+        if cmd_name not in _WITH_REPORT:
+            earliest.release()
         module = importlib.import_module(f"tracer.commands.{cmd_name}")
         return cast(click.Command, getattr(module, cmd_name))
 
@@ -137,6 +141,8 @@ def main_group(
     Watches sockets from inside the kernel. Reports those that stay open after the peer hung up, grouped by the code
     that used them last, and says what to change. Nothing is restarted. Without a filter it watches the whole host. A
     number is a process: closetrace 1234 is closetrace --pid 1234.
+
+    Ctrl-C (or SIGTERM, SIGHUP, SIGQUIT) ends it with the report. SIGUSR1 prints a report, and the trace goes on.
     """
     if ctx.invoked_subcommand is not None:
         given = [p for p in ctx.params if ctx.get_parameter_source(p) is click.core.ParameterSource.COMMANDLINE]

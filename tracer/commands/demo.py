@@ -52,8 +52,9 @@ def _leaking(program: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @click.command("demo", epilog=DOCS, short_help="Find a leak in a small program of its own.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, to try closetrace report on.")
 @all_frames_option
-def demo(all_frames: bool) -> None:
+def demo(as_json: bool, all_frames: bool) -> None:
     """Start a small leaking client, trace it for a few seconds, and print the report.
 
     The client keeps eight connections in a pool and reads the end of three others without closing them.
@@ -61,14 +62,15 @@ def demo(all_frames: bool) -> None:
     \b
     sudo closetrace demo                 11 leaked sockets, two leak sites
     sudo closetrace demo --all-frames    with the frames of libraries
+    sudo closetrace demo --json          for a file to try closetrace report on
     """  # noqa: D301, click reads the backspace
     with tempfile.TemporaryDirectory(prefix="closetrace-demo-") as directory:
         program = _build(Path(directory))
         with _leaking(program) as leak:
-            _trace(leak, all_frames)
+            _trace(leak, Output(as_json, all_frames))
 
 
-def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
+def _trace(leak: subprocess.Popen[bytes], output: Output) -> None:
     scope = Scope(pids=(leak.pid,))
     request = Request(
         scope=scope,
@@ -83,4 +85,4 @@ def _trace(leak: subprocess.Popen[bytes], all_frames: bool) -> None:
         leak.stdin.flush()
 
     terminal.say("started a client with two leaks; its peer hangs up on idle connections after 1.5 s")
-    trace(request, Output(all_frames=all_frames), Stop(_DURATION_S, scope.pids), attached=go)
+    trace(request, output, Stop(_DURATION_S, scope.pids), attached=go)

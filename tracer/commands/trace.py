@@ -14,7 +14,7 @@ from tracer.session.stopping import Stop
 from tracer.trail import Took, Trail
 
 if TYPE_CHECKING:
-    from tracer.model.finding import Report
+    from tracer.model.finding import Report, Tick
     from tracer.reports.writers import ReportWriter
 
 _log = Trail(__name__)
@@ -45,14 +45,28 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
         if attached is not None:
             attached()
         writer = report_writer(output.as_json, output.all_frames)
-        session.follow(stop, writer.tick)
+        closed = _follow(session, stop, writer)
         report = session.report()
-        closed = _write_unless_closed(writer, report)
+        closed = _write_unless_closed(writer, report) or closed
     count = report.lingered if output.counts_ended else report.lingering
     if output.fail_over is not None and count > output.fail_over:
         raise LingerExceeded(f"{count} sockets lingered in CLOSE_WAIT; --fail-over allows {output.fail_over}")
     if closed is not None:
         raise closed
+
+
+def _follow(session: Session, stop: Stop, writer: ReportWriter) -> Optional[BrokenPipeError]:
+    """Follow until ``stop`` is over, with a report whenever one is asked for (SIGUSR1)."""
+    closed: Optional[BrokenPipeError] = None
+
+    def tick(brought: Tick) -> None:
+        nonlocal closed
+        writer.tick(brought)
+        if stop.take_request():
+            closed = _write_unless_closed(writer, session.report()) or closed
+
+    session.follow(stop, tick)
+    return closed
 
 
 def _write_unless_closed(writer: ReportWriter, report: Report) -> Optional[BrokenPipeError]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import re
 import select
@@ -104,6 +106,12 @@ def _head(pid: int, fd: int) -> str:
 def event_names(events: int) -> tuple[str, ...]:
     """``EPOLLIN``, ``EPOLLOUT``... of a mask, without EPOLLERR and EPOLLHUP, which are reported in any case."""
     return tuple(name for name, bit in _NAMES if events & bit)
+
+
+def event_mask(names: Iterable[str]) -> int:
+    """The inverse of :func:`event_names`; names that it does not know are left out."""
+    known = dict(_NAMES)
+    return functools.reduce(operator.or_, (known.get(name, 0) for name in names), 0)
 
 
 _NAMES = tuple(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Optional
 
+from tracer import earliest
 from tracer.errors import ClosetraceError
 from tracer.session.stopping import Stop
 
@@ -59,7 +60,7 @@ class Child:
             if not os.read(held, 1):
                 os._exit(0)  # the parent gave up before it attached
             # Python ignores the last two, and ignored signals stay ignored after exec
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
+            for number in (*earliest.SIGNALS, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             user = _invoking_user() if os.geteuid() == 0 else None
             if user is not None:

@@ -78,7 +78,7 @@ class Following:
 
     def _rest(self, stop: Stop) -> None:
         until = time.monotonic() + self._run.request.interval_s
-        while not stop.over() and (left := until - time.monotonic()) > 0:
+        while not stop.over() and not stop.report_asked and (left := until - time.monotonic()) > 0:
             self._interpreters.look()
             pressed = self._watch.relieve()
             stop.wait(min(left, USUAL.pressed_s if pressed else USUAL.look_s))

@@ -1,7 +1,8 @@
-"""When a run ends: Ctrl-C, SIGTERM, the given duration, or the end of what was traced."""
+"""When a run ends: Ctrl-C, SIGTERM, the given duration, or the end of what was traced; and reports on SIGUSR1."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -9,23 +10,45 @@ from collections.abc import Collection
 from types import FrameType
 from typing import Optional
 
+from tracer import earliest
 from tracer.host.processes import process_info
 
 
 class Stop:
-    """Handles signals from its construction on. The first asks for the report; the second has its default effect."""
+    """Handles signals from its construction on, and those that came while the program was being imported.
+
+    The first of SIGINT, SIGTERM, SIGHUP and SIGQUIT asks for the report; the second has its default effect. SIGUSR1
+    asks for a report and the trace goes on.
+    """
 
     def __init__(self, duration_s: Optional[float] = None, pids: Collection[int] = ()) -> None:
         self._asked = threading.Event()
         self._duration = duration_s
         self._until: Optional[float] = None
         self._starts = {pid: _start(pid) for pid in pids}
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        self._report_asked = False
+        for number in earliest.ASKING:
             signal.signal(number, self._ask)
+        signal.signal(signal.SIGUSR1, self._ask_now)
+        for caught in earliest.taken():
+            os.kill(os.getpid(), caught)
 
     def _ask(self, number: int, _frame: Optional[FrameType]) -> None:
         signal.signal(number, signal.SIG_DFL)
         self._asked.set()
+
+    def _ask_now(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._report_asked = True
+
+    @property
+    def report_asked(self) -> bool:
+        """Whether a report is wanted now, while the trace goes on."""
+        return self._report_asked
+
+    def take_request(self) -> bool:
+        """The same; it is then answered."""
+        asked, self._report_asked = self._report_asked, False
+        return asked
 
     def begin(self) -> None:
         """Begin to count the duration: the time for attaching is not part of it."""

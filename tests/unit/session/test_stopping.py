@@ -11,17 +11,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tracer import earliest
 from tracer.session.stopping import Stop
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = earliest.ASKING
 
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     """Signal handling is the process's own: given back after each test."""
-    before = [signal.getsignal(number) for number in SIGNALS]
+    before = [signal.getsignal(number) for number in earliest.SIGNALS]
     yield
-    for number, handler in zip(SIGNALS, before):
+    for number, handler in zip(earliest.SIGNALS, before):
         signal.signal(number, handler)
 
 
@@ -45,6 +46,34 @@ def test_a_signal_ends_the_sleep() -> None:
     assert time.monotonic() - begun < 10
     assert stop.over()
     pinch.wait()
+
+
+def test_a_report_can_be_asked_for_now() -> None:
+    """SIGUSR1 does not end the run, and each request is answered once."""
+    stop = Stop()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert stop.report_asked
+    assert not stop.over()
+    assert stop.take_request()
+    assert not stop.take_request()
+
+
+@pytest.mark.parametrize("number", earliest.SIGNALS)
+def test_signals_before_the_first_line_of_work_are_kept(number: signal.Signals) -> None:
+    """One that came while the program was imported counts as if it had come later."""
+    earliest.catch()
+    os.kill(os.getpid(), number)
+    stop = Stop()
+    assert stop.asked == (number is not signal.SIGUSR1)
+    assert stop.report_asked == (number is signal.SIGUSR1)
+
+
+def test_other_commands_end_as_usual() -> None:
+    """A command that has no report gets the signal's usual effect, late."""
+    program = "import os, signal; from tracer import earliest; earliest.catch(); "
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        text = f"{program}os.kill(os.getpid(), {int(number)}); earliest.release(); os._exit(9)"
+        assert subprocess.run([sys.executable, "-c", text], check=False).returncode == -number
 
 
 def test_the_duration_counts_from_begin() -> None:

@@ -8,11 +8,12 @@ from types import GeneratorType
 from typing import Any, Optional
 
 from tracer.diagnose import reconciled, words
-from tracer.model.connection import Actor, Connection
+from tracer.model.connection import Actor, Connection, Touch
 from tracer.model.finding import Cost, Ended, EndedKind, Finding, Report, Share, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.thread import Present
 from tracer.reports.json import held, sockets
+from tracer.reports.json.record import Stacks, record
 from tracer.reports.times import rfc3339
 
 REPORT_SCHEMA = "closetrace.report/1"
@@ -34,7 +35,7 @@ def to_text(report: Report) -> Iterator[str]:
 
     It comes piece by piece with one socket a line: a large report is never in memory as a whole.
     """
-    yield from _encoded(_document(report), "")
+    yield from encoded(_document(report), "")
     yield "\n"
 
 
@@ -42,15 +43,15 @@ def _is_lazy(value: Any) -> bool:
     return type(value) is GeneratorType
 
 
-def _encoded(value: Any, margin: str) -> Iterator[str]:
-    """Objects with something lazy in them, and lazy lists, over several lines; all else on one, by json's C encoder."""
+def encoded(value: Any, margin: str = "") -> Iterator[str]:
+    """JSON text: objects with something lazy in them, and lazy lists, over several lines; else by C code on one."""
     inner = margin + "  "
     if _is_lazy(value):
         separator = f"[\n{inner}"
         for part in value:
             if _holds_lazy(part):
                 yield separator
-                yield from _encoded(part, inner)
+                yield from encoded(part, inner)
             else:
                 yield separator + (part if type(part) is Text else _json(part))
             separator = f",\n{inner}"
@@ -59,7 +60,7 @@ def _encoded(value: Any, margin: str) -> Iterator[str]:
         separator = "{"
         for key, part in value.items():
             yield f"{separator}\n{inner}{_json(key)}: "
-            yield from _encoded(part, inner)
+            yield from encoded(part, inner)
             separator = ","
         yield f"\n{margin}}}"
     else:
@@ -82,13 +83,14 @@ def _document(report: Report) -> Value:
         "target": report.target,
         "started": rfc3339(round(report.started * 1e6) * 1000),
         "ended": rfc3339(round(report.ended * 1e6) * 1000),
+        "now_ns": report.now_ns + report.clock_offset_ns,
         "linger_s": _seconds(report.linger_ns),
         "watched": report.watched,
         "lingering": report.lingering,
         "lingered": report.lingered,
         "plan": {probe.family: probe.way for probe in report.plan},
         "plan_details": [{"family": p.family, "way": p.way, "reason": p.reason, "cost": p.cost} for p in report.plan],
-        "sites": (_site(site, report) for site in report.sites),
+        "sites": (site_value(site, report.now_ns, report.clock_offset_ns) for site in report.sites),
         "ended_findings": (_ended(gone, report) for gone in report.ended_findings),
         "ended_kinds": (_ended_kind(kind) for kind in report.ended_kinds),
         "cost": None if report.cost is None else _cost(report.cost),
@@ -149,6 +151,8 @@ def _reconciliation(report: Report) -> Value:
             "processes": len(found.unreadable),
             "namespaces": found.unreadable_namespaces,
             "pids": [process.pid for process in found.unreadable[:_MOST_PIDS]],
+            "names": [{"pid": p.pid, "comm": p.comm} for p in found.unreadable[:_MOST_PIDS]],
+            "matters": found.matters,
         },
         "text": list(reconciled.sentences(report)),
     }
@@ -160,10 +164,20 @@ def _ended_kind(kind: EndedKind) -> Value:
         "count": kind.count,
         "verdict": kind.verdict.value,
         "how": f"{kind.ender}{kind.outcome}",
+        "outcome": kind.outcome,
+        "closers": [_actor(actor) for actor in kind.closers],
         "lingered_s": [_seconds(kind.shortest_ns), _seconds(kind.longest_ns)],
         "closed_stack": frames(stack),
         "closed_stack_complete": stack is not None and stack.complete,
+        "closed_stack_note": _closed_note(kind.closed),
     }
+
+
+def _closed_note(closed: Optional[Touch]) -> Optional[str]:
+    """Why there is no stack of the closing call, or why it ends early."""
+    if closed is None or closed.stack_note:
+        return None if closed is None else closed.stack_note
+    return closed.stack.note if closed.stack is not None else None
 
 
 def _cost(cost: Cost) -> Value:
@@ -210,12 +224,14 @@ def _frame(frame: Frame) -> Value:
     }
 
 
-def _site(site: Site, report: Report) -> Value:
+def site_value(site: Site, now_ns: int, offset_ns: int) -> Value:
+    """A site with its sockets, lazily. ``offset_ns`` added to its times and ``now_ns`` gives ns since the epoch."""
     opened, places = site.opened_stack, held.Places(site)
+    shown = (("sent_stack", site.sent_stack), ("opened_stack", opened), ("stack", site.stack))
     return {
         "id": site.id,
         "count": site.count,
-        "oldest_s": _seconds(report.now_ns - min((f.since_ns for f in site.findings), default=report.now_ns)),
+        "oldest_s": _seconds(now_ns - min((f.since_ns for f in site.findings), default=now_ns)),
         "pid": site.pid,
         "comm": site.comm,
         "verdict": site.verdict.value,
@@ -223,6 +239,7 @@ def _site(site: Site, report: Report) -> Value:
         "last_op": site.last_op,
         "explanation": list(site.explanation),
         "advice": " ".join(site.advice),
+        "advice_parts": list(site.advice),
         "stack": frames(site.stack),
         "stack_complete": site.stack is not None and site.stack.complete,
         "stack_note": site.stack_note,
@@ -242,10 +259,10 @@ def _site(site: Site, report: Report) -> Value:
             "index": site.application.index,
             "loop": site.application.loop,
         },
-        "now": [_present(one, report.now_ns) for one in site.now],
+        "now": [_present(one, now_ns) for one in site.now],
         "not_looked_at": site.not_looked_at,
         "held_by": held.site_holders(site),
-        "sockets": (_finding(f, report, places) for f in site.findings),
+        "sockets": (_finding(f, now_ns, offset_ns, places, shown) for f in site.findings),
     }
 
 
@@ -273,14 +290,15 @@ def _present(one: Present, now_ns: int) -> Value:
     }
 
 
-def _finding(finding: Finding, report: Report, places: held.Places) -> Text:
+def _finding(finding: Finding, now_ns: int, offset_ns: int, places: held.Places, shown: Stacks) -> Text:
     more = {
-        "close_wait_s": _seconds(report.now_ns - finding.since_ns),
+        "close_wait_s": _seconds(now_ns - finding.since_ns),
         "verdict": finding.verdict.value,
         "evidence": list(finding.evidence),
         "held_by": places.of(finding.connection.lineage),
+        "record": record(finding.connection, now_ns, shown),
     }
-    return _with(finding.connection, report, more)
+    return _with(finding.connection, offset_ns, more)
 
 
 def _ended(gone: Ended, report: Report) -> Text:
@@ -292,15 +310,16 @@ def _ended(gone: Ended, report: Report) -> Text:
         "how": gone.how,
         "closed_stack": frames(stack),
         "closed_stack_complete": stack is not None and stack.complete,
-        "closed_stack_note": (closed.stack_note or (stack.note if stack is not None else None)) if closed else None,
+        "closed_stack_note": _closed_note(closed),
         "ended": _stamp(gone.connection.ended_ns, report.clock_offset_ns),
+        "record": record(gone.connection, report.now_ns, (("closed_stack", stack),)),
     }
-    return _with(gone.connection, report, more)
+    return _with(gone.connection, report.clock_offset_ns, more)
 
 
-def _with(connection: Connection, report: Report, more: Value) -> Text:
+def _with(connection: Connection, offset_ns: int, more: Value) -> Text:
     """A socket's object with ``more`` members."""
-    return Text(f"{{{sockets.members(connection, report.clock_offset_ns)}, {_json(more)[1:]}")
+    return Text(f"{{{sockets.members(connection, offset_ns)}, {_json(more)[1:]}")
 
 
 def _actor(actor: Actor) -> Value:

@@ -9,6 +9,7 @@ from typing import Optional
 from tracer.diagnose.telling import opener_stack, telling_stack
 from tracer.model.finding import Finding, Report, Site
 from tracer.model.frame import Stack
+from tracer.model.merged import Merged
 from tracer.reports.pprof.profile import Place, Sample, encoded, place
 
 NO_STACK = (Place("(no stack was recorded)"),)
@@ -22,8 +23,23 @@ def profile(report: Report) -> bytes:
     return encoded(samples, started_ns, round(report.ended * 1e9) - started_ns)
 
 
+def profile_of_merged(merged: Merged) -> bytes:
+    """The same of several reports: each site with the stack that its newest report shows, counted for each host."""
+    samples = (
+        Sample(host.sockets, _places(one.site.findings[0]), _labels(one.site, host.hostname))
+        for one in merged.sites
+        for host in one.hosts
+    )
+    return encoded(samples, merged.started_ns, merged.ended_ns - merged.started_ns)
+
+
+def _labels(site: Site, hostname: str) -> dict[str, str]:
+    program = site.program or site.comm
+    return {"verdict": site.verdict.value, "site": site.id, "program": program, "host": hostname}
+
+
 def _samples(site: Site, hostname: str) -> Iterator[Sample]:
-    labels = {"verdict": site.verdict.value, "site": site.id, "program": site.program or site.comm, "host": hostname}
+    labels = _labels(site, hostname)
     for places, count in Counter(map(_places, site.findings)).items():
         yield Sample(count, places, labels)
 

@@ -59,10 +59,11 @@ def _closers(
     out = []
     for count, several in sorted(counted, key=lambda one: one[0], reverse=True)[:_FEW]:
         actors = (actor for kind in several for actor in kind.closers)
-        who = words.listed(dict.fromkeys(words.thread(actor) for actor in actors), most=2)
+        names = dict.fromkeys(words.thread(actor) for actor in actors)
+        who = f" by {words.listed(names, most=2)}" if names else ""  # reports of older versions do not tell
         which = "" if count == total else f" ({count} of them)"
         closed = several[0].closed
-        out += ["", *wrap(clean(f"closed{which} by {who}"), prose, first="  ", rest="    ")]
+        out += ["", *wrap(clean(f"closed{which}{who}"), prose, first="  ", rest="    ")]
         if closed is not None:
             out += stacks.render(closed.stack, closed.stack_note, width=width, color=color, all_frames=all_frames)
     return out

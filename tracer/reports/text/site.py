@@ -26,7 +26,19 @@ def render(site: Site, number: int, now_ns: int, *, width: int, color: bool, all
     """Lines of the site's section, its headline first."""
     prose = min(width, _PROSE)
     out = [style(line, color, bold=True) for line in wrap(_headline(site, number), prose, rest="  ")]
-    out += _shares(site, prose)
+    return out + _shares(site, prose) + body(site, now_ns, width=width, color=color, all_frames=all_frames)
+
+
+def unchanged(site: Site, number: int, printed: int, *, width: int, color: bool) -> list[str]:
+    """The headline alone, for a site that was printed as site ``printed`` and is the same now."""
+    text = f"{_headline(site, number)}: as printed above{f' as site {printed}' if printed != number else ''}"
+    return [style(line, color, bold=True) for line in wrap(text, min(width, _PROSE), rest="  ")]
+
+
+def body(site: Site, now_ns: int, *, width: int, color: bool, all_frames: bool) -> list[str]:
+    """The section without its headline: what happened, what to do, the stacks, one socket's life."""
+    prose = min(width, _PROSE)
+    out: list[str] = []
     out += wrap(clean(" ".join(site.explanation)), prose, first="  ", rest="  ")
     for index, line in enumerate(site.advice):
         advice = wrap(clean(line), prose, first="      " if index else "  Do: ", rest="      ")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Optional, Union
 
 from tracer.diagnose import words
-from tracer.diagnose.owners import application_frame, owner_of
+from tracer.diagnose.owners import application_frame
 from tracer.model.frame import Frame, Stack
+from tracer.reports import saying
 from tracer.reports.printable import clean
 from tracer.reports.text.cells import fit, fit_left, pad, style, width_of, wrap
 from tracer.stacks.registry import language
@@ -66,18 +67,10 @@ def _names(frames: Iterable[Frame]) -> list[tuple[Optional[str], Optional[str], 
     return [(f.function, f.module, 0 if f.function else f.offset) for f in frames]
 
 
-def _group(frame: Frame) -> str:
-    """What a frame belongs to, for folding; "" for the program's own code."""
-    owner = owner_of(frame)
-    if owner or not frame.internal:
-        return owner
-    return language(frame.language).title or (frame.module or "?").rsplit("/", 1)[-1]
-
-
 def _runs(frames: Sequence[Frame]) -> list[tuple[str, list[int]]]:
     runs: list[tuple[str, list[int]]] = []
     for index, frame in enumerate(frames):
-        group = _group(frame)
+        group = saying.group_of(frame)
         if not runs or runs[-1][0] != group:
             runs.append((group, []))
         runs[-1][1].append(index)
@@ -85,7 +78,10 @@ def _runs(frames: Sequence[Frame]) -> list[tuple[str, list[int]]]:
 
 
 def _folded(frames: Sequence[Frame], mark: Optional[int]) -> list[Row]:
-    """Below the marked frame the first of each library's run is shown, above it none; runs of one are never folded."""
+    """Below the marked frame the first of each library's run is shown, above it none; runs of one are never folded.
+
+    A first one without a name (the interpreter's, between the functions that it runs) says no more than the count.
+    """
     rows: list[Row] = []
     above: list[int] = []
     for group, run in _runs(frames):
@@ -94,7 +90,7 @@ def _folded(frames: Sequence[Frame], mark: Optional[int]) -> list[Row]:
             continue
         rows += _fold(frames, above)
         above = []
-        shown = _OWN_SHOWN if not group else 1
+        shown = _OWN_SHOWN if not group else 1 if frames[run[0]].function or not rows else 0
         rows += run[:shown]
         rows += _fold(frames, run[shown:])
     return rows + _fold(frames, above)
@@ -148,7 +144,7 @@ def _noted(frame: Frame, line: str, room: int) -> tuple[str, list[str]]:
 
 
 def _counted(fold: Fold, hinted: bool) -> str:
-    groups = list(dict.fromkeys(_group(f) or "the program" for f in fold.frames))
+    groups = list(dict.fromkeys(saying.group_of(f) or "the program" for f in fold.frames))
     of = f" of {words.listed(groups, most=3)}"
     hint = "" if hinted else " (--all-frames shows them)"
     return clean(f"... {len(fold.frames)} frames{of}{hint}")

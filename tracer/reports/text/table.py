@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from tabulate import tabulate
 
-from tracer.diagnose import held, reconciled, words
+from tracer.diagnose import reconciled, words
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site, Where
-from tracer.model.frame import Frame, Stack
 from tracer.model.holder import HeapLook
-from tracer.model.states import TcpState
+from tracer.reports import saying
 from tracer.reports.printable import clean
 from tracer.reports.text import ended, notread
 from tracer.reports.text import site as site_report
 from tracer.reports.text.cells import fit, fit_left, lines, style, width_of, wrap
-from tracer.reports.text.losses import described
 from tracer.reports.times import rfc3339
 from tracer.stacks.registry import language
 
@@ -28,13 +25,27 @@ _SECTIONS = 20
 """Sites, the largest first, that are told at length."""
 
 
-def render(report: Report, *, width: int, color: bool, all_frames: bool = False) -> str:
-    """Everything the run found, for a terminal of ``width`` columns. No line but one with an address is wider."""
+def render(
+    report: Report,
+    *,
+    width: int,
+    color: bool,
+    all_frames: bool = False,
+    printed: Callable[[Site], Optional[int]] = lambda _site: None,
+) -> str:
+    """Everything the run found, for a terminal of ``width`` columns. No line but one with an address is wider.
+
+    A site that stands on the terminal already as it is now, by the number that ``printed`` gives, is a line.
+    """
     parts = _headline(report, width, color)
     if report.sites:
         parts += ["", *sites_table(report.sites, report.now_ns, width=width, color=color)]
     told = report.sites if all_frames else report.sites[:_SECTIONS]
     for number, site in enumerate(told, 1):
+        before = printed(site)
+        if before is not None:
+            parts += ["", *site_report.unchanged(site, number, before, width=width, color=color)]
+            continue
         whole = site_report.render(site, number, report.now_ns, width=width, color=color, all_frames=all_frames)
         parts += ["", *whole]
     if len(told) < len(report.sites):
@@ -56,7 +67,7 @@ def render_site(
         return lines(whole) + "\n"
     oldest = words.duration(now_ns - site.findings[0].since_ns)
     grew = f"site {number} grew from {grown_from} to {site.count} sockets, oldest {oldest}: "
-    frame, how = _application(site)
+    frame, how = saying.application(site)
     at = f", {how}{words.short_name(frame)}" if frame is not None else ""
     return style(grew, color, bold=True) + clean(f"{site.remote}, {site.verdict.value}{at}") + "\n"
 
@@ -66,20 +77,8 @@ def _prose(width: int) -> int:
 
 
 def _headline(report: Report, width: int, color: bool) -> list[str]:
-    over = f"for more than {words.duration(report.linger_ns)}"
-    if not report.sites:
-        seen = words.duration(int((report.ended - report.started) * 1e9))
-        head = clean(reconciled.headline(report, over))
-        clear = head.startswith("no socket stayed")
-        tail = f" ({words.plural(report.watched, 'socket')} of {clean(report.target)} watched, {seen})"
-        return [style(line, color, fg="green" if clear else "yellow") for line in wrap(head + tail, _prose(width))]
-    states = Counter(f.connection.state for site in report.sites for f in site.findings)
-    gone = states.pop(TcpState.CLOSE, 0)
-    left = sum(states.values())
-    what = [f"{words.plural(left, 'socket')} in CLOSE_WAIT"] if left else []
-    what += [f"{words.plural(gone, 'socket')} gone (CLOSE) but not closed"] if gone else []
-    head = f"{' and '.join(what)} {over}, from {words.plural(len(report.sites), 'leak site')}"
-    return [style(line, color, bold=True) for line in wrap(head, _prose(width))]
+    how: dict[str, Any] = {"bold": True} if report.sites else {"fg": "green" if saying.is_clear(report) else "yellow"}
+    return [style(line, color, **how) for line in wrap(clean(saying.headline(report)), _prose(width))]
 
 
 def sites_table(sites: Sequence[Site], now_ns: int, *, width: int, color: bool) -> list[str]:
@@ -136,31 +135,12 @@ def _process(site: Site) -> str:
     return f"{site.program or site.comm} {site.pid if several < 2 else f'({several})'}"
 
 
-def _application(site: Site) -> tuple[Optional[Frame], str]:
-    """The program's first own frame, and how to call the stack that has it."""
-    found = site.application
-    if found.stack is Where.LAST:
-        return _at(site.stack, found.index), ""
-    if found.stack is Where.SENT:
-        return _at(site.sent_stack, found.index), "sent in "
-    if found.stack is Where.OPENED:
-        return _at(site.opened_stack, found.index), "opened in "
-    return (_at(site.now[0].stack, found.index), "now in ") if found.stack is Where.NOW else (None, "")
-
-
-def _at(stack: Optional[Stack], index: Optional[int]) -> Optional[Frame]:
-    return stack.frames[index] if stack is not None and index is not None else None
-
-
 def _frame(site: Site, room: int) -> str:
     """Name and place of the first frame of the program's own, or as much of it as fits into ``room`` columns."""
-    frame, how = _application(site)
-    if site.application.stack is Where.HELD:
-        places = (held.own_place(one.lineage) for one in site.held)
-        return fit_left(clean(f"held by {next((place for place in places if place), '')}"), room)
+    frame, how = saying.application(site)
+    whole = clean(saying.where(site))
     if frame is None:
-        return fit(clean(f"event loop ({site.application.loop})"), room) if site.application.loop is not None else "-"
-    whole = clean(f"{how}{words.located(frame)}")
+        return (fit_left if site.application.stack is Where.HELD else fit)(whole, room)
     cut = fit_left if language(frame.language).ends_tell else fit
     left = max(room - len(how), 0)
     return whole if width_of(whole) <= room else how + cut(clean(words.short_name(frame)), left)
@@ -223,5 +203,5 @@ def _lost(losses: Losses, width: int, color: bool) -> list[str]:
     """Each loss in words; that nothing was lost is said too."""
     if not losses.any():
         return ["lost: nothing"]
-    text = wrap(f"lost: {described(losses)}", _prose(width), rest="  ")
+    text = wrap(f"lost: {saying.described(losses)}", _prose(width), rest="  ")
     return [style(line, color, fg="yellow") for line in text]

@@ -11,8 +11,8 @@ from tracer.model.states import Origin
 from tracer.reports import events as timeline
 from tracer.reports.events import Event
 from tracer.reports.printable import clean
+from tracer.reports.saying import described
 from tracer.reports.text.cells import fit, lines, pad, style, width_of
-from tracer.reports.text.losses import described
 
 _COLORS = {Origin.PEER: "cyan", Origin.TIMER: "yellow"}
 

@@ -12,7 +12,7 @@ import click
 from tracer.diagnose.census.counts import Census
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
-from tracer.model.finding import Report, Streamed, Tick
+from tracer.model.finding import Report, Site, Streamed, Tick
 from tracer.reports.text import census, table, tail, terminal, timeline
 from tracer.reports.text.status import StatusLine
 from tracer.reports.writers import StackOf
@@ -26,6 +26,7 @@ class TextReport:
     def __init__(self, all_frames: bool) -> None:
         self._all_frames = all_frames
         self._status = StatusLine()
+        self._printed: dict[object, tuple[object, int]] = {}
 
     def tick(self, tick: Tick) -> None:
         """Print the sites that are new or grew, and draw the status line."""
@@ -42,14 +43,42 @@ class TextReport:
                 grown_from=shown.grown_from,
             )
             click.echo(text)
+            if not shown.grown_from:
+                self._printed[shown.site.key] = (_content(shown.site), shown.number)
         self._status.show(tick)
 
     def report(self, report: Report) -> None:
         """Print the whole report."""
         self._status.clear()
-        text = table.render(report, width=terminal.width(), color=terminal.color(), all_frames=self._all_frames)
+        text = table.render(
+            report,
+            width=terminal.width(),
+            color=terminal.color(),
+            all_frames=self._all_frames,
+            printed=self._number if sys.stdout.isatty() else _nowhere,
+        )
         click.echo(text, nl=False)
         sys.stdout.flush()
+        for number, site in enumerate(report.sites, 1):
+            content, before = self._printed.get(site.key, (None, number))
+            self._printed[site.key] = (_content(site), before if content == _content(site) else number)
+
+    def _number(self, site: Site) -> Optional[int]:
+        """The number by which the site stands above as it is now. Only who sits at a terminal sees what is above."""
+        content, number = self._printed.get(site.key, (None, 0))
+        return number if content == _content(site) else None
+
+
+def _nowhere(_site: Site) -> Optional[int]:
+    return None
+
+
+def _content(site: Site) -> object:
+    """What is printed of a site, but for how long ago."""
+    now = tuple((one.standing, one.threads, one.stack) for one in site.now)
+    held = tuple((one.count, one.lineage) for one in site.held)
+    stacks = (site.stack, site.opened_stack, site.sent_stack)
+    return (site.count, site.verdict, site.explanation, site.advice, site.processes, stacks, now, held)
 
 
 class TextTransitions:

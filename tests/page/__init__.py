@@ -1,0 +1,1 @@
+"""The HTML page, opened in Chromium."""

@@ -1,0 +1,47 @@
+"""Signals that come while closetrace is being imported: they are kept, not lost, and do not end the process.
+
+Imports nothing of the package and little else, for it comes first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""The signals that end a trace with its report."""
+SIGNALS = (*ASKING, signal.SIGUSR1)
+
+_caught: list[int] = []
+_catching = False
+
+
+def _keep(number: int, _frame: object) -> None:
+    _caught.append(number)
+
+
+def catch() -> None:
+    """Begin to keep signals."""
+    global _catching
+    _catching = True
+    for number in SIGNALS:
+        signal.signal(number, _keep)
+
+
+def taken() -> list[int]:
+    """What has come. Whoever asks handles the signals from now on."""
+    global _catching
+    _catching = False
+    found, _caught[:] = list(_caught), []
+    return found
+
+
+def release() -> None:
+    """Give the signals their usual effect back, for commands that have no report; what has come takes effect now."""
+    if not _catching:
+        return
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for caught in taken():
+        if caught != signal.SIGUSR1:
+            os.kill(os.getpid(), caught)

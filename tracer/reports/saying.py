@@ -1,0 +1,87 @@
+"""What every format says of a report as a whole, in the same words: its headline, where its sites are, its losses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Optional
+
+from tracer.diagnose import held, reconciled, words
+from tracer.diagnose.owners import owner_of
+from tracer.model.connection import Losses
+from tracer.model.finding import Report, Site, Where
+from tracer.model.frame import Frame, Stack
+from tracer.model.states import TcpState
+from tracer.stacks.registry import language
+
+
+def headline(report: Report) -> str:
+    """How many sockets lingered, from how many sites; or that none did, and what may hide some."""
+    over = f"for more than {words.duration(report.linger_ns)}"
+    if not report.sites:
+        seen = words.duration((round(report.ended * 1e6) - round(report.started * 1e6)) * 1000)
+        watched = words.plural(report.watched, "socket")
+        return f"{reconciled.headline(report, over)} ({watched} of {report.target} watched, {seen})"
+    states = Counter(f.connection.state for site in report.sites for f in site.findings)
+    gone = states.pop(TcpState.CLOSE, 0)
+    left = sum(states.values())
+    what = [f"{words.plural(left, 'socket')} in CLOSE_WAIT"] if left else []
+    what += [f"{words.plural(gone, 'socket')} gone (CLOSE) but not closed"] if gone else []
+    return f"{' and '.join(what)} {over}, from {words.plural(len(report.sites), 'leak site')}"
+
+
+def is_clear(report: Report) -> bool:
+    """Whether the report is a clean bill: no site, and nothing that may hide one."""
+    return not report.sites and reconciled.headline(report, "").startswith("no socket stayed")
+
+
+def application(site: Site) -> tuple[Optional[Frame], str]:
+    """The program's first own frame, and how to call the stack that has it."""
+    found = site.application
+    if found.stack is Where.LAST:
+        return _at(site.stack, found.index), ""
+    if found.stack is Where.SENT:
+        return _at(site.sent_stack, found.index), "sent in "
+    if found.stack is Where.OPENED:
+        return _at(site.opened_stack, found.index), "opened in "
+    return (_at(site.now[0].stack, found.index), "now in ") if found.stack is Where.NOW else (None, "")
+
+
+def _at(stack: Optional[Stack], index: Optional[int]) -> Optional[Frame]:
+    return stack.frames[index] if stack is not None and index is not None else None
+
+
+def where(site: Site) -> str:
+    """The program's first own frame with its place; else its object that holds the sockets, or the event loop."""
+    frame, how = application(site)
+    if site.application.stack is Where.HELD:
+        places = (held.own_place(one.lineage) for one in site.held)
+        return f"held by {next((place for place in places if place), '')}"
+    if frame is None:
+        return f"event loop ({site.application.loop})" if site.application.loop is not None else "-"
+    return f"{how}{words.located(frame)}"
+
+
+def group_of(frame: Frame) -> str:
+    """What a frame belongs to: a library or a runtime, in words; "" for the program's own code."""
+    owner = owner_of(frame)
+    if owner or not frame.internal:
+        return owner
+    return language(frame.language).title or (frame.module or "?").rsplit("/", 1)[-1]
+
+
+def described(lost: Losses) -> str:
+    """Each kind of loss with its count, in one line; empty if nothing was lost."""
+    kinds = (
+        (lost.events, "transition", "came faster than they were read"),
+        (lost.records, "socket", "not followed: no free record (raise --memory)"),
+        (lost.boxes, "call", "kept without a stack: the memory for stacks was used up (raise --memory)"),
+        (lost.contended, "call", "dropped: another thread was in a call on the same socket"),
+        (lost.nested, "event", "not seen: the kernel skipped a hook that interrupted itself"),
+        (lost.returns, "call result", "missed by the kernel's return probes"),
+        (lost.descriptors, "process", "whose descriptors could not be read"),
+        (lost.namespaces, "network namespace", "that could not be listed"),
+        (lost.stacks_unread, "stack", "not read within the limits: the call's own place only"),
+        (lost.stacks_truncated, "stack", "in this report incomplete"),
+    )
+    nouns = {"process": "processes"}
+    return "; ".join(f"{words.plural(count, noun, nouns.get(noun))} {what}" for count, noun, what in kinds if count)
