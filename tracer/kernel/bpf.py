@@ -33,6 +33,10 @@ def _bpf(command: int, attributes: bytes) -> int:
     return result
 
 
+_ATTEMPTS = 5
+"""The verifier gives up with EAGAIN while a signal is pending (kernel c3494801cd17): Ctrl-C in that very moment."""
+
+
 def load_empty(kind: int, btf_id: int = 0) -> int:
     """Load a program that does nothing, to see whether the kernel accepts its type. Return its descriptor.
 
@@ -82,6 +86,11 @@ def load_program(
         0,
         btf_id,
     )
+    for _ in range(_ATTEMPTS):
+        try:
+            return _bpf(_PROG_LOAD, attributes)
+        except BlockingIOError:
+            continue
     return _bpf(_PROG_LOAD, attributes)
 
 

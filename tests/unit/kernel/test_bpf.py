@@ -88,3 +88,29 @@ def test_without_rights_the_kernels_reason_is_told() -> None:
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "sudo" in done.stderr
+
+
+def test_a_signal_in_the_moment_of_loading_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier's EAGAIN means only that it was interrupted: it is asked again, but not for ever."""
+    asked: list[int] = []
+
+    def interrupted(times: int) -> None:
+        whole = bpf._bpf
+        asked.clear()
+
+        def call(command: int, attributes: bytes) -> int:
+            asked.append(command)
+            if len(asked) <= times:
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return whole(command, attributes)
+
+        monkeypatch.setattr(bpf, "_bpf", call)
+
+    interrupted(2)
+    with bpf.closing(bpf.load_empty(bpf.PROG_RAW_TRACEPOINT)):
+        assert len(asked) == 3
+    monkeypatch.undo()
+    interrupted(100)
+    with pytest.raises(BlockingIOError):
+        bpf.load_empty(bpf.PROG_RAW_TRACEPOINT)
+    assert len(asked) == 6
