@@ -7,12 +7,13 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.builders import connection, report
-from tests.unit.reports.test_figures import counted
+from tests.unit.reports.test_figures import EMPTY, counted
 from tracer.errors import ClosetraceError
 from tracer.model.finding import Cost, Report
 from tracer.reports.figures import names
@@ -64,7 +65,7 @@ def test_scrape(exporter: PrometheusExporter) -> None:
 def test_series_of_what_is_gone_end(exporter: PrometheusExporter) -> None:
     """A site that is closed is not told as 0 for ever: it is not told."""
     first = scraped(exporter, counted({"a": 5, "b": 1}))
-    second = scraped(exporter, counted({"b": 1}))
+    second = scraped(exporter, replace(counted({"b": 1}), ended=EMPTY.ended + 1))
     sites = [
         {dict(labels)["site"] for name, labels in found if name == "closetrace_close_wait_sockets"}
         for found in (first, second)
