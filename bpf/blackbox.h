@@ -326,6 +326,16 @@ static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u6
 	return &record->last;
 }
 
+/* The same, but the verifier does not know which one, see CT_FORGET. */
+static __always_inline struct ct_touch *ct_touch_at(struct ct_record *record, u64 which, u64 by)
+{
+	u64 at = CT_FORGET((u8 *)ct_touch_of(record, which) - (u8 *)record, by);
+	u8 *touch = at > sizeof(*record) - sizeof(struct ct_touch) ? 0 : (u8 *)record + at;
+
+	asm volatile("" : "+r"(touch)); /* who asks whether it is 0 asks just that: 5.10 does not see that at tells */
+	return (struct ct_touch *)touch;
+}
+
 static __always_inline void ct_fill_touch(struct ct_touch *touch, struct task_struct *task, u32 op, s32 ret, u32 flags,
 					  u64 now)
 {
@@ -354,9 +364,9 @@ static __always_inline int ct_spared(u16 which)
 
 /*
  * Registers and stack for a touch that is already filled. Gives the box back where there is nothing to keep in it.
- * Returns whose frames are to be told, for ct_finish.
+ * Returns what is left to the language's program, for ct_finish.
  */
-static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
+static __always_inline u64 ct_box_touch(struct ct_record *record, struct ct_touch *touch, struct ct_user *user,
 					u16 which)
 {
 	u32 language = 0;
@@ -397,11 +407,7 @@ static __always_inline u32 ct_box_touch(struct ct_record *record, struct ct_touc
 		touch->flags |= CT_TOUCH_NO_BOX;
 		return 0;
 	}
-#ifdef CT_INTERPRETERS
-	if (language & CT_ANY_LANGUAGE)
-		ct_leave(record, touch, which, language, which != CT_WHICH_OPENED);
-#endif
-	return language;
+	return CT_LEFT(touch->box, language);
 drop:
 	ct_free_box(touch->box);
 	touch->box = 0;
@@ -409,7 +415,7 @@ drop:
 }
 
 /* Writes one touch of a record whose lock is held. Returns as above. */
-static __always_inline u32 ct_write_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
+static __always_inline u64 ct_write_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
 					  u32 flags, u64 now)
 {
 	struct ct_user user = {};
@@ -426,16 +432,19 @@ static __always_inline void ct_contended(struct ct_record *record)
 }
 
 /* Writes one touch of a record, whole or not at all. Returns as above. */
-static __always_inline u32 ct_touch(struct ct_record *record, struct ct_touch *touch, u16 which, u32 op, s32 ret,
-				    u32 flags, u64 now)
+static __always_inline u64 ct_touch(struct ct_record *record, u16 which, u32 op, s32 ret, u32 flags, u64 now)
 {
-	u32 language;
+	struct ct_touch *touch;
+	u64 left = 0;
 
 	if (!ct_try_lock(record)) {
 		ct_contended(record);
 		return 0;
 	}
-	language = ct_write_touch(record, touch, which, op, ret, flags, now);
+	touch = ct_touch_at(record, which, now);
+	which = CT_FORGET(which, now);
+	if (touch)
+		left = ct_write_touch(record, touch, which, CT_FORGET(op, now), ret, CT_FORGET(flags, now), now);
 	ct_unlock(record);
-	return language;
+	return left;
 }

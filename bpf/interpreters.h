@@ -10,7 +10,7 @@
 #ifdef CT_INTERPRETERS
 static __always_inline u64 *ct_known_language(u32 tgid)
 {
-	u32 place = tgid % CT_LANGUAGES_KNOWN;
+	u64 place = tgid % CT_LANGUAGES_KNOWN; /* see ct_count */
 
 	return languages.lookup(&place);
 }
@@ -35,7 +35,7 @@ static __always_inline u32 ct_told_of(struct ct_interpreter *known) { return *(u
  * Whose frames are to be told of a thread group: CT_ANY_LANGUAGE has the number, 0 if nobody's. CT_MARKS has what to
  * mark records with. For ct_finish.
  */
-static __always_inline u32 ct_language_of(u32 tgid)
+static __always_inline u32 ct_language_of(u64 tgid)
 {
 	u64 *answer = ct_known_language(tgid);
 	struct ct_interpreter *known;
@@ -46,43 +46,31 @@ static __always_inline u32 ct_language_of(u32 tgid)
 	return known ? ct_told_of(known) : CT_NOT_LOOKED_AT;
 }
 
-/* Leaves a touch, whose box is filled, to the language's program; turn: how many the same call has left before. */
-static __always_inline void ct_leave(struct ct_record *record, struct ct_touch *touch, u16 which, u32 language,
-				     u32 turn)
-{
-	u32 zero = 0;
-	struct ct_handover *to = handover.lookup(&zero);
-	struct ct_left *left;
-
-	if (!to)
-		return;
-	left = &to->touches[turn & 1];
-	left->sk = record->sk;
-	left->ns = touch->ns;
-	left->which = which;
-	left->seq = touch->seq;
-	left->box = touch->box;
-	left->tid = touch->tid;
-	to->ns = touch->ns;
-	to->answer = (u64)language << 32 | touch->pid;
-}
+/* What a hook's program leaves to the language's: the box of the touch, and in the low half whose frames to tell. */
+#define CT_LEFT(box, language) ((u64)(box) << 32 | (language))
+#define CT_LEFT_BOX(left) ((left) >> 32)
 
 /*
- * The end of a hook's program, with what ct_language_of said. Where the language has no program (yet), the call does
- * nothing.
+ * The end of a hook's program, with what it leaves (CT_LEFT). Where the language has no program (yet), the call does
+ * nothing. The numbers are constants, so that the kernel makes jumps of the calls.
  */
-static __always_inline int ct_finish(void *ctx, u32 language)
+static __always_inline int ct_finish(void *ctx, u64 left)
 {
-	u32 number = language & CT_ANY_LANGUAGE;
+	u64 number = left & CT_ANY_LANGUAGE, zero = 0, *to;
 
+	if (number) {
+		to = handover.lookup(&zero);
+		if (!to)
+			return 0;
+		*to = left;
 #pragma unroll
-	for (u32 i = 0; i < CT_LANGUAGES; i++) {
-		if (number != i + 1)
-			continue;
-		interpreter_programs.call(ctx, i);
-		CT_OWN_CALL(i);
-	}
-	if (language && !number)
+		for (u32 i = 0; i < CT_LANGUAGES; i++) {
+			if (number != i + 1)
+				continue;
+			interpreter_programs.call(ctx, i);
+			CT_OWN_CALL(i);
+		}
+	} else if (left & CT_NOT_LOOKED_AT)
 		ct_ask(bpf_get_current_pid_tgid() >> 32);
 	return 0;
 }
@@ -116,6 +104,6 @@ static __always_inline void ct_forget_interpreter(u32 tgid)
 		*answer = 0;
 }
 #else
-#define ct_leave(record, touch, which, language, turn)
-static __always_inline int ct_finish(void *ctx, u32 language) { return 0; }
+#define CT_LEFT(box, language) 0
+static __always_inline int ct_finish(void *ctx, u64 left) { return 0; }
 #endif

@@ -203,10 +203,10 @@ static __always_inline u32 ct_end_flags(u64 key, u32 op, u64 now)
 #endif
 }
 
-/* Returns the language whose program is to tell its frames, 0 if there is none. */
-static __always_inline u32 ct_end(struct ct_record *record, u64 key, u32 op, s32 how, u64 now)
+/* Returns what is left to the language's program (CT_LEFT), 0 if nothing is. */
+static __always_inline u64 ct_end(struct ct_record *record, u64 key, u32 op, s32 how, u64 now)
 {
-	return ct_touch(record, &record->ending, CT_WHICH_ENDING, op, how, ct_end_flags(key, op, now), now);
+	return ct_touch(record, CT_WHICH_ENDING, op, how, ct_end_flags(key, op, now), now);
 }
 
 /* The end of a record */

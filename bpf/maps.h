@@ -112,22 +112,8 @@ BPF_ARRAY(unlooked, struct ct_interpreter, 1);
 /* Thread groups that user space is to look at: each puts itself here once, at its first touch. */
 BPF_QUEUE(asked, u32, 1024);
 
-/* A touch whose frames are to be told by the program that runs next on this CPU. */
-struct ct_left {
-	u64 sk;
-	u64 ns;
-	u32 which;
-	u32 seq;
-	u32 box;
-	u32 tid;
-};
-/* Two, for one call may be two touches of its socket. Those are meant whose ns is this one. answer: as in languages. */
-struct ct_handover {
-	u64 ns;
-	u64 answer;
-	struct ct_left touches[2];
-};
-BPF_PERCPU_ARRAY(handover, struct ct_handover, 1);
+/* The box whose frames are to be told by the program that runs next on this CPU, as CT_LEFT has it. */
+BPF_PERCPU_ARRAY(handover, u64, 1);
 
 /* The programs of the languages, by number - 1: one such array for each program that calls them, since the kernel wants
  * all programs of an array to be of one type and one attachment (tracer/kernel/program.py). */

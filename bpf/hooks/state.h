@@ -115,23 +115,20 @@ static __always_inline u32 ct_local_op(int old, int new, u32 flags)
 	return 0;
 }
 
-/* Returns the language whose program is to tell its frames, 0 if there is none. */
-static __always_inline u32 ct_local_call(struct ct_record *record, u64 key, int old, int new, u32 flags, u64 now)
+/* Returns what is left to the language's program (CT_LEFT), 0 if nothing is. */
+static __always_inline u64 ct_local_call(struct ct_record *record, u64 key, int old, int new, u32 flags, u64 now)
 {
 	u32 op = ct_local_op(old, new, flags);
-	struct ct_touch *touch = &record->ending;
 	u16 which = CT_WHICH_ENDING;
 	u32 wanted = 0;
 
 	if (!op)
 		return 0;
-	if (op == CT_OP_CONNECT) {
-		touch = &record->opened;
+	if (op == CT_OP_CONNECT)
 		which = CT_WHICH_OPENED;
-	} else {
+	else
 		wanted = ct_end_flags(key, op, now);
-	}
-	return ct_touch(record, touch, which, op, 0, wanted, now);
+	return ct_touch(record, which, op, 0, wanted, now);
 }
 
 /*
@@ -211,11 +208,11 @@ static __always_inline void ct_emit(struct ct_record *record, int old, int new, 
 #endif
 
 /* Returns as ct_local_call. */
-static __always_inline int ct_move(struct sock *sk, int old, int new)
+static __always_inline u64 ct_move(struct sock *sk, int old, int new)
 {
-	u64 key = (u64)sk, now;
+	u64 key = (u64)sk, now, left;
 	struct ct_record *record;
-	u32 flags = 0, language;
+	u32 flags = 0;
 
 #ifdef CT_SCOPE_TASKS
 	/* LISTEN to SYN_RECV is no end of the listener: it is its child, cloned with the listener's state and port */
@@ -247,16 +244,16 @@ static __always_inline int ct_move(struct sock *sk, int old, int new)
 		}
 	}
 	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
-	language = ct_local_call(record, key, old, new, flags, now);
+	left = ct_local_call(record, key, old, new, flags, now);
 	/* close after shutdown, before the peer's ACK, sets FIN_WAIT1 again: a call, not a transition */
 	if (new == old)
-		return language;
+		return left;
 	ct_keep_transition(record, old, new, flags, now);
 	ct_follow(record, sk, key, old, new, flags, now);
 	ct_emit(record, old, new, flags, now);
 	record->state = new;
 	record->state_ns = now;
-	return language;
+	return left;
 }
 
 #ifdef CT_STATE_ELSEWHERE

@@ -55,14 +55,14 @@ static __always_inline u16 ct_which_call(struct ct_record *record, u32 op)
 	return CT_WHICH_LAST;
 }
 
-/* Returns the language whose program is to tell its frames, 0 if there is none. */
-static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
+/* Returns what is left to the language's program (CT_LEFT), 0 if nothing is. */
+static __always_inline u64 ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 {
 	u64 key = (u64)sk, now;
 	struct ct_record *record = ct_record_of(key);
 	struct ct_touch *touch;
 	u16 which;
-	u32 language = 0;
+	u64 again = 0, left = 0, more;
 	int eof;
 
 	if (!record && !ct_task_in_scope())
@@ -88,38 +88,38 @@ static __always_inline int ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	}
 	ct_progress(record, op, ret, flags, eof, now);
 	which = ct_which_call(record, op);
-	touch = ct_touch_of(record, which);
-	if (eof) {
-		touch = &record->eof;
+	if (eof)
 		which = CT_WHICH_EOF;
-	}
 #ifndef CT_ACCEPT_HOOKED
 	else if ((record->flags & (CT_R_PASSIVE | CT_R_OPENED_LATE)) == CT_R_PASSIVE) {
 		record->flags |= CT_R_OPENED_LATE | CT_R_ACCEPTED;
-		touch = &record->opened;
 		which = CT_WHICH_OPENED;
+		again = 1;
 	}
 #endif
 	/* The body is long, so there is one copy; the first use of an accepted socket is its opener and its last touch.
 	 * No count of turns: the verifier would follow the second turn apart from a first one that does the same. */
 #pragma clang loop unroll(disable)
 	for (;;) {
-		language |= ct_write_touch(record, touch, which, op, ret, flags, now);
-		if (which != CT_WHICH_OPENED)
+		touch = ct_touch_at(record, which, now);
+		which = CT_FORGET(which, now);
+		more = touch ? ct_write_touch(record, touch, which, op, ret, flags, now) : 0;
+		left = CT_FORGET(more ? more : left, now);
+		if (!again)
 			break;
+		again = 0;
 		which = ct_which_call(record, op);
-		touch = ct_touch_of(record, which);
 	}
 	ct_unlock(record);
-	return language;
+	return left;
 }
 
-static __always_inline int ct_recv(struct sock *sk, s32 ret, int flags)
+static __always_inline u64 ct_recv(struct sock *sk, s32 ret, int flags)
 {
 	return ct_io(sk, CT_OP_RECV, ret, flags & CT_MSG_PEEK ? CT_TOUCH_PEEK : 0);
 }
 
-static __always_inline int ct_send(struct sock *sk, s32 ret) { return ct_io(sk, CT_OP_SEND, ret, 0); }
+static __always_inline u64 ct_send(struct sock *sk, s32 ret) { return ct_io(sk, CT_OP_SEND, ret, 0); }
 
 #ifdef CT_KPROBE_CALLS
 /* kprobe: remember the socket until the kretprobe tells the result. An entry that is still there means a missed return.
@@ -140,7 +140,7 @@ static __always_inline int ct_call_enter(struct socket *socket, u32 op, u32 flag
 	return 0;
 }
 
-static __always_inline int ct_call_return(u32 op, s32 ret)
+static __always_inline u64 ct_call_return(u32 op, s32 ret)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	struct ct_call *call = calls.lookup(&thread);

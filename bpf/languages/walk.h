@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the programs of all languages share. Each is called by a hook's program that has left touches (ct_leave), with
- * the same task and on the same CPU, and is one call of ct_tell_frames. The walk itself needs no lock: it reads the
- * caller's own memory into this CPU's scratch. Two words for each frame are written into the box then.
+ * What the programs of all languages share. Each is called by a hook's program that has left a touch (CT_LEFT), with
+ * the same task and on the same CPU, and is a CT_LANGUAGE. The walk itself needs no lock: it reads the caller's own
+ * memory into this CPU's scratch. Two words for each frame are written into the box then.
  *
  * Calls of helpers are what takes time here: some 25 ns for bpf_probe_read_kernel and for a look into a hash, 75 ns for
  * bpf_probe_read_user, whatever the size up to some hundred bytes.
@@ -24,8 +24,12 @@ struct ct_walk {
 	u64 sp;	    /* and stack pointer, */
 	u64 copied; /* whose stack was copied from there on: so many bytes without a hole, */
 	u64 copy;   /* to this place, */
-	u64 box;    /* which lies in this box */
-	u64 answer; /* the values are those of this ct_handover.answer */
+	u64 box;    /* which lies in this box, */
+	u64 sk;	    /* of this touch */
+	u64 ns;
+	u32 seq;
+	u32 which;
+	u64 answer; /* the values are those of this answer, as in languages */
 	u64 values[CT_INTERPRETER_VALUES];
 	u64 more[16]; /* for the language */
 	u8 raw[CT_WALK_RAW + CT_WALK_EXTRA];
@@ -59,24 +63,25 @@ static __always_inline void ct_find_caller(struct ct_walk *walk)
 	CT_TASK_READ(walk->thread, task->CT_TASK_THREAD_POINTER);
 }
 
-/* The copy of the stack that the touch made, in a box that nobody writes before another touch takes its place. */
-static __always_inline void ct_find_copy(struct ct_walk *walk, struct ct_handover *from)
+/* The touch that was left, and its copy of the stack, in a box that nobody writes before another takes its place. */
+static __always_inline int ct_find_touch(struct ct_walk *walk, u64 left)
 {
-	struct ct_left *left = &from->touches[from->touches[0].ns != from->ns];
 	struct ct_box_head *head;
 	u64 pages, most;
 
-	walk->copied = 0;
-	if (left->tid != walk->tid)
-		return;
-	walk->box = left->box;
-	head = ct_head_of(left->box, &pages);
-	if (!head || head->missing)
-		return;
+	walk->box = CT_LEFT_BOX(left);
+	head = ct_head_of(walk->box, &pages);
+	if (!head || head->tid != walk->tid)
+		return 0;
+	walk->sk = head->sk;
+	walk->ns = head->ns;
+	walk->seq = head->touch_seq;
+	walk->which = head->which;
 	most = ct_words_at(head, pages);
 	walk->sp = head->registers[CT_REGISTER_SP];
 	walk->copy = (u64)(head + 1);
-	walk->copied = head->length < most ? head->length : most;
+	walk->copied = head->missing ? 0 : head->length < most ? head->length : most;
+	return 1;
 }
 
 /* What user space knows of this process: kept from one touch to the next. */
@@ -163,50 +168,58 @@ static __always_inline void ct_write_words(u32 handle, struct ct_walk *walk)
 	ct_step(&head->seq);
 }
 
-/* Under the record's lock, and only if the touch is still the one that was left and has its box. */
-static __always_inline void ct_tell(struct ct_left *left, struct ct_walk *walk)
+/*
+ * Under the record's lock, and only if the touch is still the one that was left and has its box. The same call may have
+ * opened the socket: then that touch has another box.
+ */
+static __always_inline void ct_tell(struct ct_walk *walk)
 {
-	u64 key = left->sk;
+	u64 key = walk->sk, box = walk->box;
 	struct ct_record *record = sockets.lookup(&key);
 	struct ct_touch *touch;
 
 	if (!record || !ct_lock_for_good(record))
 		return;
-	touch = ct_touch_of(record, left->which);
-	if (touch->box && touch->box == left->box && touch->seq == left->seq && touch->ns == left->ns &&
-	    touch->tid == walk->tid)
-		ct_write_words(touch->box, walk);
+	touch = ct_touch_of(record, walk->which);
+	if (touch->box == box && touch->seq == walk->seq && touch->ns == walk->ns && touch->tid == walk->tid) {
+#pragma clang loop unroll(disable)
+		for (u32 i = 0; i < 2 && box; i++) {
+			CT_HIDE(i);
+			if (i > 1)
+				break;
+			ct_write_words(box, walk);
+			box = record->opened.ns == walk->ns && touch != &record->opened ? record->opened.box : 0;
+		}
+	}
 	ct_unlock(record);
 }
 
 /* bcc does not compile this within a macro. */
-static __always_inline struct ct_handover *ct_handed_over(void)
+static __always_inline u64 ct_left(void)
 {
 	u32 zero = 0;
+	u64 *left = handover.lookup(&zero);
 
-	return handover.lookup(&zero);
+	return left ? *left : 0;
 }
 
 /*
  * Programs may be preempted by others on their CPU (kernels with PREEMPT): then the later one goes without. Returns
  * this CPU's scratch, ready for a walk; 0 if there are no frames to be told.
  */
-static __always_inline struct ct_walk *ct_begin_walk(struct ct_handover *from, u32 language)
+static __always_inline struct ct_walk *ct_begin_walk(u64 left, u64 language)
 {
 	u32 zero = 0;
 	struct ct_walk *walk = walks.lookup(&zero);
-	u64 answer;
 
-	if (!walk || !from)
+	if (!walk || (left & CT_ANY_LANGUAGE) != language)
 		return 0;
 	__sync_fetch_and_add(&walk->busy, 1);
 	if (*(volatile u32 *)&walk->busy != 1)
 		goto none;
 	ct_find_caller(walk);
-	answer = from->answer;
-	if ((u32)answer != walk->tgid || (answer >> 32 & CT_ANY_LANGUAGE) != language || !ct_learn(walk, answer))
+	if (!ct_find_touch(walk, left) || !ct_learn(walk, left << 32 | walk->tgid))
 		goto none;
-	ct_find_copy(walk, from);
 	walk->frames = 0;
 	walk->reads = 0;
 	walk->end = CT_FRAMES_LIMIT;
@@ -216,17 +229,10 @@ none:
 	return 0;
 }
 
-/* Tells the frames in the boxes of the touches that were left. */
-static __always_inline void ct_end_walk(struct ct_walk *walk, struct ct_handover *from)
+/* The end of a walk, whose frames are now told. */
+static __always_inline void ct_end_walk(struct ct_walk *walk)
 {
-#pragma clang loop unroll(disable)
-	for (u32 turn = 0; turn < 2; turn++) {
-		CT_HIDE(turn);
-		if (turn > 1)
-			break;
-		if (from->touches[turn].ns == from->ns)
-			ct_tell(&from->touches[turn], walk);
-	}
+	ct_tell(walk);
 	__sync_fetch_and_add(&walk->busy, -1);
 }
 
@@ -234,12 +240,11 @@ static __always_inline void ct_end_walk(struct ct_walk *walk, struct ct_handover
 #define CT_LANGUAGE(name, number, find)                                                                                \
 	int name(void *ctx)                                                                                            \
 	{                                                                                                              \
-		struct ct_handover *from = ct_handed_over();                                                           \
-		struct ct_walk *walk = ct_begin_walk(from, number);                                                    \
+		struct ct_walk *walk = ct_begin_walk(ct_left(), number);                                               \
                                                                                                                        \
 		if (!walk)                                                                                             \
 			return 0;                                                                                      \
 		find(walk);                                                                                            \
-		ct_end_walk(walk, from);                                                                               \
+		ct_end_walk(walk);                                                                                     \
 		return 0;                                                                                              \
 	}

@@ -1,12 +1,22 @@
-"""A second run uses the compiled programs of the first one, also for another process."""
+"""What a start costs: a second run uses the compiled programs of the first one; the verifier has little to do."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from unittest import mock
 
 from tests.live.closetrace_command import let_linger, tracing
 from tests.live.workload import start
+from tracer.kernel import verifier
+from tracer.kernel.compiler import compile_text
+from tracer.kernel.headers import header_tree
+from tracer.kernel.plan import make_plan
+from tracer.kernel.program import Program
+from tracer.kernel.source import Sizes, Wanted, parameters, program_text
+from tracer.model.scope import Scope
+from tracer.session.opening import look
 
 
 def test_second_start_needs_no_compiler() -> None:
@@ -24,3 +34,22 @@ def test_second_start_needs_no_compiler() -> None:
     assert [site["count"] for site in report["sites"]] == [3]
     # kprobes are attached by bcc's library, which brings LLVM along
     assert ("LLVM" in libraries) is (os.environ.get("CLOSETRACE_TEST_PROBES") == "kprobe")
+
+
+def test_the_part_for_interpreters_is_little_to_verify() -> None:
+    """Instructions that the verifier goes through for all hooks, with that part: less than twice those without it."""
+    scope, sizes = Scope(), Sizes(16 << 20)
+    plan = make_plan(look(), os.environ.get("CLOSETRACE_TEST_PROBES") or "auto", scope)
+    tree, _ = header_tree()
+    taken = []
+    for wanted in (Wanted(10**9), Wanted(10**9, interpreters=True)):
+        code = compile_text(program_text(plan, scope, sizes, wanted), tree)
+        program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
+        try:
+            with mock.patch.object(verifier, "EVERYTHING", 4):  # BPF_LOG_STATS
+                said = [verified.log for _, verified in program.verified(plan)]
+        finally:
+            program.close()
+        counts = (re.search(r"^processed (\d+) insns", log, re.MULTILINE) for log in said)
+        taken.append(sum(int(count[1]) for count in counts if count is not None))
+    assert 0 < taken[0] < taken[1] < 2 * taken[0]
