@@ -11,9 +11,11 @@ from typing import Any, Optional, cast
 import click
 
 from tracer import __version__, earliest
+from tracer.commands.ask import ask, asks_how
 from tracer.commands.options import (
     DOCS,
     all_frames_option,
+    asking,
     children_option,
     describe,
     duration_option,
@@ -29,7 +31,7 @@ from tracer.commands.options import (
     verbose_option,
 )
 from tracer.commands.targets import warn_of_absent
-from tracer.commands.trace import Output, trace
+from tracer.commands.trace import Output, check_fail_over, trace
 from tracer.errors import ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
 from tracer.reports.printable import clean
@@ -52,7 +54,7 @@ where doctor finds it not ready), 1 anything else.
 """
 
 
-_SUBCOMMANDS = ("census", "demo", "doctor", "report", "run", "tail", "timeline")
+_SUBCOMMANDS = ("agent", "census", "demo", "doctor", "report", "run", "tail", "timeline")
 _WITH_REPORT = ("demo", "run", "tail", "timeline")
 """These handle signals themselves (session/stopping.py)."""
 
@@ -116,6 +118,7 @@ class _Subcommands(click.Group):
 @lineage_option
 @click.option("--debuginfod", is_flag=True, help="Fetch debug information from the servers in DEBUGINFOD_URLS.")
 @tuning
+@asking
 @verbose_option
 @click.version_option(__version__, "-V", "--version", prog_name="closetrace")
 @click.pass_context
@@ -134,13 +137,16 @@ def main_group(
     stack_bytes: int,
     memory_mb: Optional[int],
     probes: str,
+    fresh: bool,
+    agent_socket: str,
     **chosen: Any,
 ) -> None:
     """Name the code that leaves TCP sockets in CLOSE_WAIT.
 
     Watches sockets from inside the kernel. Reports those that stay open after the peer hung up, grouped by the code
     that used them last, and says what to change. Nothing is restarted. Without a filter it watches the whole host. A
-    number is a process: closetrace 1234 is closetrace --pid 1234.
+    number is a process: closetrace 1234 is closetrace --pid 1234. Where an agent runs (closetrace agent), the report
+    comes at once from its records.
 
     Ctrl-C (or SIGTERM, SIGHUP, SIGQUIT) ends it with the report. SIGUSR1 prints a report, and the trace goes on.
     """
@@ -151,6 +157,11 @@ def main_group(
             raise UsageError(f"put the options of {name} after its name: closetrace {name} [options]")
         return
     scope = make_scope(**chosen)
+    if not fresh and not asks_how(ctx):
+        lingering = ask(agent_socket, scope, linger, as_json=as_json, all_frames=all_frames)
+        if lingering is not None:
+            check_fail_over(lingering, fail_over)
+            return
     request = Request(
         scope=scope,
         target=clean(describe(scope)),

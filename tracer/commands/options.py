@@ -9,6 +9,7 @@ from typing import Any, Optional, TypeVar
 
 import click
 
+from tracer.agent import SOCKET
 from tracer.commands.targets import check_pid
 from tracer.commands.times import TIME
 from tracer.errors import UsageError
@@ -154,6 +155,24 @@ lineage_option = click.option(
     help="Tell which objects hold the sockets, from the heap of a managed program.  [default: only of sockets "
     "older than the trace, and only in a heap of which less than 1 GB is used]",
 )
+
+
+_FRESH = (
+    click.option("--fresh", is_flag=True, help="Trace anew, though an agent runs that has records."),
+    click.option(
+        "--agent-socket",
+        metavar="PATH",
+        envvar="CLOSETRACE_AGENT_SOCKET",
+        default=SOCKET,
+        show_default=True,
+        help="Ask the agent there. An option that says how to trace, such as --duration, traces anew.",
+    ),
+)
+
+
+def asking(command: F) -> F:
+    """Add --fresh and --agent-socket."""
+    return _add(_FRESH, command)
 
 
 def _begin_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001

@@ -6,8 +6,10 @@ from typing import Any, Optional
 
 import click
 
+from tracer.commands.ask import ask, asks_how
 from tracer.commands.options import (
     DOCS,
+    asking,
     children_option,
     describe,
     duration_option,
@@ -38,8 +40,12 @@ from tracer.session.stopping import Stop
 @duration_option
 @interval_option
 @tuning
+@asking
 @verbose_option
+@click.pass_context
 def timeline(
+    ctx: click.Context,
+    /,
     linger: float,
     as_json: bool,
     duration: Optional[float],
@@ -47,18 +53,24 @@ def timeline(
     stack_bytes: int,
     memory_mb: Optional[int],
     probes: str,
+    fresh: bool,
+    agent_socket: str,
     **chosen: Any,
 ) -> None:
     """Print each connection as one block, when it ends or when it lingers.
 
     Each block tells who opened the connection, what was sent and received, who hung up first, and who closed it, with
-    times from its start.
+    times from its start. Where an agent runs (closetrace agent), those that lingered are printed at once from its
+    records.
 
     \b
     sudo closetrace timeline -p 1234                 of one process
     sudo closetrace timeline --remote 10.1.0.0/16    to a network
     """  # noqa: D301, click reads the backspace
     scope = make_scope(**chosen)
+    asked = not fresh and not asks_how(ctx)
+    if asked and ask(agent_socket, scope, linger, what="timeline", as_json=as_json) is not None:
+        return
     wanted = Wanted(int(linger * 1e9), all_endings=True)
     sizes = make_sizes(stack_bytes, memory_mb)
     request = Request(scope, describe(scope), sizes, wanted, probes, interval_s=interval)

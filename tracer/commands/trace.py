@@ -49,8 +49,7 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
         report = session.report()
         closed = _write_unless_closed(writer, report) or closed
     count = report.lingered if output.counts_ended else report.lingering
-    if output.fail_over is not None and count > output.fail_over:
-        raise LingerExceeded(f"{count} sockets lingered in CLOSE_WAIT; --fail-over allows {output.fail_over}")
+    check_fail_over(count, output.fail_over)
     if closed is not None:
         raise closed
 
@@ -67,6 +66,12 @@ def _follow(session: Session, stop: Stop, writer: ReportWriter) -> Optional[Brok
 
     session.follow(stop, tick)
     return closed
+
+
+def check_fail_over(count: int, most: Optional[int]) -> None:
+    """Raises LingerExceeded if more than ``most`` lingered (None: any number may)."""
+    if most is not None and count > most:
+        raise LingerExceeded(f"{count} sockets lingered in CLOSE_WAIT; --fail-over allows {most}")
 
 
 def _write_unless_closed(writer: ReportWriter, report: Report) -> Optional[BrokenPipeError]:

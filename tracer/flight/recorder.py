@@ -187,6 +187,12 @@ class Recorder:
         handle, _, touch_seq = _OWNER.unpack_from(data, place)
         return bool(handle == box.handle and touch_seq == box.touch_seq)
 
+    def stacks_in_use(self) -> set[int]:
+        """The stack numbers in the records of all living sockets."""
+        places = list(_OWNED.values())
+        found = {_OWNER.unpack_from(data, place)[1] for _, data in self._sockets.items() for place in places}
+        return found - {0}
+
     def box(self, handle: int) -> Optional[Box]:
         """What lies in a box, None if it could not be read whole."""
         return self._boxes.read(handle)

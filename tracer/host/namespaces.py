@@ -19,6 +19,7 @@ class Namespaces:
         """Processes whose namespace could not be told for want of CAP_SYS_PTRACE, at the last call of all()."""
 
     def _look(self) -> None:
+        self._paths = {inode: path for inode, path in self._paths.items() if _inode(path) == inode}
         for name in os.listdir("/proc"):
             if name.isdigit():
                 self.note(f"/proc/{name}/ns/net")
@@ -63,3 +64,10 @@ class Namespaces:
         """Those in which sockets may be in scope; ``members`` are the processes in scope, None if everybody is."""
         found = self.all(members)
         return tuple(inode for inode in found if inode in scope.netns) if scope.netns else found
+
+
+def _inode(path: str) -> Optional[int]:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None

@@ -177,12 +177,13 @@ class Ended:
 @dataclass(frozen=True)
 class BackOff:
     """At ``at`` (seconds since the epoch) tracing cost ``percent`` of one CPU; from then on ``stacks`` of touches were
-    ``sampled`` (one in 16) or ``off``.
+    ``sampled`` (one in 16), ``off``, or ``all`` kept. ``more``: those are more than before.
     """
 
     at: float
     stacks: str
     percent: float
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,8 @@ class Report:
     """All that one run found. Wall-clock times are seconds since the epoch; ``now_ns`` is CLOCK_MONOTONIC at the end.
 
     ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch. ``ended_findings`` are the
-    latest of those that left, ``ended_kinds`` counts all of them.
+    latest of those that left, ``ended_kinds`` counts all of them. ``recorded_since`` is when the agent began to record
+    whose records these are; None if this is a run of its own.
     """
 
     host: Host
@@ -330,6 +332,7 @@ class Report:
     unread: tuple[Unread, ...] = ()
     unconfined: tuple[Unconfined, ...] = ()
     heaps: tuple[HeapLook, ...] = ()
+    recorded_since: Optional[float] = None
 
     @property
     def lingered(self) -> int:

@@ -22,9 +22,12 @@ class Endings:
     def __init__(self) -> None:
         self.latest: deque[Ended] = deque(maxlen=KEPT)
         self._kinds: dict[object, EndedKind] = {}
+        self.forgotten = 0
+        """Sockets that are only counted."""
 
     def add(self, gone: Ended) -> None:
         """Keep it, in place of the oldest if there are too many."""
+        self.forgotten += len(self.latest) == KEPT
         self.latest.append(gone)
         kind = self._kind(gone)
         key = self._key(kind)

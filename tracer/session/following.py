@@ -10,11 +10,13 @@ from typing import Callable, Optional
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.tasks import TaskReader
 from tracer.model.finding import Report, Tick
+from tracer.model.scope import Scope
 from tracer.session.attached import Attached
 from tracer.session.draining import USUAL
-from tracer.session.guard import Guard
+from tracer.session.guard import ENDLESS, Guard, GuardPolicy
 from tracer.session.heaps import Heaps
 from tracer.session.interpreters import Interpreters
+from tracer.session.part import Part
 from tracer.session.reconcile import Reconciler
 from tracer.session.request import Request
 from tracer.session.stackstore import StackStore
@@ -23,6 +25,10 @@ from tracer.session.unread import unconfined, unread
 from tracer.session.watch import Watch
 from tracer.stacks.jail.keeper import Keeper
 from tracer.stacks.service import StackService
+
+_TIDY_S = 60.0
+_ENDLESS_KNOWN = 24_576
+"""Points of known walks, of about 1 KB."""
 
 
 def _lineage(request: Request) -> Optional[bool]:
@@ -37,16 +43,19 @@ class Following:
         request, recorder = run.request, run.recorder
         self._run = run
         self._keeper = Keeper(request.debuginfod)
-        self._service = StackService(walker=self._keeper, last_exec=recorder.last_exec)
+        most_known = _ENDLESS_KNOWN if request.endless else None
+        self._service = StackService(walker=self._keeper, last_exec=recorder.last_exec, most_known=most_known)
         for process in run.processes:
             self._service.watch(process)
         self._interpreters = Interpreters(run, self._service)
         self._is_prepared = False
-        self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids)
+        policy = ENDLESS if request.endless else GuardPolicy()
+        self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids, policy)
+        self._next_tidy = time.monotonic() + _TIDY_S
         self._tasks = TaskReader()
         self._watch = Watch(
             recorder,
-            StackStore(recorder, self._service),
+            StackStore(recorder, self._service, endless=request.endless),
             run.older,
             run.namespaces,
             ThreadsNow(self._tasks, self._service.read),
@@ -54,6 +63,7 @@ class Following:
             request.wanted.linger_ns,
             partial(Heaps, self._keeper.holders, _lineage(request), lambda: self._keeper.hurried),
             run.plan.unseen_calls(),
+            endless=request.endless,
         )
 
     def prepare(self, stop: Stop) -> None:
@@ -74,6 +84,7 @@ class Following:
             brought = self._watch.tick()
             self._guard.check()
             tick(brought)
+            self._tidy()
             self._rest(stop)
 
     def _rest(self, stop: Stop) -> None:
@@ -83,10 +94,38 @@ class Following:
             pressed = self._watch.relieve()
             stop.wait(min(left, USUAL.pressed_s if pressed else USUAL.look_s))
 
-    def report(self) -> Report:
-        """Return everything found so far."""
+    def _tidy(self) -> None:
+        """In a run of months, release what nobody needs any more."""
+        if self._run.request.endless and time.monotonic() >= self._next_tidy:
+            self._next_tidy = time.monotonic() + _TIDY_S
+            self._watch.tidy()
+            self._keeper.replace_large()
+
+    def part(self, scope: Scope, target: str, linger_ns: int) -> Part:
+        """The part of what is recorded that these filters name."""
+        return Part(scope, target, linger_ns, self._run.older, self._run.namespaces)
+
+    def report(self, part: Optional[Part] = None) -> Report:
+        """Return everything found so far, or a part of it. What that costs is not held against the limit."""
+        spent = self._guard.cpu_s()
+        report = self._completed(part)
+        self._guard.excuse(self._guard.cpu_s() - spent)
+        return report
+
+    def limit(self, percent: float) -> None:
+        """Allow so much from now on."""
+        self._guard.allow(percent)
+
+    @property
+    def forgotten(self) -> int:
+        """How many sockets that left are only counted."""
+        return self._watch.forgotten
+
+    def _completed(self, part: Optional[Part]) -> Report:
         run = self._run
-        report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns)
+        report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns, part)
+        if run.request.endless:
+            report = replace(report, recorded_since=run.started)
         losses = replace(report.losses, stacks_unread=self._keeper.unserved)
         report = replace(report, unread=unread(self._keeper), unconfined=unconfined(self._keeper))
         plan = report.plan + self._interpreters.refused()

@@ -102,7 +102,8 @@ class Interpreters:
     def _load(self, known: Language) -> bool:
         run, took = self._run, Took()
         try:
-            load_language(run.recorder, run.plan, run.request.sizes, known.number, known.kernel_program)
+            sizes, compiles = run.request.sizes, run.request.compiles_with
+            load_language(run.recorder, run.plan, sizes, known.number, known.kernel_program, compiles)
         except HostUnsupported as reason:
             self._refused.append(Probe(f"frames of {known.name}", None, str(reason), "its functions have no names"))
             return False

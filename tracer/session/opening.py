@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
 
 from tracer.errors import HostUnsupported
 from tracer.flight.recorder import Recorder
@@ -15,6 +17,7 @@ from tracer.kernel.features import BTF_PATH, Features, discover
 from tracer.kernel.headers import header_tree, installed_headers, kept_hooks
 from tracer.kernel.hooks import read_hooks
 from tracer.kernel.objectcache import compiled
+from tracer.kernel.objectcode import ObjectCode
 from tracer.kernel.plan import Plan, make_plan
 from tracer.kernel.program import Program
 from tracer.kernel.source import Sizes, Wanted, language_text, parameters, program_text
@@ -78,8 +81,13 @@ def _require_headers() -> None:
         )
 
 
-def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "auto") -> Opened:
-    """Compile and load. The caller seeds the scope, then attaches with ``recorder.start(plan)``.
+Compile = Callable[[str, Optional[Path]], ObjectCode]
+
+
+def open_recorder(
+    scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "auto", compile_code: Compile = compile_text
+) -> Opened:
+    """Compile, by ``compile_code``, and load. The caller seeds the scope, then attaches with ``recorder.start(plan)``.
 
     Raises HostUnsupported with the reason.
     """
@@ -93,7 +101,7 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
             _log.debug("hooks of family %s: %s", probe.family, probe.way or f"none ({probe.reason or probe.cost})")
         if tree is None:
             _require_headers()
-        code = compiled(program_text(plan, scope, sizes, wanted), tree, compile_text)
+        code = compiled(program_text(plan, scope, sizes, wanted), tree, compile_code)
     finally:
         if remove is not None:
             import shutil
@@ -108,11 +116,13 @@ def open_recorder(scope: Scope, sizes: Sizes, wanted: Wanted, probes: str = "aut
         raise
 
 
-def load_language(recorder: Recorder, plan: Plan, sizes: Sizes, number: int, source: str) -> None:
+def load_language(
+    recorder: Recorder, plan: Plan, sizes: Sizes, number: int, source: str, compile_code: Compile = compile_text
+) -> None:
     """Compile and load the program that tells the frames of a language's interpreters. Raises HostUnsupported."""
     tree, remove = header_tree() if os.path.exists(BTF_PATH) else (None, None)
     try:
-        code = compiled(language_text(source, plan, sizes), tree, compile_text)
+        code = compiled(language_text(source, plan, sizes), tree, compile_code)
     finally:
         if remove is not None:
             import shutil

@@ -31,7 +31,7 @@ class Preexisting:
     """The sockets in scope that were there when the trace began."""
 
     def __init__(self, scope: Scope, namespaces: Namespaces) -> None:
-        self._scope, self._namespaces = scope, namespaces
+        self.scope, self._namespaces = scope, namespaces
         self._cookies: set[int] = set()
         self._waiting: dict[int, DiagSocket] = {}
         self._taken_ns = 0
@@ -45,14 +45,14 @@ class Preexisting:
         inodes = None if members is None else {inode for pid in members for inode in sockets_of(pid)}
         # Only a filter by task needs every connection: the kernel side cannot tell their owners otherwise.
         states = _CONNECTED if inodes is not None else (TcpState.CLOSE_WAIT,)
-        namespaces = self._namespaces.of_scope(self._scope, members)
+        namespaces = self._namespaces.of_scope(self.scope, members)
         for netns in namespaces:
             path = self._namespaces.path(netns)
             try:
                 ports = self._seed_listeners(recorder, netns, path, inodes)
                 for one in dump(states, path):
                     mine = inodes is None or one.inode in inodes or (one.inode == 0 and one.local.port in ports)
-                    if mine and matches(self._scope, one.netns, one.local, one.remote):
+                    if mine and matches(self.scope, one.netns, one.local, one.remote):
                         self._keep(recorder, one)
             except ClosetraceError as error:
                 _log.debug("network namespace %d cannot be read: %s", netns, error)
@@ -88,7 +88,7 @@ class Preexisting:
         The listing gives a cookie to every socket that it shows (sock_diag_save_cookie in net/core/sock_diag.c). So a
         socket without a cookie is newer, unless it was recorded between attaching and the end of the listing.
         """
-        if not self._scope.by_task or connection.cookie in self._cookies:
+        if not self.scope.by_task or connection.cookie in self._cookies:
             return True
         return connection.cookie == 0 and connection.birth_ns < self._taken_ns
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional, Protocol
 
 from tracer.errors import ClosetraceError
 from tracer.host.matching import matches
@@ -19,7 +19,6 @@ from tracer.model.finding import Finding, Process, Reconciliation
 from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 from tracer.session.join import Diagnosed, Seen, see
-from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting, fin_before_ns
 
 _NO_PIDS: frozenset[int] = frozenset()
@@ -45,7 +44,8 @@ class Comparison:
 
     ``found`` is what is to be told besides what was recorded: in scope, over the threshold. ``listed`` are cookies.
     ``seen`` is what all of that is joined with. It is large, and None once that was done. ``holders_missing``: there is
-    a socket with a descriptor that was found nowhere.
+    a socket with a descriptor that was found nowhere. ``passed_over`` counts what was listed and not looked at, as
+    nobody in scope, and no descendant of theirs, can have it.
     """
 
     found: Sequence[Connection]
@@ -60,6 +60,7 @@ class Comparison:
     namespaces: int
     failed: int
     mptcp: int
+    passed_over: int = 0
 
     def outcome(self, findings: Iterable[Finding]) -> Reconciliation:
         """The figures, once it is known what is told."""
@@ -77,7 +78,7 @@ class Comparison:
             listed=len(self.listed),
             told=sum(cookie in told for cookie in self.listed),
             younger=len(younger) + sum(cookie in self.young and cookie not in told for cookie in self.listed),
-            out_of_scope=sum(bool(one.pids) for one in strangers),
+            out_of_scope=sum(bool(one.pids) for one in strangers) + self.passed_over,
             without_holder=sum(not one.pids for one in strangers),
             descendants_sockets=len(theirs),
             descendants=_holding(theirs, self.relatives),
@@ -95,14 +96,33 @@ def _holding(theirs: Iterable[Rest], relatives: frozenset[int]) -> tuple[Process
     return tuple(Process(pid, comm_of(pid), count) for pid, count in ordered)
 
 
+class InScope(Protocol):
+    """Who is in scope."""
+
+    def now(self) -> Optional[frozenset[int]]:
+        """The processes in scope that live; None if everybody is."""
+
+
 class Reconciler:
-    """Looks at the kernel's list once, at the report. ``linger_ns`` is the threshold."""
+    """Looks at the kernel's list once, at the report. ``linger_ns`` is the threshold.
+
+    ``may_have`` tells of a listed socket whether a process in scope or a descendant of theirs may have it, where that
+    is known already. All others need not be looked at then: a busy host has many.
+    """
 
     def __init__(
-        self, scope: Scope, members: Members, older: Preexisting, namespaces: Namespaces, linger_ns: int
+        self,
+        scope: Scope,
+        members: InScope,
+        older: Preexisting,
+        namespaces: Namespaces,
+        linger_ns: int,
+        may_have: Optional[Callable[[DiagSocket], bool]] = None,
     ) -> None:
         self._scope, self._members, self._older = scope, members, older
         self._namespaces, self._linger_ns = namespaces, linger_ns
+        self._may_have = may_have
+        self._was_here = older.waited if scope == older.scope else _nobodys
 
     def look(self, recorded: Sequence[Connection], young: Sequence[Connection] = ()) -> Comparison:
         """Compare. ``recorded`` are the connections that will be told, ``young`` records just below the threshold."""
@@ -112,7 +132,8 @@ class Reconciler:
         listing = Diagnosed({*spaces, *(c.netns for c in recorded)}, self._namespaces)
         listed = [one for one in listing.waiting() if one.netns in spaces and self._matches(one)]
         known, below = _cookies(recorded, listing), _cookies(young, listing)
-        rest = [one for one in listed if one.cookie not in known and one.cookie not in below]
+        others = [one for one in listed if one.cookie not in known and one.cookie not in below]
+        rest = others if self._may_have is None else [one for one in others if self._may_have(one)]
         mptcp = self._mptcp(spaces)
         seen = see(recorded, listing, self._namespaces, rest, more=[one.inode for one in mptcp])
         now = time.monotonic_ns()
@@ -132,6 +153,7 @@ class Reconciler:
             namespaces=len(spaces),
             failed=denied + len(listing.failed),
             mptcp=sum(members is None or bool(_pids(seen.holders(one.inode)) & members) for one in mptcp),
+            passed_over=len(others) - len(rest),
         )
 
     def _matches(self, one: DiagSocket) -> bool:
@@ -171,10 +193,15 @@ class Reconciler:
         listener = seen.listening.get((one.netns, one.local)) if not one.inode else None
         if listener is not None:
             pids = _pids(seen.holders(listener.inode))
-        mine = members is None or self._older.waited(one.cookie) or bool(pids & members)
+        mine = members is None or self._was_here(one.cookie) or bool(pids & members)
         before = self._older.fin_before_ns(one.cookie)
         before_ns = before if before is not None else fin_before_ns(one, seen.listing.taken_ns(one.netns))
         return Rest(one, before_ns, pids, now_ns - before_ns >= self._linger_ns, mine)
+
+
+def _nobodys(_cookie: int) -> bool:
+    """The older sockets of another scope were not looked at for this one: who holds them now decides."""
+    return False
 
 
 def _pids(holders: Iterable[Holder]) -> frozenset[int]:

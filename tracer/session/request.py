@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from tracer.kernel.apart import compile_apart
+from tracer.kernel.compiler import compile_text
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.scope import Scope
+from tracer.session.opening import Compile
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Request:
     ``probes`` is one of kernel.plan.WAYS. ``interval_s`` is the time between two looks in seconds. ``max_overhead`` is
     in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded. ``lineage``:
     look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
+    ``endless``: the run may last for months, so nothing may grow with time.
     """
 
     scope: Scope
@@ -27,3 +31,9 @@ class Request:
     max_overhead: Optional[float] = None
     debuginfod: bool = False
     lineage: Optional[bool] = None
+    endless: bool = False
+
+    @property
+    def compiles_with(self) -> Compile:
+        """What compiles the kernel side, if it was not compiled before."""
+        return compile_apart if self.endless else compile_text

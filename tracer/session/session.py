@@ -22,8 +22,10 @@ from tracer.stacks.target.process import Process, open_processes
 if TYPE_CHECKING:
     from tracer.model.connection import Probe
     from tracer.model.finding import Report, Tick
+    from tracer.model.scope import Scope
     from tracer.session.following import Following
     from tracer.session.lives import Lives
+    from tracer.session.part import Part
     from tracer.session.transitions import Transitions
 
 
@@ -40,7 +42,7 @@ class Session:
         older = Preexisting(request.scope, namespaces)
         processes = open_processes(request.scope.pids)
         wanted = _wanted(request, processes)
-        opened = open_recorder(request.scope, request.sizes, wanted, request.probes)
+        opened = open_recorder(request.scope, request.sizes, wanted, request.probes, request.compiles_with)
         self._run = Attached(
             request,
             opened.recorder,
@@ -97,9 +99,31 @@ class Session:
         """Look at the suspects once each interval until ``stop`` is over. ``tick`` gets the result of each look."""
         self._follower().until(stop, tick)
 
-    def report(self) -> Report:
-        """Return everything found so far."""
-        return self._follower().report()
+    def report(self, part: Optional[Part] = None) -> Report:
+        """Return everything found so far, or the part of it that :meth:`part` gave."""
+        return self._follower().report(part)
+
+    def part(self, scope: Scope, target: str, linger_ns: int) -> Part:
+        """What is in ``scope`` (``target``: in words), and has lingered for ``linger_ns``, of all that is recorded."""
+        return self._follower().part(scope, target, linger_ns)
+
+    def limit(self, percent: float) -> None:
+        """Allow tracing to cost so much from now on, in percent of one CPU, where it has had a limit."""
+        self._follower().limit(percent)
+
+    @property
+    def forgotten(self) -> int:
+        """How many sockets that had lingered left so long ago that they are only counted."""
+        return self._follower().forgotten
+
+    @property
+    def started(self) -> float:
+        """When recording began, in seconds since the epoch."""
+        return self._run.started
+
+    def members(self) -> Optional[frozenset[int]]:
+        """The processes in scope now; None if everybody is."""
+        return self._run.members.now()
 
     def _follower(self) -> Following:
         if self._following is None:

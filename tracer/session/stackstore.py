@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.flight.boxes import BoxHeader
 from tracer.flight.consistent import Flight
@@ -14,14 +14,17 @@ from tracer.stacks.table import StackTable
 
 TORN = "the stack was overwritten while it was read"
 """Of a socket that is touched again and again: its newest touch could not be read together with its box."""
+FORGOTTEN = "the stack was released to keep memory bounded"
+_ENDLESS_STACKS = 4096
+"""A stack takes about 6 KB."""
 
 
 class StackStore:
     """Stacks by number. A box that has been unwound is replaced by its stack's number in the record."""
 
-    def __init__(self, recorder: Recorder, service: StackService) -> None:
+    def __init__(self, recorder: Recorder, service: StackService, *, endless: bool = False) -> None:
         self._recorder, self._service = recorder, service
-        self._table = StackTable()
+        self._table = StackTable(_ENDLESS_STACKS) if endless else StackTable()
 
     @property
     def unwound(self) -> int:
@@ -37,13 +40,32 @@ class StackStore:
 
     def _resolve(self, flight: Flight, call: Call) -> StackOrReason:
         if call.stack:
-            return self._table.numbered(call.stack), None
+            return self._numbered(call.stack)
         if not call.box:
             return None, call.no_stack()
         found = self._unwound(flight, call)
         if flight.ended:
             self._recorder.give_back(call.box)
         return found
+
+    def _numbered(self, number: int) -> StackOrReason:
+        try:
+            return self._table.numbered(number), None
+        except KeyError:
+            return None, FORGOTTEN
+
+    def tidy(self, take_endings: Callable[[], object]) -> int:
+        """Release the stacks that no record has any more, if numbers run short. Returns how many.
+
+        A record may end while the records are read. It is then in the ring buffer, and ``take_endings`` takes it from
+        there before its stacks are released.
+        """
+        if not self._table.is_filling:
+            return 0
+        newest = self._table.newest
+        used = self._recorder.stacks_in_use()
+        take_endings()
+        return self._table.release(used, newest)
 
     def _unwound(self, flight: Flight, call: Call) -> StackOrReason:
         box = flight.boxes.get(call.box)

@@ -30,6 +30,7 @@ from tracer.session.heaps import Heaps
 from tracer.session.join import Seen, join
 from tracer.session.lookout import Lookout
 from tracer.session.members import parents
+from tracer.session.part import Part
 from tracer.session.preexisting import Preexisting
 from tracer.session.programs import Programs
 from tracer.session.reading import Reader
@@ -42,6 +43,8 @@ _log = Trail(__name__)
 Key = tuple[int, int]
 _DIAG_TICK_NS = 100_000_000
 """The times of sock_diag come in ticks of up to 10 ms (CONFIG_HZ), so they may differ from those of a record."""
+_GONE_KEPT = 2048
+"""Findings of sockets that are no suspects any more: their endings are still to come, or were lost."""
 _PATIENCE = 10
 """After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
 
@@ -61,7 +64,9 @@ def _without_collection() -> Iterator[None]:
 class Watch:
     """State of one run. ``linger_ns`` is the threshold, ``unseen`` the calls that no hook shows; CLOCK_MONOTONIC ns.
 
-    ``heaps`` makes what looks at heaps, given what has to be done meanwhile.
+    ``heaps`` makes what looks at heaps, given what has to be done meanwhile. ``endless``: the run may last for months.
+    A socket that only the end of its process closed has then ended, as any other; else it stays in its site. Nobody
+    reads along then, so no look tells of sites.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class Watch:
         linger_ns: int,
         heaps: Callable[[Callable[[], object]], Heaps],
         unseen: tuple[str, ...] = (),
+        *,
+        endless: bool = False,
     ) -> None:
         self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
         self._threads, self._reconciler, self._linger_ns = threads, reconciler, linger_ns
@@ -89,6 +96,7 @@ class Watch:
         self._endings = Endings()
         self._shown: dict[object, tuple[int, int]] = {}
         self._next_look_ns = 0
+        self._endless = endless
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
@@ -101,6 +109,7 @@ class Watch:
         sites = self._look(read) if read else ()
         self._drain.idle()
         self._take_endings()
+        self._forget(entries)
         _log.debug(
             "look: %d suspects, %d of them over the threshold, %d records read, %d boxes unwound in %s",
             len(entries),
@@ -118,10 +127,29 @@ class Watch:
         begun = time.monotonic_ns()
         with _without_collection():
             self._judge(self._joined(self._read(fresh)))
-            grown = self._grown()
+            grown = () if self._endless else self._grown()
         ended = time.monotonic_ns()
         self._next_look_ns = ended + _PATIENCE * (ended - begun)
         return grown
+
+    def _forget(self, entries: Sequence[SuspectEntry]) -> None:
+        """Keep the findings of what is a suspect now, and of the latest that are none any more."""
+        if len(self._findings) > len(entries) + _GONE_KEPT:
+            living = {(entry.sk, entry.birth_ns) for entry in entries}
+            gone = [key for key in self._findings if key not in living]
+            for key in gone[: len(gone) - _GONE_KEPT // 2]:
+                del self._findings[key]
+
+    def tidy(self) -> None:
+        """Release stacks that nobody needs any more, if there are many. To be called once a minute."""
+        released = self._stacks.tidy(self._take_endings)
+        if released:
+            _log.debug("%d stacks released", released)
+
+    @property
+    def forgotten(self) -> int:
+        """How many sockets that left are only counted."""
+        return self._endings.forgotten
 
     def look_ahead(self, waiting: Sequence[DiagSocket]) -> None:
         """Look for who holds these older sockets, so that it is known when a report is asked for."""
@@ -135,16 +163,19 @@ class Watch:
         return [c for entry in entries if (c := self._reader.suspect(entry)) is not None]
 
     def _judge(self, joined: list[Connection], *, at_end: bool = False) -> list[Finding]:
-        """Judge connections that were joined. The list is empty then."""
+        """Judge connections that were joined, and keep what is found. The list is empty then."""
+        findings = self._judged(joined, at_end=at_end)
+        for finding in findings:
+            self._findings[finding.connection.key] = finding
+        return findings
+
+    def _judged(self, joined: list[Connection], *, at_end: bool) -> list[Finding]:
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
         earlier += [gone.connection for gone in self._endings.latest]
         every = marked(taken(self._beside.told(taken(joined))), earlier)
         every = self._heaps.told(every, at_end=at_end)
         now = time.monotonic_ns()
-        findings = [judge(c, now, self._started_ns) for c in every]
-        for finding in findings:
-            self._findings[finding.connection.key] = finding
-        return findings
+        return [judge(c, now, self._started_ns) for c in every]
 
     def _joined(self, connections: list[Connection], seen: Optional[Seen] = None) -> list[Connection]:
         """Join connections with what is known of them now. The list is empty then."""
@@ -173,7 +204,7 @@ class Watch:
     def _end(self, connection: Connection, known: Optional[Finding]) -> None:
         now = time.monotonic_ns()
         finding = known if known is not None else judge(connection, now, self._started_ns)
-        if exited_with_it(connection):
+        if exited_with_it(connection) and not self._endless:
             held = replace(finding.connection, ended_ns=connection.ended_ns)
             self._exited[connection.key] = replace(finding, connection=held)
             return
@@ -182,28 +213,48 @@ class Watch:
             how = tell_ending(connection, lingered)
             self._endings.add(Ended(connection, finding.verdict, lingered, how))
 
-    def _final_findings(self) -> tuple[list[Finding], Reconciliation]:
+    def _final_findings(self, part: Optional[Part]) -> tuple[list[Finding], Reconciliation]:
         """All that linger now, seen afresh, with those that only the end of their process closed."""
-        now = time.monotonic_ns()
-        self._findings.clear()  # there is no room for two of each
-        ages = [(now - entry.since_ns, entry) for entry in self._recorder.suspects()]
-        recorded = self._read(entry for age, entry in ages if age >= self._linger_ns)
-        young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - self._linger_ns < 0)
+        now, linger_ns = time.monotonic_ns(), part.linger_ns if part is not None else self._linger_ns
+        ages = [(now - entry.since_ns, entry) for entry in self._recorder.suspects() if self._may_have(part, entry)]
+        if part is None:
+            self._findings.clear()  # there is no room for two of each
+        recorded = self._read(entry for age, entry in ages if age >= linger_ns)
+        young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - linger_ns < 0)
         ages.clear()
-        comparison = self._reconciler.look(recorded, young)
+        reconciler = self._reconciler
+        if part is not None:
+            recorded, young = list(filter(part.has, recorded)), list(filter(part.has, young))
+            reconciler = part.reconciler
+        comparison = reconciler.look(recorded, young)
         recorded += [self._reader.corrected(connection) for connection in comparison.found]
         young.clear()
         joined = self._joined(recorded, comparison.seen)
         comparison = replace(comparison, seen=None)
+        if part is not None:
+            findings = self._judged(joined, at_end=True)
+            return findings, comparison.outcome(findings)
         findings = self._judge(joined, at_end=True)
         return findings + list(self._exited.values()), comparison.outcome(findings)
 
-    def report(self, plan: Plan, target: str, started: float, clock_offset_ns: int) -> Report:
-        """Everything, at this moment."""
+    def _may_have(self, part: Optional[Part], entry: SuspectEntry) -> bool:
+        """Whether the socket may belong to ``part``: if it was looked at before, that is known without its record."""
+        known = self._findings.get((entry.sk, entry.birth_ns)) if part is not None else None
+        return part is None or known is None or part.has(known.connection)
+
+    def report(
+        self,
+        plan: Plan,
+        target: str,
+        started: float,
+        clock_offset_ns: int,
+        part: Optional[Part] = None,
+    ) -> Report:
+        """Everything, at this moment, or a ``part`` of it."""
         took, unwound = Took(), self._stacks.unwound
         self._take_endings()
         with _without_collection():
-            findings, reconciliation = self._final_findings()
+            findings, reconciliation = self._final_findings(part)
             _log.debug(
                 "report: %d sockets seen afresh, %d boxes unwound in %s",
                 len(findings),
@@ -211,18 +262,20 @@ class Watch:
                 took,
             )
             sites = self._looked_at(group(findings, self._programs.name, self._programs.identity))
-            gc.freeze()  # all of that stays: to look through it once takes seconds where there are many sockets
+            if not self._endless:
+                gc.freeze()  # all of that stays: to look through it once takes seconds where there are many sockets
         _log.debug("report: %d sites, after %s", len(sites), took)
         losses = self._recorder.losses()
+        endings = part.ended(self._endings) if part is not None else self._endings
         truncated = sum(1 for site in sites if site.stack is not None and not site.stack.complete)
         return Report(
             host=this_host(),
-            target=target,
+            target=target if part is None else part.target,
             started=started,
             ended=time.time(),
             now_ns=time.monotonic_ns(),
             clock_offset_ns=clock_offset_ns,
-            linger_ns=self._linger_ns,
+            linger_ns=self._linger_ns if part is None else part.linger_ns,
             plan=plan.probes(),
             sites=sites,
             losses=replace(
@@ -231,8 +284,8 @@ class Watch:
                 descriptors=len(reconciliation.unreadable) if reconciliation.matters else 0,
                 namespaces=reconciliation.unreadable_namespaces,
             ),
-            ended_findings=tuple(self._endings.latest),
-            ended_kinds=self._endings.kinds(),
+            ended_findings=tuple(endings.latest),
+            ended_kinds=endings.kinds(),
             watched=self._recorder.watched,
             reconciliation=reconciliation,
             heaps=self._heaps.looks(),

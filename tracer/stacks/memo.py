@@ -266,14 +266,15 @@ class Memo:
         self._shapes: dict[_Start, _Node] = {}
         self._cut: dict[Hashable, _Node] = {}
         """Walks to the end of the copy, by what that end depends on."""
-        self._count = 0
+        self.count = 0
+        """Points of known walks."""
 
     def forget(self) -> None:
         """Drop all known stacks."""
         self._roots.clear()
         self._shapes.clear()
         self._cut.clear()
-        self._count = 0
+        self.count = 0
 
     def find(self, box: BlackBox) -> Optional[Stack]:
         """The stack of ``box`` if an equal one was walked to its end before, or to the end of the copy; else None."""
@@ -295,14 +296,14 @@ class Memo:
         """
         if box.far or (box.missing and rests.is_cut):
             return
-        if self._count >= _MAX_NODES:
+        if self.count >= _MAX_NODES:
             self.forget()
         until = time.monotonic() + GENERATED_CODE_S if rests.generated else float("inf")
         start = _start(box)
         try:
             if not rests.is_cut:
                 shape, new = self._shapes.setdefault(start, _Node()).grow(box, _as_one(rests.steps), _MAX_SHAPES)
-                self._count += new
+                self.count += new
                 ends = [shape, self._grown(self._roots.setdefault(start, _Node()), box, rests)]
             else:
                 ends = [self._grown(self._cut.setdefault(_end_of_copy(box), _Node()), box, rests)]
@@ -316,7 +317,7 @@ class Memo:
         """The end of this walk in the tree below ``node``."""
         for basis in rests.steps:
             node, new = node.grow(box, basis)
-            self._count += new
+            self.count += new
         return node
 
 

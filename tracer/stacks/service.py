@@ -28,7 +28,8 @@ class StackService:
 
     Without a ``walker`` boxes are walked in this process; if ``debuginfod`` is true, debug information may then be
     downloaded from the servers in DEBUGINFOD_URLS. ``last_exec`` gives the newest exec of a process, None if this host
-    does not show execs. Raises HostUnsupported if libdw is not installed.
+    does not show execs. ``most_known`` limits what is kept to recognise stacks, in points of known walks of all
+    processes together (about 1 KB each). Raises HostUnsupported if libdw is not installed.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class StackService:
         debuginfod: bool = False,
         last_exec: Callable[[int], Optional[LastExec]] = lambda _pid: None,
         walker: Optional[Walker] = None,
+        most_known: Optional[int] = None,
     ) -> None:
-        self._last_exec = last_exec
+        self._last_exec, self._most_known = last_exec, most_known
         self._watched: list[int] = []
         self.unwound = 0
         """Number of boxes given to unwind()."""
@@ -48,7 +50,22 @@ class StackService:
         """Unwind ``box``. Never raises, even if the target is gone, hostile or damaged: the stack's note says why."""
         self.unwound += 1
         target = self._target(box)
-        return Stack((), False, target) if isinstance(target, str) else target.unwind(box)
+        if isinstance(target, str):
+            return Stack((), False, target)
+        before = target.known
+        stack = target.unwind(box)
+        if self._most_known is not None and target.known > before:
+            self._forget_stacks(self._most_known)
+        return stack
+
+    def _forget_stacks(self, most: int) -> None:
+        """Keep at most so much, by forgetting the stacks of processes that had none to read for the longest time."""
+        known = sum(target.known for target in self._targets.values())
+        for target in self._targets.values():
+            if known <= most:
+                return
+            known -= target.known
+            target.forget_stacks()
 
     def watch(self, process: Process) -> None:
         """Take over ``process``, opened before any of its execs was seen, and have :meth:`look` read its maps.
@@ -168,6 +185,15 @@ class _Target:
         self._memo = Memo()
         self.rows = Rows()
         self._generation = process.maps_generation
+
+    @property
+    def known(self) -> int:
+        """Points of the known walks."""
+        return self._memo.count
+
+    def forget_stacks(self) -> None:
+        """Walk each stack again when it comes next."""
+        self._memo.forget()
 
     def is_since(self, box: BlackBox) -> bool:
         """Whether this program ran already when the box was filled."""

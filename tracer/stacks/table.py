@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 from typing import Optional
 from weakref import WeakValueDictionary
 
@@ -12,8 +12,9 @@ from tracer.model.frame import Stack
 class StackTable:
     """All stacks of a run: by value, by identity and by number.
 
-    A stack without a number is kept as long as somebody else holds it. A stack with a number is always kept. At most
-    ``most`` stacks get a number. Numbers start at 1, and 0 means no stack.
+    A stack without a number is kept as long as somebody else holds it. A stack with a number is kept until it is
+    released. At most ``most`` stacks have a number at a time. Numbers start at 1, and 0 means no stack. A number is
+    never given twice.
     """
 
     def __init__(self, most: int = 65_536) -> None:
@@ -22,6 +23,7 @@ class StackTable:
         self._by_identity: WeakValueDictionary[int, Stack] = WeakValueDictionary()
         self._numbered: dict[int, Stack] = {}
         self._numbers: dict[int, int] = {}
+        self._last = 0
 
     def one(self, stack: Stack) -> Stack:
         """The one object for all stacks that are equal to ``stack``."""
@@ -33,13 +35,30 @@ class StackTable:
         return one
 
     def number(self, stack: Stack) -> Optional[int]:
-        """The number of a stack that ``one`` returned; a new one if needed. None if all ``most`` numbers are used."""
+        """The number of a stack that ``one`` returned; a new one if needed. None if ``most`` stacks have numbers."""
         number = self._numbers.get(id(stack))
         if number is None and len(self._numbered) < self._most:
-            number = len(self._numbered) + 1
+            self._last = number = self._last + 1
             self._numbered[number] = stack
-            self._numbers[id(stack)] = number  # the id stays unique: a stack with a number is never freed
+            self._numbers[id(stack)] = number  # the id stays unique as long as the stack has a number
         return number
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether few numbers are left."""
+        return len(self._numbered) >= self._most * 3 // 4
+
+    @property
+    def newest(self) -> int:
+        """The last number that was given, 0 if none was."""
+        return self._last
+
+    def release(self, used: Set[int], newest: int) -> int:
+        """Take the numbers up to ``newest`` that are not ``used`` from their stacks. Returns how many that were."""
+        free = [number for number in self._numbered if number <= newest and number not in used]
+        for number in free:
+            del self._numbers[id(self._numbered.pop(number))]
+        return len(free)
 
     def numbered(self, number: int) -> Stack:
         """The stack with this number. Raises KeyError if there is none."""

@@ -114,6 +114,10 @@ class FakeRecorder:
         touch = getattr(live, name) if live is not None and live.birth_ns == box.birth_ns else None
         return touch if touch is not None and (touch.box, touch.seq) == (box.handle, box.touch_seq) else None
 
+    def stacks_in_use(self) -> set[int]:
+        touches = (getattr(record, name) for record in self.records.values() for name in layout.WHICH)
+        return {touch.stack for touch in touches} - {0}
+
     def owns(self, box: BoxHeader) -> bool:
         return self._owner(box) is not None
 

@@ -140,3 +140,48 @@ def test_a_kernel_that_does_not_count_costs_nothing_known(costs: Costs) -> None:
     assert watching.cost().kernel_s is None
     assert recorder.masks == [SAMPLED]
     watching.close()
+
+
+def test_a_run_of_months_takes_more_stacks_again(costs: Costs) -> None:
+    """After two calm minutes one step; if it was too early, after four. What was asked for costs nothing."""
+    recorder = FakeRecorder()
+    watching = Guard(cast(Recorder, recorder), 1.0, policy=guard.ENDLESS)
+
+    def minutes(count: int, cpu: float) -> None:
+        for _ in range(count):
+            costs.passes(60, cpu=cpu)
+            watching.check()
+
+    minutes(1, 1.0)
+    assert recorder.masks == [SAMPLED]
+    minutes(2, 0.2)
+    assert recorder.masks == [SAMPLED]
+    minutes(1, 0.2)
+    assert recorder.masks == [SAMPLED, 0]
+    minutes(1, 1.0)
+    minutes(4, 0.2)
+    assert recorder.masks == [SAMPLED, 0, SAMPLED]
+    minutes(1, 0.2)
+    assert recorder.masks == [SAMPLED, 0, SAMPLED, 0]
+    assert [(one.stacks, one.more) for one in watching.cost().backed_off[:2]] == [("sampled", False), ("all", True)]
+    watching.excuse(0.9)
+    minutes(1, 1.0)
+    assert len(recorder.masks) == 4
+    watching.allow(5.0)
+    minutes(1, 2.0)
+    assert len(recorder.masks) == 4
+    watching.close()
+
+
+def test_what_it_keeps_of_its_steps_is_bounded(costs: Costs) -> None:
+    """A host that is busy each hour makes many."""
+    watching = Guard(cast(Recorder, FakeRecorder()), 1.0, policy=guard.GuardPolicy(1.0, 1.0, 1.0))
+    for _ in range(200):
+        costs.passes(2, cpu=1.0)
+        watching.check()
+        costs.passes(2)
+        watching.check()
+        costs.passes(2)
+        watching.check()
+    assert len(watching.cost().backed_off) == 20
+    watching.close()

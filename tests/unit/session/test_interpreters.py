@@ -60,7 +60,7 @@ class Run:
         monkeypatch.setattr(module, "_alive", lambda _pid: True)
         monkeypatch.setattr(module, "load_language", self._load)
         members = SimpleNamespace(now=lambda: frozenset({3, 1, 2}))
-        request = SimpleNamespace(sizes=None)
+        request = SimpleNamespace(sizes=None, compiles_with=None)
         self.run: Any = SimpleNamespace(
             recorder=self.recorder,
             members=members,

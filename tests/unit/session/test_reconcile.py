@@ -180,3 +180,18 @@ def test_members_are_the_descendants_and_who_runs_the_program() -> None:
             late.kill()
         os.kill(sleeper, 9)
     assert Members(Scope(remote_ports=(1,)), cast(Recorder, FakeRecorder())).now() is None
+
+
+def test_what_nobody_in_scope_can_have_is_not_looked_at(place: Place) -> None:
+    """It is counted all the same: the figures add up."""
+    mine, strange = place.leak(0), place.leak()
+    inode = os.fstat(mine.fileno()).st_ino
+    scope, namespaces = Scope(pids=(ME,), remote_ports=(place.port,)), Namespaces()
+    older = Preexisting(Scope(), namespaces)
+    members = FakeMembers(frozenset({ME}))
+    reconciler = Reconciler(scope, members, older, namespaces, LINGER_NS, lambda one: one.inode == inode)
+    comparison = reconciler.look([])
+    assert [one.inode for one in comparison.found] == [inode]
+    outcome = comparison.outcome(judged(*comparison.found))
+    assert (outcome.listed, outcome.told, outcome.out_of_scope, outcome.complete) == (2, 1, 1, True)
+    del strange

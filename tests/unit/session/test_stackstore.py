@@ -12,7 +12,7 @@ from tracer.flight import layout
 from tracer.flight.consistent import Flight, ended
 from tracer.flight.decode import StackOrReason, decode
 from tracer.session.draining import Drain
-from tracer.session.stackstore import StackStore
+from tracer.session.stackstore import FORGOTTEN, StackStore
 
 __all__ = ["clock"]
 
@@ -184,3 +184,28 @@ def test_no_order_of_events_mixes_sockets_up_or_frees_twice(clock: Clock, steps:
         free += recorder.freed
         recorder.freed.clear()
         assert len(free) == len(set(free))
+
+
+def test_a_run_of_months_releases_the_stacks_of_sockets_that_left(
+    recorder: FakeRecorder, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that live none is released, and what ends meanwhile is taken first."""
+    monkeypatch.setattr("tracer.session.stackstore._ENDLESS_STACKS", 8)
+    stacks = StackStore(as_recorder(recorder), as_service(service), endless=True)
+    for sk in range(1, 7):
+        recorder.touch(recorder.add(sk, 10), "last", 20, box=sk, path=f"path{sk}<main")
+        looked_at(stacks, recorder, sk)
+    gone = recorder.end(1)
+    numbers = {sk: record.last.stack for sk, record in recorder.records.items()}
+    taken: list[str] = []
+
+    def take_endings() -> None:
+        found, _ = resolved(stacks, ended(bytes(gone), recorder.box))["last"]
+        taken.append(path(found))
+
+    assert stacks.tidy(take_endings) == 1
+    assert taken == ["path1<main"]
+    assert resolved(stacks, ended(bytes(gone), recorder.box))["last"] == (None, FORGOTTEN)
+    for sk in numbers:
+        assert path(looked_at(stacks, recorder, sk)["last"][0]) == f"path{sk}<main"
+    assert stacks.tidy(take_endings) == 0

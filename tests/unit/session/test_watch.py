@@ -20,8 +20,10 @@ from tracer.model.finding import Process, Reconciliation, Report, Verdict
 from tracer.model.holder import Held
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
+from tracer.session.endings import Endings
 from tracer.session.heaps import Heaps
 from tracer.session.join import Seen
+from tracer.session.part import Part
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
@@ -76,13 +78,15 @@ def _no_heaps(meanwhile: Callable[[], object]) -> Heaps:
 class Bench:
     """A Watch and what it looks at."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, endless: bool = False) -> None:
         self.clock, self.recorder, self.older, self.service = clock, FakeRecorder(), FakePreexisting(), FakeService()
         recorder = as_recorder(self.recorder)
         stacks = StackStore(recorder, as_service(self.service))
         self.reconciler = FakeReconciler(clock, self.older)
         reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
-        self.watch = Watch(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps)
+        self.watch = Watch(
+            recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps, endless=endless
+        )
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
         fin = self.clock.now - int(ago * S)
@@ -314,3 +318,74 @@ def test_a_busy_sockets_record_is_read_until_box_and_touch_agree(bench: Bench, m
     assert site.stack is not None
     assert site.findings[0].connection.last is not None
     assert site.findings[0].connection.last.ns == record.last.ns
+
+
+@pytest.fixture
+def endless(clock: Clock, bench: Bench) -> Bench:
+    return Bench(clock, endless=True)
+
+
+def test_in_a_run_of_months_the_end_of_a_process_is_an_ending(endless: Bench) -> None:
+    """A program that is restarted each night leaves no sites for ever."""
+    endless.leak(1, ago=15)
+    assert endless.watch.tick().sites == ()
+    endless.close(1, exiting=True)
+    endless.watch.tick()
+    report = endless.report()
+    assert report.sites == ()
+    (ended,) = report.ended_findings
+    assert ended.lingered_ns == 15 * S
+
+
+def test_a_run_of_months_keeps_no_finding_whose_ending_was_lost(
+    endless: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line in the suspects map has gone; the ring buffer was full."""
+    monkeypatch.setattr(module, "_GONE_KEPT", 4)
+    for sk in range(1, 40):
+        endless.leak(sk, ago=15)
+        endless.watch.tick()
+        endless.clock.now += 60 * S
+        if sk > 1:
+            endless.recorder.since.pop(sk)
+            endless.recorder.records.pop(sk)
+    endless.watch.tick()
+    assert len(endless.watch._findings) <= 6
+    assert endless.report().lingering == 1
+
+
+def test_a_part_tells_what_it_has(endless: Bench) -> None:
+    """By its own threshold, and the endings that are its own; what the session knows stays as it was."""
+    for sk in (1, 2, 3):
+        endless.leak(sk, ago=20)
+    endless.leak(4, ago=5)
+    endless.watch.tick()
+    endless.close(3)
+    endless.watch.tick()
+    part = FakePart(endless, frozenset({2, 3, 4}), 4 * S)
+    report = endless.watch.report(PLAN, "host", 0.0, 0, cast(Part, part))
+    assert (report.target, report.linger_ns) == ("some", 4 * S)
+    assert sorted(f.connection.sk for site in report.sites for f in site.findings) == [2, 4]
+    assert [gone.connection.sk for gone in report.ended_findings] == [3]
+    assert report.lingered == 3
+    whole = endless.report()
+    assert sorted(f.connection.sk for site in whole.sites for f in site.findings) == [1, 2]
+
+
+class FakePart:
+    """Some sockets by their address."""
+
+    target = "some"
+
+    def __init__(self, bench: Bench, sks: frozenset[int], linger_ns: int) -> None:
+        self.sks, self.linger_ns, self.reconciler = sks, linger_ns, bench.reconciler
+
+    def has(self, connection: Connection) -> bool:
+        return connection.sk in self.sks
+
+    def ended(self, endings: Endings) -> Endings:
+        mine = Endings()
+        for gone in endings.latest:
+            if self.has(gone.connection):
+                mine.add(gone)
+        return mine

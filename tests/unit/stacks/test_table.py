@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
+import pytest
+
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.table import StackTable
 
@@ -42,3 +44,19 @@ def test_no_more_numbers_than_allowed() -> None:
     known = [table.one(stack(name)) for name in "abc"]
     assert [table.number(one) for one in known] == [1, 2, None]
     assert table.number(table.one(stack("a"))) == 1
+
+
+def test_numbers_that_nobody_needs_are_released() -> None:
+    """A run of months has ever new stacks. Those in use keep their numbers, and no number is given twice."""
+    table = StackTable(most=4)
+    numbers = [table.number(table.one(stack(name))) for name in "ab"]
+    assert not table.is_filling
+    numbers.append(table.number(table.one(stack("c"))))
+    assert table.is_filling
+    assert table.release({2}, newest=2) == 1
+    assert table.numbered(2) == stack("b")
+    assert table.numbered(3) == stack("c")
+    with pytest.raises(KeyError):
+        table.numbered(1)
+    gc.collect()
+    assert table.number(table.one(stack("a"))) == 4

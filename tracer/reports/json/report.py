@@ -84,6 +84,7 @@ def _document(report: Report) -> Value:
         "started": rfc3339(round(report.started * 1e6) * 1000),
         "ended": rfc3339(round(report.ended * 1e6) * 1000),
         "now_ns": report.now_ns + report.clock_offset_ns,
+        "recorded_since": None if report.recorded_since is None else rfc3339(round(report.recorded_since * 1e6) * 1000),
         "linger_s": _seconds(report.linger_ns),
         "watched": report.watched,
         "lingering": report.lingering,

@@ -37,7 +37,7 @@ def render(
 
     A site that stands on the terminal already as it is now, by the number that ``printed`` gives, is a line.
     """
-    parts = _headline(report, width, color)
+    parts = _headline(report, width, color) + _recorded(report, width)
     if report.sites:
         parts += ["", *sites_table(report.sites, report.now_ns, width=width, color=color)]
     told = report.sites if all_frames else report.sites[:_SECTIONS]
@@ -79,6 +79,15 @@ def _prose(width: int) -> int:
 def _headline(report: Report, width: int, color: bool) -> list[str]:
     how: dict[str, Any] = {"bold": True} if report.sites else {"fg": "green" if saying.is_clear(report) else "yellow"}
     return [style(line, color, **how) for line in wrap(clean(saying.headline(report)), _prose(width))]
+
+
+def _recorded(report: Report, width: int) -> list[str]:
+    """Since when the agent has recorded whose records these are."""
+    if report.recorded_since is None:
+        return []
+    since = rfc3339(round(report.recorded_since) * 1_000_000_000)
+    for_s = words.duration(int((report.ended - report.recorded_since) * 1e9))
+    return wrap(f"from the records of the agent, which has recorded since {since} ({for_s})", _prose(width))
 
 
 def sites_table(sites: Sequence[Site], now_ns: int, *, width: int, color: bool) -> list[str]:
@@ -181,6 +190,14 @@ def _heaps(heaps: Sequence[HeapLook], width: int) -> list[str]:
     return out
 
 
+_STEPS = 4
+_KEPT = {
+    "all": "all receives and sends kept their stacks",
+    "sampled": "one in 16 receives and sends kept its stack",
+    "off": "none of them did",
+}
+
+
 def _cost(cost: Optional[Cost], width: int) -> list[str]:
     """What the trace itself took, and when it spared the host."""
     if cost is None:
@@ -191,10 +208,10 @@ def _cost(cost: Optional[Cost], width: int) -> list[str]:
     out = wrap(
         f"cost: {cost.cpu_s:.2f} s of CPU{kernel} ({share:.1f} % of one CPU), {memory}", _prose(width), rest="  "
     )
-    for step in cost.backed_off:
-        kept = "one in 16 receives and sends kept its stack" if step.stacks == "sampled" else "none of them did"
+    for step in cost.backed_off[-_STEPS:]:
         at = rfc3339(round(step.at * 1e6) * 1000)
-        why = f"backed off at {at}, at {step.percent:.1f} % of one CPU: from then on {kept} (--max-overhead)"
+        did = "took more stacks again" if step.more else "backed off"
+        why = f"{did} at {at}, at {step.percent:.1f} % of one CPU: from then on {_KEPT[step.stacks]} (--max-overhead)"
         out += wrap(why, _prose(width), first="  ", rest="    ")
     return out
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Callable, Optional, TypeVar
 
 from tracer.errors import HostUnsupported
+from tracer.host.processes import memory_of
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.model.holder import Held, Limits, SocketAt
 from tracer.stacks.jail import pace
@@ -27,6 +28,8 @@ _log = Trail(__name__)
 
 _MOST_WORKERS = 8
 """Of 30 MiB each. A user more than that, and one of them starts anew for each stack that is not known."""
+_LARGE = 64 << 20
+"""Bytes of a worker's own memory. One that has read much debug information is not far from that."""
 _MOST_TRIES = 16
 """How often one box is tried: each try bars another part of a file."""
 _MOST_KILLED = 50
@@ -261,6 +264,16 @@ class Keeper:
             self._end(child)
         self._workers.clear()
         self._spare = None
+
+    def replace_large(self) -> None:
+        """End the workers that hold much memory by now. For runs of months, to be called now and then.
+
+        The next stack of their users has a new worker, which starts empty.
+        """
+        for owner, child in list(self._workers.items()):
+            if memory_of(child.pid) > _LARGE:
+                _log.debug("worker %d for uid %d replaced: it holds much memory", child.pid, owner)
+                self._end(self._workers.pop(owner))
 
     def pids(self) -> list[int]:
         """The workers' process ids."""

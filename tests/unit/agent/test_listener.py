@@ -1,0 +1,321 @@
+"""The agent's socket: who may ask, and what those cost who do harm. Clients are real ones, in threads."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable, Union
+
+import pytest
+
+from tracer.agent.asking import Asked, NoAgent, NotAnswered
+from tracer.agent.listener import Answer, Listener
+from tracer.agent.protocol import About, NoAnswer, Question, Refusal, question_line
+from tracer.errors import UsageError
+from tracer.model.scope import Scope
+
+QUESTION = Question("report", Scope(pids=(1,)), "init", 10_000_000_000)
+pytestmark = pytest.mark.root
+
+
+class Place:
+    """A listener that serves in a thread, as an agent's session does while it rests."""
+
+    def __init__(self, path: Path, answer: Callable[[Question], Union[Answer, Refusal]], group: str = "") -> None:
+        self.path = str(path)
+        self.slowest = 0.0
+        self._ends = threading.Event()
+        self.listener = Listener(self.path, group, lambda: 1.7e9, answer)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._ends.is_set():
+            begun = time.monotonic()
+            self.listener.serve(0.05)
+            self.slowest = max(self.slowest, time.monotonic() - begun)
+
+    def close(self) -> None:
+        self._ends.set()
+        self._thread.join()
+        self.listener.close()
+
+    def ask(self, question: Question = QUESTION) -> str:
+        text: list[bytes] = []
+        with Asked(self.path, question) as asked:
+            assert asked.about().lingering == 3
+            asked.text(text.append)
+        return b"".join(text).decode()
+
+    def connect(self) -> socket.socket:
+        line = socket.socket(socket.AF_UNIX)
+        line.connect(self.path)
+        line.settimeout(10)
+        return line
+
+
+def told(question: Question) -> Answer:
+    """A long answer in many pieces, some of them empty."""
+    return About(3), (f"{question.target} {number}\n" * (number % 3) for number in range(1, 60_001))
+
+
+WHOLE = "".join(f"init {number}\n" * (number % 3) for number in range(1, 60_001))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path / "agent.sock", told)
+    yield made
+    made.close()
+
+
+def test_an_answer_arrives_whole(place: Place) -> None:
+    """Piece by piece, one question after another, to several at once."""
+    assert place.ask() == WHOLE
+    answers: list[str] = []
+    clients = [threading.Thread(target=lambda: answers.append(place.ask())) for _ in range(4)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert answers == [WHOLE] * 4
+
+
+def test_a_refusal_is_told_in_its_words(tmp_path: Path) -> None:
+    """Before and after the greeting."""
+    place = Place(tmp_path / "agent.sock", lambda _: Refusal("scope", "it does not record that"))
+    with pytest.raises(NotAnswered, match="does not record that"):
+        place.ask()
+    place.close()
+
+
+def test_an_answer_that_breaks_off_is_no_whole_one(tmp_path: Path) -> None:
+    """The agent ends within it: nobody takes the part for the whole."""
+    place = Place(tmp_path / "agent.sock", told)
+    asked = Asked(place.path, QUESTION)
+    asked.about()
+    place.close()
+    with asked, pytest.raises(NoAnswer):
+        asked.text(lambda _: None)
+
+
+def never_asks(place: Place) -> Any:
+    return [place.connect() for _ in range(20)]
+
+
+def asks_for_ever(place: Place) -> Any:
+    line = place.connect()
+    with contextlib.suppress(OSError):
+        for _ in range(1000):
+            line.sendall(b"x" * 1_000_000)
+        raise AssertionError("it took a gigabyte")
+    return line
+
+
+def never_reads(place: Place) -> Any:
+    lines = [place.connect() for _ in range(4)]
+    for line in lines:
+        line.sendall(question_line(QUESTION))
+    return lines
+
+
+def says_rubbish(place: Place) -> Any:
+    line = place.connect()
+    line.sendall(b"\x00\xff{]\n")
+    assert b'"code": "question"' in line.recv(4096)
+    assert line.recv(4096) == b""
+    return line
+
+
+def asks_twice(place: Place) -> Any:
+    line = place.connect()
+    line.sendall(question_line(QUESTION) * 2)
+    return line
+
+
+def hangs_up(place: Place) -> Any:
+    for _ in range(50):
+        line = place.connect()
+        line.sendall(question_line(QUESTION))
+        line.close()
+
+
+@pytest.mark.parametrize("harm", [never_asks, asks_for_ever, never_reads, says_rubbish, asks_twice, hangs_up])
+def test_whoever_does_harm_delays_nobody(place: Place, harm: Callable[[Place], Any]) -> None:
+    """Others are answered within the time that a command waits, and serving takes no longer than it was told to."""
+    kept = harm(place)
+    begun = time.monotonic()
+    assert place.ask() == WHOLE
+    assert time.monotonic() - begun < 5
+    assert place.slowest < 1
+    del kept
+
+
+def test_a_thousand_connections_leave_nothing(place: Place) -> None:
+    """Neither descriptors nor memory of theirs stay, and the next one is answered."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(1000):
+        place.connect().close()
+    assert place.ask() == WHOLE
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_a_client_that_never_reads_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for it is bounded, and is freed after a time."""
+    monkeypatch.setattr("tracer.agent.listener._READ_S", 0.3)
+    made: list[int] = []
+    place = Place(tmp_path / "agent.sock", lambda _: (About(3), _endless(made)))
+    line = place.connect()
+    line.sendall(question_line(QUESTION))
+    until = time.monotonic() + 10
+    while not place.listener.refused and time.monotonic() < until:
+        time.sleep(0.02)
+    assert place.listener.refused == 1
+    assert sum(made) < 4 << 20
+    while line.recv(1 << 16):
+        pass
+    place.close()
+
+
+def _endless(made: list[int]) -> Iterator[str]:
+    while True:
+        made.append(1000)
+        yield "x" * 1000
+
+
+def _as(uid: int, gid: int, groups: list[int], path: str) -> int:
+    """The exit code of a child with these ids that asks: 0 answered, 1 no agent for it, 2 refused."""
+    child = os.fork()
+    if child == 0:
+        code = 3
+        try:
+            os.setgroups(groups)
+            os.setgid(gid)
+            os.setuid(uid)
+            with Asked(path, QUESTION) as asked:
+                asked.about()
+            code = 0
+        except NoAgent:
+            code = 1
+        except NotAnswered:
+            code = 2
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that everybody may enter, as /run is."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+    return tmp_path
+
+
+def test_who_may_ask(open_folder: Path) -> None:
+    """root may, and members of the group, whether it is their first group or not. The kernel and the agent look."""
+    group = grp.getgrnam("daemon")
+    place = Place(open_folder / "agent.sock", told, "daemon")
+    mode = os.stat(place.path)
+    assert (stat.S_IMODE(mode.st_mode), mode.st_uid, mode.st_gid) == (0o660, 0, group.gr_gid)
+    assert _as(0, 0, [], place.path) == 0
+    assert _as(65534, group.gr_gid, [], place.path) == 0
+    assert _as(65534, 65534, [group.gr_gid], place.path) == 0
+    assert _as(65534, 65534, [], place.path) == 1
+    os.chmod(place.path, 0o666)
+    assert _as(65534, 65534, [], place.path) == 2
+    place.close()
+
+
+def test_without_a_group_root_alone(open_folder: Path) -> None:
+    """No matter who can reach the socket."""
+    place = Place(open_folder / "agent.sock", told)
+    assert stat.S_IMODE(os.stat(place.path).st_mode) == 0o600
+    os.chmod(place.path, 0o666)
+    assert _as(65534, 65534, [0], place.path) == 2
+    place.close()
+
+
+def test_only_roots_agent_is_believed(open_folder: Path) -> None:
+    """A command of root's does not print what somebody else's program says."""
+    path = str(open_folder / "agent.sock")
+    open_folder.chmod(0o777)
+    child = os.fork()
+    if child == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        listening.listen()
+        time.sleep(60)
+        os._exit(0)
+    until = time.monotonic() + 10
+    error: Exception = NoAgent()
+    while isinstance(error, NoAgent) and time.monotonic() < until:
+        try:
+            Asked(path, QUESTION).close()
+        except (NoAgent, NotAnswered) as raised:
+            error = raised
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    assert "65534" in str(error)
+
+
+def test_an_agent_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    """A second, not more."""
+    path = str(tmp_path / "agent.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        begun = time.monotonic()
+        with pytest.raises(NotAnswered, match="within 1 s"):
+            Asked(path, QUESTION)
+        assert 0.9 < time.monotonic() - begun < 5
+
+
+def test_where_there_is_none(tmp_path: Path) -> None:
+    """No socket, a file, a socket that nobody listens at."""
+    file = tmp_path / "file"
+    file.write_text("")
+    left = tmp_path / "left"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+    for path in (tmp_path / "none", file, left):
+        with pytest.raises(NoAgent):
+            Asked(str(path), QUESTION)
+
+
+def test_it_takes_the_place_of_one_that_was_killed(tmp_path: Path) -> None:
+    """But not of one that lives, and not of a file."""
+    left = tmp_path / "agent.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+    place = Place(left, told)
+    assert place.ask() == WHOLE
+    with pytest.raises(UsageError, match="another agent"):
+        Listener(str(left), "", lambda: 0.0, told)
+    place.close()
+    assert not left.exists()
+    left.write_text("mine")
+    with pytest.raises(UsageError, match="no socket"):
+        Listener(str(left), "", lambda: 0.0, told)
+    assert left.read_text() == "mine"
+
+
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """Somebody could put a socket of their own there."""
+    tmp_path.chmod(0o777)
+    with pytest.raises(UsageError, match="can be written by others"):
+        Listener(str(tmp_path / "agent.sock"), "", lambda: 0.0, told)
+    with pytest.raises(UsageError, match="no such group"):
+        Listener(str(tmp_path / "agent.sock"), "no-such-group", lambda: 0.0, told)
+    with pytest.raises(UsageError, match="--socket"):
+        Listener(str(tmp_path / "none" / "none" / "agent.sock"), "", lambda: 0.0, told)

@@ -1,0 +1,354 @@
+"""The unix socket at which an agent is asked. Whoever is slow is dropped, never waited for.
+
+A thread of its own greets, hears questions and sends answers. The session's thread finds the answers, while it rests.
+So an agent greets at once also while it reads stacks, and sending a long answer does not hold up what is recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import queue
+import selectors
+import socket
+import stat
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Callable, Optional, Union
+
+from tracer.agent.protocol import (
+    MOST_BYTES,
+    About,
+    Greeting,
+    NoQuestion,
+    Question,
+    Refusal,
+    answer_line,
+    chunk,
+    question_from,
+)
+from tracer.errors import ClosetraceError, UsageError
+from tracer.trail import Trail
+
+_log = Trail(__name__)
+
+_MOST_CLIENTS = 8
+_BACKLOG = 128
+_AT_ONCE = 16
+"""Connections that are accepted before anything else is done."""
+_ASK_S, _READ_S, _LONGEST_S = 1.0, 5.0, 60.0
+"""How long a client may take to ask, to take the next bytes of its answer, and to take all of it."""
+_LOOK_S = 0.1
+"""How often to look for clients that take too long."""
+_BUFFER = 256 << 10
+"""Bytes of an answer that wait for a client."""
+_PIECES_S = 0.02
+"""How long pieces of one answer are made at a time."""
+_SHARE = 3
+"""After an answer that took a second to find, the next one waits this many seconds: what is recorded goes first."""
+_SO_PEERGROUPS, _GROUPS_BYTES = 59, 1024
+_CREDENTIALS = struct.Struct("3i")
+
+Answer = tuple[About, Iterator[str]]
+Answerer = Callable[[Question], Union[Answer, Refusal]]
+
+
+class _Client:
+    def __init__(self, line: socket.socket) -> None:
+        self.line = line
+        self.begun = self.moved = time.monotonic()
+        self.asked = bytearray()
+        self.question: Optional[Question] = None
+        self.buffer = bytearray()
+        self.pieces: Optional[Iterator[str]] = None
+        self.finished = self.gone = False
+
+    def is_late(self, now: float) -> bool:
+        """Whether it has taken longer than it may."""
+        if self.question is None and not self.finished:
+            return now - self.begun > _ASK_S
+        return now - self.begun > _LONGEST_S or (bool(self.buffer) and now - self.moved > _READ_S)
+
+    def fill(self) -> None:
+        """Make more of its answer, as much as may wait for it."""
+        until = time.monotonic() + _PIECES_S
+        while self.pieces is not None and len(self.buffer) < _BUFFER and time.monotonic() < until:
+            text = "".join(_some(self.pieces))
+            self.buffer += chunk(text.encode(errors="backslashreplace"))
+            if not text:
+                self.pieces, self.finished = None, True
+
+
+def _some(pieces: Iterator[str], size: int = 32 << 10) -> Iterator[str]:
+    """The next pieces that are not empty, about ``size`` characters in all."""
+    for piece in pieces:
+        yield piece
+        size -= len(piece)
+        if size <= 0:
+            return
+
+
+class Listener:
+    """Hears questions from its construction on. Raises UsageError if the socket cannot be made safely."""
+
+    def __init__(self, path: str, group: str, since: Callable[[], float], answer: Answerer) -> None:
+        """``since`` tells when recording began; ``answer`` answers a question, with the text in pieces."""
+        self._path, self._since, self._answer = path, since, answer
+        self._gid = _gid(group)
+        self._clients: dict[int, _Client] = {}
+        self._selector = selectors.DefaultSelector()
+        self._not_before = 0.0
+        self._asked: queue.SimpleQueue[_Client] = queue.SimpleQueue()
+        self._found: deque[tuple[_Client, Union[Answer, Refusal]]] = deque()
+        self._socket = _listen(path, self._gid)
+        self._inode = os.stat(path).st_ino
+        self._woken, self._waking = socket.socketpair()
+        self._woken.setblocking(False)
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self.refused = 0
+        """Connections that were turned away or dropped."""
+        self._ends = False
+        self._thread = threading.Thread(target=self._run, name="closetrace-asked", daemon=True)
+        self._thread.start()
+
+    def serve(self, seconds: float) -> None:
+        """Find answers for so long, and until the one that was begun is known. In the session's thread."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            pause = self._not_before - time.monotonic()
+            if pause > 0:
+                time.sleep(min(pause, left))
+                continue
+            try:
+                client = self._asked.get(timeout=left)
+            except queue.Empty:
+                return
+            if client.question is not None and not client.gone:
+                self._found.append((client, self._find(client.question)))
+                self._waking.send(b"f")
+
+    def close(self) -> None:
+        """Drop all clients and remove the socket, if it is still this one."""
+        self._ends = True
+        self._waking.send(b"e")
+        self._thread.join()
+        for client in list(self._clients.values()):
+            self._drop(client)
+        self._selector.close()
+        for one in (self._socket, self._woken, self._waking):
+            one.close()
+        with contextlib.suppress(OSError):
+            if os.stat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
+
+    def _run(self) -> None:
+        while not self._ends:
+            for key, events in self._selector.select(_LOOK_S):
+                if key.fileobj is self._socket:
+                    self._accept()
+                elif key.fileobj is self._woken:
+                    self._woken.recv(4096)
+                else:
+                    self._move(key.data, events)
+            while self._found:
+                self._take(*self._found.popleft())
+            self._drop_late()
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                line, _address = self._socket.accept()
+            except OSError:
+                return
+            line.setblocking(False)
+            if not self._may_ask(line):
+                self._turn_away(line, Refusal("denied", "you may not ask it"))
+            elif not self._has_room():
+                self._turn_away(line, Refusal("busy", "it answers others"))
+            else:
+                client = _Client(line)
+                self._clients[line.fileno()] = client
+                self._selector.register(line, selectors.EVENT_READ, client)
+
+    def _turn_away(self, line: socket.socket, refusal: Refusal) -> None:
+        self.refused += 1
+        with contextlib.suppress(OSError), line:
+            line.send(answer_line(refusal), socket.MSG_NOSIGNAL)
+
+    def _has_room(self) -> bool:
+        """Whether there is room for one more; who has not asked yet gives way."""
+        if len(self._clients) >= _MOST_CLIENTS:
+            silent = next((client for client in self._clients.values() if client.question is None), None)
+            if silent is None:
+                return False
+            self.refused += 1
+            self._drop(silent)
+        return True
+
+    def _may_ask(self, line: socket.socket) -> bool:
+        """root, or a member of the group (SO_PEERCRED, SO_PEERGROUPS in socket(7))."""
+        try:
+            _pid, uid, gid = _CREDENTIALS.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if uid == 0 or self._gid is None or self._gid == gid:
+                return uid == 0 or self._gid is not None
+            several = line.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+        except OSError:
+            return False
+        return self._gid in struct.unpack(f"{len(several) // 4}i", several)
+
+    def _move(self, client: _Client, events: int) -> None:
+        try:
+            if events & selectors.EVENT_READ:
+                self._hear(client)
+            if events & selectors.EVENT_WRITE and not client.gone:
+                self._tell(client)
+        except OSError:
+            self._drop(client)
+
+    def _hear(self, client: _Client) -> None:
+        if client.gone:
+            return
+        data = client.line.recv(MOST_BYTES)
+        if not data or client.question is not None or client.finished:
+            self._drop(client)  # it has gone, or says more than it was asked for
+            return
+        client.asked += data
+        if b"\n" not in client.asked:
+            if len(client.asked) > MOST_BYTES:
+                self._refuse(client, Refusal("question", f"a question has at most {MOST_BYTES} bytes"))
+            return
+        try:
+            client.question = question_from(bytes(client.asked[: MOST_BYTES + 1]).partition(b"\n")[0])
+        except NoQuestion as reason:
+            self._refuse(client, Refusal("question", str(reason)))
+            return
+        client.buffer += answer_line(Greeting(self._since()))
+        client.moved = time.monotonic()
+        self._tell(client)
+        self._asked.put(client)
+
+    def _refuse(self, client: _Client, refusal: Refusal) -> None:
+        self.refused += 1
+        client.buffer += answer_line(refusal)
+        client.finished = True
+        self._tell(client)
+
+    def _tell(self, client: _Client) -> None:
+        client.fill()
+        if client.buffer:
+            with contextlib.suppress(BlockingIOError):
+                sent = client.line.send(client.buffer, socket.MSG_NOSIGNAL)
+                del client.buffer[:sent]
+                client.moved = time.monotonic()
+        if client.finished and not client.buffer:
+            self._drop(client)
+            return
+        more = bool(client.buffer) or client.pieces is not None
+        self._selector.modify(client.line, selectors.EVENT_READ | (selectors.EVENT_WRITE if more else 0), client)
+
+    def _drop_late(self) -> None:
+        now = time.monotonic()
+        for client in [client for client in self._clients.values() if client.is_late(now)]:
+            self.refused += 1
+            self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        if not client.gone:
+            client.gone = True
+            self._selector.unregister(client.line)
+            del self._clients[client.line.fileno()]
+            client.line.close()
+
+    def _find(self, question: Question) -> Union[Answer, Refusal]:
+        begun = time.monotonic()
+        try:
+            found = self._answer(question)
+        except ClosetraceError as reason:
+            found = Refusal("question", str(reason))
+        ended = time.monotonic()
+        self._not_before = ended + _SHARE * (ended - begun)
+        _log.debug("the answer to a question was found in %.0f ms", (ended - begun) * 1e3)
+        return found
+
+    def _take(self, client: _Client, found: Union[Answer, Refusal]) -> None:
+        """Begin to send an answer that was found."""
+        if client.gone:
+            return
+        client.moved = time.monotonic()
+        if isinstance(found, Refusal):
+            client.buffer += answer_line(found)
+            client.finished = True
+        else:
+            client.buffer += answer_line(found[0])
+            client.pieces = found[1]
+        try:
+            self._tell(client)
+        except OSError:
+            self._drop(client)
+
+
+def _gid(group: str) -> Optional[int]:
+    if not group:
+        return None
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise UsageError(f"--group {group}: there is no such group") from None
+
+
+def _listen(path: str, gid: Optional[int]) -> socket.socket:
+    """Make the socket: for root, and for the group ``gid``."""
+    folder = os.path.dirname(os.path.abspath(path))
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
+        os.mkdir(folder, 0o755)
+    _require_safe(path, folder)
+    if _answers(path):
+        raise UsageError(f"--socket {path}: another agent listens there")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listening.bind(path)
+        if gid is not None:
+            os.chown(path, -1, gid)
+            os.chmod(path, 0o660)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise UsageError(f"--socket {path}: {error.strerror or error}") from None
+    finally:
+        os.umask(before)
+    return listening
+
+
+def _require_safe(path: str, folder: str) -> None:
+    """Raises UsageError unless nobody but root and this user can put anything in the place of the socket."""
+    try:
+        found = os.stat(folder)
+    except OSError as error:
+        raise UsageError(f"--socket {path}: {folder}: {error.strerror}") from None
+    sticky_is_safe = bool(found.st_mode & stat.S_ISVTX)
+    if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not sticky_is_safe):
+        raise UsageError(f"--socket {path}: {folder} can be written by others than root: choose another folder")
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise UsageError(f"--socket {path}: there is a file that is no socket")
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens at ``path``: a socket that an agent left when it was killed is in nobody's use."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(1.0)
+        try:
+            line.connect(path)
+        except (BlockingIOError, TimeoutError):
+            return True
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,104 @@
+"""The agent: a session without end, a socket to ask it at, and a configuration that can change."""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, Union
+
+from tracer.agent.answering import answer
+from tracer.agent.listener import Answer, Listener
+from tracer.agent.notify import Notifier
+from tracer.agent.protocol import Question, Refusal
+from tracer.agent.settings import Settings
+from tracer.agent.stopping import AgentStop
+from tracer.errors import ClosetraceError, UsageError
+from tracer.model.finding import Tick
+from tracer.session.session import Session
+
+Say = Callable[[str], None]
+
+
+class Agent:
+    """``reread`` gives the settings as they are now, or raises ClosetraceError. ``say`` writes a line to the log."""
+
+    def __init__(self, settings: Settings, reread: Callable[[], Settings], say: Say) -> None:
+        self._settings, self._reread, self._say = settings, reread, say
+        self._notifier = Notifier(os.environ)
+        self._stop = AgentStop(self._serve, self._reload)
+
+    def run(self) -> None:
+        """Record until a signal ends it. Raises HostUnsupported, UsageError."""
+        self._session = Session(self._settings.request)
+        try:
+            self._listener = self._listen(self._settings)
+            try:
+                self._record()
+            finally:
+                self._listener.close()
+        finally:
+            self._session.close()
+
+    def _listen(self, settings: Settings) -> Listener:
+        return Listener(settings.socket, settings.group, lambda: self._session.started, self._answer)
+
+    def _record(self) -> None:
+        self._ready("records")
+        while not self._stop.asked:
+            self._stop.reopens = False
+            self._session.follow(self._stop, self._looked)
+            if not self._stop.asked:
+                self._open_anew()
+        self._notifier.stopping()
+
+    def _ready(self, what: str) -> None:
+        target = self._settings.request.target
+        self._notifier.ready(f"{what} {target}")
+        self._say(f"{what} {target}; answers at {self._settings.socket}")
+
+    def _looked(self, _tick: Tick) -> None:
+        self._notifier.alive()
+
+    def _serve(self, seconds: float) -> None:
+        self._notifier.alive()
+        self._listener.serve(seconds)
+
+    def _answer(self, question: Question) -> Union[Answer, Refusal]:
+        return answer(question, self._session, self._settings.request.scope)
+
+    def _reload(self) -> None:
+        """Take over what has changed. What is wrong is told, and all stays as it was."""
+        self._notifier.reloading()
+        try:
+            settings = self._reread()
+            self._change(settings)
+        except ClosetraceError as reason:
+            self._say(f"the configuration stays as it was: {reason}")
+            self._notifier.ready(f"records {self._settings.request.target}")
+            return
+        if not self._stop.reopens:
+            self._ready("goes on to record")
+
+    def _change(self, settings: Settings) -> None:
+        before = self._settings
+        if (settings.socket, settings.group) != (before.socket, before.group):
+            self._listen_at(settings, before)
+        self._settings = settings
+        if not settings.records_as(before):
+            self._stop.reopens = True
+        elif settings.request.max_overhead is not None:
+            self._session.limit(settings.request.max_overhead)
+
+    def _listen_at(self, settings: Settings, before: Settings) -> None:
+        """Listen as these settings say; if that cannot be, as before. Raises UsageError."""
+        self._listener.close()
+        try:
+            self._listener = self._listen(settings)
+        except UsageError:
+            self._listener = self._listen(before)
+            raise
+
+    def _open_anew(self) -> None:
+        """End the session and begin another. Recording has a gap as long as that takes."""
+        self._session.close()
+        self._session = Session(self._settings.request)
+        self._ready("begins anew to record")

@@ -1,0 +1,65 @@
+"""Asks the agent of this host in place of tracing, where there is one that has recorded what is asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Optional
+
+import click
+
+from tracer.commands.options import describe
+from tracer.host.identity import in_first_pid_namespace
+from tracer.model.scope import Scope
+from tracer.reports.printable import clean
+from tracer.reports.text import terminal
+
+_TRACE_ANEW = frozenset(
+    {"duration", "interval", "max_overhead", "lineage", "debuginfod", "stack_bytes", "memory_mb", "probes"}
+)
+"""Options that say how to trace: an agent was told that before."""
+
+
+def asks_how(ctx: click.Context) -> bool:
+    """Whether the command line says how to trace."""
+    return any(
+        ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        for name in _TRACE_ANEW & set(ctx.params)
+    )
+
+
+def ask(
+    path: str, scope: Scope, linger_s: float, *, what: str = "report", as_json: bool, all_frames: bool = False
+) -> Optional[int]:
+    """Print what the agent at ``path`` knows. Returns how many sockets linger; None if it was not told.
+
+    If there is an agent that does not tell, why is said on stderr. Raises ClosetraceError if it ends within its answer,
+    and BrokenPipeError.
+    """
+    if not in_first_pid_namespace():
+        return None  # process numbers mean others there
+    from tracer.agent.asking import Asked, NoAgent, NotAnswered
+    from tracer.agent.protocol import NoQuestion, Question
+
+    width = min(max(terminal.width(), 20), 1000)
+    target = clean(describe(scope))
+    question = Question(what, scope, target, int(linger_s * 1e9), as_json, width, terminal.color(), all_frames)
+    try:
+        with Asked(path, question) as asked:
+            about = asked.about()
+            since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(asked.greeting.since))
+            terminal.say(f"asked the agent, which has recorded since {since} (--fresh traces anew)")
+            asked.text(_print)
+    except NoAgent:
+        return None
+    except (NotAnswered, NoQuestion) as why:
+        terminal.say(f"the agent at {path} is no help: {why}. Tracing anew.")
+        return None
+    if about.forgotten:
+        terminal.say(f"{about.forgotten} sockets that had lingered on this host left too long ago to be told")
+    return about.lingering
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.write(data.decode(errors="backslashreplace"))
+    sys.stdout.flush()
