@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,23 @@ def test_a_restart_knows_the_sockets_that_were_there(tmp_path: Path, agent: Agen
         let_linger()
         report = assert_tells(restarted, leaked)
     assert all(one["preexisting"] for site in report["sites"] for one in site["sockets"])
+
+
+def test_prometheus_gets_what_the_agent_tells(tmp_path: Path) -> None:
+    """The figures are those of ss."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ("--metrics", f"127.0.0.1:{port}", "--every", "0.2")
+    with Agent(tmp_path, *options) as agent, start("idle_pool", "3") as program:
+        program.all_steps()
+        agent.until(lambda: _figure(port, program.pid()) == 3, "three sockets are published")
+        assert len(ss_close_wait({program.pid()})) == 3
+
+
+def _figure(port: int, pid: int) -> int:
+    """How many sockets of the program are published."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    name = os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
+    mine = [line for line in lines if line.startswith("closetrace_close_wait_sockets{") and f'"{name}"' in line]
+    return round(sum(float(line.rpartition(" ")[2]) for line in mine))

@@ -207,8 +207,8 @@ class Listener:
                 self._hear(client)
             if events & selectors.EVENT_WRITE and not client.gone:
                 self._tell(client)
-        except OSError:
-            self._drop(client)
+        except Exception as error:  # whatever it is, it must not end the thread: others are to be answered
+            self._give_up(client, error)
 
     def _hear(self, client: _Client) -> None:
         if client.gone:
@@ -264,6 +264,11 @@ class Listener:
             del self._clients[client.line.fileno()]
             client.line.close()
 
+    def _give_up(self, client: _Client, error: Exception) -> None:
+        if not isinstance(error, OSError):
+            _log.debug("an answer could not be written: %r", error)
+        self._drop(client)
+
     def _find(self, question: Question) -> Union[Answer, Refusal]:
         begun = time.monotonic()
         try:
@@ -288,8 +293,8 @@ class Listener:
             client.pieces = found[1]
         try:
             self._tell(client)
-        except OSError:
-            self._drop(client)
+        except Exception as error:
+            self._give_up(client, error)
 
 
 def _gid(group: str) -> Optional[int]:

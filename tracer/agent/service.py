@@ -1,4 +1,4 @@
-"""The agent: a session without end, a socket to ask it at, and a configuration that can change."""
+"""The agent: a session without end, a socket to ask it at, exporters, and a configuration that can change."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tracer.agent.answering import answer
 from tracer.agent.listener import Answer, Listener
 from tracer.agent.notify import Notifier
 from tracer.agent.protocol import Question, Refusal
+from tracer.agent.publishing import Publisher, open_exporters
 from tracer.agent.settings import Settings
 from tracer.agent.stopping import AgentStop
 from tracer.errors import ClosetraceError, UsageError
@@ -27,16 +28,23 @@ class Agent:
         self._stop = AgentStop(self._serve, self._reload)
 
     def run(self) -> None:
-        """Record until a signal ends it. Raises HostUnsupported, UsageError."""
+        """Record until a signal ends it. Raises HostUnsupported, UsageError, and what an exporter raises."""
         self._session = Session(self._settings.request)
         try:
-            self._listener = self._listen(self._settings)
+            self._publisher = Publisher(open_exporters(self._settings), self._settings.every_s)
             try:
-                self._record()
+                self._listen_and_record()
             finally:
-                self._listener.close()
+                self._publisher.close()
         finally:
             self._session.close()
+
+    def _listen_and_record(self) -> None:
+        self._listener = self._listen(self._settings)
+        try:
+            self._record()
+        finally:
+            self._listener.close()
 
     def _listen(self, settings: Settings) -> Listener:
         return Listener(settings.socket, settings.group, lambda: self._session.started, self._answer)
@@ -57,6 +65,7 @@ class Agent:
 
     def _looked(self, _tick: Tick) -> None:
         self._notifier.alive()
+        self._publisher.look(self._session.summary)
 
     def _serve(self, seconds: float) -> None:
         self._notifier.alive()
@@ -80,6 +89,9 @@ class Agent:
 
     def _change(self, settings: Settings) -> None:
         before = self._settings
+        if not settings.publishes_as(before):
+            self._publish_to(settings, before)
+        self._publisher.every_s = settings.every_s
         if (settings.socket, settings.group) != (before.socket, before.group):
             self._listen_at(settings, before)
         self._settings = settings
@@ -87,6 +99,15 @@ class Agent:
             self._stop.reopens = True
         elif settings.request.max_overhead is not None:
             self._session.limit(settings.request.max_overhead)
+
+    def _publish_to(self, settings: Settings, before: Settings) -> None:
+        """Publish as these settings say; if that cannot be, as before. Raises ClosetraceError."""
+        self._publisher.close()
+        try:
+            self._publisher = Publisher(open_exporters(settings), settings.every_s)
+        except ClosetraceError:
+            self._publisher = Publisher(open_exporters(before), before.every_s)
+            raise
 
     def _listen_at(self, settings: Settings, before: Settings) -> None:
         """Listen as these settings say; if that cannot be, as before. Raises UsageError."""

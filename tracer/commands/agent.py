@@ -33,6 +33,7 @@ _SECTIONS = {
     "filter": (
         *("pid", "comm", "local-port", "remote-port", "remote", "netns", "cgroup", "unit", "container", "children"),
     ),
+    "publish": ("every", "metrics", "otlp"),
 }
 
 
@@ -101,6 +102,9 @@ class _Again(click.Command):
     show_default=True,
     help="Take fewer stacks while recording costs more than this percentage of one CPU.",
 )
+@click.option("--metrics", metavar="ADDRESS:PORT", default="", help="Serve Prometheus metrics there.")
+@click.option("--otlp", metavar="URL", default="", help="Send metrics and log events there by OTLP.")
+@click.option("--every", type=TIME, default=15, show_default=True, help="Publish a report once in TIME.")
 @tuning
 @verbose_option
 @click.pass_context
@@ -112,6 +116,7 @@ def agent(ctx: click.Context, /, **chosen: Any) -> None:
 
     \b
     sudo closetrace agent                              the whole host
+    sudo closetrace agent --metrics 127.0.0.1:9753     and Prometheus metrics
     systemctl enable --now closetrace-agent            as a service
     """  # noqa: D301, click reads the backspace
     from tracer.agent.service import Agent
@@ -139,6 +144,9 @@ def _settings(
     linger: float,
     interval: float,
     max_overhead: Optional[float],
+    metrics: str,
+    otlp: str,
+    every: float,
     stack_bytes: int,
     memory_mb: Optional[int],
     probes: str,
@@ -156,4 +164,4 @@ def _settings(
         lineage=False,
         endless=True,
     )
-    return values.Settings(request, path, group)
+    return values.Settings(request, path, group, every, metrics, otlp)

@@ -47,6 +47,16 @@ class LifeWriter(Protocol):
         """Write one connection's life."""
 
 
+class Exporter(Protocol):
+    """Sends reports to where others store them. Never raises, and never takes long: work is for a thread of its own."""
+
+    def publish(self, report: Report) -> None:
+        """Take over a whole report, the newest from now on."""
+
+    def close(self) -> None:
+        """Send what is left, within a second, and end."""
+
+
 class CensusWriter(Protocol):
     """Writes a census, again and again if it is watched. Raises BrokenPipeError if nobody reads any more."""
 

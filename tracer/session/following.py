@@ -17,6 +17,7 @@ from tracer.session.guard import ENDLESS, Guard, GuardPolicy
 from tracer.session.heaps import Heaps
 from tracer.session.interpreters import Interpreters
 from tracer.session.part import Part
+from tracer.session.ports import Ports
 from tracer.session.reconcile import Reconciler
 from tracer.session.request import Request
 from tracer.session.stackstore import StackStore
@@ -53,6 +54,7 @@ class Following:
         self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids, policy)
         self._next_tidy = time.monotonic() + _TIDY_S
         self._tasks = TaskReader()
+        self._ports = Ports(run.namespaces)
         self._watch = Watch(
             recorder,
             StackStore(recorder, self._service, endless=request.endless),
@@ -107,10 +109,11 @@ class Following:
 
     def report(self, part: Optional[Part] = None) -> Report:
         """Return everything found so far, or a part of it. What that costs is not held against the limit."""
-        spent = self._guard.cpu_s()
-        report = self._completed(part)
-        self._guard.excuse(self._guard.cpu_s() - spent)
-        return report
+        return self._report(part)
+
+    def summary(self) -> Report:
+        """As a report of everything, with the fullest ports, but without where threads are now."""
+        return replace(self._report(None, threads=False), ports=self._ports.now())
 
     def limit(self, percent: float) -> None:
         """Allow so much from now on."""
@@ -121,9 +124,17 @@ class Following:
         """How many sockets that left are only counted."""
         return self._watch.forgotten
 
-    def _completed(self, part: Optional[Part]) -> Report:
+    def _report(self, part: Optional[Part], *, threads: bool = True) -> Report:
+        spent = self._guard.cpu_s()
+        report = self._completed(part, threads)
+        self._guard.excuse(self._guard.cpu_s() - spent)
+        return report
+
+    def _completed(self, part: Optional[Part], threads: bool) -> Report:
         run = self._run
-        report = self._watch.report(run.plan, run.request.target, run.started, run.clock_offset_ns, part)
+        report = self._watch.report(
+            run.plan, run.request.target, run.started, run.clock_offset_ns, part, threads=threads
+        )
         if run.request.endless:
             report = replace(report, recorded_since=run.started)
         losses = replace(report.losses, stacks_unread=self._keeper.unserved)

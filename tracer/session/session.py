@@ -107,6 +107,10 @@ class Session:
         """What is in ``scope`` (``target``: in words), and has lingered for ``linger_ns``, of all that is recorded."""
         return self._follower().part(scope, target, linger_ns)
 
+    def summary(self) -> Report:
+        """Everything found so far, with the fullest ports, but without where threads are now: that takes long."""
+        return self._follower().summary()
+
     def limit(self, percent: float) -> None:
         """Allow tracing to cost so much from now on, in percent of one CPU, where it has had a limit."""
         self._follower().limit(percent)

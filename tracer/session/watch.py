@@ -249,8 +249,10 @@ class Watch:
         started: float,
         clock_offset_ns: int,
         part: Optional[Part] = None,
+        *,
+        threads: bool = True,
     ) -> Report:
-        """Everything, at this moment, or a ``part`` of it."""
+        """Everything, at this moment, or a ``part`` of it. ``threads``: with where they are now."""
         took, unwound = Took(), self._stacks.unwound
         self._take_endings()
         with _without_collection():
@@ -261,7 +263,8 @@ class Watch:
                 self._stacks.unwound - unwound,
                 took,
             )
-            sites = self._looked_at(group(findings, self._programs.name, self._programs.identity))
+            grouped = group(findings, self._programs.name, self._programs.identity)
+            sites = self._looked_at(grouped) if threads else tuple(grouped)
             if not self._endless:
                 gc.freeze()  # all of that stays: to look through it once takes seconds where there are many sockets
         _log.debug("report: %d sites, after %s", len(sites), took)

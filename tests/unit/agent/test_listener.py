@@ -319,3 +319,18 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
         Listener(str(tmp_path / "agent.sock"), "no-such-group", lambda: 0.0, told)
     with pytest.raises(UsageError, match="--socket"):
         Listener(str(tmp_path / "none" / "none" / "agent.sock"), "", lambda: 0.0, told)
+
+
+def test_an_answer_that_cannot_be_written_ends_that_client_alone(tmp_path: Path) -> None:
+    """A fault in writing one answer does not leave the others without."""
+
+    def broken() -> Iterator[str]:
+        yield "x" * 100
+        raise KeyError("field")
+
+    answers = [(About(3), broken()), told(QUESTION)]
+    place = Place(tmp_path / "agent.sock", lambda _: answers.pop(0))
+    with pytest.raises(NoAnswer):
+        place.ask()
+    assert place.ask() == WHOLE
+    place.close()
