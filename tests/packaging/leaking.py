@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,9 @@ def leaking(root: Root) -> Iterator[subprocess.Popen[str]]:
     """Run the leaking program with the root's python."""
     copied = root.path / "tmp/leak.py"
     shutil.copy(PROGRAM, copied)
-    words, pipe = root.command("/usr/bin/python3", "/tmp/leak.py"), subprocess.PIPE
+    copied.chmod(0o644)
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    words, pipe = root.command(*nobody, "/usr/bin/python3", "/tmp/leak.py"), subprocess.PIPE
     with subprocess.Popen(words, cwd="/", stdin=pipe, stdout=pipe, text=True) as program:
         try:
             yield program
@@ -29,17 +31,17 @@ def leaking(root: Root) -> Iterator[subprocess.Popen[str]]:
             copied.unlink()
 
 
-def leak_is_found(root: Root, *wrapper: str, variables: Mapping[str, str] | None = None) -> None:
-    """The report has as many sockets as the program says the kernel lists, and its function.
+def leak_is_found(root: Root, command: Sequence[str]) -> None:
+    """The report has as many sockets as the program says the kernel lists, and its function; nothing is lost.
 
-    The command is run by ``wrapper``, with more ``variables`` in its environment.
+    The program runs in ``root``, as a user that owns nothing. ``command``: the words that run closetrace.
     """
     with leaking(root) as program:
         assert program.stdin is not None
         assert program.stdout is not None
         pid = json.loads(program.stdout.readline())["pid"]
         options = ["--json", "--linger", str(_LINGER_S), "--duration", str(_DURATION_S), "--pid", str(pid)]
-        words, pipe = root.command(*wrapper, "closetrace", *options, variables=variables), subprocess.PIPE
+        words, pipe = [*command, *options], subprocess.PIPE
         with subprocess.Popen(words, cwd="/", stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True) as trace:
             assert trace.stderr is not None
             try:
@@ -58,3 +60,5 @@ def leak_is_found(root: Root, *wrapper: str, variables: Mapping[str, str] | None
     assert [site["count"] for site in report["sites"]] == [told["close_wait"]], report
     named = [frame["function"] for frame in report["sites"][0]["stack"] if frame["language"] == "python"]
     assert named[:1] == [told["function"]], report["sites"]
+    assert (report["unconfined"], report["unread"]) == ([], [])
+    assert report["reconciliation"]["complete"], report["losses"]

@@ -73,23 +73,27 @@ def mirror() -> str:
     return checked(REPOSITORY / "tests/support/debian-mirror.sh").strip()
 
 
-def unpacked(suite: str, packages: Sequence[str], place: Path) -> Root:
-    """A root with the essential packages, ``packages`` and what these depend on; the cache keeps it as an archive."""
+def archived(suite: str, packages: Sequence[str]) -> Path:
+    """A tar archive of the essential packages, ``packages`` and what these depend on. The cache keeps it."""
     recipe = hashlib.sha256("\0".join([Path(__file__).read_text(), *packages]).encode()).hexdigest()[:16]
     home = cache_directory() / "roots"
     archive = home / f"{suite}-{recipe}.tar"
     if not archive.exists():
         home.mkdir(parents=True, exist_ok=True)
-        for stale in home.glob(f"{suite}-*.tar"):
-            stale.unlink()
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             unfinished = Path(scratch, "root.tar")
             subprocess.run(
                 ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--keyring={KEYRING}", *freshness(),
-                 "--dpkgopt=force-unsafe-io", f"--include={','.join(packages)}", suite, str(unfinished), mirror()],
+                 "--dpkgopt=force-unsafe-io", *(f"--include={package}" for package in packages), suite,
+                 str(unfinished), mirror()],
                 check=True,
             )  # fmt: skip
             unfinished.rename(archive)
+    return archive
+
+
+def unpacked(suite: str, packages: Sequence[str], place: Path) -> Root:
+    """A root of its own at ``place``: :func:`archived`, unpacked."""
     place.mkdir(parents=True)
-    checked("tar", "-xpf", archive, "-C", place)
+    checked("tar", "-xpf", archived(suite, packages), "-C", place)
     return Root(suite, place)

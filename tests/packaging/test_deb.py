@@ -17,6 +17,7 @@ import pytest
 import tracer
 from tests.packaging.leaking import leak_is_found
 from tests.packaging.roots import Root, unpacked
+from tests.packaging.unit import capabilities
 from tests.wheel.installed import REPOSITORY, checked
 
 SUITES = os.environ.get("CLOSETRACE_SUITES", "").split() or ["bookworm", "trixie", "sid"]
@@ -93,7 +94,14 @@ def test_doctor_is_ready(installed: Installed) -> None:
 
 def test_a_leak_is_found(installed: Installed) -> None:
     """The leaking function of a Python program, by the root's own bcc, libdw and python."""
-    leak_is_found(installed.root)
+    leak_is_found(installed.root, installed.root.command("closetrace"))
+
+
+def test_the_units_capabilities_are_enough(installed: Installed) -> None:
+    """The same with what the unit and the chart leave to root, and with no way to more."""
+    kept = ",".join(["-all", *(f"+{name.lower().removeprefix('cap_')}" for name in capabilities())])
+    limited = ("setpriv", f"--bounding-set={kept}", "--inh-caps=-all", "--no-new-privs")
+    leak_is_found(installed.root, installed.root.command(*limited, "closetrace"))
 
 
 def test_man_page_and_completions_are_where_debian_has_them(installed: Installed) -> None:
