@@ -15,12 +15,14 @@ import pytest
 import tracer
 from tests.packaging.unit import UNIT, capabilities
 from tests.wheel.installed import REPOSITORY, checked
+from tracer.reports.figures import names
 
 PACKAGING = REPOSITORY / "packaging"
 RULES = PACKAGING / "prometheus/closetrace.rules.yml"
 CHART = PACKAGING / "helm/closetrace"
 #: Of the Prometheus operator; kubernetes-validate knows the kinds of Kubernetes only.
 CUSTOM = ("PodMonitor", "PrometheusRule")
+METRICS = {metric.prometheus for metric in names.ALL}
 METERED = ("metrics.enabled=true",)
 
 
@@ -37,15 +39,26 @@ def test_each_alert_has_a_test() -> None:
     assert [alert for alert in alerts if alert not in tested] == []
 
 
+def _used(text: str) -> set[str]:
+    return set(re.findall(r"(?<![:\w])closetrace_\w+", text))
+
+
+def test_the_rules_use_metrics_that_are_exported() -> None:
+    """Each name in an expression is one of the exporter's."""
+    expressions = re.sub(r"(?s)annotations:.*?(?=- alert|- name|\Z)", "", RULES.read_text())
+    assert _used(expressions) <= METRICS
+
+
 def _expressions(panels: list[dict[str, Any]]) -> Iterator[str]:
     for panel in panels:
         yield from (target["expr"] for target in panel["targets"])
 
 
 def test_the_dashboard_is_good(tmp_path: Path) -> None:
-    """Each query is PromQL, by promtool; panels do not lie on each other."""
+    """Each query is PromQL, by promtool, and of the exporter's metrics; panels do not lie on each other."""
     board = json.loads((PACKAGING / "grafana/closetrace.json").read_text())
     queries = [*_expressions(board["panels"])]
+    assert _used(json.dumps(board)) <= METRICS
     rules = [
         {"record": f"query{place}", "expr": query.replace("$__rate_interval", "5m")}
         for place, query in enumerate(queries)
