@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh: build the rpm in build/rpm from the files that git knows, and check it with rpmlint. On Debian rpm knows no
-# installed rpm, so nothing can be asked of it there.
+# build.sh: build the rpm in build/rpm from the files that git knows, and check it with rpmlint. On Debian, where rpm has no
+# macros for systemd and knows no installed rpm, these are given here.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -14,7 +14,13 @@ git -c safe.directory='*' ls-files -z -- ':!tests' ':!vagrant' ':!.ci' |
     tar -c --null -T - --transform "s|^|closetrace-$version/|S" -z -f "$built/SOURCES/closetrace-$version.tar.gz"
 set -- --define "_topdir $built"
 nodeps=
-[ ! -e /etc/debian_version ] || nodeps=--nodeps
+if [ "$(rpm --eval '%{?_unitdir}')" = "" ]; then
+    nodeps=--nodeps
+    set -- "$@" --define '_unitdir /usr/lib/systemd/system'
+    for macro in systemd_post systemd_preun systemd_postun_with_restart; do
+        set -- "$@" --define "$macro() :"
+    done
+fi
 rpmspec "$@" -P "$spec" >"$built/closetrace.parsed"
 # Without the option there is no word at all.
 # shellcheck disable=SC2086
