@@ -8,6 +8,7 @@ from typing import Optional
 
 import click
 
+from tracer import earliest
 from tracer.commands.options import describe
 from tracer.host.identity import in_first_pid_namespace
 from tracer.model.scope import Scope
@@ -46,6 +47,7 @@ def ask(
     question = Question(what, scope, target, int(linger_s * 1e9), as_json, width, terminal.color(), all_frames)
     try:
         with Asked(path, question) as asked:
+            earliest.release()  # Ctrl-C ends it while it is answered: no trace has begun
             about = asked.about()
             since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(asked.greeting.since))
             terminal.say(f"asked the agent, which has recorded since {since} (--fresh traces anew)")

@@ -115,6 +115,11 @@ def test_a_clean_report() -> None:
     same(report(started=1_700_000_000.1234564, ended=1_700_000_071.05))
 
 
+def test_since_when_an_agent_had_recorded() -> None:
+    """A report from an agent's records says so also when it is read back."""
+    assert same(report(connection(1), recorded_since=1_700_000_000.5)).recorded_since == 1_700_000_000.5
+
+
 def test_hostile_names_stay_escaped() -> None:
     """Names from traced processes come back as they were, and are printed as escapes."""
     last = touch(Op.RECV, 1.006, 150, stack=Stack((frame(HOSTILE, HOSTILE),), False, HOSTILE))

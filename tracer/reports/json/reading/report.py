@@ -79,6 +79,7 @@ def from_document(whole: Fields) -> Report:
         ended=_epoch_s(whole, "ended"),
         now_ns=now_ns,
         clock_offset_ns=0,
+        recorded_since=_epoch_s(whole, "recorded_since") if whole.has("recorded_since") else None,
         linger_ns=whole.ns("linger_s"),
         plan=several(whole.parts("plan_details"), _probe),
         sites=several(whole.parts("sites"), lambda one: sites.site(one, sockets, now_ns)),
