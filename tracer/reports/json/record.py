@@ -25,7 +25,7 @@ KERNEL_COUNTS = ("peer_window", "window_full_ns")
 
 def record(c: Connection, now_ns: int, shown: Stacks = ()) -> Value:
     """Build the value; ``now_ns`` is that of the report."""
-    fields = vars(c)
+    fields = {name: getattr(c, name) for name in (*TIMES, *COUNTS, *TOUCHES)}  # vars() leaves defaults out
     told: Value = {name: now_ns - fields[name] for name in TIMES if fields[name] is not None}
     told.update((name, fields[name]) for name in COUNTS if fields[name])
     if c.transitions:
