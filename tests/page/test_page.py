@@ -13,6 +13,7 @@ from tests.page import samples
 from tests.page.browser import Browser
 from tests.unit.builders import report
 from tracer.model.finding import Report, Verdict
+from tracer.reports import saying
 from tracer.reports.html import page as html
 from tracer.reports.json import report as json_report
 from tracer.reports.json.reading.merging import Merging
@@ -58,7 +59,7 @@ def test_it_shows_what_the_report_has(browser: Browser, tmp_path: Path) -> None:
     assert browser.js(_ROWS) == len(found.sites)
     verdicts = browser.js("[...document.querySelectorAll('tr.site td.short')].map((cell) => cell.textContent)")
     assert set(verdicts) == {verdict.value for verdict in Verdict}
-    assert browser.js("document.querySelector('h1').textContent").startswith("14 sockets in CLOSE_WAIT")
+    assert browser.js("document.querySelector('h1').textContent") == saying.headline(found)
     place = next(index for index, site in enumerate(found.sites) if site.verdict is Verdict.IDLE_IN_POOL)
     browser.js(f"document.querySelectorAll('tr.site')[{place}].click()")
     shown = browser.js(f"document.querySelectorAll('td.detail')[{'1' if place else '0'}].innerText")
