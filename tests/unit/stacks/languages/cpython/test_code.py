@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType
 
 import pytest
@@ -38,13 +40,19 @@ def reader(process: Process, layout: CodeLayout) -> CodeReader:
 
 
 def types(process: Process) -> Types:
+    found = its_types(process)
+    assert found == Types(id(CodeType), id(str), id(bytes))
+    return found
+
+
+def its_types(process: Process) -> Types:
     found = find(process)
     assert found is not None
     assert found.minor == sys.version_info.minor
     code, text, data = (found.symbol(f"Py{name}_Type") for name in ("Code", "Unicode", "Bytes"))
-    assert code == id(CodeType)
-    assert text == id(str)
-    assert data == id(bytes)
+    assert code is not None
+    assert text is not None
+    assert data is not None
     return Types(code, text, data)
 
 
@@ -90,16 +98,37 @@ def test_a_freed_code_object_is_not_read(reader: CodeReader) -> None:
             continue
 
 
-def test_a_sweep_finds_all_functions_and_what_is_read_later_is_known_by_it(
-    process: Process, layout: CodeLayout, reader: CodeReader
-) -> None:
-    """So a function that was there is known to have been there; one that comes later is not."""
-    process.refresh()
-    found = sweep(process, types(process).code, layout)
-    ages = Ages()
-    ages.sweep(1000, found)
-    for function in (json.dumps, json.loads, Größe.größer):
-        assert ages.see(reader.read(id(function.__code__)), 5000).since_ns == 1000
-    late = compile("def late(): pass", "late.py", "exec").co_consts[0]
-    if id(late) not in found:
-        assert ages.see(reader.read(id(late)), 5000).since_ns == 5000
+SWEPT = """
+import json
+class Größe:
+    def größer(self): return 1
+print(*(id(one.__code__) for one in (json.dumps, json.loads, Größe.größer)), flush=True)
+input()
+late = compile("def late(): pass", "late.py", "exec").co_consts[0]
+print(id(late), flush=True)
+input()
+"""
+
+
+def test_a_sweep_finds_all_functions_and_what_is_read_later_is_known_by_it(tmp_path: Path, layout: CodeLayout) -> None:
+    """So a function that was there is known to have been there; one that comes later is not.
+
+    In a process of its own: a sweep reads only so much memory, and that of all tests together is more.
+    """
+    path, pipe = tmp_path / "swept.py", subprocess.PIPE
+    path.write_text(SWEPT, encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(path)], stdin=pipe, stdout=pipe, text=True) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        functions = [int(word) for word in program.stdout.readline().split()]
+        process = Process.open(program.pid)
+        found = sweep(process, its_types(process).code, layout)
+        ages, reader = Ages(), CodeReader(process, its_types(process), layout)
+        ages.sweep(1000, found)
+        assert [ages.see(reader.read(one), 5000).since_ns for one in functions] == [1000, 1000, 1000]
+        print(file=program.stdin, flush=True)
+        late = int(program.stdout.readline())
+        if late not in found:
+            assert ages.see(reader.read(late), 5000).since_ns == 5000
+        process.close()
+        program.kill()
