@@ -41,9 +41,9 @@ def get(url: str, **query: str) -> Any:
         return json.load(answer)
 
 
-def eventually(look: Callable[[], Any], what: str) -> Any:
+def eventually(look: Callable[[], Any], what: str, patience_s: float = _PATIENCE_S) -> Any:
     """What ``look`` gives as soon as it is true. An engine has no event for what it has taken in."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
             found = look()
