@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from dataclasses import replace
 
 import pytest
 
-from tests.unit.builders import S, connection, report
+from tests.unit.builders import S, connection, report, stack, touch
 from tests.unit.cases import EOF_READ
-from tracer.model.finding import Shown, Tick
+from tracer.model.finding import Report, Shown, Tick
+from tracer.model.states import Op
 from tracer.reports.text.writers import TextReport
 
 
@@ -32,3 +35,47 @@ def test_what_stands_above_is_a_line(
     assert "site 1: 2 sockets of app (pid 100) to 127.0.0.1:8081, eof-ignored\n" in told
     writer.report(last)
     assert capsys.readouterr().out.count("  Do: ") == (0 if terminal else 2)
+
+
+class Terminal(io.StringIO):
+    """What is printed to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def told(monkeypatch: pytest.MonkeyPatch, *reports: Report) -> list[str]:
+    """What one writer prints of these reports, one after the other."""
+    monkeypatch.setenv("COLUMNS", "120")
+    writer, printed = TextReport(all_frames=False), []
+    for one in reports:
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        writer.report(one)
+        printed.append(terminal.getvalue())
+    return printed
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        report(connection(1), connection(3)),
+        report(connection(1), connection(2, last=touch(Op.RECV, 1.5, 150))),
+    ],
+)
+def test_what_only_looks_the_same_is_told_again(monkeypatch: pytest.MonkeyPatch, now: Report) -> None:
+    """As many sockets at the same place, but other ones; the same sockets, but one was used meanwhile."""
+    before = report(connection(1), connection(2))
+    _, same, other = told(monkeypatch, before, before, now)
+    assert "as printed above" in same
+    assert "as printed above" not in other
+
+
+def test_a_site_of_the_table_alone_was_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the sites before it have gone it is told at length."""
+    calls = [touch(Op.RECV, 1.006, 150, stack=stack(f"of{number}", "main")) for number in range(30)]
+    many = report(*(connection(number, last=call) for number, call in enumerate(calls, 1)))
+    assert len(many.sites) == 30
+    before, after = told(monkeypatch, many, replace(many, sites=many.sites[20:]))
+    assert "10 more sites are in the table alone" in before
+    assert "as printed above" not in after

@@ -40,7 +40,7 @@ def render(
     parts = _headline(report, width, color) + _recorded(report, width)
     if report.sites:
         parts += ["", *sites_table(report.sites, report.now_ns, width=width, color=color)]
-    told = report.sites if all_frames else report.sites[:_SECTIONS]
+    told = told_at_length(report, all_frames=all_frames)
     for number, site in enumerate(told, 1):
         before = printed(site)
         if before is not None:
@@ -56,6 +56,11 @@ def render(
     parts += _heaps(report.heaps, width)
     parts += [*notread.told(report.unread, report.unconfined, _prose(width)), *_cost(report.cost, width)]
     return lines(parts) + "\n"
+
+
+def told_at_length(report: Report, *, all_frames: bool) -> Sequence[Site]:
+    """The sites that have a section of their own. The others are in the table alone."""
+    return report.sites if all_frames else report.sites[:_SECTIONS]
 
 
 def render_site(

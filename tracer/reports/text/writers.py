@@ -12,7 +12,7 @@ import click
 from tracer.diagnose.census.counts import Census
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
-from tracer.model.finding import Report, Site, Streamed, Tick
+from tracer.model.finding import Finding, Report, Site, Streamed, Tick
 from tracer.reports.text import census, table, tail, terminal, timeline
 from tracer.reports.text.status import StatusLine
 from tracer.reports.writers import StackOf
@@ -50,16 +50,18 @@ class TextReport:
     def report(self, report: Report) -> None:
         """Print the whole report."""
         self._status.clear()
+        terminal_reads = sys.stdout.isatty()
         text = table.render(
             report,
             width=terminal.width(),
             color=terminal.color(),
             all_frames=self._all_frames,
-            printed=self._number if sys.stdout.isatty() else _nowhere,
+            printed=self._number if terminal_reads else _nowhere,
         )
         click.echo(text, nl=False)
         sys.stdout.flush()
-        for number, site in enumerate(report.sites, 1):
+        told = table.told_at_length(report, all_frames=self._all_frames) if terminal_reads else ()
+        for number, site in enumerate(told, 1):
             content, before = self._printed.get(site.key, (None, number))
             self._printed[site.key] = (_content(site), before if content == _content(site) else number)
 
@@ -74,11 +76,18 @@ def _nowhere(_site: Site) -> Optional[int]:
 
 
 def _content(site: Site) -> object:
-    """What is printed of a site, but for how long ago."""
-    now = tuple((one.standing, one.threads, one.stack) for one in site.now)
+    """What is printed of a site, but for how long ago; also which sockets it has, and the last call on each."""
+    now = tuple((one.standing, one.threads, one.syscall, one.note, one.stack) for one in site.now)
     held = tuple((one.count, one.lineage) for one in site.held)
-    stacks = (site.stack, site.opened_stack, site.sent_stack)
-    return (site.count, site.verdict, site.explanation, site.advice, site.processes, stacks, now, held)
+    stacks = (site.stack, site.stack_note, site.opened_stack, site.sent_stack)
+    sockets = hash(frozenset(map(_socket, site.findings)))
+    return (sockets, site.verdict, site.explanation, site.advice, site.processes, site.remotes, stacks, now, held)
+
+
+def _socket(finding: Finding) -> object:
+    c = finding.connection
+    last = None if c.last is None else (c.last.op, c.last.ns, c.last.ret)
+    return c.key, c.state, last, c.closed is not None
 
 
 class TextTransitions:
