@@ -55,6 +55,14 @@ def test_a_socket_counts_once_for_its_host() -> None:
     assert (ignored.site.verdict, ignored.sockets) == (Verdict.EOF_IGNORED, 1)
 
 
+def test_a_boot_begins_cookies_anew() -> None:
+    """A host counts its sockets' cookies from the start after a reboot: other addresses are other sockets."""
+    before = json.loads(recorded(IDLE, "a"))
+    for socket in before["sites"][0]["sockets"]:
+        socket["local"] = f"{socket['local']}1"
+    assert merging(json.dumps(before).encode(), recorded(later(IDLE, 1), "a")).merged().sockets == 4
+
+
 def test_the_newest_tells() -> None:
     """First and last seen, and the text of the newest report, whatever the order of the files."""
     files = [recorded(later(MORE, 1), "a"), recorded(IDLE, "b")]

@@ -19,7 +19,7 @@ from tracer.reports.times import epoch_ns
 class _Kept:
     """What is known of one site so far. ``sockets`` has what tells a host's sockets apart."""
 
-    sockets: dict[str, set[object]] = field(default_factory=dict)
+    sockets: dict[str, set[int]] = field(default_factory=dict)
     reports: int = 0
     first_ns: int = 0
     last_ns: int = 0
@@ -75,21 +75,23 @@ def _made(one: Fields, now_ns: int) -> Site:
     return sites.site(one, Sockets(now_ns), now_ns)
 
 
-def _sockets(one: Fields) -> list[object]:
+def _sockets(one: Fields) -> list[int]:
     found = one.items("sockets")
     if not found:
         raise BadReport(f"{one.where}.sockets is empty")
     return [_identity(socket, one.where) for socket in found]
 
 
-def _identity(socket: Any, where: str) -> object:
-    """What tells a socket from all others of its host: the kernel's cookie, else its addresses and inode."""
+def _identity(socket: Any, where: str) -> int:
+    """What tells a socket from all others of its host, as a hash: its addresses, with the cookie or else the inode.
+
+    Cookies begin anew with each boot, so they alone do not tell.
+    """
     if not isinstance(socket, dict):
         raise BadReport(f"{where}.sockets has something that is not an object")
     cookie = socket.get("cookie")
-    if type(cookie) is int and cookie:
-        return cookie
-    return f"{socket.get('local')} {socket.get('remote')} {socket.get('inode')}"
+    own = cookie if type(cookie) is int and cookie else f"inode {socket.get('inode')}"
+    return hash(f"{own} {socket.get('local')} {socket.get('remote')}")
 
 
 def _merged(kept: _Kept) -> MergedSite:
