@@ -106,13 +106,17 @@ class _Worker:
             process.close()
 
 
+_MEANT_FOR_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+"""Sent to all processes of a service. They ask the root process for a report, which still needs its workers."""
+
+
 def main() -> None:
     """Run on the descriptors and for the user id that the command line names.
 
     Its words are connection, page, user id, whether to download debug files, whether to look at heaps.
     """
     connection, page, uid, debuginfod, heaps = (int(word) for word in sys.argv[2:7])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _MEANT_FOR_ALL:
         signal.signal(number, signal.SIG_IGN)
     line = Line(socket.socket(fileno=connection))
     share(mmap.mmap(page, mmap.PAGESIZE))

@@ -24,6 +24,7 @@ from tests.hostile.test_hostile_files import PROGRAM
 from tests.unit.present import present
 from tests.unit.stacks.links.test_native import HEAD, PLAIN, PLAIN_STACK
 from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, running, wait_blocked
+from tracer import earliest
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.jail import forms
 from tracer.stacks.jail.child import Child, Lost
@@ -70,6 +71,18 @@ def test_the_same_stack_as_without(keeper: Keeper, box: BlackBox) -> None:
     assert (keeper.unserved, keeper.harms, keeper.missing) == (0, [], {})
     service.close()
     plain.close()
+
+
+def test_signals_to_the_whole_service_do_not_end_it(keeper: Keeper, box: BlackBox) -> None:
+    """SIGUSR1 asks for a report, which needs the worker; so do the signals that end a trace."""
+    service = StackService(walker=keeper)
+    service.unwind(box)
+    (pid,) = keeper.pids()
+    for number in earliest.SIGNALS:
+        os.kill(pid, number)
+    assert names(service.unwind(cut(box, 64)))[:1] == PLAIN_STACK[:1]
+    assert (keeper.pids(), keeper.unserved, keeper.harms) == ([pid], 0, [])
+    service.close()
 
 
 WAYS = (
