@@ -18,7 +18,7 @@ from tracer.machine.registers import RSP
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Row
 from tracer.stacks.memo import ALWAYS_NS, Basis, Rests, veiled
-from tracer.stacks.walk import MAX_FRAMES
+from tracer.stacks.walk import MAX_FRAMES, MOST_WITH_INLINED
 
 _MOST_ROWS = 20_000
 _WORD = struct.Struct("<Q").unpack_from
@@ -99,6 +99,8 @@ class _Walk:
                 return Attempt(count)
             frames, row = found
             self._frames += frames
+            if len(self._frames) > MOST_WITH_INLINED:  # rows come from a worker: each may claim many frames
+                return Attempt(count)
             if row.register < 0:
                 self._steps.append(Basis())
                 return Attempt(count + 1, Stack(tuple(self._frames), True), Rests(tuple(self._steps), False))

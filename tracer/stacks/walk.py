@@ -11,6 +11,8 @@ from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
 
 MAX_FRAMES = 1024
+MOST_WITH_INLINED = MAX_FRAMES * 64
+"""Frames of a stack, with those that a compiler inlined."""
 _NOT_ABOVE = "the next frame is not above this one: the stack is damaged or was changed"
 
 

@@ -19,7 +19,7 @@ from tracer.stacks.elf.cfi import Expression, RegisterPlus, Rule
 from tracer.stacks.memo import Memo, ReadLog, Witness
 from tracer.stacks.rows import Rows, StepRow
 from tracer.stacks.target.memory import BoxMemory
-from tracer.stacks.walk import walk
+from tracer.stacks.walk import MAX_FRAMES, walk
 
 KIND_ROWS = {
     END: FIRST_FRAME,
@@ -131,6 +131,17 @@ def test_a_register_that_is_not_known_is_not_guessed() -> None:
         walked(box, rows)
         rows.learn([StepRow(box.pc, 0, 0, Row(RSP, 32, -8, 0, (), first))], Stack((), True), 0, 1 << 62)
         assert rows.walk(changed).steps == 1
+
+
+def test_rows_that_claim_too_many_frames_give_no_stack() -> None:
+    """They are a worker's words: a stack from rows is no larger than one that a worker may tell."""
+    noise, rows = random.Random(1), Rows()
+    box = stack_of([BY_SP] * 70, BASE, noise)
+    many = walked(box, rows)
+    told = Stack((many.frames[0],) * MAX_FRAMES, True)
+    rows.learn([StepRow(box.pc, 0, MAX_FRAMES, KIND_ROWS[BY_SP])], told, 0, 1 << 62)
+    rows.learn([StepRow(BY_SP + at, 0, MAX_FRAMES, KIND_ROWS[BY_SP]) for at in range(71)], told, 0, 1 << 62)
+    assert rows.walk(box).stack is None
 
 
 PLAIN = Rule(0, 9, RegisterPlus(RSP, 48), ((3, -24), (RBP, -16), (16, -8)), ((RSP, 8),), ((12, 12),), (), 16, False)

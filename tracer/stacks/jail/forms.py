@@ -11,11 +11,9 @@ from tracer.stacks.chain import Row
 from tracer.stacks.language import ENTRY_BYTES
 from tracer.stacks.memo import Basis, Rests
 from tracer.stacks.rows import StepRow
-from tracer.stacks.walk import MAX_FRAMES
+from tracer.stacks.walk import MAX_FRAMES, MOST_WITH_INLINED
 from tracer.stacks.walker import Interpreter
 
-_MOST_FRAMES = MAX_FRAMES * 64
-"""With inlined ones."""
 _LONGEST_TEXT = 4096
 _LANGUAGES = 256
 
@@ -92,7 +90,7 @@ def stack_from_json(values: object) -> Stack:
     if not isinstance(values, dict):
         raise Implausible
     frames, complete, note = values.get("frames"), values.get("complete"), values.get("note")
-    if not isinstance(frames, list) or len(frames) > _MOST_FRAMES or not isinstance(complete, bool):
+    if not isinstance(frames, list) or len(frames) > MOST_WITH_INLINED or not isinstance(complete, bool):
         raise Implausible
     return Stack(tuple(_frame(frame) for frame in frames), complete, _text(note))
 
