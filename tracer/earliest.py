@@ -14,6 +14,8 @@ SIGNALS = (*ASKING, signal.SIGUSR1)
 
 _caught: list[int] = []
 _catching = False
+_ignored: set[int] = set()
+"""Those that were ignored when closetrace was started: SIGHUP by nohup, SIGINT in a script's background."""
 
 
 def _keep(number: int, _frame: object) -> None:
@@ -25,7 +27,8 @@ def catch() -> None:
     global _catching
     _catching = True
     for number in SIGNALS:
-        signal.signal(number, _keep)
+        if signal.signal(number, _keep) == signal.SIG_IGN:
+            _ignored.add(number)
 
 
 def taken() -> list[int]:
@@ -37,11 +40,17 @@ def taken() -> list[int]:
 
 
 def release() -> None:
-    """Give the signals their usual effect back, for commands that have no report; what has come takes effect now."""
+    """Give the signals their usual effect back, for commands that have no report; what has come takes effect now.
+
+    What was ignored is ignored again. Not so SIGUSR1: the closetrace command ignores it until python has begun.
+    """
     if not _catching:
         return
     for number in SIGNALS:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if number in _ignored and number != signal.SIGUSR1:
+            signal.signal(number, signal.SIG_IGN)
+        else:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     for caught in taken():
         if caught != signal.SIGUSR1:
             os.kill(os.getpid(), caught)

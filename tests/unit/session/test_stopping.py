@@ -76,6 +76,18 @@ def test_other_commands_end_as_usual() -> None:
         assert subprocess.run([sys.executable, "-c", text], check=False).returncode == -number
 
 
+def test_what_was_ignored_is_ignored_again() -> None:
+    """A census that nohup started outlives its terminal. SIGUSR1 is ignored by the command itself, not by the user."""
+    text = (
+        "import os, signal; from tracer import earliest; "
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGUSR1, signal.SIG_IGN); "
+        "earliest.catch(); os.kill(os.getpid(), signal.SIGHUP); earliest.release(); "
+        "os.kill(os.getpid(), signal.SIGHUP); "
+        "os._exit(9 if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL else 8)"
+    )
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 9
+
+
 def test_the_duration_counts_from_begin() -> None:
     """Attaching takes its own time, which is not taken from the trace."""
     stop = Stop(0.2)
