@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.page import samples
 from tests.page.browser import Browser
-from tests.unit.builders import report
+from tests.unit.builders import START, S, connection, report, touch
 from tracer.model.finding import Report, Verdict
+from tracer.model.states import Op
 from tracer.reports import saying
 from tracer.reports.html import page as html
 from tracer.reports.json import report as json_report
@@ -190,6 +192,25 @@ def _document(live: Report, hostname: str) -> bytes:
     told = json.loads("".join(json_report.to_text(live)))
     told["host"]["hostname"] = hostname
     return json.dumps(told).encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "request, data 6 ms, silence 1m 05s, FIN, then nothing 2m 14s"),
+        ({"last_tx_ns": START + 90 * S}, "request, data 1m 05s, FIN, then calls 24 s, nothing 1m 50s"),
+        (
+            {"eof": touch(Op.RECV, 90, 0), "eof_reads": 1},
+            "request, data 6 ms, silence 1m 05s, FIN, then calls 24 s, nothing 1m 50s",
+        ),
+    ],
+)
+def test_the_picture_claims_only_what_is_known(
+    browser: Browser, tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    """After FIN there is nothing only if no call came; before it silence only if the last calls before it are known."""
+    opened(browser, tmp_path, html.of_report(report(connection(1, **changes))))
+    assert browser.js("document.querySelector('svg.picture title').textContent") == expected
 
 
 def test_many_hosts_as_one(browser: Browser, tmp_path: Path) -> None:

@@ -43,23 +43,30 @@
     return found;
   }
 
-  // Three phases, each as wide as the logarithm of its length: data until the last call, silence until FIN, then nothing.
+  // Phases, each as wide as the logarithm of its length: data until the last call, silence until FIN, calls after FIN, then
+  // nothing. Only the last receive and the last send are known: if one of them came after FIN, no silence is claimed.
   function phases(socket) {
     const all = events(socket), fin = all.findIndex((e) => e.name === "CLOSE_WAIT" || e.name === "reset");
     const start = all[0].ago, end = all[all.length - 1].ago;
     const finAgo = fin >= 0 ? all[fin].ago : socket[3];
     const before = all.filter((e) => e.ago >= finAgo && ["send", "recv", "connect", "accept", "ESTABLISHED"].includes(e.name));
-    const dataAgo = before.length ? before[before.length - 1].ago : Math.max(start, finAgo);
-    const lengths = [["data", Math.max(start, dataAgo), dataAgo], ["silence", dataAgo, finAgo], ["nothing", finAgo, end]];
-    return { all, finAgo, lengths: lengths.filter(([, from, to]) => from > to || from === to && from === start) };
+    const after = all.filter((e) => e.ago < finAgo && ["send", "recv", "eof"].includes(e.name));
+    const known = !after.some((e) => e.name !== "eof");
+    const lastAgo = before.length ? before[before.length - 1].ago : Math.max(start, finAgo);
+    const dataAgo = known ? lastAgo : finAgo;
+    const calledAgo = after.length ? after[after.length - 1].ago : finAgo;
+    const lengths = [["data", Math.max(start, dataAgo), dataAgo], ["silence", dataAgo, finAgo], ["after", finAgo, calledAgo], ["nothing", calledAgo, end]];
+    const came = fin < 0 ? "" : all[fin].name === "reset" ? "RST, then " : "FIN, then ";
+    return { all, finAgo, came, lengths: lengths.filter(([, from, to]) => from > to || from === to && from === start) };
   }
   function picture(socket, large) {
     const width = large ? 800 : 240, height = large ? 64 : 16, top = large ? 22 : 3, thick = large ? 22 : 10;
-    const { all, finAgo, lengths } = phases(socket);
+    const { all, finAgo, came, lengths } = phases(socket);
     const weight = ([name, from, to]) => (name === "data" ? 2.2 : 0.8) + Math.log10(1 + Math.max(from - to, 0));
     const total = lengths.reduce((sum, one) => sum + weight(one), 0) || 1;
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img" });
-    const told = lengths.map(([name, from, to]) => `${name} ${duration(from - to)}`).join(", FIN after ");
+    const words = { data: "request, data", silence: "silence", after: "calls", nothing: "nothing" };
+    const told = lengths.map(([name, from, to]) => `${from === finAgo && ["after", "nothing"].includes(name) ? came : ""}${words[name]} ${duration(from - to)}`).join(", ");
     root.append(svg("title", {}, told));
     let x = 0;
     const parts = lengths.map((one) => {
@@ -72,12 +79,11 @@
       const share = part.from > part.to ? (part.from - ago) / (part.from - part.to) : 0;
       return part.x + part.w * Math.min(Math.max(share, 0), 1);
     };
-    const words = { data: "request, data", silence: "silence", nothing: "nothing" };
     for (const part of parts) {
-      root.append(svg("rect", { x: part.x, y: top, width: Math.max(part.w, 1), height: thick, class: part.name }));
+      root.append(svg("rect", { x: part.x, y: top, width: Math.max(part.w, 1), height: thick, class: part.name === "after" ? "data" : part.name }));
       if (large) {
         const label = `${words[part.name]} ${duration(part.from - part.to)}`;
-        if (part.w > label.length * 7) root.append(svg("text", { x: part.x + 4, y: top + thick - 8, class: `on-${part.name}` }, label));
+        if (part.w > label.length * 7) root.append(svg("text", { x: part.x + 4, y: top + thick - 8, class: `on-${part.name === "after" ? "data" : part.name}` }, label));
       }
     }
     let free = -1e9;
