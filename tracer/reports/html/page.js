@@ -311,7 +311,7 @@
       el("p", { class: "dim", text: "Outermost callers on top; the program's own functions are coloured. Choose a frame to see it alone, and again to go back." }), box);
   }
 
-  // How many of the reported sockets lingered in CLOSE_WAIT, over the trace.
+  // How many of the reported sockets lingered, over the trace: in CLOSE_WAIT, or reset and still open.
   function growth() {
     const steps = data.sites.flatMap((site) => site.sockets.map((socket) => [socket[3], 1]));
     for (const [from, to] of data.ended) steps.push([from, 1], [to, -1]);
@@ -326,7 +326,7 @@
     }
     const width = 800, height = 130, x = (ago) => 40 + (width - 50) * (1 - ago / Math.max(began, 1)), y = (n) => 105 - 90 * n / Math.max(most, 1);
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img" });
-    root.append(svg("title", {}, `from 0 to ${most} sockets in CLOSE_WAIT`));
+    root.append(svg("title", {}, `at most ${most} lingering sockets`));
     let path = `M${x(began)},${y(0)}`, last = 0, drawn = null;
     for (const [ago, n] of line) {
       const place = x(ago).toFixed(1);
@@ -340,8 +340,8 @@
     root.append(svg("text", { x: 4, y: y(most) + 5 }, String(most)), svg("text", { x: 4, y: 109 }, "0"));
     root.append(svg("text", { x: 40, y: 124, class: "dimmed" }, "trace begins"));
     root.append(svg("text", { x: width - 10, y: 124, class: "dimmed", "text-anchor": "end" }, `${duration(began)}: report`));
-    return el("section", {}, el("h2", { text: "Sockets in CLOSE_WAIT over the trace" }), root,
-      el("p", { class: "dim", text: "Those that this report tells of: when each got its FIN, and when it ended." }));
+    return el("section", {}, el("h2", { text: "Lingering sockets over the trace" }), root,
+      el("p", { class: "dim", text: "Those that this report tells of: since when each lingers (FIN or reset), and when it ended." }));
   }
 
   const search = el("input", { type: "search", class: "screen", placeholder: "search: function, address, verdict ...", "aria-label": "search sites",
