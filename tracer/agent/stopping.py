@@ -26,6 +26,9 @@ class AgentStop(Stop):
     def _hang_up(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._hung_up = True
 
+    def _ask_now(self, _number: int, _frame: Optional[FrameType]) -> None:
+        """SIGUSR1 asks a trace for a report. An agent prints none: it is asked through its socket."""
+
     def wait(self, seconds: float) -> None:
         """Answer questions for so long."""
         if self._hung_up:
