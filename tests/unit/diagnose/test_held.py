@@ -206,6 +206,16 @@ def test_what_nothing_holds_is_lost(missing: Missing, said: str) -> None:
     assert "sockets that are opened from now on" in site.advice[1]
 
 
+def test_of_channels_and_others_each_is_told() -> None:
+    """A collection closes some of the lost ones, and not the others."""
+    both = (Missing.UNREACHABLE, Missing.ABANDONED)
+    (site,) = group([finding(n, Lineage(n, missing=missing)) for n, missing in enumerate(both)])
+    assert [sentence for sentence in site.explanation if "arbage collection" in sentence] == [
+        "Those that are channels not even a garbage collection closes, only the end of the process does; the others a"
+        " collection will close."
+    ]
+
+
 def test_a_read_of_the_end_is_told_of_what_is_lost() -> None:
     """The call shows the place; that it is lost is told with it, once."""
     from tests.unit.builders import touch

@@ -5,6 +5,11 @@ from __future__ import annotations
 from tracer.diagnose import words
 from tracer.diagnose.texts.site import Answer, TextSite
 
+_MIXED = (
+    "Those that are channels not even a garbage collection closes, only the end of the process does; the others a"
+    " collection will close."
+)
+
 
 def in_a_request(site: TextSite) -> Answer:
     """The server has given the connection to the program, and the program has not ended what it does with it."""
@@ -25,8 +30,10 @@ def nothing_refers(site: TextSite) -> str:
     """How many of the site's sockets the program has lost, and what will close them."""
     them = "it" if site.one else words.number(site.lost)
     lost_ones = f"Nothing in the program refers to {them} any more"
-    if site.abandoned:
+    if site.abandoned == site.lost:
         return f"{lost_ones}: not even a garbage collection closes a channel, only the end of the process does."
+    if site.abandoned:
+        return f"{lost_ones}. {_MIXED}"
     return f"{lost_ones}: only a garbage collection will close {them}."
 
 
@@ -36,8 +43,10 @@ def lost(site: TextSite) -> Answer:
     closes = (
         f"Only a garbage collection will close {it}, and a program that makes little garbage may run none for hours."
     )
-    if site.abandoned:
+    if site.abandoned == site.lost:
         closes = "Not even a garbage collection closes a channel, only the end of the process does."
+    elif site.abandoned:
+        closes = _MIXED
     why = (f"Nothing in the program refers to {it} any more: {was} lost without a close.", closes)
     todo = [
         "Close each connection before the last reference to it goes, on every path: a `with` block,"

@@ -53,7 +53,7 @@ class TextSite:
         self.leased, self.pooled = known == {Use.LEASED}, known == {Use.IDLE}
         self.serving = known == {Use.SERVING}
         self.lost = sum(lineage.missing in LOST for lineage in lineages)
-        self.abandoned = any(lineage.missing is Missing.ABANDONED for lineage in lineages)
+        self.abandoned = sum(lineage.missing is Missing.ABANDONED for lineage in lineages)
         self.holder = uses[0] if uses else None
         if self.library is None and uses:
             self.library = named(uses[0].library)
