@@ -163,10 +163,12 @@ class Watch:
         return [c for entry in entries if (c := self._reader.suspect(entry)) is not None]
 
     def _judge(self, joined: list[Connection], *, at_end: bool = False) -> list[Finding]:
-        """Judge connections that were joined, and keep what is found. The list is empty then."""
+        """Judge connections that were joined, and keep what is found. The list is empty then.
+
+        What has no record (``sk`` is 0) is not kept: nothing would tell when it ends. Each report looks for it afresh.
+        """
         findings = self._judged(joined, at_end=at_end)
-        for finding in findings:
-            self._findings[finding.connection.key] = finding
+        self._findings.update((f.connection.key, f) for f in findings if f.connection.sk)
         return findings
 
     def _judged(self, joined: list[Connection], *, at_end: bool) -> list[Finding]:

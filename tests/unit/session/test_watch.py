@@ -240,6 +240,27 @@ def test_older_sockets_are_merged_by_cookie(bench: Bench) -> None:
     assert {f.connection.cookie: f.since_ns for f in findings} == {1: start, 2: start}
 
 
+def test_after_a_report_older_sockets_are_not_told_as_new(bench: Bench) -> None:
+    """A report may be asked for while the trace goes on. What was closed since then, unseen, must not be told."""
+    bench.older.waiting[5] = Connection(
+        sk=0,
+        birth_ns=5,
+        local=Endpoint("127.0.0.1", 5),
+        remote=Endpoint("10.0.0.9", 80),
+        state=TcpState.CLOSE_WAIT,
+        seen_ns=bench.clock.now,
+        cookie=5,
+        preexisting=True,
+        fin_before_ns=bench.clock.now - 300 * S,
+    )
+    assert bench.report().lingering == 1
+    bench.older.waiting.clear()
+    bench.leak(1, ago=11)
+    (shown,) = bench.watch.tick().sites
+    assert path(shown.site.stack) == "leaky"
+    assert bench.report().lingering == 1
+
+
 def test_an_older_socket_counts_only_past_the_threshold(bench: Bench) -> None:
     """FIN a second before the trace is not yet a leak."""
     bench.older.waiting[5] = Connection(
