@@ -12,7 +12,7 @@ from typing import Union
 from tracer.errors import ClosetraceError
 
 MOST_BYTES = 256 << 20
-"""A recorded report is never larger: it would have some 80,000 sockets."""
+"""The largest recorded report that is read. It has some 80,000 sockets, and takes several times as much memory."""
 
 
 def read(name: str) -> bytes:
