@@ -39,7 +39,7 @@ def report(form: Optional[str], output: str, all_frames: bool, names: tuple[str,
     closetrace report --html -o x.html demo.json   to look at in a browser
     closetrace report web-1.json web-2.json        two hosts as one
     """  # noqa: D301, click reads the backspace
-    left_out: list[str] = []
+    left_out: dict[str, str] = {}
     found: Union[Report, Merged] = _one(names[0]) if len(names) == 1 else _several(names, left_out)
     to_terminal = output == "-"
     width, color = (terminal.width(), terminal.color()) if to_terminal else (_FILE_WIDTH, False)
@@ -61,27 +61,52 @@ def _one(name: str) -> Report:
         raise ClosetraceError(f"{name}: {error}") from None
 
 
-def _several(names: tuple[str, ...], left_out: list[str]) -> Merged:
-    from tracer.reports.json.reading.merging import Merging
-    from tracer.reports.json.reading.report import document
+def _several(names: tuple[str, ...], left_out: dict[str, str]) -> Merged:
+    """Merge what can be read; ``left_out`` gets the other files, with what is wrong."""
+    from tracer.reports.json.reading.merging import BadSites
 
     if len(set(names)) < len(names):
         raise UsageError("a file is named twice")
+    read = _Reader()
+    found: Optional[Merged] = None
+    while found is None and len(left_out) < len(names):
+        try:
+            found = _merged([name for name in names if name not in left_out], left_out, read)
+        except BadSites as bad:
+            left_out.update(bad.files)
+    for name, reason in left_out.items():
+        terminal.say(f"left out: {name}: {reason}")
+    if found is None or len(left_out) == len(names):
+        raise ClosetraceError("no file is a report")
+    return found
+
+
+class _Reader:
+    """Reads files, perhaps again. Stdin can be read only once."""
+
+    def __init__(self) -> None:
+        self._stdin: Optional[bytes] = None
+
+    def content(self, name: str) -> bytes:
+        """As ``files.read``."""
+        if name != "-":
+            return files.read(name)
+        if self._stdin is None:
+            self._stdin = files.read(name)
+        return self._stdin
+
+
+def _merged(names: list[str], left_out: dict[str, str], read: _Reader) -> Merged:
+    """Merge ``names``. Raises BadSites."""
+    from tracer.reports.json.reading.merging import Merging
+    from tracer.reports.json.reading.report import document
+
     merging = Merging()
     with Progress("reading reports", len(names)) as progress:
         for done, name in enumerate(names):
             progress.at(done)
             try:
-                content = files.read(name)
+                merging.add(document(read.content(name)), name)
             except ClosetraceError as error:
-                left_out.append(str(error))
-                continue
-            try:
-                merging.add(document(content), name)
-            except ClosetraceError as error:
-                left_out.append(f"{name}: {error}")
-    for line in left_out:
-        terminal.say(f"left out: {line}")
-    if len(left_out) == len(names):
-        raise ClosetraceError("no file is a report")
+                left_out[name] = str(error).removeprefix(f"{name}: ")
     return merging.merged()

@@ -76,6 +76,23 @@ def test_bad_files(file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert run_command(["report", str(file), str(file)]) == 2
 
 
+def test_a_file_with_one_bad_site_costs_no_other_file(
+    file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is found late, when the newest report of each site is shown: then the others are merged without that file."""
+    bad = tmp_path / "bad.json"
+    whole = json.loads(file.read_text())
+    whole["now_ns"] += 1
+    whole["sites"][0]["stack"][0]["pc"] = "nowhere"
+    bad.write_text(json.dumps(whole))
+    assert run_command(["report", str(file), str(bad)]) == 1
+    out, err = capfd.readouterr()
+    assert out.startswith("2 sockets from 1 leak site on 1 host, in 1 report")
+    assert err.splitlines()[0] == f"left out: {bad}: sites[0].stack[0].pc is not an address"
+    assert run_command(["report", str(bad), str(tmp_path / "none")]) == 1
+    assert capfd.readouterr().err.splitlines()[-1] == "closetrace: no file is a report"
+
+
 def test_a_failed_write_leaves_the_old_file(file: Path, tmp_path: Path) -> None:
     """The output appears whole or not at all."""
     target = tmp_path / "x"

@@ -28,6 +28,14 @@ class _Kept:
     file: str = ""
 
 
+class BadSites(BadReport):
+    """Sites cannot be shown as their newest reports tell them. ``files`` are these, with what is wrong."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        super().__init__(next(f"{name}: {reason}" for name, reason in files.items()))
+        self.files = files
+
+
 class Merging:
     """Takes reports in any order. A socket that several reports of one host tell is counted once."""
 
@@ -56,8 +64,16 @@ class Merging:
                 kept.last_ns, kept.newest, kept.newest_host, kept.file = now_ns, site, host, file
 
     def merged(self) -> Merged:
-        """All of them as one; sites with the most sockets first. Raises BadReport, with the file's name."""
-        found = sorted(map(_merged, self._sites.values()), key=lambda one: (-one.sockets, one.first_ns, one.site.id))
+        """All of them as one; sites with the most sockets first. Raises BadSites: then merge the other files anew."""
+        found, bad = [], {}
+        for kept in self._sites.values():
+            try:
+                found.append(_merged(kept))
+            except BadReport as error:
+                bad[kept.file] = str(error)
+        if bad:
+            raise BadSites(bad)
+        found.sort(key=lambda one: (-one.sockets, one.first_ns, one.site.id))
         return Merged(self._reports, len(self._hosts), self._started_ns or 0, self._ended_ns, tuple(found))
 
 
@@ -96,10 +112,7 @@ def _identity(socket: Any, where: str) -> int:
 
 def _merged(kept: _Kept) -> MergedSite:
     assert kept.newest is not None
-    try:
-        site = _made(kept.newest, kept.last_ns)
-    except BadReport as error:
-        raise BadReport(f"{kept.file}: {error}") from None
+    site = _made(kept.newest, kept.last_ns)
     hosts = [HostShare(name, len(several)) for name, several in kept.sockets.items()]
     hosts.sort(key=lambda one: (-one.sockets, one.hostname))
     return MergedSite(
