@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def report(form: Optional[str], output: str, all_frames: bool, names: tuple[str, ...]) -> None:
     """Read what closetrace --json wrote, and print it as text, as JSON or as an HTML page.
 
-    Of one file the text is that which the trace printed. Several files, of other hosts or other hours, become one:
-    sites with the same id are one site, with its sockets, hosts, and when it was first and last seen. FILE may be - for
-    stdin.
+    Of one file the text is that which the trace printed; stderr tells its host and time. Several files, of other hosts
+    or other hours, become one: sites with the same id are one site, with its sockets, hosts, and when it was first and
+    last seen. FILE may be - for stdin.
 
     A file that is no report is told on stderr with the reason, and the exit code is 1; the others are still printed.
 
@@ -40,7 +40,9 @@ def report(form: Optional[str], output: str, all_frames: bool, names: tuple[str,
     closetrace report web-1.json web-2.json        two hosts as one
     """  # noqa: D301, click reads the backspace
     left_out: dict[str, str] = {}
-    found: Union[Report, Merged] = _one(names[0]) if len(names) == 1 else _several(names, left_out)
+    found: Union[Report, Merged] = (
+        _one(names[0], is_text=form is None) if len(names) == 1 else _several(names, left_out)
+    )
     to_terminal = output == "-"
     width, color = (terminal.width(), terminal.color()) if to_terminal else (_FILE_WIDTH, False)
     files.write(output, recorded(found, form or "text", all_frames, width=width, color=color))
@@ -51,14 +53,20 @@ def report(form: Optional[str], output: str, all_frames: bool, names: tuple[str,
 _FILE_WIDTH = 100
 
 
-def _one(name: str) -> Report:
+def _one(name: str, *, is_text: bool) -> Report:
+    """Read one report. Its text does not say of which host and time it is: that is told beside it."""
     from tracer.reports.json.reading.report import from_text
+    from tracer.reports.times import rfc3339_second
 
     content = files.read(name)
     try:
-        return from_text(content)
+        found = from_text(content)
     except ClosetraceError as error:
         raise ClosetraceError(f"{name}: {error}") from None
+    if is_text:
+        began, ended = (rfc3339_second(int(at)).replace("T", " ") for at in (found.started, found.ended))
+        terminal.say(f"recorded on {found.host.hostname} from {began} to {ended} UTC; that end is its now")
+    return found
 
 
 def _several(names: tuple[str, ...], left_out: dict[str, str]) -> Merged:

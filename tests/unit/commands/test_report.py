@@ -31,7 +31,9 @@ def test_text(
     monkeypatch.setenv("COLUMNS", "100")
     assert run_command(["report", str(file)]) == 0
     expected = table.render(LIVE, width=100, color=False)
-    assert capfdbinary.readouterr().out.decode() == expected
+    out, err = capfdbinary.readouterr()
+    assert out.decode() == expected
+    assert err == b"recorded on host1 from 2023-11-14 22:30:00 to 2023-11-14 22:33:20 UTC; that end is its now\n"
     assert run_command(["report", "-o", str(tmp_path / "x"), str(file)]) == 0
     assert (tmp_path / "x").read_text() == expected
 
