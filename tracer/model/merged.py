@@ -36,13 +36,17 @@ class MergedSite:
 
 @dataclass(frozen=True)
 class Merged:
-    """All reports together: how many they are, of how many hosts, from the first one's start to the last one's end."""
+    """All reports together: how many they are, of how many hosts, from the first one's start to the last one's end.
+
+    ``incomplete`` counts reports that may lack sockets: not everything in their scope could be read.
+    """
 
     reports: int
     hosts: int
     started_ns: int
     ended_ns: int
     sites: tuple[MergedSite, ...]
+    incomplete: int = 0
 
     @property
     def sockets(self) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Optional
 
 from tracer.diagnose import held, reconciled, words
 from tracer.diagnose.owners import owner_of
 from tracer.model.connection import Losses
-from tracer.model.finding import Report, Site, Where
+from tracer.model.finding import Report, Site, Unconfined, Unread, Where
 from tracer.model.frame import Frame, Stack
+from tracer.model.merged import Merged
 from tracer.model.states import TcpState
 from tracer.stacks.registry import language
 
@@ -32,6 +34,41 @@ def headline(report: Report) -> str:
 def is_clear(report: Report) -> bool:
     """Whether the report is a clean bill: no site, and nothing that may hide one."""
     return not report.sites and reconciled.headline(report, "").startswith("no socket stayed")
+
+
+def incomplete(merged: Merged) -> str:
+    """That some of the reports may lack sockets; empty if none does."""
+    if not merged.incomplete:
+        return ""
+    of = f"{merged.incomplete} of {words.plural(merged.reports, 'report')}"
+    return f"{of} could not read everything: there may be more"
+
+
+def holders_not_told(report: Report) -> list[str]:
+    """Of which sockets it could not be told who holds them in the heap, and why."""
+    out = []
+    for look in report.heaps:
+        if look.note:
+            sockets = words.plural(look.sockets - look.found, "socket")
+            out.append(f"who holds {sockets} of {look.comm} (pid {look.pid}) is not told: {look.note}")
+    return out
+
+
+def not_read(unread: Sequence[Unread], unconfined: Sequence[Unconfined]) -> list[str]:
+    """One line for each file, or part of one, that was not read any more, with the reason; one for the confinement."""
+    out = []
+    for one in unread[:_MOST_UNREAD]:
+        what = f"{one.part} of {one.what}" if one.what else one.part
+        out.append(f"not read: {what}: {one.why}")
+    if len(unread) > _MOST_UNREAD:
+        out.append(f"not read: {len(unread) - _MOST_UNREAD} more")
+    if unconfined:
+        parts = ", ".join(f"{one.part} ({one.why})" for one in unconfined)
+        out.append(f"not confined: the process that reads files keeps {parts}")
+    return out
+
+
+_MOST_UNREAD = 10
 
 
 def application(site: Site) -> tuple[Optional[Frame], str]:

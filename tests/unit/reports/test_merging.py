@@ -11,6 +11,7 @@ from tests.unit.builders import NOW, OFFSET, S, connection, report
 from tests.unit.cases import EOF_READ
 from tracer.errors import ClosetraceError
 from tracer.model.finding import Report, Verdict
+from tracer.reports.html import data
 from tracer.reports.json import merged as merged_json
 from tracer.reports.json import report as json_report
 from tracer.reports.json.reading.merging import Merging
@@ -116,6 +117,23 @@ def test_what_is_no_report_adds_nothing(change: dict[str, Any]) -> None:
     with pytest.raises(ClosetraceError):
         found.add(document(recorded(MORE, "b", **change)), "other")
     assert (found.merged().reports, found.merged().sockets) == (1, 2)
+
+
+def test_reports_that_may_lack_sockets_are_counted() -> None:
+    """No site in them is no clean bill: text, JSON and page say so."""
+    none = json.loads(recorded(report(), "a"))
+    whole = {**none, "reconciliation": {"complete": True}}
+    half = {**none, "reconciliation": {"complete": False}}
+    clear = merging(*(json.dumps(one).encode() for one in (none, whole))).merged()
+    found = merging(*(json.dumps(one).encode() for one in (whole, half, half))).merged()
+    assert (clear.incomplete, found.incomplete) == (0, 2)
+    said = "2 of 3 reports could not read everything: there may be more"
+    assert said in merged_text.render(found, width=80, color=False).splitlines()
+    assert "could not" not in merged_text.render(clear, width=80, color=False)
+    assert json.loads("".join(merged_json.to_text(found)))["incomplete"] == 2
+    page = data.of_merged(found)
+    assert (page["clear"], page["notes"][0]) == (False, f"{said}.")
+    assert data.of_merged(clear)["clear"]
 
 
 def test_a_site_that_cannot_be_shown_is_told_with_its_file() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tests.unit.builders import report
 from tracer.model.finding import Unconfined, Unread
+from tracer.model.holder import HeapLook
+from tracer.reports.html import data
 from tracer.reports.text.notread import told
 
 
@@ -28,3 +31,17 @@ def test_many_files() -> None:
     lines = told([Unread(f"/{number}", "all", "why") for number in range(25)], (), 100)
     assert len(lines) == 11
     assert lines[-1] == "not read: 15 more"
+
+
+def test_the_page_has_them_too() -> None:
+    """With the heaps that could not be told."""
+    live = report(
+        heaps=(HeapLook(100, "java", 9, 7, "the collector moved", 1 << 20, 2, "G1"),),
+        unread=(Unread("/bin/x", "symbols", "too large"),),
+        unconfined=(Unconfined("seccomp", "not built in"),),
+    )
+    assert data.of_report(live)["notes"][-4:-1] == [
+        "who holds 2 sockets of java (pid 100) is not told: the collector moved",
+        "not read: symbols of /bin/x: too large",
+        "not confined: the process that reads files keeps seccomp (not built in)",
+    ]

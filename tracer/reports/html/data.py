@@ -161,7 +161,7 @@ def of_merged(merged: Merged) -> Value:
     return {
         "title": f"closetrace: {words.plural(merged.reports, 'report')} of {words.plural(merged.hosts, 'host')}",
         "headline": f"{words.plural(merged.sockets, 'socket')} from {words.plural(len(sites), 'leak site')}",
-        "clear": not sites,
+        "clear": not sites and not merged.incomplete,
         "facts": [
             ["reports", f"{merged.reports}, of {words.plural(merged.hosts, 'host')}"],
             ["time", f"{_time(merged.started_ns)} to {_time(merged.ended_ns)} UTC"],
@@ -169,7 +169,10 @@ def of_merged(merged: Merged) -> Value:
         "began": None,
         "ended": [],
         "endings": [],
-        "notes": ["Text, stacks and sockets of a site are those of the newest report that has it."],
+        "notes": [
+            *([f"{saying.incomplete(merged)}."] if merged.incomplete else []),
+            "Text, stacks and sockets of a site are those of the newest report that has it.",
+        ],
         **_common(page, sites),
     }
 
@@ -216,5 +219,6 @@ def _notes(report: Report) -> list[str]:
     found += [
         f"Without {p.family}: {p.cost or p.reason}." for p in report.plan if p.way is None and (p.cost or p.reason)
     ]
+    found += saying.holders_not_told(report) + saying.not_read(report.unread, report.unconfined)
     lost = saying.described(report.losses)
     return [*found, f"Lost: {lost or 'nothing'}."]

@@ -17,6 +17,7 @@ def to_text(merged: Merged) -> Iterator[str]:
     document = {
         "schema": SCHEMA,
         "reports": merged.reports,
+        "incomplete": merged.incomplete,
         "hosts": merged.hosts,
         "started": rfc3339(merged.started_ns),
         "ended": rfc3339(merged.ended_ns),

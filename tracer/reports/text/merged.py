@@ -23,6 +23,8 @@ def render(merged: Merged, *, width: int, color: bool, all_frames: bool = False)
     """Everything, for a terminal of ``width`` columns. Times are UTC."""
     prose = min(width, _PROSE)
     parts = [style(line, color, bold=True) for line in wrap(_headline(merged), prose, rest="  ")]
+    if merged.incomplete:
+        parts += wrap(saying.incomplete(merged), prose, rest="  ")
     if merged.sites:
         parts += ["", *_table(merged, width, color)]
     told = merged.sites if all_frames else merged.sites[:_SECTIONS]

@@ -10,7 +10,6 @@ from tabulate import tabulate
 from tracer.diagnose import reconciled, words
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site, Where
-from tracer.model.holder import HeapLook
 from tracer.reports import saying
 from tracer.reports.printable import clean
 from tracer.reports.text import ended, notread
@@ -53,7 +52,7 @@ def render(
     parts += ended.render(report, width=width, prose=_prose(width), color=color, all_frames=all_frames)
     parts += ["", *_reconciled(report, width)]
     parts += [*_hooks(report.plan, width), *_lost(report.losses, width, color)]
-    parts += _heaps(report.heaps, width)
+    parts += _heaps(report, width)
     parts += [*notread.told(report.unread, report.unconfined, _prose(width)), *_cost(report.cost, width)]
     return lines(parts) + "\n"
 
@@ -184,15 +183,10 @@ def _hooks(plan: Sequence[Probe], width: int) -> list[str]:
     return out
 
 
-def _heaps(heaps: Sequence[HeapLook], width: int) -> list[str]:
+def _heaps(report: Report, width: int) -> list[str]:
     """Why holders could not be told."""
-    out: list[str] = []
-    for look in heaps:
-        if look.note:
-            sockets = words.plural(look.sockets - look.found, "socket")
-            said = f"who holds {sockets} of {look.comm} (pid {look.pid}) is not told: {look.note}"
-            out += wrap(clean(said), _prose(width), rest="  ")
-    return out
+    said = (wrap(clean(one), _prose(width), rest="  ") for one in saying.holders_not_told(report))
+    return [line for several in said for line in several]
 
 
 _STEPS = 4

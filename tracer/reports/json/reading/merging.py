@@ -42,7 +42,7 @@ class Merging:
     def __init__(self) -> None:
         self._sites: dict[tuple[str, Verdict], _Kept] = {}
         self._hosts: set[str] = set()
-        self._reports = 0
+        self._reports = self._incomplete = 0
         self._started_ns: Optional[int] = None
         self._ended_ns = 0
 
@@ -51,7 +51,9 @@ class Merging:
         now_ns, host = check_time(end_ns(whole)), whole.part("host").text("hostname")
         started_ns = epoch_ns(whole.text("started"))
         found = [(one, _key(one, now_ns), _sockets(one), now_ns - one.ns("oldest_s")) for one in whole.parts("sites")]
+        complete = whole.part("reconciliation").flag("complete", default=True)
         self._reports += 1
+        self._incomplete += not complete
         self._hosts.add(host)
         self._started_ns = min(self._started_ns or started_ns, started_ns)
         self._ended_ns = max(self._ended_ns, now_ns)
@@ -74,7 +76,8 @@ class Merging:
         if bad:
             raise BadSites(bad)
         found.sort(key=lambda one: (-one.sockets, one.first_ns, one.site.id))
-        return Merged(self._reports, len(self._hosts), self._started_ns or 0, self._ended_ns, tuple(found))
+        hosts, started_ns = len(self._hosts), self._started_ns or 0
+        return Merged(self._reports, hosts, started_ns, self._ended_ns, tuple(found), self._incomplete)
 
 
 def _key(one: Fields, now_ns: int) -> tuple[str, Verdict]:
