@@ -86,6 +86,7 @@ def test_everything_else_of_a_report() -> None:
     """Threads, holders in the heap, endings, losses, costs and the reconciliation."""
     lineages = (
         Lineage(3, (Link("a.Pool", "[]", inner=True), Link("a.Own", "pool", own=True)), Root(RootKind.STATIC, "a.B.c")),
+        Lineage(4, (Link("a.Own", "pool", own=True),), Root(RootKind.STATIC, "a.B.d"), beside="libpq.so.5"),
         Lineage(3, library="HikariCP", use=Use.IDLE, missing=Missing.UNFOUND),
         None,
     )

@@ -129,6 +129,7 @@ def _alike(one: Fields) -> HeldAlike:
         library=one.text("library", ""),
         use=one.one_of("use", Use) if one.has("use") else None,
         missing=one.one_of("missing", Missing) if one.has("missing") else None,
+        beside=one.text("beside", ""),
     )
     return HeldAlike(one.count("count"), lineage)
 
