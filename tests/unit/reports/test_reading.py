@@ -82,6 +82,9 @@ def test_any_report(sockets: list[Any], losses: Losses) -> None:
     same(report(*connections, losses=losses, ended_findings=gone))
 
 
+_STEPS = (BackOff(1_700_000_000.123456, "sampled", 2.5), BackOff(1_700_000_060.5, "all", 0.5, more=True))
+
+
 def test_everything_else_of_a_report() -> None:
     """Threads, holders in the heap, endings, losses, costs and the reconciliation."""
     lineages = (
@@ -102,7 +105,7 @@ def test_everything_else_of_a_report() -> None:
         ended_findings=tuple(gone),
         losses=Losses(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
         plan=(Probe("state", None, "no tracepoint", "nothing"), Probe("recv", "fentry:tcp_recvmsg")),
-        cost=Cost(61.5, 0.25, 0.125, 3 << 20, 5 << 20, 1.5, (BackOff(1_700_000_000.123456, "sampled", 2.5),)),
+        cost=Cost(61.5, 0.25, 0.125, 3 << 20, 5 << 20, 1.5, _STEPS),
         reconciliation=Reconciliation(False, 3, 20, 5, 2, 4, 6, 3, (Process(5, "kid", 3),), 2, unreadable, True, 1),
         unread=(Unread("/bin/x", "symbols", "too large"), Unread("", "all", "no jail")),
         unconfined=(Unconfined("seccomp", "not built in"),),

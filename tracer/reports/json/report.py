@@ -190,7 +190,7 @@ def _cost(cost: Cost) -> Value:
         "kernel_bytes": cost.kernel_bytes,
         "max_overhead_percent": cost.max_overhead_percent,
         "backed_off": [
-            {"time": rfc3339(round(b.at * 1e6) * 1000), "stacks": b.stacks, "percent": b.percent}
+            {"time": rfc3339(round(b.at * 1e6) * 1000), "stacks": b.stacks, "more": b.more, "percent": b.percent}
             for b in cost.backed_off
         ],
     }

@@ -152,7 +152,7 @@ def _cost(fields: Fields) -> Cost:
 
 
 def _back_off(one: Fields) -> BackOff:
-    return BackOff(_epoch_s(one, "time"), one.text("stacks"), one.number("percent"))
+    return BackOff(_epoch_s(one, "time"), one.text("stacks"), one.number("percent"), one.flag("more"))
 
 
 def _reconciliation(fields: Fields) -> Reconciliation:
