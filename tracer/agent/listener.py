@@ -275,6 +275,9 @@ class Listener:
             found = self._answer(question)
         except ClosetraceError as reason:
             found = Refusal("question", str(reason))
+        except Exception as error:  # whatever somebody asks, recording goes on
+            _log.debug("a question could not be answered: %r", error)
+            found = Refusal("question", "it cannot answer that")
         ended = time.monotonic()
         self._not_before = ended + _SHARE * (ended - begun)
         _log.debug("the answer to a question was found in %.0f ms", (ended - begun) * 1e3)

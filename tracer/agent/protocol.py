@@ -161,6 +161,10 @@ class _Fields:
         value = str(self._get(name, str))
         if len(value) > _LONGEST_NAME:
             raise NoQuestion(f"{name} is too long")
+        try:
+            value.encode(errors="surrogateescape")
+        except UnicodeEncodeError:  # JSON may have halves of characters, which no name on a host has
+            raise NoQuestion(f"{name} is no text") from None
         return value
 
     def one_of(self, name: str, known: Sequence[str]) -> str:

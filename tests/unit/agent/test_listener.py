@@ -334,3 +334,20 @@ def test_an_answer_that_cannot_be_written_ends_that_client_alone(tmp_path: Path)
         place.ask()
     assert place.ask() == WHOLE
     place.close()
+
+
+def test_a_question_that_breaks_what_answers_ends_nothing(tmp_path: Path) -> None:
+    """A member of the group must not be able to end the recording by what he asks."""
+    wrong = [ValueError("surrogates not allowed"), OSError(3, "No such process")]
+
+    def answer(question: Question) -> Answer:
+        if wrong:
+            raise wrong.pop()
+        return told(question)
+
+    place = Place(tmp_path / "agent.sock", answer)
+    for _ in range(2):
+        with pytest.raises(NotAnswered, match="cannot answer that"):
+            place.ask()
+    assert place.ask() == WHOLE
+    place.close()

@@ -74,6 +74,7 @@ def test_a_question_that_is_too_long_is_not_asked() -> None:
         changed(what=["report"]),
         changed(format="pickle"),
         changed(linger_s=-1),
+        changed(target="\ud800"),
         changed(linger_s="1"),
         changed(linger_s=float("nan")),
         changed(linger_s=1e300),
