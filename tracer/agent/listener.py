@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import queue
 import selectors
 import socket
 import stat
@@ -102,7 +101,8 @@ class Listener:
         self._clients: dict[int, _Client] = {}
         self._selector = selectors.DefaultSelector()
         self._not_before = 0.0
-        self._asked: queue.SimpleQueue[_Client] = queue.SimpleQueue()
+        self._asked: deque[_Client] = deque()
+        self._changed = threading.Condition()
         self._found: deque[tuple[_Client, Union[Answer, Refusal]]] = deque()
         self._socket = _listen(path, self._gid)
         self._inode = os.stat(path).st_ino
@@ -124,13 +124,16 @@ class Listener:
             if pause > 0:
                 time.sleep(min(pause, left))
                 continue
-            try:
-                client = self._asked.get(timeout=left)
-            except queue.Empty:
-                return
-            if client.question is not None and not client.gone:
+            client = self._next(left)
+            if client is not None and client.question is not None:
                 self._found.append((client, self._find(client.question)))
                 self._waking.send(b"f")
+
+    def _next(self, seconds: float) -> Optional[_Client]:
+        """Whose question is to be answered next; None if nobody has asked within so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._asked, seconds)
+            return self._asked.popleft() if self._asked else None
 
     def close(self) -> None:
         """Drop all clients and remove the socket, if it is still this one."""
@@ -230,7 +233,9 @@ class Listener:
         client.buffer += answer_line(Greeting(self._since()))
         client.moved = time.monotonic()
         self._tell(client)
-        self._asked.put(client)
+        with self._changed:
+            self._asked.append(client)
+            self._changed.notify()
 
     def _refuse(self, client: _Client, refusal: Refusal) -> None:
         self.refused += 1
@@ -260,6 +265,8 @@ class Listener:
     def _drop(self, client: _Client) -> None:
         if not client.gone:
             client.gone = True
+            with self._changed, contextlib.suppress(ValueError):
+                self._asked.remove(client)  # who asks and goes, again and again, leaves nothing
             self._selector.unregister(client.line)
             del self._clients[client.line.fileno()]
             client.line.close()

@@ -9,6 +9,7 @@ import socket
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Union
@@ -351,3 +352,25 @@ def test_a_question_that_breaks_what_answers_ends_nothing(tmp_path: Path) -> Non
             place.ask()
     assert place.ask() == WHOLE
     place.close()
+
+
+def test_who_asks_and_goes_leaves_no_question(tmp_path: Path) -> None:
+    """While the session is busy nobody answers, and questions of those who went must not gather."""
+    listener = Listener(str(tmp_path / "agent.sock"), "", lambda: 1.7e9, told)
+    kept = [weakref.ref(client) for client in _asked_and_gone(listener, str(tmp_path / "agent.sock"))]
+    until = time.monotonic() + 10
+    while any(one() is not None for one in kept) and time.monotonic() < until:
+        time.sleep(0.02)
+    listener.close()
+    assert [one() for one in kept] == [None] * 5
+
+
+def _asked_and_gone(listener: Listener, path: str) -> Iterator[Any]:
+    """What the listener knows of five clients, each of which has gone when the next one comes."""
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(10)
+            line.connect(path)
+            line.sendall(question_line(QUESTION))
+            assert b"since" in line.recv(4096)
+            yield next(iter(listener._clients.values()))
