@@ -12,22 +12,26 @@ from tracer.session.stopping import Stop
 class AgentStop(Stop):
     """SIGTERM and SIGINT end it. SIGHUP asks for the configuration to be read again, which is done at the next rest.
 
-    ``serve`` is called with seconds in place of sleeping, ``reread`` after SIGHUP.
+    That holds from the beginning, also for a SIGHUP that came while the program was being imported. SIGUSR1 does
+    nothing: a report is to be had by asking. ``serve`` is called with seconds in place of sleeping, ``reread`` after
+    SIGHUP.
     """
 
     def __init__(self, serve: Callable[[float], None], reread: Callable[[], None]) -> None:
-        super().__init__()
         self._serve, self._reread = serve, reread
         self._hung_up = False
         self.reopens = False
         """The session is to end, and another one to begin."""
-        signal.signal(signal.SIGHUP, self._hang_up)
+        super().__init__()
 
-    def _hang_up(self, _number: int, _frame: Optional[FrameType]) -> None:
-        self._hung_up = True
+    def _ask(self, number: int, frame: Optional[FrameType]) -> None:
+        if number == signal.SIGHUP:
+            self._hung_up = True
+        else:
+            super()._ask(number, frame)
 
     def _ask_now(self, _number: int, _frame: Optional[FrameType]) -> None:
-        """SIGUSR1 asks a trace for a report. An agent prints none: it is asked through its socket."""
+        pass
 
     def wait(self, seconds: float) -> None:
         """Answer questions for so long."""
