@@ -87,6 +87,41 @@ def test_clients_that_say_nothing_hold_nobody_up(exporter: PrometheusExporter) -
         one.close()
 
 
+def test_clients_that_send_byte_by_byte_are_left(
+    exporter: PrometheusExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else eight of them would keep Prometheus out for ever."""
+    monkeypatch.setattr("tracer.reports.prometheus.exporter._LONGEST_S", 0.5)
+    slow = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(8)]
+    deadline = time.monotonic() + 10
+    while slow and time.monotonic() < deadline:
+        slow = [one for one in slow if _still_takes(one)]
+        time.sleep(0.05)
+    assert not slow
+    assert "closetrace" in scrape(exporter.port)
+
+
+def _still_takes(line: socket.socket) -> bool:
+    try:
+        line.sendall(b"G")
+    except OSError:
+        line.close()
+        return False
+    return True
+
+
+def test_a_fault_in_an_answer_writes_nothing(
+    exporter: PrometheusExporter, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Clients must not be able to fill the log. The next scrape is answered."""
+    with monkeypatch.context() as broken:
+        broken.setattr("tracer.reports.prometheus.exporter.families", lambda _figures: [None])
+        with pytest.raises(AssertionError):
+            scrape(exporter.port)
+    assert "closetrace" in scrape(exporter.port)
+    assert capfd.readouterr().err == ""
+
+
 def test_publish_comes_back_at_once(exporter: PrometheusExporter) -> None:
     """The session must not wait for figures to be made."""
     now = counted({f"path_{i}": 1 for i in range(10_000)})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,8 @@ _MOST_SCRAPES = 8
 """So many are answered at the same time; more are refused."""
 _PATIENCE_S = 5.0
 """A client that sends or takes nothing for so long is left."""
+_LONGEST_S = 15.0
+"""So long a client may take for all of a scrape, however often it sends a byte."""
 
 
 class BadAddress(ClosetraceError):
@@ -111,13 +116,20 @@ class _Handler(WSGIRequestHandler):
     def log_message(self, *_said: Any) -> None:
         """Write nothing: stderr is the agent's."""
 
+    def get_stderr(self) -> Any:
+        """Where a fault's traceback goes: nowhere, or clients could fill the agent's log."""
+        return io.StringIO()
+
 
 class _Server(ThreadingMixIn, WSGIServer):
     """Each scrape has a thread of its own, up to a number: a client that is slow holds nobody up."""
 
     daemon_threads = True
     block_on_close = False
-    _places = threading.BoundedSemaphore(_MOST_SCRAPES)
+
+    def __init__(self, *given: Any) -> None:
+        self._open: dict[Any, float] = {}
+        super().__init__(*given)
 
     def server_bind(self) -> None:
         """Bind without asking a name server what this host is called."""
@@ -128,16 +140,29 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if len(self._open) >= _MOST_SCRAPES:
             self.shutdown_request(request)
+            return
+        self._open[request] = time.monotonic()
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there is no thread for it
+            self._open.pop(request, None)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._open.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Leave those that take too long. The server calls this some times a second."""
+        now = time.monotonic()
+        for request, begun in list(self._open.items()):
+            if now - begun > _LONGEST_S:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """Write nothing: clients come and go."""
