@@ -142,6 +142,15 @@ def test_figures_are_not_swapped() -> None:
     assert 30 in grown.values()
 
 
+def test_homes_whose_long_names_begin_alike_are_one_series() -> None:
+    """Whoever owns a cgroup names what is below it. Prometheus drops what is told twice."""
+    homes = {pid: Identity(f"{'x' * 200}{pid}.service") for pid in (100, 200)}
+    figures = Figures().of(with_sites(judged(of_path("load", 1, 100), of_path("load", 2, 200)), homes))
+    (known,) = of(figures, names.CLOSE_WAIT).items()
+    assert known[0][3] == "x" * 128
+    assert known[1] == 2
+
+
 def test_many_homes_of_one_site() -> None:
     """A thousand containers of one image leak by one path: their figures are bounded, too."""
     homes = {pid: Identity("", f"{pid:064x}") for pid in range(6000, 7000)}

@@ -11,7 +11,7 @@ from tracer.model.finding import Report, Verdict
 from tracer.reports.figures import names
 from tracer.reports.figures.feeder import Tally
 from tracer.reports.figures.names import Metric
-from tracer.reports.figures.ranking import Ranking, Rows, label
+from tracer.reports.figures.ranking import Ranking, Rows
 
 _GROWING = ("events", "records", "boxes", "contended", "returns", "nested", "stacks_unread")
 _OF_A_LOOK = ("stacks_truncated", "descriptors", "namespaces")
@@ -50,7 +50,7 @@ def _sockets(rows: Rows) -> Iterator[Figure]:
     waiting: Counter[tuple[str, ...]] = Counter()
     reset: Counter[tuple[str, ...]] = Counter()
     for whose, row in sorted(rows.items()):
-        home = tuple(map(label, (whose.home.unit, whose.home.container, whose.home.pod)))
+        home = (whose.home.unit, whose.home.container, whose.home.pod)
         known = (whose.program, whose.site, *home)
         if whose.verdict is Verdict.RESET_STILL_OPEN:
             reset[known] += row.count

@@ -70,7 +70,7 @@ class Ranking:
 
 
 def _of_site(site: Site, now_ns: int) -> Iterator[tuple[Whose, Row]]:
-    homes = {share.pid: share.identity for share in site.processes}
+    homes = {share.pid: _shown(share.identity) for share in site.processes}
     rows: dict[Identity, Row] = defaultdict(Row)
     for finding in site.findings:
         home = homes.get(process_of(finding), _OTHERS)
@@ -78,6 +78,11 @@ def _of_site(site: Site, now_ns: int) -> Iterator[tuple[Whose, Row]]:
     program = label(site.program or site.comm)
     for home, row in rows.items():
         yield Whose(program, site.id, site.verdict, home), row
+
+
+def _shown(home: Identity) -> Identity:
+    """As labels have it: two long names that begin alike are one series, as a series must not be told twice."""
+    return Identity(label(home.unit), label(home.container), label(home.pod))
 
 
 def _bounded(rows: Rows) -> Iterable[tuple[Whose, Row]]:
