@@ -202,7 +202,9 @@ def test_nobody_listens() -> None:
     assert time.monotonic() - begun < 9  # a collector would be waited for ten seconds
 
 
-@pytest.mark.parametrize("url", ["", "collector:4317", "ftp://a:1", "http://", "http://a:99999", "grpc://:4317"])
+@pytest.mark.parametrize(
+    "url", ["", "collector:4317", "ftp://a:1", "http://", "http://a:99999", "grpc://:4317", "http://[::1"]
+)
 def test_bad_urls(url: str) -> None:
     """One line says what to give."""
     with pytest.raises(ClosetraceError, match="give http://HOST:4318 or grpc://HOST:4317"):

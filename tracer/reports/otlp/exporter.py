@@ -85,8 +85,8 @@ class OtlpExporter:
 
 def _senders(url: str) -> tuple[Any, Any]:
     """What sends metrics, and what sends events."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         usable = parts.scheme in (*_HTTP, *_GRPC) and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
