@@ -318,10 +318,14 @@ def _gid(group: str) -> Optional[int]:
 
 def _listen(path: str, gid: Optional[int]) -> socket.socket:
     """Make the socket: for root, and for the group ``gid``."""
+    if not path:
+        raise UsageError("--socket is empty: give a path")
     folder = os.path.dirname(os.path.abspath(path))
-    with contextlib.suppress(FileExistsError, FileNotFoundError):
-        os.mkdir(folder, 0o755)
-    _require_safe(path, folder)
+    try:
+        _make(folder)
+        _require_safe(path, folder)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--socket {path}: {folder}: {getattr(error, 'strerror', None) or error}") from None
     if _answers(path):
         raise UsageError(f"--socket {path}: another agent listens there")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -342,12 +346,14 @@ def _listen(path: str, gid: Optional[int]) -> socket.socket:
     return listening
 
 
+def _make(folder: str) -> None:
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
+        os.mkdir(folder, 0o755)
+
+
 def _require_safe(path: str, folder: str) -> None:
-    """Raises UsageError unless nobody but root and this user can put anything in the place of the socket."""
-    try:
-        found = os.stat(folder)
-    except OSError as error:
-        raise UsageError(f"--socket {path}: {folder}: {error.strerror}") from None
+    """Raises UsageError unless nobody but root and this user can put anything in the place of the socket; OSError."""
+    found = os.stat(folder)
     sticky_is_safe = bool(found.st_mode & stat.S_ISVTX)
     if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not sticky_is_safe):
         raise UsageError(f"--socket {path}: {folder} can be written by others than root: choose another folder")
