@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import Callable, Union
 
 from tracer.agent.answering import answer
@@ -13,10 +15,13 @@ from tracer.agent.publishing import Publisher, open_exporters
 from tracer.agent.settings import Settings
 from tracer.agent.stopping import AgentStop
 from tracer.errors import ClosetraceError, UsageError
+from tracer.host import cgroups
 from tracer.model.finding import Tick
 from tracer.session.session import Session
 
 Say = Callable[[str], None]
+_CGROUP_S = 10.0
+"""How often to look whether the cgroup has been made anew: to begin anew costs seconds, and a unit may restart often."""
 
 
 class Agent:
@@ -26,6 +31,7 @@ class Agent:
         self._settings, self._reread, self._say = settings, reread, say
         self._notifier = Notifier(os.environ)
         self._stop = AgentStop(self._serve, self._reload)
+        self._next_cgroup = 0.0
 
     def run(self) -> None:
         """Record until a signal ends it. Raises HostUnsupported, UsageError, and what an exporter raises."""
@@ -65,7 +71,23 @@ class Agent:
 
     def _looked(self, _tick: Tick) -> None:
         self._notifier.alive()
+        self._follow_cgroup()
         self._publisher.look(self._session.summary)
+
+    def _follow_cgroup(self) -> None:
+        """A unit that restarts has a new cgroup at the same path, which the kernel side does not know: begin anew."""
+        scope, now = self._settings.request.scope, time.monotonic()
+        if not scope.cgroup_path or now < self._next_cgroup:
+            return
+        self._next_cgroup = now + _CGROUP_S
+        try:
+            found, _path = cgroups.find(scope.cgroup_path)
+        except cgroups.NoCgroup:
+            return  # it has ended, and may come again
+        if found != scope.cgroup:
+            request = replace(self._settings.request, scope=replace(scope, cgroup=found))
+            self._settings = replace(self._settings, request=request)
+            self._stop.reopens = True
 
     def _serve(self, seconds: float) -> None:
         self._notifier.alive()

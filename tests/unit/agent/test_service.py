@@ -1,0 +1,64 @@
+"""What an agent does between its looks, without a session: the kernel side is tested live."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.builders import report
+from tracer import earliest
+from tracer.agent import service
+from tracer.agent.publishing import Publisher
+from tracer.agent.settings import Settings
+from tracer.host import cgroups
+from tracer.kernel.source import Sizes, Wanted
+from tracer.model.finding import Tick
+from tracer.model.scope import Scope
+from tracer.session.request import Request
+
+UNIT = Scope(cgroup=(41, 2), cgroup_path="/system.slice/shop.service")
+REQUEST = Request(UNIT, "cgroup shop.service", Sizes(32 << 20), Wanted(10), max_overhead=1.0, endless=True)
+TICK = Tick((), 0, 0, None)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Signal handling is the process's own: given back after each test."""
+    before = [signal.getsignal(number) for number in earliest.SIGNALS]
+    yield
+    for number, handler in zip(earliest.SIGNALS, before):
+        signal.signal(number, handler)
+
+
+def _agent(settings: Settings) -> service.Agent:
+    made: Any = service.Agent(settings, lambda: settings, lambda _line: None)
+    made._publisher = Publisher([], 15.0)
+    made._session = SimpleNamespace(summary=report)
+    return cast(service.Agent, made)
+
+
+def test_a_unit_that_restarts_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cgroup is another one at the same path. While there is none, or it is the same, recording goes on."""
+    monkeypatch.setattr(service, "_CGROUP_S", 0.0)
+    there: list[tuple[int, int]] = [(41, 2)]
+
+    def find(path: str) -> tuple[tuple[int, int], str]:
+        if not there:
+            raise cgroups.NoCgroup("no such cgroup")
+        return there[0], path
+
+    monkeypatch.setattr(cgroups, "find", find)
+    agent = _agent(Settings(REQUEST))
+    agent._looked(TICK)
+    there.clear()
+    agent._looked(TICK)
+    assert not agent._stop.reopens
+    there.append((77, 2))
+    agent._looked(TICK)
+    assert agent._stop.reopens
+    assert agent._settings.request.scope == replace(UNIT, cgroup=(77, 2))
