@@ -136,7 +136,9 @@ class Listener:
             return self._asked.popleft() if self._asked else None
 
     def close(self) -> None:
-        """Drop all clients and remove the socket, if it is still this one."""
+        """Drop all clients and remove the socket, if it is still this one. It may be called again."""
+        if self._ends:
+            return
         self._ends = True
         self._waking.send(b"e")
         self._thread.join()

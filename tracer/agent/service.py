@@ -111,11 +111,17 @@ class Agent:
 
     def _change(self, settings: Settings) -> None:
         before = self._settings
-        if not settings.publishes_as(before):
-            self._publish_to(settings, before)
-        self._publisher.every_s = settings.every_s
-        if (settings.socket, settings.group) != (before.socket, before.group):
+        listens_anew = (settings.socket, settings.group) != (before.socket, before.group)
+        if listens_anew:
             self._listen_at(settings, before)
+        if not settings.publishes_as(before):
+            try:
+                self._publish_to(settings, before)
+            except ClosetraceError:
+                if listens_anew:
+                    self._listen_at(before, settings)
+                raise
+        self._publisher.every_s = settings.every_s
         self._settings = settings
         if not settings.records_as(before):
             self._stop.reopens = True

@@ -15,6 +15,7 @@ from tracer import earliest
 from tracer.agent import service
 from tracer.agent.publishing import Publisher
 from tracer.agent.settings import Settings
+from tracer.errors import ClosetraceError
 from tracer.host import cgroups
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.finding import Tick
@@ -62,3 +63,23 @@ def test_a_unit_that_restarts_is_followed(monkeypatch: pytest.MonkeyPatch) -> No
     agent._looked(TICK)
     assert agent._stop.reopens
     assert agent._settings.request.scope == replace(UNIT, cgroup=(77, 2))
+
+
+def test_a_configuration_is_taken_over_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its socket could be had, its address for metrics could not: both stay as they were."""
+
+    def opened(settings: Settings) -> list[Any]:
+        if settings.metrics:
+            raise ClosetraceError("Address already in use")
+        return []
+
+    listening: list[tuple[str, str]] = []
+    monkeypatch.setattr(service, "open_exporters", opened)
+    agent = _agent(Settings(REQUEST))
+    monkeypatch.setattr(agent, "_listen_at", lambda to, _before: listening.append((to.socket, to.group)))
+    wrong = Settings(REQUEST, socket="/run/other.sock", group="adm", every_s=1.0, metrics="127.0.0.1:80")
+    with pytest.raises(ClosetraceError, match="in use"):
+        agent._change(wrong)
+    assert listening == [("/run/other.sock", "adm"), (Settings(REQUEST).socket, "")]
+    assert agent._settings == Settings(REQUEST)
+    assert agent._publisher.every_s == 15.0
