@@ -63,10 +63,15 @@ class Session:
             raise
 
     def _attach(self) -> None:
-        """Attach, then list the older sockets. In this order no socket is missed."""
+        """Attach, then list the older sockets. In this order no socket is missed.
+
+        Who says since when it has recorded must not count the seconds that compiling took.
+        """
         run = self._run
         run.members.seed()
         run.recorder.start(run.plan)
+        if run.request.endless:
+            self._run = run = replace(run, started=time.time())
         run.members.seed()
         run.older.take(run.recorder, run.members.now())
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.scope import Scope
+from tracer.session.attached import Attached
 from tracer.session.request import Request
-from tracer.session.session import _wanted
+from tracer.session.session import Session, _wanted
 from tracer.stacks.registry import may_interpret
 from tracer.stacks.target.process import Process
 
@@ -65,3 +69,17 @@ def test_which_interpreter_it_may_be(sleeper: Process, this: Process) -> None:
     """By the names of mapped files, without looking into them."""
     assert may_interpret(sleeper) == frozenset()
     assert may_interpret(this) == {"python"}
+
+
+def test_an_agent_knows_from_when_it_is_attached() -> None:
+    """To compile takes seconds, in which nothing is recorded. A run that ends began when it was asked to."""
+    for endless in (True, False):
+        session: Any = Session.__new__(Session)
+        request = Request(Scope(), "it", Sizes(1 << 24), TRACE, endless=endless)
+        parts: list[Any] = [Mock() for _ in range(5)]
+        session._run = Attached(request, *parts, started=1.0, clock_offset_ns=0, wanted=TRACE)
+        parts[0].start.side_effect = lambda _plan: time.sleep(0.01)
+        begun = time.time()
+        session._attach()
+        assert (session.started > begun) == endless
+        assert parts[3].take.called
