@@ -139,6 +139,13 @@ def test_older_sockets_have_no_time_of_opening() -> None:
     assert (one["opened"], one["fin"], one["preexisting"], one["last_touch"]) == (None, None, True, None)
 
 
+def test_sockets_of_the_kernels_list_alone_have_no_time_of_opening() -> None:
+    """They have no record, and so no time of birth: a number stands for it."""
+    bare = connection(unrecorded=True, birth_ns=12345, opened=None, last=None, fin=None, passive=None)
+    one = valid(bare)["sites"][0]["sockets"][0]
+    assert (one["opened"], one["recorded"], one["preexisting"]) == (None, False, False)
+
+
 @pytest.mark.parametrize(("facts", "verdict", "figure"), ONE_OF_EACH)
 def test_every_verdict_is_valid(facts: dict[str, Any], verdict: Verdict, figure: str) -> None:
     """A report with each verdict meets the schema."""

@@ -98,10 +98,10 @@ def _blocked(b: Blocked) -> str:
 
 
 def _opened_ns(c: Connection) -> Optional[int]:
-    """When the socket was opened: its connect or accept; failing that its birth, unless that was before the trace."""
+    """When the socket was opened: its connect or accept; failing that its birth, unless that was not seen."""
     if c.opened is not None and not c.opened_late:
         return c.opened.ns
-    return None if c.preexisting else c.birth_ns
+    return None if c.preexisting or c.unrecorded else c.birth_ns
 
 
 def _touch(touch: Optional[Touch], offset_ns: int) -> str:
