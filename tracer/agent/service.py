@@ -21,7 +21,7 @@ from tracer.session.session import Session
 
 Say = Callable[[str], None]
 _CGROUP_S = 10.0
-"""How often to look whether the cgroup has been made anew: to begin anew costs seconds, and a unit may restart often."""
+"""How often to look whether the cgroup is another one: to begin anew costs seconds, and a unit may restart often."""
 
 
 class Agent:

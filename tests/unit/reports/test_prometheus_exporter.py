@@ -87,9 +87,7 @@ def test_clients_that_say_nothing_hold_nobody_up(exporter: PrometheusExporter) -
         one.close()
 
 
-def test_clients_that_send_byte_by_byte_are_left(
-    exporter: PrometheusExporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clients_that_send_byte_by_byte_are_left(exporter: PrometheusExporter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else eight of them would keep Prometheus out for ever."""
     monkeypatch.setattr("tracer.reports.prometheus.exporter._LONGEST_S", 0.5)
     slow = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(8)]
