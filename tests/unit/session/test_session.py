@@ -76,7 +76,8 @@ def test_an_agent_knows_from_when_it_is_attached() -> None:
     for endless in (True, False):
         session: Any = Session.__new__(Session)
         request = Request(Scope(), "it", Sizes(1 << 24), TRACE, endless=endless)
-        one, two, three, four, five = parts = (Mock() for _ in range(5))
+        parts = [Mock() for _ in range(5)]
+        one, two, three, four, five = parts
         session._run = Attached(request, one, two, three, four, five, started=1.0, clock_offset_ns=0, wanted=TRACE)
         parts[0].start.side_effect = lambda _plan: time.sleep(0.01)
         begun = time.time()
