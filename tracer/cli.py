@@ -54,8 +54,8 @@ where doctor finds it not ready), 1 anything else.
 """
 
 
-_SUBCOMMANDS = ("agent", "census", "demo", "doctor", "report", "run", "tail", "timeline")
-_WITH_REPORT = ("demo", "run", "tail", "timeline")
+_SUBCOMMANDS = ("agent", "census", "demo", "doctor", "report", "run", "tail", "timeline", "top")
+_WITH_REPORT = ("demo", "run", "tail", "timeline", "top")
 """These handle signals themselves (session/stopping.py)."""
 
 

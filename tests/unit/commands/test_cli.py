@@ -22,7 +22,7 @@ from tracer.host.inet_diag import SockDiagError
 from tracer.host.netns import NetnsUnreachable
 
 Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ("", "agent", "tail", "timeline", "run", "census", "doctor", "demo", "report")
+COMMANDS = ("", "agent", "tail", "timeline", "run", "census", "doctor", "demo", "report", "top")
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_word_that_is_neither_names_both(run: Run, word: str) -> None:
     """One line: what it could have been."""
     code, out, err = run(word)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    commands = "agent, census, demo, doctor, report, run, tail, timeline"
+    commands = "agent, census, demo, doctor, report, run, tail, timeline, top"
     assert f"is neither a command ({commands}) nor the number of a process" in err
 
 

@@ -106,7 +106,7 @@ def sites_table(sites: Sequence[Site], now_ns: int, *, width: int, color: bool) 
             break
     titles = list(columns)
     if _FRAME in columns:
-        columns[_FRAME] = [clean(_frame(site, room)) for site in sites]
+        columns[_FRAME] = [clean(frame(site, room)) for site in sites]
         titles[-1] = fit(_FRAME, room)
     right = ("site", "sockets")
     table = tabulate(
@@ -133,7 +133,7 @@ def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
         "site": [str(number) for number, _ in enumerate(sites, 1)],
         "sockets": [str(site.count) for site in sites],
         "oldest": [words.duration(now_ns - site.findings[0].since_ns) for site in sites],
-        "process": [clean(_process(site)) for site in sites],
+        "process": [clean(process(site)) for site in sites],
         "remote": [clean(site.remote) for site in sites],
         "verdict": [site.verdict.value for site in sites],
         "last call": [clean(site_report.last_call(site)) for site in sites],
@@ -141,22 +141,23 @@ def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
     }
 
 
-def _process(site: Site) -> str:
+def process(site: Site) -> str:
+    """The program with its pid, or with the number of its processes."""
     if not site.pid:
         return "-"
     several = len(site.processes)
     return f"{site.program or site.comm} {site.pid if several < 2 else f'({several})'}"
 
 
-def _frame(site: Site, room: int) -> str:
+def frame(site: Site, room: int) -> str:
     """Name and place of the first frame of the program's own, or as much of it as fits into ``room`` columns."""
-    frame, how = saying.application(site)
+    own, how = saying.application(site)
     whole = clean(saying.where(site))
-    if frame is None:
+    if own is None:
         return (fit_left if site.application.stack is Where.HELD else fit)(whole, room)
-    cut = fit_left if language(frame.language).ends_tell else fit
+    cut = fit_left if language(own.language).ends_tell else fit
     left = max(room - len(how), 0)
-    return whole if width_of(whole) <= room else how + cut(clean(words.short_name(frame)), left)
+    return whole if width_of(whole) <= room else how + cut(clean(words.short_name(own)), left)
 
 
 def _reconciled(report: Report, width: int) -> list[str]:

@@ -1,0 +1,1 @@
+"""``closetrace top``: leak sites on a live screen (the extra ``closetrace[top]``)."""
