@@ -18,7 +18,7 @@ import jsonschema
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = REPOSITORY / "docs" / "report.schema.json"
-SUBCOMMANDS_THAT_TRACE = ("agent", "tail", "timeline", "run")
+SUBCOMMANDS_THAT_TRACE = ("agent", "tail", "timeline", "top", "run")
 SUBCOMMANDS = (*SUBCOMMANDS_THAT_TRACE, "doctor", "demo", "census")
 LINGER_S = 1.0
 # Under emulation everything takes longer; the guests say how much.
