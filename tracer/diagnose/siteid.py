@@ -21,6 +21,8 @@ from tracer.model.frame import Frame, Stack
 from tracer.stacks.registry import language, lasting_name
 
 _DIGITS = 16
+_LONGEST = 255
+"""Of a file's name (NAME_MAX). A program may tell longer ones, on which the patterns here would take long."""
 _COMPILED = "native"
 _DELETED = " (deleted)"
 _VERSIONED = re.compile(r"[-_.]?v?\d+(\.\d+)+([-_.](SNAPSHOT|RELEASE|FINAL|(rc|alpha|beta|dev|post)[-_.]?\d*))?", re.I)
@@ -40,7 +42,7 @@ def site_id(program: str, finding: Finding, direction: Direction) -> str:
 
 def unversioned(name: str) -> str:
     """A program's or file's base name without version and build: ``libfoo-2.1.so.3`` becomes ``libfoo.so``."""
-    plain = name.removesuffix(_DELETED)
+    plain = name.removesuffix(_DELETED)[:_LONGEST]
     return _BUILD.sub("", _VERSIONED.sub("", _AFTER_SO.sub("", plain))) or plain
 
 
