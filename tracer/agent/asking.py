@@ -65,7 +65,7 @@ class Asked:
         self.close()
 
     def about(self) -> About:
-        """What comes before the text. Raises NoAnswer, NotAnswered."""
+        """What comes before the text. Raises NotAnswered, also if the agent ends: nothing of its answer was told."""
         self._socket.settimeout(_ANSWER_S)
         try:
             line = self._file.readline(MOST_BYTES)
@@ -75,8 +75,14 @@ class Asked:
         try:
             refusal = greeting_from(line)
         except NoAnswer:
-            return about_from(line)
+            return self._about_from(line)
         raise NotAnswered(refusal.why if isinstance(refusal, Refusal) else "it greets twice")
+
+    def _about_from(self, line: bytes) -> About:
+        try:
+            return about_from(line)
+        except NoAnswer as reason:
+            raise NotAnswered(str(reason)) from None
 
     def text(self, write: Callable[[bytes], object]) -> None:
         """Give the text to ``write``, chunk by chunk. Raises NoAnswer, and what ``write`` raises."""

@@ -45,6 +45,8 @@ _LOOK_S = 0.1
 """How often to look for clients that take too long."""
 _BUFFER = 256 << 10
 """Bytes of an answer that wait for a client."""
+_CHUNK = 1 << 20
+"""Characters that are sent with one length: who asks takes no more than 16 MB at once."""
 _PIECES_S = 0.02
 """How long pieces of one answer are made at a time."""
 _SHARE = 3
@@ -77,8 +79,10 @@ class _Client:
         until = time.monotonic() + _PIECES_S
         while self.pieces is not None and len(self.buffer) < _BUFFER and time.monotonic() < until:
             text = "".join(_some(self.pieces))
-            self.buffer += chunk(text.encode(errors="backslashreplace"))
+            for begin in range(0, len(text), _CHUNK):
+                self.buffer += chunk(text[begin : begin + _CHUNK].encode(errors="backslashreplace"))
             if not text:
+                self.buffer += chunk(b"")
                 self.pieces, self.finished = None, True
 
 

@@ -338,7 +338,7 @@ def test_an_answer_that_cannot_be_written_ends_that_client_alone(tmp_path: Path)
 
     answers = [(About(3), broken()), told(QUESTION)]
     place = Place(tmp_path / "agent.sock", lambda _: answers.pop(0))
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NotAnswered, match="ended before its answer"):
         place.ask()
     assert place.ask() == WHOLE
     place.close()
@@ -381,3 +381,31 @@ def _asked_and_gone(listener: Listener, path: str) -> Iterator[Any]:
             line.sendall(question_line(QUESTION))
             assert b"since" in line.recv(4096)
             yield next(iter(listener._clients.values()))
+
+
+def test_one_large_piece_arrives_whole(tmp_path: Path) -> None:
+    """A report as text is one piece, and who asks takes no more than 16 MB at once."""
+    large = "socket é\n" * 2_000_000
+    place = Place(tmp_path / "agent.sock", lambda _: (About(3), iter([large])))
+    assert place.ask() == large
+    place.close()
+
+
+def test_an_agent_that_ends_before_its_answer_is_no_failure(tmp_path: Path) -> None:
+    """Nothing was told yet, so the command can trace anew."""
+    busy, ends = threading.Event(), threading.Event()
+
+    def answer(question: Question) -> Answer:
+        busy.set()
+        ends.wait(10)
+        return told(question)
+
+    place = Place(tmp_path / "agent.sock", answer)
+    with Asked(place.path, QUESTION) as asked:
+        busy.wait(10)
+        place.listener.close()
+        with pytest.raises(NotAnswered, match="ended before its answer"):
+            asked.about()
+    ends.set()
+    place._ends.set()
+    place._thread.join()
