@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Optional
@@ -37,6 +38,8 @@ def ask(
     If there is an agent that does not tell, why is said on stderr. Raises ClosetraceError if it ends within its answer,
     and BrokenPipeError.
     """
+    if not os.path.exists(path):
+        return None  # most hosts have none, and a trace must begin soon: what asks is not even imported
     if not in_first_pid_namespace():
         return None  # process numbers mean others there
     from tracer.agent.asking import Asked, NoAgent, NotAnswered
