@@ -85,7 +85,8 @@ def _since(c: Connection, trace_start_ns: int) -> int:
     if c.fin_ns is not None:
         return c.fin_ns
     if c.fin_before_ns is not None:
-        return min(c.fin_before_ns, trace_start_ns)
+        # What is not recorded may be newer than the trace: that is the least age it can have.
+        return c.fin_before_ns if c.unrecorded else min(c.fin_before_ns, trace_start_ns)
     if c.state is TcpState.CLOSE:
         ends = [t.ns for t in c.transitions if t.new is TcpState.CLOSE]
         if c.reset_ns is not None or ends:

@@ -145,7 +145,8 @@ class Connection:
     several by one opener to one remote, most of which were opened while an older one of them lay idle and alive.
     ``unheld`` is a number if no process, its owner included, was found to have a descriptor for it: that of the
     processes whose descriptors could not be read. ``unrecorded`` says
-    that it was found in the kernel's list alone: no call on it was recorded though a process in scope holds it.
+    that it was found in the kernel's list alone: no call on it was recorded though a process in scope holds it;
+    ``crowded_out``, that this is so though everybody's calls are recorded: most likely no record was free.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
     ``sent`` is the last send where the process receives in an event loop, whose stacks tell nothing of the program.
@@ -200,6 +201,7 @@ class Connection:
     never_reused: Optional[bool] = None
     unheld: Optional[int] = None
     unrecorded: bool = False
+    crowded_out: bool = False
     lineage: Optional[Lineage] = None
 
     @property

@@ -110,11 +110,7 @@ def described(lost: Losses) -> str:
     """Each kind of loss with its count, in one line; empty if nothing was lost."""
     kinds = (
         (lost.events, "transition", "came faster than they were read"),
-        (
-            lost.records,
-            "socket",
-            "not followed: no free record (raise --memory; one may be told as older than the trace)",
-        ),
+        (lost.records, "socket", "not followed: no free record (raise --memory)"),
         (lost.boxes, "call", "kept without a stack: the memory for stacks was used up (raise --memory)"),
         (lost.contended, "call", "dropped: another thread was in a call on the same socket"),
         (lost.nested, "event", "not seen: the kernel skipped a hook that interrupted itself"),

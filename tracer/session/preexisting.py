@@ -103,6 +103,13 @@ class Preexisting:
         """The sockets in scope that were in CLOSE_WAIT at the start."""
         return tuple(self._waiting.values())
 
+    def crowded_out(self, cookie: int) -> bool:
+        """Whether a socket in CLOSE_WAIT that has no record would have one, had one been free.
+
+        The transition to CLOSE_WAIT makes a record of every socket in scope, where scope does not depend on the task.
+        """
+        return not self.scope.by_task and cookie not in self._waiting
+
     def waited(self, cookie: int) -> bool:
         """Whether this socket, in scope, was in CLOSE_WAIT at the start."""
         return cookie in self._waiting

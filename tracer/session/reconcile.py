@@ -185,8 +185,9 @@ class Reconciler:
             fin_before_ns=rest.fin_before_ns,
             rx_queue=one.rx_queue,
         )
-        older = self._older.is_older(bare)
-        return changed(bare, preexisting=older, unrecorded=not older)
+        crowded_out = self._older.crowded_out(one.cookie)
+        older = not crowded_out and self._older.is_older(bare)
+        return changed(bare, preexisting=older, unrecorded=not older, crowded_out=crowded_out)
 
     def _rest(self, one: DiagSocket, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
         pids = _pids(seen.holders(one.inode))

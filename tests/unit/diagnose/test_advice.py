@@ -191,6 +191,19 @@ def test_unknown_points_to_the_holder() -> None:
     assert "--pid 100" in todo
 
 
+def test_what_found_no_free_record_is_not_called_older() -> None:
+    """Nothing is known of it, and why: neither that it is older, nor that others made its calls."""
+    site = site_of(
+        connection(**{**OLD, "preexisting": False, "unrecorded": True, "crowded_out": True, "fin_before_ns": START + S})
+    )
+    said = " ".join([*site.explanation, *site.advice, *site.findings[0].evidence])
+    assert site.findings[0].since_ns == START + S
+    assert "no record was free" in said
+    assert "--memory" in said
+    for claim in ("older than", "before the trace", "inherited", "Others made"):
+        assert claim not in said
+
+
 @pytest.mark.parametrize(("fields", "expected"), [(fields, verdict) for fields, verdict, _ in ONE_OF_EACH])
 def test_nothing_is_concluded_from_calls_that_cannot_be_seen(fields: dict[str, Any], expected: Verdict) -> None:
     """Without hooks for receive and send nobody may say that no call was made, or how long none was."""

@@ -195,7 +195,7 @@ def test_nothing_lost_and_all_hooks() -> None:
     ("losses", "words"),
     [
         (Losses(events=3), "3 transitions came faster"),
-        (Losses(records=1), "1 socket not followed: no free record (raise --memory; one may be told as older than"),
+        (Losses(records=1), "1 socket not followed: no free record (raise --memory)"),
         (Losses(boxes=2), "2 calls kept without a stack"),
         (Losses(contended=4), "4 calls dropped"),
         (Losses(returns=5), "5 call results missed"),

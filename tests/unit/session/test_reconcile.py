@@ -53,11 +53,11 @@ class Place:
         time.sleep(wait)
         return client
 
-    def reconciler(self, pids: Optional[frozenset[int]]) -> Reconciler:
+    def reconciler(self, pids: Optional[frozenset[int]], older: Optional[Preexisting] = None) -> Reconciler:
         scope = Scope(pids=(ME,) if pids is not None else (), remote_ports=(self.port,))
         namespaces = Namespaces()
         members = cast(Members, FakeMembers(pids))
-        older = Preexisting(Scope(pids=(ME,)), namespaces)
+        older = older or Preexisting(Scope(pids=(ME,)), namespaces)
         return Reconciler(scope, members, older, namespaces, LINGER_NS)
 
     def outcome(self, pids: Optional[frozenset[int]]) -> Reconciliation:
@@ -82,6 +82,17 @@ def test_what_a_member_holds_is_told(place: Place) -> None:
     assert 0.2e9 < time.monotonic_ns() - found.fin_before_ns < 5e9
     told = comparison.outcome(judged(found))
     assert (told.complete, told.listed, told.told) == (True, 1, 1)
+
+
+def test_what_found_no_free_record_is_not_called_older(place: Place) -> None:
+    """Where everybody is in scope, all that comes to CLOSE_WAIT is recorded, if there is room for it."""
+    place.leak()
+    older = Preexisting(Scope(remote_ports=(place.port,)), Namespaces())
+    (lost,) = place.reconciler(None, older).look([]).found
+    assert (lost.crowded_out, lost.preexisting, lost.unrecorded) == (True, False, True)
+    older.take(cast(Recorder, FakeRecorder()), None)
+    (was_there,) = place.reconciler(None, older).look([]).found
+    assert (was_there.crowded_out, was_there.preexisting, was_there.unrecorded) == (False, True, False)
 
 
 def test_what_is_recorded_is_not_found_twice(place: Place) -> None:

@@ -27,6 +27,8 @@ def last_call(c: Connection, now_ns: int) -> Evidence:
 
 def unrecorded(c: Connection) -> str:
     """Why a socket that a process in scope holds has no stack."""
+    if c.crowded_out:
+        return "It was not in CLOSE_WAIT when recording began, yet nothing of it is recorded: no record was free."
     who = words.listed(sorted({f"{h.comm} (pid {h.pid})" for h in c.holders}))
     return f"No call of {who} on it was recorded: others made them, and it was inherited over fork or passed."
 

@@ -147,8 +147,11 @@ def unknown(site: TextSite) -> Answer:
         if older
         else "No call was seen on " + site.say("it.", "them.")
     ]
-    others = all(c.unrecorded for c in site.connections)
-    if others:
+    crowded_out = all(c.crowded_out for c in site.connections)
+    others = all(c.unrecorded for c in site.connections) and not crowded_out
+    if crowded_out:
+        why = ["Nothing of " + site.say("it", "them") + " is recorded: no record was free (`lost` tells how often)."]
+    elif others:
         why = ["Others made the calls on " + site.say("it", "them") + ": none of a process in scope was recorded."]
     if site.unseen:
         why = [UNSEEN]
@@ -157,6 +160,8 @@ def unknown(site: TextSite) -> Answer:
     why += _last_data(site)
     if any(c.rx_queue == 1 for c in site.connections):
         why.append("The end (FIN) is unread, so the program does not know that the peer hung up.")
+    if crowded_out:
+        return tuple(why), (*_by_direction(site), "Give closetrace more memory for records (--memory), or a filter.")
     return tuple(why), (*_by_direction(site), _trace_others(site) if others else _leave_running(site))
 
 

@@ -36,6 +36,8 @@ def record(c: Connection, now_ns: int, shown: Stacks = ()) -> Value:
         told["unseen"] = list(c.unseen)
     if c.packages:
         told["packages"] = list(c.packages)
+    if c.crowded_out:
+        told["crowded_out"] = True
     if c.unheld is not None:
         told["unheld"] = c.unheld
     told.update((name, _touch(fields[name], now_ns, shown)) for name in TOUCHES if fields[name] is not None)

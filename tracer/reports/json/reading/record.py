@@ -91,6 +91,7 @@ class Sockets:
             never_reused=socket.maybe("never_reused"),
             unheld=record.maybe_whole("unheld"),
             unrecorded=not socket.flag("recorded", default=True),
+            crowded_out=record.flag("crowded_out"),
             lineage=lineage,
             **fields,
         )
