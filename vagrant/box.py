@@ -58,7 +58,12 @@ def _make_packages() -> list[str]:
 def _wanted() -> list[str]:
     """Return the requirements that `make install` and `make test` get with pip."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return ["pip", "setuptools", "wheel", *project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    wanted = ["pip", "setuptools", "wheel", *project["dependencies"]]
+    for one in extras["dev"]:
+        own = re.fullmatch(rf"{project['name']}\[(.*)\]", one)  # its own extras: no index has the project itself
+        wanted += [part for extra in own[1].split(",") for part in extras[extra]] if own else [one]
+    return wanted
 
 
 def _pack(kernel: KernelFiles, image: Path, box: Path) -> None:
