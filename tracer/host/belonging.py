@@ -18,7 +18,6 @@ _CONTAINER = re.compile(
     r"(?:(?:docker|cri-containerd|crio|libpod|containerd|nerdctl|buildkit)-|[\w.-]*:cri-containerd:)?"
     r"([0-9a-f]{64})(?:\.scope)?"
 )
-_MONITOR = re.compile(r"(?:crio|libpod)-conmon-[0-9a-f]{64}(?:\.scope)?")
 _POD = re.compile(
     r"(?:kubepods-(?:besteffort-|burstable-)?)?pod"
     r"([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?"

@@ -30,7 +30,6 @@ MODULE_DICT = 16
 REFERENT = 16
 """Where a weak reference has its object."""
 FUNCTION_CODE = 48
-FUNCTION_CLOSURE = 72
 
 
 class Attributes(enum.Enum):
