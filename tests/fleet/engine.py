@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
+from tests.systems.software import child
+
 PROMETHEUS, VICTORIA = map(Path, os.environ.get("CLOSETRACE_ENGINES", "/:/").split(":"))
 """Root directories (engines.sh)."""
 _PATIENCE_S = 60
@@ -62,18 +64,11 @@ def answers(url: str) -> bool:
 @contextlib.contextmanager
 def running(words: list[str], ready: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The engine, from the moment at which it answers at the URL ``ready``."""
-    with log.open("wb") as out, subprocess.Popen(words, stdout=out, stderr=out, cwd=log.parent) as process:
-        try:
+    with child(*words, log=log, cwd=log.parent) as process:
 
-            def up() -> bool:
-                assert process.poll() is None, log.read_text()
-                return answers(ready)
+        def up() -> bool:
+            assert process.poll() is None, log.read_text()
+            return answers(ready)
 
-            eventually(up, f"no answer at {ready}")
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        eventually(up, f"no answer at {ready}")
+        yield process

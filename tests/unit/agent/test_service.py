@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +9,6 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.builders import report
-from tracer import earliest
 from tracer.agent import service
 from tracer.agent.publishing import Publisher
 from tracer.agent.settings import Settings
@@ -26,14 +23,7 @@ UNIT = Scope(cgroup=(41, 2), cgroup_path="/system.slice/shop.service")
 REQUEST = Request(UNIT, "cgroup shop.service", Sizes(32 << 20), Wanted(10), max_overhead=1.0, endless=True)
 TICK = Tick((), 0, 0, None)
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """Signal handling is the process's own: given back after each test."""
-    before = [signal.getsignal(number) for number in earliest.SIGNALS]
-    yield
-    for number, handler in zip(earliest.SIGNALS, before):
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("_own_signals")
 
 
 def _agent(settings: Settings) -> service.Agent:

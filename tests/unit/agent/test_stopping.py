@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from tracer import earliest
 from tracer.agent.stopping import AgentStop
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """Signal handling is the process's own: given back after each test."""
-    before = [signal.getsignal(number) for number in earliest.SIGNALS]
-    yield
-    earliest.taken()
-    for number, handler in zip(earliest.SIGNALS, before):
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("_own_signals")
 
 
 class Calls:

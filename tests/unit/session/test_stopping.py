@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,14 +15,7 @@ from tracer.session.stopping import Stop
 
 SIGNALS = earliest.ASKING
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """Signal handling is the process's own: given back after each test."""
-    before = [signal.getsignal(number) for number in earliest.SIGNALS]
-    yield
-    for number, handler in zip(earliest.SIGNALS, before):
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("_own_signals")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -104,6 +104,21 @@ class Bench:
         return self.watch.report(PLAN, "app", 0.0, 0)
 
 
+def older(bench: Bench, cookie: int, fin_before_ns: int) -> Connection:
+    """A socket that was in CLOSE_WAIT when the trace began, as the first listing gives it."""
+    return Connection(
+        sk=0,
+        birth_ns=cookie,
+        local=Endpoint("127.0.0.1", cookie),
+        remote=Endpoint("10.0.0.9", 80),
+        state=TcpState.CLOSE_WAIT,
+        seen_ns=bench.clock.now,
+        cookie=cookie,
+        preexisting=True,
+        fin_before_ns=fin_before_ns,
+    )
+
+
 @pytest.fixture
 def bench(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Bench:
     def as_they_are(connections: Iterable[Connection], *_more: object) -> list[Connection]:
@@ -219,17 +234,7 @@ def test_older_sockets_are_merged_by_cookie(bench: Bench) -> None:
     """One that was touched during the trace has a record and is told once; untouched ones come from sock_diag alone."""
     start = bench.clock.now - 300 * S
     for cookie in (1, 2):
-        bench.older.waiting[cookie] = Connection(
-            sk=0,
-            birth_ns=cookie,
-            local=Endpoint("127.0.0.1", cookie),
-            remote=Endpoint("10.0.0.9", 80),
-            state=TcpState.CLOSE_WAIT,
-            seen_ns=bench.clock.now,
-            cookie=cookie,
-            preexisting=True,
-            fin_before_ns=start,
-        )
+        bench.older.waiting[cookie] = older(bench, cookie, start)
     record = bench.leak(1, ago=10)
     record.flags, record.fin_ns = layout.R_ADOPTED, 0
     bench.clock.now += 20 * S
@@ -242,17 +247,7 @@ def test_older_sockets_are_merged_by_cookie(bench: Bench) -> None:
 
 def test_after_a_report_older_sockets_are_not_told_as_new(bench: Bench) -> None:
     """A report may be asked for while the trace goes on. What was closed since then, unseen, must not be told."""
-    bench.older.waiting[5] = Connection(
-        sk=0,
-        birth_ns=5,
-        local=Endpoint("127.0.0.1", 5),
-        remote=Endpoint("10.0.0.9", 80),
-        state=TcpState.CLOSE_WAIT,
-        seen_ns=bench.clock.now,
-        cookie=5,
-        preexisting=True,
-        fin_before_ns=bench.clock.now - 300 * S,
-    )
+    bench.older.waiting[5] = older(bench, 5, bench.clock.now - 300 * S)
     assert bench.report().lingering == 1
     bench.older.waiting.clear()
     bench.leak(1, ago=11)
@@ -263,17 +258,7 @@ def test_after_a_report_older_sockets_are_not_told_as_new(bench: Bench) -> None:
 
 def test_an_older_socket_counts_only_past_the_threshold(bench: Bench) -> None:
     """FIN a second before the trace is not yet a leak."""
-    bench.older.waiting[5] = Connection(
-        sk=0,
-        birth_ns=5,
-        local=Endpoint("127.0.0.1", 5),
-        remote=Endpoint("10.0.0.9", 80),
-        state=TcpState.CLOSE_WAIT,
-        seen_ns=bench.clock.now,
-        cookie=5,
-        preexisting=True,
-        fin_before_ns=bench.clock.now - S,
-    )
+    bench.older.waiting[5] = older(bench, 5, bench.clock.now - S)
     assert bench.report().sites == ()
     bench.clock.now += 10 * S
     assert bench.report().lingering == 1
