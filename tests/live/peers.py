@@ -24,7 +24,11 @@ def serving(each: Callable[[socket.socket], object]) -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def answer_and_hang_up(client: socket.socket) -> None:
-    """Six bytes, then FIN."""
-    client.sendall(b"answer")
-    client.close()
+def answer_and_hang_up(client: socket.socket, answer: bytes = b"answer") -> None:
+    """Send the answer, at most a segment, and FIN with it: no read can see one of them without the other.
+
+    After a ``sendall`` and a ``close`` the reader may be the faster one, or not: these are two verdicts. With
+    ``MSG_MORE`` the answer waits for more, and the close sends both (``tcp_send_fin`` marks the last queued segment).
+    """
+    with client:
+        client.send(answer, socket.MSG_MORE)

@@ -101,8 +101,14 @@ def cpu_s(pid: int) -> float:
 
 def kill_one(trace: Trace, chance: random.Random) -> None:
     """Kill a worker as it starts, as it reads, or when it has read all and waits: its CPU time tells, not the clock."""
-    trace.until(lambda: workers(trace.process.pid), "a worker is there")
-    (worker, *_), most = workers(trace.process.pid), chance.uniform(0, 0.3) * SLOW
+    found: list[int] = []
+
+    def seen() -> list[int]:
+        found[:] = workers(trace.process.pid)
+        return found
+
+    trace.until(seen, "a worker is there")
+    worker, most = found[0], chance.uniform(0, 0.3) * SLOW
     before = -1.0
     while before < (now := cpu_s(worker)) < most:
         before = now

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from tests.live.peers import answer_and_hang_up
 from tests.systems.rooted import start_below
 
 HERE = Path(__file__).parent
@@ -78,5 +79,4 @@ def _answer(listener: socket.socket) -> None:
             connection, _ = listener.accept()
         except OSError:
             return
-        with connection:
-            connection.sendall(b"x")
+        answer_and_hang_up(connection, b"x")

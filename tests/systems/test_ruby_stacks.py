@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.live.closetrace_command import Trace
+from tests.live.peers import answer_and_hang_up
 from tests.systems.frames import Row, all_read, is_cut, place, table_of, traced_calls
 from tests.systems.pythons import Frames, Told, answering
 from tests.systems.rooted import start_below
@@ -134,7 +135,7 @@ def test_puma(tmp_path: Path) -> None:
             trace.until(lambda: all_read(3) in trace.err(), "all sockets linger, and all their stacks are read")
             (site,) = trace.stop().report()["sites"]
         backend.shutdown(socket.SHUT_RDWR)
-    assert site["count"] == 3
+    assert (site["count"], site["verdict"]) == (3, "end-taken")
     frame = site["stack"][site["application"]["index"]]
     assert place(frame) == ("fetch_price", str(PROGRAMS / "prices.ru"), 16)
     assert [f["function"] for f in site["stack"] if (f["file"] or "").endswith("prices.ru")] == ["fetch_price", "call"]
@@ -166,4 +167,4 @@ def _sell(backend: socket.socket) -> None:
             return
         with connection:
             connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1.5")
+            answer_and_hang_up(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1.5")
