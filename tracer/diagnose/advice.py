@@ -20,10 +20,14 @@ def advise(
 ) -> Answer:
     """Explanation and advice for the sockets of one site.
 
-    ``stack`` is the telling call's, ``opened`` the opener's, ``now`` is where the threads are.
+    ``stack`` is the telling call's, ``opened`` the opener's, ``now`` is where the threads are. Members with another
+    verdict differ by the moment of FIN alone; they get a sentence of their own.
     """
-    site = TextSite(members, stack, opened, now)
+    site = TextSite([one for one in members if one.verdict is verdict], stack, opened, now)
     why, todo = _BY_VERDICT[verdict](site)
+    others = [one.connection for one in members if one.verdict is not verdict]
+    if others:
+        why = (reading.apart_in_time(site, others), *why)
     if site.lost and verdict is not Verdict.LOST:
         why = (*why, held.nothing_refers(site))
     return (*why, f"{site.stuck} now.") if site.stuck and verdict in OWED_A_CALL else why, todo

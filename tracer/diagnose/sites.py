@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Callable
 
 from tracer.diagnose import advice, words
+from tracer.diagnose.facts import end_with_last_read
 from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
@@ -25,6 +26,8 @@ ProgramOf = Callable[[int], str]
 IdentityOf = Callable[[int], Identity]
 """Where a process belongs: unit, container, pod."""
 _Key = tuple[object, ...]
+_FIN_LATER = (Verdict.IDLE_IN_POOL, Verdict.NOT_RELEASED, Verdict.NOT_READ_SINCE)
+"""What is told of a socket that END_TAKEN would be told of, had FIN come before the last read."""
 
 
 def group(
@@ -35,15 +38,16 @@ def group(
     """Sites by (program, verdict, direction, listening port, code path), the largest first, then the oldest.
 
     Workers of one program are one site, and so are connections to many peers. Whose path is not known are told apart
-    by nothing else. The result does not depend on the order of ``findings``.
+    by nothing else. Verdicts that differ by the moment of FIN alone are one site, under the verdict of most of its
+    sockets. The result does not depend on the order of ``findings``.
     """
     every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, f.connection.local))
     served, names = _served(every), _Names(every, program_of, identity_of)
     groups: dict[_Key, list[Finding]] = defaultdict(list)
     for finding in every:
         groups[_identity(finding, served, names)].append(finding)
-    sites = [_site(key, members, served, names) for key, members in groups.items()]
-    return tuple(sorted(sites, key=lambda s: (-s.count, s.findings[0].since_ns, s.pid, s.verdict.value, s.remote)))
+    sites = [_site(key, members, served, names) for key, members in _timing_apart(groups).items()]
+    return tuple(sorted(sites, key=lambda s: (-s.count, s.since_ns, s.pid, s.verdict.value, s.remote)))
 
 
 def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Site:
@@ -140,6 +144,25 @@ def _identity(finding: Finding, served: Served, names: _Names) -> _Key:
     port = c.local.port if direction is Direction.ACCEPTED else None
     program = names.program(process_of(finding))
     return (program, finding.verdict, c.netns, direction, port, code_path(finding))
+
+
+def _timing_apart(groups: dict[_Key, list[Finding]]) -> dict[_Key, list[Finding]]:
+    """The groups, with those of one code path joined that differ only by whether FIN came before or after its read."""
+    joined = dict(groups)
+    for key, members in groups.items():
+        if key[1] is not Verdict.END_TAKEN or not all(end_with_last_read(f.connection) for f in members):
+            continue
+        later = [other for verdict in _FIN_LATER if (other := _under(key, verdict)) in joined]
+        if not later:
+            continue
+        most = max(later, key=lambda other: len(joined[other]))
+        kept, gone = (most, key) if len(joined[most]) > len(members) else (key, most)
+        joined[kept] = sorted(joined[kept] + joined.pop(gone), key=lambda f: f.verdict is not kept[1])
+    return joined
+
+
+def _under(key: _Key, verdict: Verdict) -> _Key:
+    return (key[0], verdict, *key[2:])
 
 
 def _site(key: _Key, members: list[Finding], served: Served, names: _Names) -> Site:

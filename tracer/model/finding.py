@@ -107,7 +107,8 @@ class Site:
 
     ``pid`` and ``comm`` are the process that has most of them, ``processes`` all, the largest first. ``remote`` is the
     endpoint if there is one, else their number or what they share; ``remotes`` lists them. ``listening`` is where they
-    were accepted. ``stack`` is that of the oldest one's telling call. Where that is an event loop's receive,
+    were accepted. ``findings`` has those of the site's verdict first, then those that differ only by the moment of FIN;
+    the oldest of each first. ``stack`` is that of the first one's telling call. Where that is an event loop's receive,
     ``sent_stack`` is the last send's. ``now`` tells where the threads that touched them last are, or who could
     accept them; ``not_looked_at`` counts threads left out. ``held`` tells who holds the sockets in the heap, those held
     by most first. ``key`` is equal for the same site at another look; ``id`` on other hosts, in other builds and other
@@ -143,6 +144,11 @@ class Site:
     def count(self) -> int:
         """Sockets of this site."""
         return len(self.findings)
+
+    @property
+    def since_ns(self) -> int:
+        """When the oldest of them began to linger, monotonic ns."""
+        return min(finding.since_ns for finding in self.findings)
 
 
 @dataclass(frozen=True)

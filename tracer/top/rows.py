@@ -96,7 +96,7 @@ class Growth:
         return [
             SiteRow(
                 site,
-                report.now_ns - site.findings[0].since_ns,
+                report.now_ns - site.since_ns,
                 site.count - first[key_of(site)],
                 site.count - before[key_of(site)],
             )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
+from tests.unit.cases import WITH_DATA
 from tracer.diagnose.paths import path_of
 from tracer.diagnose.sites import group
 from tracer.diagnose.verdict import judge
@@ -119,6 +120,35 @@ def test_verdicts_are_apart() -> None:
     eof = touch(Op.RECV, 67, 0, stack=stack("read_reply", "call_backend", "main"))
     sites = group(judged(connection(1), connection(2, eof=eof, last=eof, rx_queue=0)))
     assert {s.verdict for s in sites} == {Verdict.IDLE_IN_POOL, Verdict.EOF_IGNORED}
+
+
+TAKEN = {**WITH_DATA, "last": touch(Op.RECV, 67, 6, stack=stack("read_reply", "call_backend", "main"))}
+"""A read of the path of :func:`connection` that took the last data and the end."""
+
+
+def test_the_moment_of_fin_is_not_a_site() -> None:
+    """Of one path some reads took the end with the data, others returned before FIN came: one site, both told."""
+    (site,) = group(judged(connection(1, **TAKEN), connection(2, fin=1.007), connection(3, fin=1.007)))
+    assert (site.verdict, site.count) == (Verdict.IDLE_IN_POOL, 3)
+    assert [f.verdict for f in site.findings] == [Verdict.IDLE_IN_POOL] * 2 + [Verdict.END_TAKEN]
+    assert site.since_ns == START + round(1.007 * S)
+    first, second, *_ = site.explanation
+    assert first == (
+        "What follows is told of 2 of the 3 sockets. On the other one only the moment of FIN differs: the read that"
+        " took the last data took FIN as well."
+    )
+    assert second.startswith("The peer hung up right after the last call (1 ms later)")
+    (site,) = group(judged(connection(1, **TAKEN), connection(2, fin=1.007)))
+    assert (site.verdict, site.count, site.since_ns) == (Verdict.END_TAKEN, 2, START + round(1.007 * S))
+    assert site.explanation[0].endswith("differs: it came after the last read, and nobody has read since.")
+
+
+def test_only_an_end_that_was_seen_taken_joins() -> None:
+    """Where a read of 0 may have taken the end, the sockets stay apart; and those of other paths do."""
+    sites = group(judged(connection(1, rx_queue=0), connection(2)))
+    assert {s.verdict for s in sites} == {Verdict.END_TAKEN, Verdict.IDLE_IN_POOL}
+    other = touch(Op.RECV, 1.006, 150, stack=stack("read_other", "main"))
+    assert len(group(judged(connection(1, **TAKEN), connection(2, last=other)))) == 2
 
 
 def test_accepted_sockets_are_one_site() -> None:

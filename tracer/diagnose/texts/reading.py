@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracer.diagnose import words
 from tracer.diagnose.facts import end_with_last_read, last_call
 from tracer.diagnose.texts.site import UNSEEN, Answer, TextSite, release, span, within
+from tracer.model.connection import Connection
 from tracer.model.states import Op
 
 
@@ -41,6 +42,16 @@ def end_with_data(site: TextSite) -> Answer:
         "A client that gets `Connection: close` closes after the answer.",
     )
     return why, (*todo, *release(site))
+
+
+def apart_in_time(site: TextSite, others: list[Connection]) -> str:
+    """Which sockets of the site the text speaks of, and that the others differ by the moment of FIN alone."""
+    rest = "the other one" if len(others) == 1 else f"the other {len(others)}"
+    which = f"{site.count} of the {site.count + len(others)} sockets"
+    told = f"What follows is told of {which}. On {rest} only the moment of FIN differs"
+    if all(map(end_with_last_read, others)):
+        return f"{told}: the read that took the last data took FIN as well."
+    return f"{told}: it came after the last read, and nobody has read since."
 
 
 def never_read(site: TextSite) -> Answer:

@@ -69,7 +69,7 @@ def render_site(
     if not grown_from:
         whole = site_report.render(site, number, now_ns, width=width, color=color, all_frames=all_frames)
         return lines(whole) + "\n"
-    oldest = words.duration(now_ns - site.findings[0].since_ns)
+    oldest = words.duration(now_ns - site.since_ns)
     grew = f"site {number} grew from {grown_from} to {site.count} sockets, oldest {oldest}: "
     frame, how = saying.application(site)
     at = f", {how}{words.short_name(frame)}" if frame is not None else ""
@@ -132,7 +132,7 @@ def _columns(sites: Sequence[Site], now_ns: int) -> dict[str, list[str]]:
     return {
         "site": [str(number) for number, _ in enumerate(sites, 1)],
         "sockets": [str(site.count) for site in sites],
-        "oldest": [words.duration(now_ns - site.findings[0].since_ns) for site in sites],
+        "oldest": [words.duration(now_ns - site.since_ns) for site in sites],
         "process": [clean(process(site)) for site in sites],
         "remote": [clean(site.remote) for site in sites],
         "verdict": [site.verdict.value for site in sites],
