@@ -19,7 +19,7 @@ class Attached:
     """A run that is attached. ``started`` is in seconds since the epoch.
 
     ``wanted`` is what is asked of the kernel side here. ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives
-    nanoseconds since the epoch. ``processes`` are those that the scope names, as they were before the attachment: what
+    nanoseconds since the epoch. ``processes`` are those that the scope names, as they were at the attachment: what
     they had mapped, if other code takes its place.
     """
 

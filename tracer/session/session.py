@@ -17,7 +17,7 @@ from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
 from tracer.stacks.registry import may_interpret
-from tracer.stacks.target.process import Process, open_processes
+from tracer.stacks.target.process import Process, open_processes, opened_again
 
 if TYPE_CHECKING:
     from tracer.model.connection import Probe
@@ -70,6 +70,7 @@ class Session:
         run = self._run
         run.members.seed()
         run.recorder.start(run.plan)
+        self._run = run = replace(run, processes=opened_again(run.processes))  # from now on execs are seen
         if run.request.endless:
             self._run = run = replace(run, started=time.time())
         run.members.seed()

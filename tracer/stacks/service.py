@@ -19,6 +19,7 @@ _log = Trail(__name__)
 _MAX_PROCESSES = 128
 _GONE = "process exited before its stack could be read"
 _REPLACED = "the program was replaced (exec) before this stack could be read"
+_PERHAPS_REPLACED = "the program was replaced (exec) about when this call was made: the stack may be either program's"
 _ATTEMPTS = 3
 """How often a process is opened again that takes another program at that moment."""
 
@@ -74,7 +75,10 @@ class StackService:
         """
         self._watched.append(process.pid)
         _log.debug("process %d opened before attaching: %d mappings", process.pid, len(process.mappings))
-        self._keep(_Target(process, self._walker, LastExec()))
+        target = _Target(process, self._walker, LastExec())
+        if process.known_since_ns:
+            target.begun_at_latest(process.known_since_ns, 0)
+        self._keep(target)
 
     def interpreter(self, pid: int) -> Optional[Interpreter]:
         """The interpreter in the process ``pid`` whose frames the kernel side can tell; None if there is none (yet)."""
@@ -135,7 +139,7 @@ class StackService:
         known = self._targets.get(box.pid)
         if known is not None and known.process.same_program():
             self._targets.move_to_end(box.pid)
-            return known if known.is_since(box) else _REPLACED
+            return known if known.is_since(box) else known.before
         last = self._last_exec(box.pid)
         if known is not None and last is not None and known.ended_after(box, last):
             return known
@@ -151,9 +155,9 @@ class StackService:
             return known
         if known is not None and last is not None and known.is_newest(last):
             # An exec that has not been seen: it goes on at this moment, or the kernel side has forgotten it.
-            target.program = LastExec(time.monotonic_ns(), last.seen)
+            target.begun_at_latest(time.monotonic_ns(), last.seen)
         self._keep(target)
-        return target if target.is_since(box) else _REPLACED
+        return target if target.is_since(box) else target.before
 
     def _open(self, pid: int) -> _Target:
         """Raises ProcessGone."""
@@ -181,6 +185,7 @@ class _Target:
         """``program`` is the exec that began what the process runs; zeros if it was before all that are known."""
         self.process = process
         self.program = program
+        self.before = _REPLACED
         self._walker = walker
         self._memo = Memo()
         self.rows = Rows()
@@ -194,6 +199,10 @@ class _Target:
     def forget_stacks(self) -> None:
         """Walk each stack again when it comes next."""
         self._memo.forget()
+
+    def begun_at_latest(self, ns: int, seen: int) -> None:
+        """The program began by an exec that was not seen, at ``ns`` or before: earlier boxes may be another's."""
+        self.program, self.before = LastExec(ns, seen), _PERHAPS_REPLACED
 
     def is_since(self, box: BlackBox) -> bool:
         """Whether this program ran already when the box was filled."""

@@ -27,7 +27,7 @@ from tracer.stacks.elf.image import Image
 from tracer.stacks.naming import Naming
 from tracer.stacks.service import StackService
 from tracer.stacks.target.memory import BoxMemory
-from tracer.stacks.target.process import Process
+from tracer.stacks.target.process import Process, opened_again
 from tracer.stacks.walk import walk
 
 
@@ -317,6 +317,7 @@ def told(*execs: LastExec) -> Callable[[int], Optional[LastExec]]:
 
 
 REPLACED = "the program was replaced (exec) before this stack could be read"
+PERHAPS = "the program was replaced (exec) about when this call was made: the stack may be either program's"
 
 
 def test_a_box_from_before_exec_is_not_resolved_against_the_new_program(taken_over: TakenOver) -> None:
@@ -361,9 +362,23 @@ def test_an_exec_that_nobody_saw(taken_over: TakenOver) -> None:
     process, box, _, pid = taken_over
     service = StackService(last_exec=told(LastExec()))
     service.watch(process)
-    assert service.unwind(box).note == REPLACED
+    assert service.unwind(box).note == PERHAPS
     after = replace(capture(pid), ns=time.monotonic_ns())
     assert "never_ran" in names(service.unwind(after))
+    service.close()
+
+
+def test_an_exec_while_the_trace_began(taken_over: TakenOver) -> None:
+    """A process that was opened too early is opened again: what comes after that is the new program's."""
+    process, box, _, pid = taken_over
+    (again,) = opened_again([process])
+    service = StackService(last_exec=told(LastExec()))
+    service.watch(again)
+    after = replace(capture(pid), ns=time.monotonic_ns())
+    time.sleep(0.01)
+    assert "never_ran" in names(service.unwind(after))
+    assert service.unwind(box).note == PERHAPS
+    assert opened_again([again]) == (again,)
     service.close()
 
 

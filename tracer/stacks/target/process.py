@@ -83,6 +83,8 @@ class Process:
         self._read_ns = 0
         self._there_since: dict[int, int] = {}
         self._left_alone = False
+        self.known_since_ns = 0
+        """It took this program by an exec that nobody saw, at this time (ns of CLOCK_MONOTONIC) or before; 0: none."""
         self.number = 0
         """What tracer/stacks/parsing.py calls it."""
         self.barred: frozenset[int] = frozenset()
@@ -399,6 +401,24 @@ def open_processes(pids: Iterable[int]) -> tuple[Process, ...]:
         with contextlib.suppress(ProcessGone):
             found.append(Process.open(pid))
     return tuple(found)
+
+
+def opened_again(processes: Iterable[Process]) -> tuple[Process, ...]:
+    """The same processes. Those that took another program since they were opened are opened again."""
+    return tuple(one if one.same_program() else _opened_again(one) for one in processes)
+
+
+def _opened_again(process: Process) -> Process:
+    try:
+        again = Process.open(process.pid)
+    except ProcessGone:
+        return process
+    if again.identity != process.identity:
+        again.close()
+        return process
+    process.close()
+    again.known_since_ns = time.monotonic_ns()
+    return again
 
 
 def _same_code(one: Mapping, other: Mapping) -> bool:
