@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -124,8 +123,12 @@ class Reconciler:
         self._may_have = may_have
         self._was_here = older.waited if scope == older.scope else _nobodys
 
-    def look(self, recorded: Sequence[Connection], young: Sequence[Connection] = ()) -> Comparison:
-        """Compare. ``recorded`` are the connections that will be told, ``young`` records just below the threshold."""
+    def look(self, now_ns: int, recorded: Sequence[Connection], young: Sequence[Connection] = ()) -> Comparison:
+        """Compare. ``recorded`` are the connections that will be told, ``young`` records just below the threshold.
+
+        ``now_ns`` (CLOCK_MONOTONIC) is when those were chosen. A socket that passes the threshold after that is younger
+        for the kernel's list, too: its record has not been read, and without it its calls would be missing.
+        """
         members = self._members.now()
         spaces = self._namespaces.of_scope(self._scope, members)
         denied = self._namespaces.denied
@@ -136,8 +139,7 @@ class Reconciler:
         rest = others if self._may_have is None else [one for one in others if self._may_have(one)]
         mptcp = self._mptcp(spaces)
         seen = see(recorded, listing, self._namespaces, rest, more=[one.inode for one in mptcp])
-        now = time.monotonic_ns()
-        told = [self._rest(one, seen, members, now) for one in rest]
+        told = [self._rest(one, seen, members, now_ns) for one in rest]
         strange = any(one.pids and not one.mine for one in told) or bool(seen.descriptors.unreadable)
         relatives = descendants(members) - members if members and strange else set()
         return Comparison(

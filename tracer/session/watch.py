@@ -228,7 +228,7 @@ class Watch:
         if part is not None:
             recorded, young = list(filter(part.has, recorded)), list(filter(part.has, young))
             reconciler = part.reconciler
-        comparison = reconciler.look(recorded, young)
+        comparison = reconciler.look(now, recorded, young)
         recorded += [self._reader.corrected(connection) for connection in comparison.found]
         young.clear()
         joined = self._joined(recorded, comparison.seen)

@@ -38,6 +38,11 @@ class FakeMembers:
         return self.pids
 
 
+def later() -> int:
+    """A second from now: however long this machine takes to list its sockets, those of the test are over age."""
+    return time.monotonic_ns() + 1_000_000_000
+
+
 class Place:
     """A port whose clients are hung up on."""
 
@@ -60,8 +65,8 @@ class Place:
         older = older or Preexisting(Scope(pids=(ME,)), namespaces)
         return Reconciler(scope, members, older, namespaces, LINGER_NS)
 
-    def outcome(self, pids: Optional[frozenset[int]]) -> Reconciliation:
-        comparison = self.reconciler(pids).look([])
+    def outcome(self, pids: Optional[frozenset[int]], now_ns: Optional[int] = None) -> Reconciliation:
+        comparison = self.reconciler(pids).look(later() if now_ns is None else now_ns, [])
         return comparison.outcome(judged(*comparison.found))
 
 
@@ -74,7 +79,7 @@ def place() -> Iterator[Place]:
 def test_what_a_member_holds_is_told(place: Place) -> None:
     """No record knows it, but its descriptor does."""
     left = place.leak()
-    comparison = place.reconciler(frozenset({ME})).look([])
+    comparison = place.reconciler(frozenset({ME})).look(later(), [])
     (found,) = comparison.found
     assert (found.local.port, found.inode) == (left.getsockname()[1], os.fstat(left.fileno()).st_ino)
     assert found.unrecorded
@@ -88,10 +93,10 @@ def test_what_found_no_free_record_is_not_called_older(place: Place) -> None:
     """Where everybody is in scope, all that comes to CLOSE_WAIT is recorded, if there is room for it."""
     place.leak()
     older = Preexisting(Scope(remote_ports=(place.port,)), Namespaces())
-    (lost,) = place.reconciler(None, older).look([]).found
+    (lost,) = place.reconciler(None, older).look(later(), []).found
     assert (lost.crowded_out, lost.preexisting, lost.unrecorded) == (True, False, True)
     older.take(cast(Recorder, FakeRecorder()), None)
-    (was_there,) = place.reconciler(None, older).look([]).found
+    (was_there,) = place.reconciler(None, older).look(later(), []).found
     assert (was_there.crowded_out, was_there.preexisting, was_there.unrecorded) == (False, True, False)
 
 
@@ -99,19 +104,28 @@ def test_what_is_recorded_is_not_found_twice(place: Place) -> None:
     """A record is recognised by its cookie, or by its addresses where it has none; so is a young one."""
     place.leak()
     reconciler = place.reconciler(frozenset({ME}))
-    (found,) = reconciler.look([]).found
-    assert reconciler.look([found]).found == []
-    assert reconciler.look([replace(found, cookie=0)]).found == []
-    young = reconciler.look([], [found])
+    (found,) = reconciler.look(later(), []).found
+    assert reconciler.look(later(), [found]).found == []
+    assert reconciler.look(later(), [replace(found, cookie=0)]).found == []
+    young = reconciler.look(later(), [], [found])
     assert young.found == []
     assert young.outcome([]).younger == 1
 
 
 def test_a_young_one_is_counted(place: Place) -> None:
     """Below the threshold it is not told yet."""
-    place.leak(wait=0.05)
-    outcome = place.outcome(frozenset({ME}))
+    place.leak(wait=0)
+    outcome = place.outcome(frozenset({ME}), time.monotonic_ns())
     assert (outcome.listed, outcome.told, outcome.younger) == (1, 0, 1)
+
+
+def test_what_was_young_when_records_were_read_stays_young(place: Place) -> None:
+    """It passes the threshold before the kernel is asked: nothing of its record is known, so nothing is told of it."""
+    chosen = time.monotonic_ns()
+    place.leak()
+    comparison = place.reconciler(frozenset({ME})).look(chosen, [])
+    assert list(comparison.found) == []
+    assert comparison.outcome([]).younger == 1
 
 
 def test_strangers_are_out_of_scope(place: Place) -> None:
@@ -162,7 +176,7 @@ def test_a_socket_waits_for_its_listener(place: Place) -> None:
         scope, namespaces = Scope(pids=(ME,), remote_ports=(port,)), Namespaces()
         older = Preexisting(scope, namespaces)
         members = cast(Members, FakeMembers(frozenset({ME})))
-        (found,) = Reconciler(scope, members, older, namespaces, LINGER_NS).look([]).found
+        (found,) = Reconciler(scope, members, older, namespaces, LINGER_NS).look(later(), []).found
     assert (found.inode, found.accepted, found.local.port) == (0, False, place.port)
 
 
@@ -201,7 +215,7 @@ def test_what_nobody_in_scope_can_have_is_not_looked_at(place: Place) -> None:
     older = Preexisting(Scope(), namespaces)
     members = FakeMembers(frozenset({ME}))
     reconciler = Reconciler(scope, members, older, namespaces, LINGER_NS, lambda one: one.inode == inode)
-    comparison = reconciler.look([])
+    comparison = reconciler.look(later(), [])
     assert [one.inode for one in comparison.found] == [inode]
     outcome = comparison.outcome(judged(*comparison.found))
     assert (outcome.listed, outcome.told, outcome.out_of_scope, outcome.complete) == (2, 1, 1, True)

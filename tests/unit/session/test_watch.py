@@ -52,7 +52,7 @@ class FakeReconciler:
         self.clock, self.older = clock, older
         self.outcome = Reconciliation()
 
-    def look(self, recorded: Sequence[Connection], young: Sequence[Connection]) -> FakeComparison:
+    def look(self, _now_ns: int, recorded: Sequence[Connection], young: Sequence[Connection]) -> FakeComparison:
         known = {c.cookie for c in (*recorded, *young)}
         late = self.clock.now - LINGER
         rest = [c for c in self.older.waiting.values() if c.cookie not in known and (c.fin_before_ns or 0) <= late]
