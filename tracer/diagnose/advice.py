@@ -30,7 +30,12 @@ def advise(
         why = (reading.apart_in_time(site, others), *why)
     if site.lost and verdict is not Verdict.LOST:
         why = (*why, held.nothing_refers(site))
-    return (*why, f"{site.stuck} now.") if site.stuck and verdict in OWED_A_CALL else why, todo
+    if verdict not in OWED_A_CALL:
+        return why, todo
+    if site.stopped:
+        go_on = "Let the stopped threads go on (SIGCONT, or the end of the debugger), and see who stopped them."
+        return (*why, f"{site.stopped}."), (go_on, *todo)
+    return (*why, f"{site.stuck} now.") if site.stuck else why, todo
 
 
 OWED_A_CALL = frozenset(

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Optional
 
+from tracer.diagnose import words
+from tracer.diagnose.owners import speaks_tls
 from tracer.model.connection import Connection, Touch
 from tracer.model.states import Op, TcpState
+
+_CLOSE_NOTIFY_MAX = 128
+"""A TLS close notify is a record of 23 to 85 bytes (RFC 8446 6.1), which some libraries read in two parts."""
 
 
 def after_fin(c: Connection, ns: Optional[int]) -> bool:
@@ -74,17 +79,51 @@ def never_read(c: Connection) -> bool:
     return c.rx_bytes == 0 and reads_were_seen(c)
 
 
+def sent_last(c: Connection) -> bool:
+    """Whether the last call that moved data was a send, so that the program may wait for an answer."""
+    last = c.last
+    if last is None or c.unseen:
+        return False
+    if last.op is Op.SEND:
+        return last.ret is None or last.ret > 0
+    tried = last.op is Op.RECV and last.ret is not None and words.would_block(last.ret)
+    return tried and c.last_tx_ns is not None and c.last_tx_ns > (c.last_rx_ns or 0)
+
+
+def owes_an_answer(c: Connection) -> bool:
+    """Whether a peer that only ended its own sending may wait: it asked for something, and nothing was sent since."""
+    if not c.passive or c.last_rx_ns is None:
+        return False
+    return c.last_tx_ns is None or c.last_tx_ns < c.last_rx_ns
+
+
+def may_be_close_notify(c: Connection) -> bool:
+    """Whether the last read may have taken the close notify, by which TLS tells the program of the peer's end."""
+    last = c.last
+    if last is None or last.op is not Op.RECV or last.peek or last.ret is None:
+        return False
+    return 0 < last.ret <= _CLOSE_NOTIFY_MAX and speaks_tls(last.stack)
+
+
+def opened_here(c: Connection) -> Optional[bool]:
+    """Whether the program opened it: as recorded, else as the kernel's counters tell; None if neither does."""
+    if c.passive is not None:
+        return not c.passive
+    return c.kernel.opened_here if c.kernel is not None else None
+
+
 def send_stalled_ns(c: Connection, now_ns: int) -> int:
     """How long the peer has taken nothing of what waits in the send queue; 0 if it takes it, or if that is not known.
 
     With segments in flight: since the peer's last ACK. With none: since the last data left, for then the peer's window
-    is shut. A peer that answers window probes moves both; then what the kernel counts of waiting for the window tells.
+    is shut. A peer that answers but takes nothing moves both; then how far the kernel's timer has backed off tells,
+    which starts anew as soon as the peer takes something. (tcpi_rwnd_limited would not do: it adds up all the times.)
     """
     if not c.tx_queue or c.kernel is None:
         return 0
     since = c.kernel.last_ack_in_ns if c.kernel.unacked else c.kernel.last_data_out_ns
     quiet = now_ns - since if since is not None else 0
-    shut = c.kernel.window_full_ns or 0 if c.kernel.peer_window == 0 else 0
+    shut = c.kernel.backed_off_ns or 0 if c.kernel.peer_window == 0 else 0
     return max(quiet, shut, 0)
 
 

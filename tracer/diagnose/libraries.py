@@ -207,12 +207,14 @@ CLIENTS = (
     ),
     Library(
         "ws",
+        serves=True,
         files=("/node_modules/ws/",),
         notices="a WebSocket that is paused",
         release="terminate(), or resume() so that its end is read",
     ),
     Library(
         "Node's net",
+        serves=True,
         files=("node:net",),
         beneath=True,
         notices="a socket that is paused, or that was made with allowHalfOpen and is not ended",
@@ -220,6 +222,7 @@ CLIENTS = (
     ),
     Library(
         "Netty",
+        serves=True,
         functions=("io.netty.",),
         beneath=True,
         notices="a channel with autoRead off",

@@ -42,6 +42,7 @@ class Library:
     ``functions`` and ``modules`` are prefixes (a module is a file's base name), ``files`` parts of a source path.
     ``package``: the name by which a program imports it, where a process can be asked for that.
     ``beneath``: others are built on it, so it is named only where none of them is on the stack.
+    ``serves``: connections that the program accepted may be its own, too.
     ``pools``: it takes an idle connection from its own pool before it opens another to the same peer.
     ``prefills``: its pool opens connections before anybody asks for one.
     ``notices``: it closes an idle connection when the peer hangs up; the text says which connections stay all the same.
@@ -55,6 +56,7 @@ class Library:
     files: tuple[str, ...] = ()
     package: Optional[str] = None
     beneath: bool = False
+    serves: bool = False
     pools: bool = False
     prefills: bool = False
     notices: str = ""

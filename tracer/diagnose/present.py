@@ -108,10 +108,23 @@ def place(one: Present) -> Optional[Frame]:
     return one.stack.frames[index] if one.stack is not None and index is not None else None
 
 
+_FOR_EVENTS = frozenset({"accept", "accept4", "epoll_wait", "epoll_pwait", "epoll_pwait2"})
+"""A thread in one of these waits for the next connection or for events, as a server does that has nothing to do."""
+
+
 def stuck(several: Iterable[Present]) -> str:
     """Which threads wait in which function of the program, where most of them are; empty if none is known to."""
-    waiting = (one for one in several if one.standing is Standing.WAITS)
+    waiting = (one for one in several if one.standing is Standing.WAITS and one.syscall not in _FOR_EVENTS)
     return next((_waits(one) for one in waiting if place(one) is not None), "")
+
+
+def stopped(several: Iterable[Present]) -> str:
+    """Which threads a signal or a debugger has stopped, in words; empty if none is."""
+    threads = [thread for one in several if one.standing is Standing.STOPPED for thread in one.threads]
+    if not threads:
+        return ""
+    are = "is" if len(threads) == 1 else "are"
+    return f"{words.listed(map(words.thread, threads), most=1)} {are} stopped now, by a signal or a debugger"
 
 
 def _waits(one: Present) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Callable
 
 from tracer.diagnose import advice, words
-from tracer.diagnose.facts import end_with_last_read
+from tracer.diagnose.facts import end_with_last_read, opened_here
 from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
-from tracer.diagnose.present import stuck
+from tracer.diagnose.present import stopped, stuck
 from tracer.diagnose.siteid import site_id
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
@@ -59,7 +59,7 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
     if where.stack is Where.NONE and len(placed) == 1:
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
-    if site.verdict not in advice.OWED_A_CALL or not stuck(now):
+    if site.verdict not in advice.OWED_A_CALL or not (stuck(now) or stopped(now)):
         return seen
     explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     return replace(seen, explanation=explanation, advice=to_do)
@@ -123,15 +123,16 @@ def _served(findings: list[Finding]) -> Served:
         local = (c.netns, c.local.address, c.local.port)
         if c.passive or c.accepted is False:
             served.add(local)
-        elif c.passive is None:
+        elif opened_here(c) is None:
             remotes[local].add(str(c.remote))
     return frozenset(served | {local for local, peers in remotes.items() if len(peers) > 1})
 
 
 def _direction(c: Connection, served: Served) -> Direction:
-    if c.passive or c.accepted is False or (c.passive is None and _local(c) in served):
+    opened = opened_here(c)
+    if opened is False or c.accepted is False or (opened is None and _local(c) in served):
         return Direction.ACCEPTED
-    return Direction.UNKNOWN if c.passive is None else Direction.OPENED
+    return Direction.OPENED if opened else Direction.UNKNOWN
 
 
 def _local(c: Connection) -> tuple[int, str, int]:

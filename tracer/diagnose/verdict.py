@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import last_call, taken_bytes
+from tracer.diagnose.facts import last_call, opened_here, taken_bytes
 from tracer.diagnose.held import sentence
 from tracer.diagnose.rules import held, holding, idling, reading, sending
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, unrecorded
@@ -154,9 +154,10 @@ def _older(c: Connection, now_ns: int) -> Evidence:
 
 def _sent(c: Connection, now_ns: int) -> Evidence:
     k = c.kernel
-    if k is None or k.bytes_acked is None or k.last_data_out_ns is None or c.passive is None:
+    opened = opened_here(c)
+    if k is None or k.bytes_acked is None or k.last_data_out_ns is None or opened is None:
         return ()
-    sent = k.bytes_acked - (0 if c.passive else 1)  # of a connection opened here the SYN was acknowledged, too
+    sent = k.bytes_acked - opened  # of a connection opened here the SYN was acknowledged, too
     if sent <= 0:
         return ()
     when = words.duration(now_ns - k.last_data_out_ns)

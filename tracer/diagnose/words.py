@@ -81,9 +81,18 @@ def thread(actor: Actor) -> str:
     return f"{actor.comm} (pid {actor.pid})" if actor.tid == actor.pid else f"{actor.comm} (tid {actor.tid})"
 
 
+_RESTARTS = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    516: "ERESTART_RESTARTBLOCK",
+}
+"""What a call returns within the kernel when a signal comes (linux/errno.h). No program sees these."""
+
+
 def error_name(ret: int) -> str:
     """``EAGAIN`` for -11; the number itself where errno has no name for it."""
-    return errno.errorcode.get(-ret, str(ret))
+    return errno.errorcode.get(-ret) or _RESTARTS.get(-ret) or str(ret)
 
 
 def outcome(touch: Touch) -> str:
@@ -103,6 +112,8 @@ def result(touch: Touch) -> str:
         return label
     if would_block(touch.ret):
         return f"{label} that found {'no room' if touch.op is Op.SEND else 'nothing'} yet (EAGAIN)"
+    if -touch.ret in _RESTARTS:
+        return f"{label} that a signal interrupted"
     if touch.ret < 0:
         return f"{label} that failed with {error_name(touch.ret)} ({os.strerror(-touch.ret)})"
     if touch.op not in (Op.RECV, Op.SEND):

@@ -50,6 +50,10 @@ def _order(holder: Holder) -> tuple[int, int]:
 
 
 def _listener(local: Endpoint, found: Sequence[DiagSocket]) -> Optional[DiagSocket]:
-    """Of those on its port the listener on its address, else the one on all addresses: so the kernel prefers, too."""
+    """Of those on its port the listener on its address, else the one on all addresses: so the kernel prefers, too.
+
+    Of several (SO_REUSEPORT) one in whose queue connections wait, as the others accept what comes.
+    """
     exact = [one for one in found if one.local.address == local.address]
-    return next(iter(exact or [one for one in found if one.local.address in _ANY]), None)
+    there = exact or [one for one in found if one.local.address in _ANY]
+    return next((one for one in there if one.rx_queue), there[0]) if there else None

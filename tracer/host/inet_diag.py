@@ -26,13 +26,19 @@ _INET_DIAG_INFO = 2
 _INET_DIAG_REQ_PROTOCOL = 3
 _INFO_WANTED = 1 << (_INET_DIAG_INFO - 1)
 
+_RETRANSMIT, _ZERO_WINDOW = 1, 4
+_DOUBLINGS = 8
+"""Later the timer stays at its maximum (TCP_RTO_MAX, 120 s)."""
+
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERRNO = struct.Struct("=i")
-_U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
+_U8, _U32, _U64 = struct.Struct("=B"), struct.Struct("=I"), struct.Struct("=Q")
 _TCP_INFO = (
+    ("backoff", _U8, 4),
+    ("rto_us", _U32, 8),
     ("unacked", _U32, 24),
     ("last_data_sent_ms", _U32, 44),
     ("last_data_recv_ms", _U32, 52),
@@ -40,7 +46,8 @@ _TCP_INFO = (
     ("bytes_acked", _U64, 120),  # Linux 4.1 (0df48c26d841)
     ("bytes_received", _U64, 128),  # Linux 4.1 (bdd1f9edacb5)
     ("unsent", _U32, 144),  # tcpi_notsent_bytes: Linux 4.6 (cd9b266095f4)
-    ("window_full_us", _U64, 176),  # tcpi_rwnd_limited: Linux 4.10 (efd90174167530)
+    ("bytes_sent", _U64, 200),  # Linux 4.19 (ba113c3aa79a)
+    ("bytes_retrans", _U64, 208),  # Linux 4.19 (fb31c9b9f6c8)
     ("peer_window", _U32, 228),  # tcpi_snd_wnd: Linux 5.4 (8f7baad7f035)
 )
 """Fields of struct tcp_info (linux/tcp.h) by their offset. The structure of an older kernel is shorter."""
@@ -74,7 +81,8 @@ class DiagSocket:
     the pending timer (1 retransmit, 2 keep-alive or orphan, 3 TIME_WAIT, 4 zero window) and ``timer_ms`` what is left.
     ``bytes_*`` are over the socket's whole life and in sequence numbers: a SYN or FIN may count as one byte.
     ``unsent`` is bytes that were never sent, ``unacked`` segments in flight, ``peer_window`` bytes that the peer is
-    ready to take, ``window_full_us`` how long sending had to wait for that window, in all.
+    ready to take. ``backoff`` counts how often the timer has doubled since the peer took something last, ``rto_us`` is
+    the time that it started with or has come to. ``bytes_sent`` is data alone, ``bytes_retrans`` those sent again.
     """
 
     netns: int
@@ -95,7 +103,10 @@ class DiagSocket:
     unsent: Optional[int] = None
     unacked: Optional[int] = None
     peer_window: Optional[int] = None
-    window_full_us: Optional[int] = None
+    backoff: Optional[int] = None
+    rto_us: Optional[int] = None
+    bytes_sent: Optional[int] = None
+    bytes_retrans: Optional[int] = None
 
     def counters(self, taken_ns: int) -> KernelCounters:
         """What the kernel counts of it; ``taken_ns`` is when the dump was made (CLOCK_MONOTONIC ns)."""
@@ -108,8 +119,32 @@ class DiagSocket:
             unsent=self.unsent,
             unacked=self.unacked,
             peer_window=self.peer_window,
-            window_full_ns=None if self.window_full_us is None else self.window_full_us * 1000,
+            backed_off_ns=self._backed_off_ns(),
+            opened_here=self._opened_here(),
         )
+
+    def _backed_off_ns(self) -> Optional[int]:
+        """How long at least the timer has run without progress: 1 + 2 + 4 ... times what it started with.
+
+        A probe of a zero window waits ``rto_us << backoff``; for a retransmission ``rto_us`` itself has doubled
+        (tcp_probe_timer() and tcp_retransmit_timer() in net/ipv4/tcp_timer.c).
+        """
+        if self.backoff is None or self.rto_us is None or self.timer not in (_RETRANSMIT, _ZERO_WINDOW):
+            return None
+        times = min(self.backoff, _DOUBLINGS)
+        first = self.rto_us >> times if self.timer == _RETRANSMIT else self.rto_us
+        return first * ((1 << times) - 1) * 1000
+
+    def _opened_here(self) -> Optional[bool]:
+        """Whether this side sent the SYN: its ACK counts in ``bytes_acked``, but the SYN not in ``bytes_sent``.
+
+        None where our own FIN may count, too, or the figures do not fit.
+        """
+        figures = (self.bytes_acked, self.bytes_sent, self.bytes_retrans, self.unsent)
+        if self.state not in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT) or None in figures:
+            return None
+        acked, sent, again, unsent = (figure or 0 for figure in figures)
+        return {0: False, 1: True}.get(acked + self.tx_queue - unsent - (sent - again))
 
     @property
     def awaits_accept(self) -> bool:

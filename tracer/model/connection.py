@@ -100,8 +100,8 @@ class KernelCounters:
     ``last_data_out_ns`` and ``last_ack_in_ns`` (the peer's last segment with an ACK, its FIN included) are
     CLOCK_MONOTONIC ns; before any data they are when the connection was made. ``unsent`` is bytes in the send queue
     that were never sent, ``unacked`` segments that the peer has not acknowledged, ``peer_window`` the bytes that the
-    peer is ready to take. ``window_full_ns`` is how long, in all, sending had to wait because the peer took nothing
-    (tcpi_rwnd_limited).
+    peer is ready to take. ``backed_off_ns`` is how long at least the timer that sends again, or probes the
+    peer's window, has run since the peer took something last. ``opened_here``: this side sent the SYN.
     """
 
     bytes_received: Optional[int] = None
@@ -112,7 +112,8 @@ class KernelCounters:
     unsent: Optional[int] = None
     unacked: Optional[int] = None
     peer_window: Optional[int] = None
-    window_full_ns: Optional[int] = None
+    backed_off_ns: Optional[int] = None
+    opened_here: Optional[bool] = None
 
 
 @dataclass(frozen=True)

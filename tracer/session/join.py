@@ -16,9 +16,10 @@ from tracer.host.netns import NetnsDenied, NetnsUnreachable
 from tracer.host.sockdiag import DiagSocket, SockDiagError, dump
 from tracer.host.threads import ThreadsNow
 from tracer.model.changing import changed, taken
-from tracer.model.connection import Blocked, Connection, Endpoint, Holder
+from tracer.model.connection import Blocked, Connection, Endpoint, Holder, KernelCounters
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
+from tracer.model.thread import ThreadState
 
 _LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
 Unwind = Callable[[BlackBox], Stack]
@@ -98,6 +99,8 @@ def _blocked_by_fd(
     calls: dict[tuple[int, int], list[Blocked]] = {}
     for pid, numbers in fds.items():
         for thread in threads.at_work_on(pid, numbers):
+            if thread.state is ThreadState.STOPPED:
+                continue  # a signal or a debugger keeps it there, not the call
             stack = unwind(thread.box) if thread.box is not None else None
             for fd in numbers.intersection(thread.fds):
                 calls.setdefault((pid, fd), []).append(Blocked(thread.actor, fd, thread.syscall or "", stack))
@@ -107,6 +110,14 @@ def _blocked_by_fd(
 def _came_in(c: Connection, fields: dict[str, Any]) -> bool:
     """Whether to look for the listening socket that it came in by: it waits there, or who opened it is not known."""
     return fields["accepted"] is False or c.passive is None
+
+
+def _by_counters(fields: dict[str, Any]) -> dict[str, Any]:
+    """A connection that this side did not open, as the kernel counts: where it came in nobody listens any more."""
+    kernel: Optional[KernelCounters] = fields.get("kernel")
+    if kernel is None or kernel.opened_here is not False or not fields["inode"]:
+        return {}
+    return {"passive": True, "accepted": True}
 
 
 def _by_port(c: Connection, fields: dict[str, Any], listener: Optional[Holder]) -> dict[str, Any]:
@@ -213,7 +224,10 @@ def join(
         its = seen.holders(inode)
         inside = tuple(call for holder in its for call in calls.get((holder.pid, holder.fd), ())) if calls else ()
         one = seen.listening.get((c.netns, c.local)) if _came_in(c, fields) else None
-        side = {} if one is None else _by_port(c, fields, first_holder(seen.holders(one.inode)))
+        if one is not None:
+            side = _by_port(c, fields, first_holder(seen.holders(one.inode)))
+        else:
+            side = _by_counters(fields) if c.passive is None else {}
         now = {**fields, "holders": _related(c, its, parent_of), "blocked": inside, "interests": watched.get(inode)}
         joined.append(changed(c, **{**now, **side}, unheld=_unheld_among(c, inode, seen)))
     return joined

@@ -7,9 +7,21 @@ from typing import Any
 import pytest
 
 from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, touch
-from tests.unit.cases import EOF_READ, NOT_RELEASED, OLD, ONE_OF_EACH, UNREAD, WATCHED
+from tests.unit.cases import (
+    EOF_READ,
+    GOODBYE,
+    INSIDE,
+    NEVER_READ,
+    NOT_RELEASED,
+    OKHTTP,
+    OLD,
+    ONE_OF_EACH,
+    PAUSED,
+    UNREAD,
+    WATCHED,
+)
 from tracer.diagnose.sites import group
-from tracer.model.connection import Connection, Holder, KernelCounters
+from tracer.model.connection import Connection, Holder, Interest, KernelCounters
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, TcpState
@@ -231,3 +243,114 @@ def test_named_functions_say_themselves_which_library_is_at_work() -> None:
     named = Stack((Frame("fetch", None, file="/srv/app/feed.py", line=3, language="python"),), True)
     last = touch(Op.RECV, 1.006, 150, stack=named)
     assert "requests" not in texts(site_of(connection(last=last, packages=("requests",))))[1]
+
+
+def test_a_slow_peer_is_not_said_to_take_nothing() -> None:
+    """A send that waits now: the kernel's counters say whether the peer takes data; without them neither is claimed."""
+    takes: dict[str, Any] = {"tx_queue": 5000, "blocked": INSIDE}
+    slow = KernelCounters(unacked=2, last_ack_in_ns=NOW - S // 10)
+    why, todo = texts(site_of(connection(**takes, kernel=slow)))
+    assert "takes the data, but more slowly" in why
+    assert "no leak" in todo
+    why, todo = texts(site_of(connection(**takes, kernel=KernelCounters(unacked=2, last_ack_in_ns=NOW - 5 * S))))
+    assert "neither takes the data nor resets" in why
+    assert "no leak" not in todo
+    why, _ = texts(site_of(connection(blocked=INSIDE)))
+    assert "takes no data or takes them slowly" in why
+
+
+def test_an_end_that_may_be_half_a_close() -> None:
+    """FIN ends the peer's sending alone: sends since, or a request without an answer, speak for no more than that."""
+    answered = {"last_tx_ns": START + 2 * S}
+    plain: dict[str, Any] = {**EOF_READ, "passive": True}
+    assert "half-close" not in " ".join(texts(site_of(connection(**plain, **answered))))
+    why, todo = texts(site_of(connection(**plain, last_tx_ns=START + 67 * S)))
+    assert "has sent since" in why
+    assert "no leak" in todo
+    assert "may wait" in texts(site_of(connection(**plain, last_tx_ns=None)))[0]
+    asks: dict[str, Any] = {**EOF_READ, "passive": False, "last_tx_ns": None}
+    assert "may wait" not in texts(site_of(connection(**asks)))[0]
+
+
+def test_reads_that_took_nothing_are_told() -> None:
+    """A read that found nothing yet, or looked only, is no reader that never started."""
+    never = texts(site_of(connection(**NEVER_READ)))[0]
+    assert "no call has ever read" in never
+    assert "never started, or gave up" in never
+    tried = texts(site_of(connection(**{**NEVER_READ, "last": touch(Op.RECV, 1.5, -11), "rx_calls": 1})))[0]
+    assert "none has taken a byte" in tried
+    assert "no call has ever read" not in tried
+    assert "never started" not in tried
+
+
+def test_the_answer_that_came_too_late() -> None:
+    """Data that came after a send may be its answer: nobody stopped early, and no pool is spoken of."""
+    asked = touch(Op.SEND, 60.0, 120)
+    site = site_of(connection(**{**GOODBYE, "last": asked, "last_tx_ns": START + 60 * S}))
+    assert site.verdict is Verdict.UNREAD_DATA
+    why, todo = texts(site)
+    assert "stopped early" not in why
+    assert "If what came is the answer" in todo
+    silent, _ = texts(site_of(connection(last=asked, last_tx_ns=START + 60 * S)))
+    assert "may wait for an answer that never came" in silent
+    page: dict[str, Any] = {
+        "rx_queue": 1852,
+        "rx_queue_at_fin": 1851,
+        "kernel": KernelCounters(2002, last_data_in_ns=START + 66 * S),
+    }
+    why, todo = texts(site_of(connection(**page)))
+    assert "stopped early" not in why
+    assert "HTTP 408" in todo
+
+
+def test_hang_ups_at_one_moment_are_no_timeout() -> None:
+    """A restart ends connections that lay idle for different times together; a keep-alive timeout does not."""
+    restarted = (connection(i, last=touch(Op.RECV, 60.0 + i, 150)) for i in range(4))
+    why, todo = texts(site_of(*restarted))
+    assert "on all 4 at one moment, after 3.0 to 6.0 s of silence: it ended or was restarted" in why
+    assert "keep-alive" not in why
+    assert "restart of the peer" in todo
+    timed = (connection(i, fin=66.0 + i, last=touch(Op.RECV, 1.0 + i, 150)) for i in range(4))
+    assert "its keep-alive timeout." in texts(site_of(*timed))[0]
+    alike = (connection(i) for i in range(4))
+    assert "its keep-alive timeout, or its end." in texts(site_of(*alike))[0]
+
+
+def test_pools_of_their_own() -> None:
+    """That idle connections were not taken again does not tell whether they were given back, or to which pool."""
+    why, todo = texts(site_of(*(connection(i, **NOT_RELEASED) for i in range(3))))
+    assert "or each has a pool of its own (another client, host name or proxy)" in why
+    assert "never went back" not in why
+    assert "cures nothing" not in todo
+
+
+def test_an_edge_is_told_once() -> None:
+    """Edge-triggered: a loop that left data is not told of them again, so it is not stuck and passes over nothing."""
+    edge = (Interest(100, 5, 11, 0x80000001),)
+    why, _ = texts(site_of(connection(**UNREAD, interests=edge)))
+    assert "was told once" in why
+    assert "event loop is stuck" not in why
+
+
+def test_epoll_of_others_pauses_nobody() -> None:
+    """In no epoll set: only on an event loop's stack that is a pause; else a thread may read with poll."""
+    assert "select has stopped" in texts(site_of(connection(**PAUSED)))[0]
+    loop = Stack((Frame("io.netty.channel.nio.NioEventLoop.run", None, language="java"),), True)
+    looped = {**PAUSED, "last": touch(Op.RECV, 1.006, 150, stack=loop)}
+    assert "reading is paused" in texts(site_of(connection(**looped)))[0]
+
+
+def test_tls_tells_the_end_itself() -> None:
+    """A short last read through TLS may be the close notify: that the program was not told is not said."""
+    tls = Stack((Frame("recv", "libc.so.6"), Frame("SSL_read", "libssl.so.3"), Frame("fetch", "app")), True)
+    why, _ = texts(site_of(connection(last=touch(Op.RECV, 67, 19, stack=tls))))
+    assert "close notify" in why
+    assert "does not know" not in why
+    assert "close notify" not in texts(site_of(connection(last=touch(Op.RECV, 67, 500, stack=tls))))[0]
+
+
+def test_a_client_of_another_connection_is_not_named() -> None:
+    """A server passes an answer on: its client's frames are on the stack of the accepted socket's send."""
+    assert "OkHttp" not in " ".join(texts(site_of(accepted(last=touch(Op.SEND, 1.006, 150, stack=OKHTTP)))))
+    netty = Stack((Frame("io.netty.channel.nio.NioEventLoop.run", None, language="java"),), True)
+    assert "Netty" in " ".join(texts(site_of(accepted(**EOF_READ, opened=touch(Op.ACCEPT, 1, 11, stack=netty)))))

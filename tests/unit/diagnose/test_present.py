@@ -7,7 +7,7 @@ from typing import Any, Optional
 import pytest
 
 from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
-from tracer.diagnose.present import Toucher, Wanted, grouped, present, sentence, stuck, wanted
+from tracer.diagnose.present import Toucher, Wanted, grouped, present, sentence, stopped, stuck, wanted
 from tracer.diagnose.sites import group, with_present
 from tracer.model.connection import Blocked, Holder
 from tracer.model.finding import Application, Site, Where
@@ -113,6 +113,24 @@ def test_alike_ones_are_together() -> None:
 def test_sentences(one: Present, text: str) -> None:
     """Who, what, where, and for how long at least."""
     assert sentence(one, NOW).startswith(text)
+
+
+@pytest.mark.parametrize("call", ["accept4", "epoll_wait", "epoll_pwait2"])
+def test_who_waits_for_events_is_not_stuck(call: str) -> None:
+    """A server's own loop has gone on: it waits for what comes next, not for a lock or an answer."""
+    assert stuck([waiting(7, stack("serve"), syscall=call)]) == ""
+    assert stuck([waiting(7, stack("serve"), syscall=call), waiting(8, stack("take_lock"))]).startswith(
+        "worker (tid 8)"
+    )
+
+
+def test_stopped_threads_are_told_with_the_site() -> None:
+    """Nothing keeps them in the program: who stopped them does."""
+    two = Present((actor(100, 7), actor(100, 8)), Standing.STOPPED, stack=stack("serve"))
+    assert stopped([two]) == "worker (tid 7) and 1 more are stopped now, by a signal or a debugger"
+    told = with_present(site(accepted()), (two,), 0)
+    assert "are stopped now" in told.explanation[-1]
+    assert "SIGCONT" in told.advice[0]
 
 
 def test_stuck_threads_are_told_with_the_site() -> None:

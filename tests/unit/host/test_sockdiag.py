@@ -10,6 +10,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -65,7 +67,10 @@ def test_frozen_close_wait() -> None:
         unsent=0,
         unacked=0,
         peer_window=65536,
-        window_full_us=0,
+        backoff=0,
+        rto_us=204_000,
+        bytes_sent=120,
+        bytes_retrans=0,
     )
     assert not found.awaits_accept
 
@@ -73,15 +78,13 @@ def test_frozen_close_wait() -> None:
 def test_older_kernels_tell_less() -> None:
     """A struct tcp_info that ends before a field leaves it unknown: each kernel's ends where its own did."""
     attribute = CLOSE_WAIT_V4.index(bytes.fromhex("1c01020008"))  # INET_DIAG_INFO, 280 bytes
-    for length, known in ((104, set()), (144, {"bytes_acked"}), (192, {"bytes_acked", "unsent", "window_full_us"})):
+    for length, known in ((104, set()), (144, {"bytes_acked"}), (208, {"bytes_acked", "unsent", "bytes_sent"})):
         body = CLOSE_WAIT_V4[:attribute] + (length + 4).to_bytes(2, "little") + CLOSE_WAIT_V4[attribute + 2 :]
         cut = body[: attribute + 4 + length]
         (found,), _ = parse(len(cut).to_bytes(4, "little") + cut[4:], 7)
         assert found.last_data_recv_ms == 200
         told = {
-            name
-            for name in ("bytes_acked", "unsent", "window_full_us", "peer_window")
-            if getattr(found, name) is not None
+            name for name in ("bytes_acked", "unsent", "bytes_sent", "peer_window") if getattr(found, name) is not None
         }
         assert told == known
 
@@ -91,9 +94,39 @@ def test_counters_are_on_the_clock() -> None:
     (found,), _ = parse(CLOSE_WAIT_V4, 7)
     counters = found.counters(5_000_000_000)
     assert counters.last_data_in_ns == counters.last_data_out_ns == counters.last_ack_in_ns == 4_800_000_000
-    assert (counters.bytes_received, counters.unsent, counters.window_full_ns) == (151, 0, 0)
+    assert (counters.bytes_received, counters.unsent, counters.backed_off_ns) == (151, 0, None)
     (bare,), _ = parse(TIME_WAIT_MAPPED, 7)
     assert set(vars(bare.counters(5)).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "opened"),
+    [
+        ({}, True),  # 120 bytes sent, 121 acknowledged: the SYN's, too
+        ({"bytes_acked": 120}, False),
+        ({"bytes_acked": 100, "tx_queue": 20}, False),  # in flight
+        ({"bytes_acked": 101, "tx_queue": 50, "unsent": 30}, True),
+        ({"bytes_sent": 200, "bytes_retrans": 80}, True),
+        ({"bytes_acked": 140}, None),
+        ({"bytes_sent": None}, None),
+        ({"state": TcpState.FIN_WAIT2}, None),  # our own FIN counts, too
+    ],
+)
+def test_who_sent_the_syn(changes: dict[str, Any], opened: Optional[bool]) -> None:
+    """The SYN of who opened the connection is the one sequence number that is acknowledged without having been sent."""
+    (found,), _ = parse(CLOSE_WAIT_V4, 7)
+    assert replace(found, **changes).counters(0).opened_here is opened
+
+
+@pytest.mark.parametrize(
+    ("timer", "backoff", "backed_off_ms"),
+    [(0, 3, None), (4, 0, 0), (4, 3, 7 * 204), (1, 3, 7 * 25.5), (4, 15, 255 * 204)],
+)
+def test_how_far_the_timer_has_backed_off(timer: int, backoff: int, backed_off_ms: Optional[float]) -> None:
+    """A probe waits for the time as it is, doubled; a retransmission's time has been doubled already."""
+    (found,), _ = parse(CLOSE_WAIT_V4, 7)
+    told = replace(found, timer=timer, backoff=backoff).counters(0).backed_off_ns
+    assert told == (None if backed_off_ms is None else round(backed_off_ms * 1e6))
 
 
 def test_frozen_time_wait_mapped() -> None:

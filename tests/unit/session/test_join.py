@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -104,6 +105,43 @@ def test_a_socket_that_nobody_accepted_has_its_listener(sockets: ExitStack) -> N
     (joined,) = join([recorded(local, remote, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind, nobody)
     assert (joined.accepted, joined.inode, joined.holders) == (False, 0, ())
     assert joined.listener == Holder(os.getpid(), listener.fileno(), COMM)
+
+
+def test_the_listener_in_whose_queue_it_waits(sockets: ExitStack) -> None:
+    """Of two on one port (SO_REUSEPORT) the one whose queue is not empty, whichever the kernel lists first."""
+    two: list[socket.socket] = []
+    for _ in range(2):
+        one = sockets.enter_context(socket.socket())
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(two[0].getsockname() if two else ("127.0.0.1", 0))
+        one.listen(8)
+        two.append(one)
+    client = connected(sockets, two[0])
+    place = client.getpeername(), client.getsockname()
+    chosen, other = two if select.select(two, [], [], 10)[0] == two[:1] else reversed(two)
+    client.close()
+    await_line(place[0][1], place[1][1], CLOSE_WAIT)
+    (joined,) = join([recorded(*place, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind, nobody)
+    assert joined.listener == Holder(os.getpid(), chosen.fileno(), COMM)
+    assert joined.listener.fd != other.fileno()
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_the_side_is_known_without_a_listener(sockets: ExitStack, opened: bool) -> None:
+    """Nobody listens any more, and nobody saw the beginning: the kernel's counters know who sent the SYN."""
+    listener = listening(sockets)
+    ends = connected(sockets, listener), sockets.enter_context(listener.accept()[0])
+    listener.close()
+    own, peer = ends if opened else reversed(ends)
+    own.sendall(b"data")
+    peer.recv(4)
+    peer.shutdown(socket.SHUT_WR)
+    await_state(own, CLOSE_WAIT)
+    bare = recorded(own.getsockname(), own.getpeername(), passive=None, preexisting=True)
+    (joined,) = join([bare], Namespaces(), ThreadsNow(), unwind, nobody)
+    assert joined.kernel is not None
+    assert joined.kernel.opened_here is opened
+    assert (joined.passive, joined.accepted) == ((None, None) if opened else (True, True))
 
 
 def await_line(local_port: int, remote_port: int, state: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import after_fin, taken_bytes, unread_bytes
+from tracer.diagnose.facts import after_fin, sent_last, taken_bytes, unread_bytes
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import speaks_tls
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, touched, watched
@@ -26,7 +26,7 @@ def goodbye(c: Connection, now_ns: int) -> Optional[Evidence]:
     size = unread_bytes(c)
     if c.passive is True or c.state is not TcpState.CLOSE_WAIT or not 0 < size <= _GOODBYE_MAX:
         return None
-    if not (c.rx_bytes or taken_bytes(c)):
+    if not (c.rx_bytes or taken_bytes(c)) or sent_last(c):  # after a send it may be the answer
         return None
     by_kernel = bool(c.unseen) or (c.preexisting and c.fin_ns is None)
     times = _goodbye_by_kernel(c) if by_kernel else _goodbye_seen(c, size)
@@ -34,11 +34,14 @@ def goodbye(c: Connection, now_ns: int) -> Optional[Evidence]:
         return None
     silence, to_fin = times
     opened = ("The program opened it with connect.",) if c.passive is False else ()
-    with_fin = "with FIN" if to_fin is None else f"{words.duration(to_fin)} before FIN"
-    came = f"{words.plural(size, 'byte')} came {with_fin}, after {words.silence(silence)} of silence"
+    # When the first of several segments came is not known.
+    with_fin = "with FIN" if not to_fin else f"{words.duration(to_fin)} before FIN"
+    after = "what was sent last" if by_kernel else "the last call"
+    came = f"{words.plural(size, 'byte')} lie unread, the last came {with_fin}, {words.silence(silence)} after {after}"
     return (
         *opened,
-        f"{came}: a goodbye to an idle connection (SMTP or FTP reply 421, PostgreSQL 57P05, TLS close notify).",
+        f"{came}: most likely a goodbye to an idle connection (SMTP or FTP reply 421, PostgreSQL 57P05,"
+        " TLS close notify, HTTP 408).",
         *_last(c, now_ns),
         "Neither the goodbye nor the end (FIN) has been read.",
         *watched(c),

@@ -30,7 +30,7 @@ def unrecorded(c: Connection) -> str:
     if c.crowded_out:
         return "It was not in CLOSE_WAIT when recording began, yet nothing of it is recorded: no record was free."
     who = words.listed(sorted({f"{h.comm} (pid {h.pid})" for h in c.holders}))
-    return f"No call of {who} on it was recorded: others made them, and it was inherited over fork or passed."
+    return f"No call of {who} on it was recorded: others used it, and it was inherited over fork or passed on."
 
 
 def unread(c: Connection) -> Evidence:

@@ -64,15 +64,21 @@ def never_read_at_all(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Data lie unread, and no call has ever taken a byte from the socket."""
     if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c) or not never_read(c):
         return None
-    started = {True: "It was accepted, and waits for somebody to read it.", False: "The reader never started."}
-    side = (started[c.passive],) if c.passive is not None else ()
+    side = ("It was accepted, and waits for somebody to read it.",) if c.passive and not c.rx_calls else ()
     return (
         *phrases.unread(c),
-        "No call has ever read from it: never one byte was taken.",
+        _taken_by_none(c),
         *side,
         *watched(c),
         *phrases.last_call(c, now_ns),
     )
+
+
+def _taken_by_none(c: Connection) -> str:
+    """That no byte was taken; calls may have tried, or have looked (MSG_PEEK)."""
+    if not c.rx_calls:
+        return "No call has ever read from it: never one byte was taken."
+    return f"Never one byte was taken from it: {words.plural(c.rx_calls, 'call')} found nothing yet, or only looked."
 
 
 def reading_paused(c: Connection, now_ns: int) -> Optional[Evidence]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from tracer.diagnose import words
+from tracer.diagnose.facts import send_stalled_ns
 from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
 from tracer.model.connection import Relation
 from tracer.model.states import Origin, TcpState
@@ -15,7 +18,7 @@ def never_accepted(site: TextSite) -> Answer:
     why = [f"{waits} in the accept queue of {listeners}: no accept has taken {site.say('it', 'them')}."]
     waited = sorted(c.fin_ns - c.birth_ns for c in site.connections if c.fin_ns is not None and not c.preexisting)
     if waited and waited[0] >= 0:
-        why.append(f"The peer gave up after {span(waited)}.")
+        why.append(f"The peer hung up after {span(waited)}.")
     todo = (
         "Find what keeps the accepting thread from calling accept: a full worker pool, a blocking call in the accept"
         " loop, too many open files (EMFILE), or a listener that nobody serves.",
@@ -92,14 +95,41 @@ def blocked_in_call(site: TextSite) -> Answer:
     are = "is" if len({b.actor.tid for b in blocked}) == 1 else "are"
     why = [f"{threads} {are} inside {calls} on {site.say('it', 'them')} now."]
     if any("send" in b.syscall or "write" in b.syscall for b in blocked):
-        why.append("A send waits for room in its buffer: the peer neither takes the data nor resets the connection.")
-        todo = (
-            "Give sends a limit (SO_SNDTIMEO, TCP_USER_TIMEOUT, or the library's write timeout), and close the socket"
-            " when it strikes."
-        )
-    else:
-        todo = "Give the call a timeout, and see below what it waits for: until it returns nobody can clean up."
+        return (*why, _full(site)), _limited(site)
+    todo = "Give the call a timeout, and see below what it waits for: until it returns nobody can clean up."
     return tuple(why), (todo,)
+
+
+_TAKES_NOTHING_NS = 1_000_000_000
+
+
+def _stalls(site: TextSite) -> list[Optional[int]]:
+    """How long the peer of each takes nothing (ns); None where the kernel does not say."""
+    known = (c.kernel is not None and c.kernel.last_ack_in_ns is not None and c.tx_queue for c in site.connections)
+    return [send_stalled_ns(c, c.seen_ns) if told else None for c, told in zip(site.connections, known)]
+
+
+def _full(site: TextSite) -> str:
+    stalls = _stalls(site)
+    if all(ns is not None and ns < _TAKES_NOTHING_NS for ns in stalls):
+        return "A send waits for room in its buffer: the peer takes the data, but more slowly than they are sent."
+    if all(ns is not None and ns >= _TAKES_NOTHING_NS for ns in stalls):
+        return "A send waits for room in its buffer: the peer neither takes the data nor resets the connection."
+    return "A send waits for room in its buffer: the peer takes no data or takes them slowly, and does not reset."
+
+
+def _limited(site: TextSite) -> tuple[str, ...]:
+    limit = (
+        "Give sends a limit (SO_SNDTIMEO, TCP_USER_TIMEOUT, or the library's write timeout), and close the socket when"
+        " it strikes."
+    )
+    if any(ns is not None and ns >= _TAKES_NOTHING_NS for ns in _stalls(site)):
+        return (limit,)
+    return (
+        limit,
+        "If the peer only ended its own sending and still reads, this is no leak: raise --linger above the time that"
+        " such transfers take.",
+    )
 
 
 def _shut_down_still_open(site: TextSite) -> Answer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from tracer.diagnose import pooling, words
-from tracer.diagnose.facts import taken_unseen, unread_bytes
+from tracer.diagnose.facts import may_be_close_notify, sent_last, taken_unseen, unread_bytes
 from tracer.diagnose.texts.held import in_a_request
-from tracer.diagnose.texts.site import SECOND, UNSEEN, Answer, TextSite, perhaps, span
+from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, TextSite, perhaps, span
 
 
 def idle_in_pool(site: TextSite) -> Answer:
@@ -14,6 +16,10 @@ def idle_in_pool(site: TextSite) -> Answer:
     whose = f"{site.library.name}'s connection pool" if site.library and pooled else "a connection pool"
     forgotten = f"in {whose}." if site.pooled else f"in {whose}, or {site.say('was', 'were')} forgotten."
     why = (_hung_up(site), f"{_untouched(site)} {forgotten}", *_goodbye(site), *site.watching(), *_opened_beside(site))
+    if all(sent_last(c) for c in site.connections):
+        why = (*why, f"The last call was a send: {site.say('it', 'they')} may wait for an answer that never came.")
+    if all(may_be_close_notify(c) for c in site.connections):
+        why = (*why, CLOSE_NOTIFY)
     quiet = site.silences
     if not quiet or quiet[-1] >= SECOND:
         return why, (*_release_each(site), *_pool(site, quiet))
@@ -29,11 +35,20 @@ def not_released(site: TextSite) -> Answer:
     if site.serving:
         return in_a_request(site)
     whose = f"{site.library.name}'s pool" if site.library else "the pool"
-    why = (_hung_up(site), *_opened_beside(site), f"So {site.say('it', 'they')} never went back to {whose}.")
+    lie = site.say("it lies", "they lie")
+    why = (
+        _hung_up(site),
+        *_opened_beside(site),
+        f"So {lie} in no pool that this code took from: {site.say('it was', 'they were')} not given back to {whose}, or"
+        f" {site.say('has', 'each has')} a pool of its own (another client, host name or proxy).",
+    )
+    todo = (*_release_each(site), "A timeout of a pool reaches only what was given back.")
     if site.leased and site.holder is not None:
         has = f"{site.holder.library} has {site.say('it', 'them')} as leased to the program"
         why = (_hung_up(site), f"{has}: {site.say('it was', 'they were')} never given back.")
-    return why, (*_release_each(site), "A timeout of the pool cures nothing here: what is not given back is not in it.")
+        cures_nothing = "A timeout of the pool cures nothing here: what is not given back is not in it."
+        todo = (*_release_each(site), cures_nothing)
+    return why, todo
 
 
 def _untouched(site: TextSite) -> str:
@@ -55,7 +70,7 @@ def _untouched(site: TextSite) -> str:
 def _goodbye(site: TextSite) -> tuple[str, ...]:
     if not all(unread_bytes(c) for c in site.connections):
         return ()
-    return ("What lies unread came right before FIN: a goodbye to an idle connection, not an answer.",)
+    return ("The last of what lies unread came right before FIN: most likely a goodbye to an idle connection.",)
 
 
 def _opened_beside(site: TextSite) -> tuple[str, ...]:
@@ -75,8 +90,19 @@ def _release_each(site: TextSite) -> tuple[str, ...]:
     return (each, f"In {site.library.name} that is {own}.") if site.library and own else (each,)
 
 
+_NO_LIMIT = (
+    "No limit helps against a restart of the peer: then only a pool that watches its idle connections (poll, epoll)"
+    " closes them in time."
+)
+
+
 def _pool(site: TextSite, quiet: list[int]) -> tuple[str, ...]:
-    lasted = quiet[0] if quiet else None
+    if _at_one_moment(site):
+        return (*_limit(site, None), _NO_LIMIT)
+    return _limit(site, quiet[0] if quiet else None)
+
+
+def _limit(site: TextSite, lasted: Optional[int]) -> tuple[str, ...]:
     if site.pooled:
         return pooling.idle_advice(site.library, lasted)
     told = pooling.advice(site.library, lasted, is_released=not site.never_reused)
@@ -94,13 +120,29 @@ def _hung_up(site: TextSite) -> str:
     if quiet[-1] < SECOND:
         return f"The peer hung up right after the last call ({span(quiet)} later): it does not keep connections open."
     if site.one:
-        return f"The peer hung up after {middle} of silence: a keep-alive or idle timeout on its side."
+        return f"The peer hung up after {middle} of silence: a keep-alive or idle timeout on its side, or its end."
     on = f"all {site.count}" if len(quiet) == site.count else f"the {len(quiet)} of {site.count} seen in full"
+    if _at_one_moment(site):
+        return (
+            f"The peer hung up on {on} at one moment, after {span(quiet)} of silence: it ended or was restarted, or it"
+            " closes idle connections in sweeps."
+        )
     if _steady(quiet):
         spread = f" ({span(quiet)})" if words.silence(quiet[0]) != words.silence(quiet[-1]) else ""
-        return f"The peer hung up after {middle} of silence on {on}{spread}: its keep-alive timeout."
+        or_its_end = ", or its end" if site.fin_spread <= _MOMENT else ""
+        return f"The peer hung up after {middle} of silence on {on}{spread}: its keep-alive timeout{or_its_end}."
     silence = f"{span(quiet)} of silence on {on}, {middle} in the middle"
     return f"The peer hung up after {silence}: no single timeout explains that."
+
+
+_MOMENT = SECOND // 10
+_SCATTER = SECOND // 2
+
+
+def _at_one_moment(site: TextSite) -> bool:
+    """Whether all FINs came together though the last calls did not: that is no timeout of each connection."""
+    quiet = site.silences
+    return not site.one and bool(quiet) and site.fin_spread <= _MOMENT and quiet[-1] - quiet[0] > _SCATTER
 
 
 def _steady(values: list[int]) -> bool:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import end_with_last_read, last_call
-from tracer.diagnose.texts.site import UNSEEN, Answer, TextSite, release, span, within
+from tracer.diagnose.facts import (
+    after_fin,
+    end_with_last_read,
+    last_call,
+    may_be_close_notify,
+    opened_here,
+    owes_an_answer,
+    sent_last,
+)
+from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, TextSite, release, span, within
 from tracer.model.connection import Connection
 from tracer.model.states import Op
 
@@ -20,7 +28,21 @@ def eof_ignored(site: TextSite) -> Answer:
         why.append(f"It goes on reading the end ({most} times on one socket), which costs CPU time.")
     where = within(site)
     todo = [f"Close the socket where the read returns 0{where}; look at the branches for errors and retries too."]
+    half = _half_closed(site)
+    if half:
+        why.append(half)
+        todo.append("If the protocol has half-close and the other way is in use, this is no leak: raise --linger.")
     return tuple(why), tuple(todo + release(site))
+
+
+def _half_closed(site: TextSite) -> str:
+    """What speaks for a peer that only ended its own sending (FIN says no more than that); empty if nothing does."""
+    if any(c.last_tx_ns is not None and after_fin(c, c.last_tx_ns) for c in site.connections):
+        return "It has sent since, and was not refused: perhaps the peer only ended its own sending (a half-close)."
+    if all(owes_an_answer(c) for c in site.connections):
+        it = site.say("it", "them")
+        return f"Nothing was sent on {it} since the last data came: a peer that only ended its own sending may wait."
+    return ""
 
 
 def end_with_data(site: TextSite) -> Answer:
@@ -29,6 +51,7 @@ def end_with_data(site: TextSite) -> Answer:
         why = (
             f"The last data and the peer's end (FIN) were taken by one read{within(site)}, which returned the data.",
             "No read returned 0, so the code may not know that the peer hung up.",
+            *_by_tls(site),
         )
     else:
         why = (
@@ -54,11 +77,18 @@ def apart_in_time(site: TextSite, others: list[Connection]) -> str:
     return f"{told}: it came after the last read, and nobody has read since."
 
 
+def _by_tls(site: TextSite) -> tuple[str, ...]:
+    return (CLOSE_NOTIFY,) if all(may_be_close_notify(c) for c in site.connections) else ()
+
+
 def never_read(site: TextSite) -> Answer:
-    """Nobody has ever read from it."""
+    """Nobody has ever taken a byte from it."""
     it = site.say("it", "them")
     todo: tuple[str, ...]
+    tried = any(c.rx_calls for c in site.connections)
     why = [f"{site.unread()}, and no call has ever read from {it}."]
+    if tried:
+        why = [f"{site.unread()}; calls have tried to read {it} or looked at {it}, but none has taken a byte."]
     if all(c.passive for c in site.connections):
         why.append(
             f"The program accepted {it}: {site.say('it waits', 'they wait')} for a worker, or nobody was given {it}."
@@ -69,7 +99,8 @@ def never_read(site: TextSite) -> Answer:
             "Give a connection a time limit for its first request, and close it when that strikes.",
         )
     else:
-        why.append("Its reader never started.")
+        gave_up = "The reader gave up before they came, or has not come back since."
+        why.append(gave_up if tried else "The reader never started, or gave up waiting before they came.")
         why += site.watching()
         todo = (
             f"Find what keeps {site.where or 'the program'} from its first read of the answer; read it, or close the"
@@ -82,9 +113,14 @@ def reading_paused(site: TextSite) -> Answer:
     """The event loop is not told of what lies unread."""
     masks = [one for c in site.connections for one in c.interests or ()]
     where = "without EPOLLIN in an epoll set" if masks else "in no epoll set, although the program uses epoll"
+    paused = "reading is paused, and no event loop is told."
+    if not masks and not site.in_loop:
+        paused = (
+            "no event loop is told. One that reads has paused, or a thread that reads with poll or select has stopped."
+        )
     why = (
         f"{site.unread()}, and behind them the peer's FIN.",
-        f"{site.say('The socket is', 'The sockets are')} {where}: reading is paused, and no event loop is told.",
+        f"{site.say('The socket is', 'The sockets are')} {where}: {paused}",
     )
     todo = (
         f"Find who paused reading{within(site)} and did not resume: flow control, a consumer that takes no more, an"
@@ -97,15 +133,42 @@ def reading_paused(site: TextSite) -> Answer:
 def unread_data(site: TextSite) -> Answer:
     """A reader that stopped before the end."""
     why = [f"{site.unread()}, and behind them the peer's FIN: the reader stopped early."]
+    later = [_came_later(c) for c in site.connections]
+    if all(later):
+        why = [f"{site.unread()}, and behind them the peer's FIN: nobody has read since the last call."]
     quiet = site.silences
     if quiet:
         why.append(f"The last call came {span(quiet)} before the peer hung up.")
     why += site.watching()
+    if all(later) and not any(c.passive for c in site.connections):
+        return tuple(why), (*_late(site), *release(site))
     todo = [
         f"Find what keeps {site.where or 'the program'} from reading on (an exception, a size limit, a stalled"
         " consumer); read to the end, or close the socket when the rest is not wanted."
     ]
     return tuple(why), tuple(todo + release(site))
+
+
+def _came_later(c: Connection) -> bool:
+    """Whether data came a second or more after the last call: its reader may have had all that there was."""
+    came = c.kernel.last_data_in_ns if c.kernel is not None else None
+    return came is not None and c.last is not None and not c.unseen and came - c.last.ns >= SECOND
+
+
+def _late(site: TextSite) -> tuple[str, ...]:
+    """Advice on what came to an opened connection after its last call: an answer, or a word to an idle connection."""
+    where = site.where or "the program"
+    if all(sent_last(c) for c in site.connections):
+        return (
+            f"The last call was a send. If what came is the answer, find what keeps {where} from reading it: a time"
+            " limit that struck, a thread that is busy elsewhere. Read it, or close the socket.",
+        )
+    return (
+        "If what came is a peer's last word to an idle connection (HTTP 408, a notice), let the pool close idle"
+        " connections before the peer does.",
+        f"If it is data that the program wanted, find what keeps {where} from reading them; read to the end, or close"
+        " the socket.",
+    )
 
 
 def not_read_since(site: TextSite) -> Answer:
@@ -119,6 +182,8 @@ def not_read_since(site: TextSite) -> Answer:
             f"After the peer had hung up the program {what}, but it neither read on to the end nor closed the socket.",
             "So it does not know that the connection is over: it took what it wanted and kept the socket.",
         ]
+        if _by_tls(site):
+            why = [why[0].replace("read on to the end", "read FIN"), CLOSE_NOTIFY]
         todo = [f"Close or release the connection once the answer is complete{within(site)}."]
         return tuple(why), tuple(todo + release(site))
     quiet = site.silences
@@ -163,7 +228,8 @@ def unknown(site: TextSite) -> Answer:
     if crowded_out:
         why = ["Nothing of " + site.say("it", "them") + " is recorded: no record was free (`lost` tells how often)."]
     elif others:
-        why = ["Others made the calls on " + site.say("it", "them") + ": none of a process in scope was recorded."]
+        it = site.say("it", "them")
+        why = [f"No call of a process in scope on {it} was recorded: others used {it}."]
     if site.unseen:
         why = [UNSEEN]
     if held:
@@ -193,7 +259,7 @@ def _by_direction(site: TextSite) -> tuple[str, ...]:
             f"The program accepted {site.say('it', 'them')} on {served}: look at the handler that serves there, and"
             " give idle connections a timeout.",
         )
-    if all(c.passive is False for c in site.connections):
+    if all(opened_here(c) for c in site.connections):
         return ("The program opened it: look at what keeps connections to this peer, and at their idle timeout.",)
     return ()
 

@@ -9,8 +9,8 @@ from typing import Optional
 from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
 from tracer.diagnose.libraries import beside, client_of, named
-from tracer.diagnose.owners import application_frame
-from tracer.diagnose.present import stuck
+from tracer.diagnose.owners import application_frame, runs_in_loop
+from tracer.diagnose.present import stopped, stuck
 from tracer.diagnose.telling import sent_stack
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
@@ -19,6 +19,10 @@ from tracer.model.thread import Present
 
 SECOND = 1_000_000_000
 UNSEEN = "Whether the program has used it since cannot be seen here: this kernel has no hook for receive and send."
+CLOSE_NOTIFY = (
+    "What was read last is short and came through TLS: if it was the close notify, TLS told the program that the peer"
+    " has ended."
+)
 _NAME = 80
 """Longest name of a function and its place within a sentence; the stack below has the whole."""
 
@@ -41,12 +45,14 @@ class TextSite:
         self.count = len(members)
         self.unseen = any(c.unseen for c in self.connections)
         self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
-        self.stuck = stuck(now)
+        self.stuck, self.stopped = stuck(now), stopped(now)
         sent = next((found for found in map(sent_stack, members) if found is not None), None)
         self.library = client_of(opened, sent, stack)
         # An event loop may have opened it in another turn than the one in which its client was called.
         if self.library is not None and self.library.beneath:
             self.library = client_of(sent) or self.library
+        if self.library is not None and not self.library.serves and all(c.passive for c in self.connections):
+            self.library = None  # a client's frames on the stack of a server's socket: the answer that it passes on
         lineages = [c.lineage for c in self.connections if c.lineage is not None]
         uses = [lineage for lineage in lineages if lineage.use is not None]
         known = {one.use for one in uses} if len(uses) * 2 > self.count else set()
@@ -59,6 +65,7 @@ class TextSite:
             self.library = named(uses[0].library)
         packages = {package for c in self.connections for package in c.packages}
         self.beside = beside(packages, opened, stack) if self.library is None else ()
+        self.in_loop = runs_in_loop(stack)
         index = application_frame(stack)
         where = words.located(stack.frames[index]) if stack is not None and index is not None else None
         self.where = f"{where[: _NAME - 3]}..." if where is not None and len(where) > _NAME else where
@@ -80,6 +87,13 @@ class TextSite:
         calls = [(last_call(c), c.fin_ns) for c in self.connections if not taken_unseen(c)]
         return sorted(fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns)
 
+    @cached_property
+    def fin_spread(self) -> int:
+        """Time in ns between the first FIN and the last, of the sockets for which the silence is known."""
+        known = [c for c in self.connections if not taken_unseen(c) and last_call(c) is not None]
+        fins = [c.fin_ns for c in known if c.fin_ns is not None]
+        return max(fins) - min(fins) if fins else 0
+
     def holders(self) -> str:
         """Who holds the descriptors, each process once."""
         held = {h.pid: h.comm for c in self.connections for h in c.holders}
@@ -94,7 +108,13 @@ class TextSite:
         if all(c.interests == () for c in self.connections):
             it = self.say("It is", "They are")
             return (f"{it} in no epoll set, although the program uses epoll: no event loop is told of the peer's end.",)
-        if all(any(one.events & select.EPOLLIN for one in c.interests or ()) for c in self.connections):
+        asked = [[one.events for one in c.interests or () if one.events & select.EPOLLIN] for c in self.connections]
+        if all(asked) and all(events & select.EPOLLET for several in asked for events in several):
+            return (
+                "An epoll set asks for input edge-triggered (EPOLLIN and EPOLLET): its event loop was told once, and is"
+                " told again only when more comes.",
+            )
+        if all(asked):
             return ("An epoll set asks for input (EPOLLIN): its event loop is stuck, or passes over what it is told.",)
         return ()
 

@@ -20,7 +20,7 @@ TOUCHES = ("opened", "last", "eof", "sent", "shutdown", "closed")
 TIMES = ("birth_ns", "seen_ns", "fin_ns", "fin_before_ns", "reset_ns", "ended_ns", "last_rx_ns", "last_tx_ns")
 COUNTS = ("transitions_dropped", "eof_reads", "rx_calls", "tx_calls", "missed_touches")
 KERNEL_TIMES = ("last_data_in_ns", "last_data_out_ns", "last_ack_in_ns")
-KERNEL_COUNTS = ("peer_window", "window_full_ns")
+KERNEL_COUNTS = ("peer_window", "backed_off_ns")
 
 
 def record(c: Connection, now_ns: int, shown: Stacks = ()) -> Value:
@@ -76,4 +76,6 @@ def _kernel(k: KernelCounters, now_ns: int) -> Value:
     fields = vars(k)
     told = {name: now_ns - fields[name] for name in KERNEL_TIMES if fields[name] is not None}
     told.update((name, fields[name]) for name in KERNEL_COUNTS if fields[name] is not None)
+    if k.opened_here is not None:
+        told["opened_here"] = k.opened_here
     return told

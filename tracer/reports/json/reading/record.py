@@ -155,7 +155,8 @@ class Sockets:
         fields: dict[str, Any] = {name: self._ns(told, name) for name in KERNEL_TIMES}
         fields.update((name, told.maybe_whole(name)) for name in KERNEL_COUNTS)
         public = ("bytes_received", "bytes_acked", "unsent", "unacked")
-        return KernelCounters(**fields, **{name: socket.maybe_whole(name) for name in public})
+        fields.update((name, socket.maybe_whole(name)) for name in public)
+        return KernelCounters(**fields, opened_here=told.maybe("opened_here"))
 
 
 def _named(table: Mapping[str, T], name: object) -> Optional[T]:
