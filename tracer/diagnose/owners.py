@@ -60,11 +60,6 @@ def is_loop(stack: Optional[Stack]) -> bool:
     return stack is not None and not _parts(stack).isdisjoint((Part.LOOP, Part.IDLE))
 
 
-def runs_in_loop(stack: Optional[Stack]) -> bool:
-    """Whether a well-known event loop or server called what is on the stack."""
-    return stack is not None and Part.LOOP in _parts(stack)
-
-
 def waits_for_work(stack: Stack) -> bool:
     """Whether a waiting thread has nothing to do. Not if the program may have functions there that have no name."""
     if not stack.complete or application_frame(stack) is not None or _hides_program(stack):

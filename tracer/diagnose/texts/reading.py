@@ -114,7 +114,7 @@ def reading_paused(site: TextSite) -> Answer:
     masks = [one for c in site.connections for one in c.interests or ()]
     where = "without EPOLLIN in an epoll set" if masks else "in no epoll set, although the program uses epoll"
     paused = "reading is paused, and no event loop is told."
-    if not masks and not site.in_loop:
+    if not masks:
         paused = (
             "no event loop is told. One that reads has paused, or a thread that reads with poll or select has stopped."
         )
@@ -158,14 +158,18 @@ def _came_later(c: Connection) -> bool:
 def _late(site: TextSite) -> tuple[str, ...]:
     """Advice on what came to an opened connection after its last call: an answer, or a word to an idle connection."""
     where = site.where or "the program"
+    last_word = (
+        "If what came is a peer's last word to an idle connection (HTTP 408, GOAWAY, a notice), let the pool close idle"
+        " connections before the peer does."
+    )
     if all(sent_last(c) for c in site.connections):
         return (
             f"The last call was a send. If what came is the answer, find what keeps {where} from reading it: a time"
             " limit that struck, a thread that is busy elsewhere. Read it, or close the socket.",
+            last_word,
         )
     return (
-        "If what came is a peer's last word to an idle connection (HTTP 408, a notice), let the pool close idle"
-        " connections before the peer does.",
+        last_word,
         f"If it is data that the program wanted, find what keeps {where} from reading them; read to the end, or close"
         " the socket.",
     )

@@ -9,7 +9,7 @@ from typing import Optional
 from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
 from tracer.diagnose.libraries import beside, client_of, named
-from tracer.diagnose.owners import application_frame, runs_in_loop
+from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stopped, stuck
 from tracer.diagnose.telling import sent_stack
 from tracer.model.finding import Finding
@@ -65,7 +65,6 @@ class TextSite:
             self.library = named(uses[0].library)
         packages = {package for c in self.connections for package in c.packages}
         self.beside = beside(packages, opened, stack) if self.library is None else ()
-        self.in_loop = runs_in_loop(stack)
         index = application_frame(stack)
         where = words.located(stack.frames[index]) if stack is not None and index is not None else None
         self.where = f"{where[: _NAME - 3]}..." if where is not None and len(where) > _NAME else where
