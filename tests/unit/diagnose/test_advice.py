@@ -324,6 +324,15 @@ def test_pools_of_their_own() -> None:
     assert "cures nothing" not in todo
 
 
+def test_a_pool_that_watches_has_no_idle_ones() -> None:
+    """A library that closes what is idle when the peer hangs up: what stays is in use, or forgotten."""
+    jdk = Stack((Frame("jdk.internal.net.http.SocketTube.readAvailable", None, language="java"),), True)
+    why, todo = texts(site_of(connection(opened=touch(Op.CONNECT, 1.0, 0, stack=jdk))))
+    assert "Most likely it is not idle in the JDK's HttpClient's connection pool" in why
+    assert "reading the body to its end" in todo
+    assert "or was forgotten" in texts(site_of(connection()))[0]
+
+
 def test_an_edge_is_told_once() -> None:
     """Edge-triggered: a loop that left data is not told of them again, so it is not stuck and passes over nothing."""
     edge = (Interest(100, 5, 11, 0x80000001),)

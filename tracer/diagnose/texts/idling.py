@@ -12,10 +12,7 @@ from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, Tex
 
 def idle_in_pool(site: TextSite) -> Answer:
     """The peer hung up on an idle connection."""
-    pooled = site.library is not None and (site.library.pools or site.library.prefills)
-    whose = f"{site.library.name}'s connection pool" if site.library and pooled else "a connection pool"
-    forgotten = f"in {whose}." if site.pooled else f"in {whose}, or {site.say('was', 'were')} forgotten."
-    why = (_hung_up(site), f"{_untouched(site)} {forgotten}", *_goodbye(site), *site.watching(), *_opened_beside(site))
+    why = (_hung_up(site), _where(site), *_goodbye(site), *site.watching(), *_opened_beside(site))
     if all(sent_last(c) for c in site.connections):
         why = (*why, f"The last call was a send: {site.say('it', 'they')} may wait for an answer that never came.")
     if all(may_be_close_notify(c) for c in site.connections):
@@ -28,6 +25,23 @@ def idle_in_pool(site: TextSite) -> Answer:
         return why, (*_release_each(site), at_once)
     own = site.library.release if site.library else ""
     return why, (at_once, f"In {site.library.name}: {own}.") if site.library and own else (at_once,)
+
+
+def _where(site: TextSite) -> str:
+    """That nobody has touched it, and where it most likely is: in a pool, unless the pool would have closed it."""
+    library = site.library
+    pooled = library is not None and (library.pools or library.prefills)
+    whose = f"{library.name}'s connection pool" if library and pooled else "a connection pool"
+    if library is not None and library.pools and library.notices and not site.pooled:
+        it = site.say("it", "them")
+        not_idle = f"Most likely {site.say('it is', 'they are')} not idle in {whose}"
+        return (
+            f"{_untouched(site, not_idle)}, since {library.name} closes what is idle there when the peer hangs up: the"
+            f" program has {it} in use, or has forgotten {it}."
+        )
+    if site.pooled:
+        return f"{_untouched(site)} in {whose}."
+    return f"{_untouched(site)} in {whose}, or {site.say('was', 'were')} forgotten."
 
 
 def not_released(site: TextSite) -> Answer:
@@ -51,20 +65,18 @@ def not_released(site: TextSite) -> Answer:
     return why, todo
 
 
-def _untouched(site: TextSite) -> str:
-    """Who has touched it since; to be ended by where it waits."""
-    waits = site.say("it waits", "they wait")
+def _untouched(site: TextSite, then: str = "") -> str:
+    """Who has touched it since; to be ended by where it waits, or by what ``then`` begins."""
+    likely = then or f"Most likely {site.say('it waits', 'they wait')}"
     if site.unseen:
-        return f"{UNSEEN} Most likely {waits}"
+        return f"{UNSEEN} {likely}"
     if any(taken_unseen(c) for c in site.connections):
         return (
             "Some of the data were taken by calls that were not seen (splice, sendfile and zero-copy receive show in no"
-            f" hook), so who read last is not known. Most likely {waits}"
+            f" hook), so who read last is not known. {likely}"
         )
     sockets = site.say("the socket", "the sockets")
-    return (
-        f"Nothing in this process has touched {sockets} since, so it does not know. {site.say('It waits', 'They wait')}"
-    )
+    return f"Nothing in this process has touched {sockets} since, so it does not know. {then or site.say('It waits', 'They wait')}"
 
 
 def _goodbye(site: TextSite) -> tuple[str, ...]:
