@@ -75,8 +75,8 @@ def _untouched(site: TextSite, then: str = "") -> str:
             "Some of the data were taken by calls that were not seen (splice, sendfile and zero-copy receive show in no"
             f" hook), so who read last is not known. {likely}"
         )
-    sockets = site.say("the socket", "the sockets")
-    return f"Nothing in this process has touched {sockets} since, so it does not know. {then or site.say('It waits', 'They wait')}"
+    sockets, then = site.say("the socket", "the sockets"), then or site.say("It waits", "They wait")
+    return f"Nothing in this process has touched {sockets} since, so it does not know. {then}"
 
 
 def _goodbye(site: TextSite) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _hung_up(site: TextSite) -> str:
         )
     middle = words.silence(quiet[len(quiet) // 2])
     if quiet[-1] < SECOND:
-        return f"The peer hung up right after the last call ({span(quiet)} later): it does not keep connections open."
+        return f"The peer hung up right after the last call ({span(quiet)} later), as one does that keeps no connections open."
     if site.one:
         return f"The peer hung up after {middle} of silence: a keep-alive or idle timeout on its side, or its end."
     on = f"all {site.count}" if len(quiet) == site.count else f"the {len(quiet)} of {site.count} seen in full"
