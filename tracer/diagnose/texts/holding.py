@@ -66,12 +66,13 @@ def _in_flight(site: TextSite, owners: list[tuple[int, str]]) -> Answer:
 
 
 _TO_CLOSE = {
-    Relation.PARENT: "Close {it} in the parent right after fork: {names}, the parent of who used {it}, {still}.",
-    Relation.CHILD: "Close {it} in {names} right after fork: forked off by who used {it}, it {still}, inherited. If it"
-    " runs another program, open sockets close-on-exec (SOCK_CLOEXEC, accept4).",
-    Relation.OTHER: "Close {it} in {names}, which {still}: who was handed a descriptor over a unix socket (SCM_RIGHTS)"
-    " must close it. Was it inherited over fork: close it right after, or open sockets close-on-exec (SOCK_CLOEXEC,"
-    " accept4).",
+    Relation.PARENT: "Close {it} in {names}, the parent of who used {it}, which {still}: right after fork, or once the"
+    " descriptor has been passed on.",
+    Relation.CHILD: "Close {it} in {names}, forked off by who used {it}, which {still}: right after fork, or, where it"
+    " was passed on, after its use. If it runs another program, open sockets close-on-exec (SOCK_CLOEXEC, accept4).",
+    Relation.OTHER: "Close {it} in {names}, which {still}: over a unix socket (SCM_RIGHTS) both who passes a descriptor"
+    " on and who is handed it must close it. Was it inherited over fork: close it right after, or open sockets"
+    " close-on-exec (SOCK_CLOEXEC, accept4).",
 }
 """By what the holders are to who used the socket: who must close it."""
 

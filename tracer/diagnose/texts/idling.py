@@ -130,7 +130,8 @@ def _hung_up(site: TextSite) -> str:
         )
     middle = words.silence(quiet[len(quiet) // 2])
     if quiet[-1] < SECOND:
-        return f"The peer hung up right after the last call ({span(quiet)} later), as one does that keeps no connections open."
+        later = f"({span(quiet)} later)"
+        return f"The peer hung up right after the last call {later}, as one does that keeps no connections open."
     if site.one:
         return f"The peer hung up after {middle} of silence: a keep-alive or idle timeout on its side, or its end."
     on = f"all {site.count}" if len(quiet) == site.count else f"the {len(quiet)} of {site.count} seen in full"
