@@ -83,6 +83,8 @@ def epoll_sets(pid: int) -> dict[int, str]:
     [
         ("end with data", "end-taken"),
         ("goodbye", "idle-in-pool"),
+        ("late answer", "unread-data"),
+        ("looked at", "never-read"),
         ("unread", "unread-data"),
         ("never read", "never-read"),
         ("paused", "reading-paused"),
@@ -120,6 +122,21 @@ def says_goodbye(case: Case) -> None:
     assert "41 bytes lie unread" in case.told()
     assert re.search(r" 1\.[3-9] s after the last call: most likely a goodbye", case.told()) or SLOW > 1
     assert "stopped early" not in case.told()
+
+
+def answers_late(case: Case) -> None:
+    assert case.one["rx_queue"] == 42
+    assert "If what came is the answer" in case.told()
+    assert "stopped early" not in case.told()
+    assert "a goodbye" not in case.told()
+
+
+def was_looked_at(case: Case) -> None:
+    assert [word["result"] for word in case.workload.said("looked")] == [4]
+    assert case.one["rx_queue"] == case.one["bytes_received"] == 22
+    assert "none has taken a byte" in case.told()
+    assert "no call has ever read" not in case.told()
+    assert "never started" not in case.told()
 
 
 def stopped_early(case: Case) -> None:
@@ -181,6 +198,8 @@ def was_spliced(case: Case) -> None:
 CHECKS = {
     "end with data": ends_with_data,
     "goodbye": says_goodbye,
+    "late answer": answers_late,
+    "looked at": was_looked_at,
     "unread": stopped_early,
     "never read": nobody_read,
     "paused": is_paused,
@@ -221,6 +240,16 @@ def test_direction_of_older_sockets() -> None:
     assert f"accepted on {one['local']}, where {case.comm} (pid {case.workload.pid()}" in case.told()
     assert "6 bytes came in all" in case.told()
     assert "3 bytes were sent and acknowledged" in case.told()
+
+
+@pytest.mark.parametrize(("way", "direction"), [("served last", "accepted"), ("late answer", "opened")])
+def test_direction_without_a_listener(way: str, direction: str) -> None:
+    """Who opened it is known of a socket that is older than the trace: by the program, and by the kernel's counters."""
+    case = Case(way, late=True)
+    assert case.one["preexisting"]
+    assert case.site["direction"] == direction
+    line = case.ss[case.one["inode"]]
+    assert line["bytes_acked"] - line["bytes_sent"] == (direction == "opened")
 
 
 @pytest.mark.parametrize(("way", "never"), [("one by one", True), ("all at once", False)])

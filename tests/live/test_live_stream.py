@@ -273,6 +273,16 @@ def test_run_sees_children() -> None:
     assert "read_response" in ran.out
 
 
+def test_run_tells_who_goes_on() -> None:
+    """A process that outlives the command is not traced any more, and that is said."""
+    ran = run_closetrace("run", "--", "/bin/sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!")
+    assert ran.code == 0, ran.err
+    pid = int(ran.out.split()[0])
+    os.kill(pid, signal.SIGKILL)
+    assert "1 process that it started goes on, not traced any more" in ran.err
+    assert f"(pid {pid})" in ran.err
+
+
 def test_run_as_the_invoking_user(tmp_path: Path) -> None:
     """Under sudo the program runs as the user who called, not as root."""
     sudo = {"SUDO_UID": "65534", "SUDO_GID": "65534", "SUDO_USER": "nobody"}

@@ -126,6 +126,30 @@ def goodbye(peer: Peer) -> Steps:
     yield "", [connection]
 
 
+def late_answer(peer: Peer) -> Steps:
+    """The second answer comes after its reader has gone: the same bytes at the same times as a goodbye."""
+    connection = connect(peer)
+    connection.sendall(b"q")
+    peer.do("send", 20)
+    read_answer(connection, 64)
+    connection.sendall(b"again")
+    yield "the peer says goodbye", [connection]
+    peer.do("send", 41)
+    peer.do("end")
+    until_the_end_is_there(connection)
+    yield "", [connection]
+
+
+def looked_at(peer: Peer) -> Steps:
+    """A reader that looks at the first bytes, and takes none."""
+    connection = connect(peer)
+    peer.do("send", 21)
+    say(event="looked", result=len(connection.recv(4, socket.MSG_PEEK)))
+    peer.do("end")
+    until_the_end_is_there(connection)
+    yield "", [connection]
+
+
 def unread(peer: Peer) -> Steps:
     """A reader that stops after ten bytes."""
     connection = connect(peer)
@@ -159,6 +183,20 @@ def served(peer: Peer) -> Steps:
     peer.do("end")
     until_the_end_is_there(connection)
     yield "", [connection, listener]
+
+
+def served_last(peer: Peer) -> Steps:
+    """The same, and nobody listens there any more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    peer.do("call", listener.getsockname()[1])
+    connection = listener.accept()[0]
+    listener.close()
+    peer.do("send", 6)
+    read_answer(connection, 64)
+    connection.sendall(b"ok\n")
+    peer.do("end")
+    until_the_end_is_there(connection)
+    yield "", [connection]
 
 
 def watched_for(events: int) -> Callable[[Peer], Steps]:
@@ -237,9 +275,12 @@ def all_at_once(peer: Peer) -> Steps:
 WAYS: dict[str, Callable[[Peer], Steps]] = {
     "end with data": end_with_data,
     "goodbye": goodbye,
+    "late answer": late_answer,
+    "looked at": looked_at,
     "unread": unread,
     "never read": never_read,
     "served": served,
+    "served last": served_last,
     "paused": watched_for(0),
     "watched for output": watched_for(select.EPOLLOUT | select.EPOLLET),
     "watched for input": watched_for(select.EPOLLIN),

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 from tracer.commands.output import report_writer
+from tracer.diagnose import words
 from tracer.errors import LingerExceeded
+from tracer.host.processes import comm_of
 from tracer.reports.text import terminal
 from tracer.session.request import Request
 from tracer.session.session import Session
@@ -48,6 +50,8 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
         closed = _follow(session, stop, writer)
         report = session.report()
         closed = _write_unless_closed(writer, report) or closed
+        if output.counts_ended:
+            _tell_who_goes_on(request, session)
     count = report.lingered if output.counts_ended else report.lingering
     check_fail_over(count, output.fail_over)
     if closed is not None:
@@ -83,6 +87,19 @@ def _write_unless_closed(writer: ReportWriter, report: Report) -> Optional[Broke
         return gone
     _log.debug("report: printed in %s", took)
     return None
+
+
+def _tell_who_goes_on(request: Request, session: Session) -> None:
+    """A daemon outlives the command that started it, and what it leaves behind from now on is not seen."""
+    living = session.members() or frozenset()
+    if not living or not living.isdisjoint(request.scope.pids):
+        return  # the command itself still runs: it is ended with the trace
+    names = words.listed(f"{comm_of(pid)} (pid {pid})" for pid in sorted(living))
+    one = len(living) == 1
+    terminal.say(
+        f"the command has ended, and the trace with it; {words.plural(len(living), 'process', 'processes')} that it"
+        f" started {'goes' if one else 'go'} on, not traced any more: {names}"
+    )
 
 
 def _announce(request: Request, session: Session) -> None:

@@ -50,16 +50,17 @@ def sentences(report: Report) -> tuple[str, ...]:
 
 
 def _listed(found: Reconciliation, threshold: str) -> str:
-    mine = found.listed - found.out_of_scope - found.descendants_sockets
+    missing = found.without_holder
+    mine = found.listed - found.out_of_scope - found.descendants_sockets - missing
+    more = f"; {missing} more {'is' if missing == 1 else 'are'} held by no process that was found" if missing else ""
     lists = f"The kernel lists {words.plural(mine, 'socket') if mine else 'no socket'} in CLOSE_WAIT in scope"
     strangers = f" ({found.out_of_scope} out of scope)" if found.out_of_scope else ""
     if found.told == mine:
         all_of_them = "it is told here" if mine == 1 else f"all {mine} are told here"
-        return f"{lists}{strangers}{f', {all_of_them}' if mine else ''}."
+        return f"{lists}{strangers}{f', {all_of_them}' if mine else ''}{more}."
     parts = [f"{found.told} told here"]
     parts += [f"{found.younger} younger than {threshold}"] if found.younger else []
-    parts += [f"{found.without_holder} held by no process that was found"] if found.without_holder else []
-    return f"{lists}{strangers}: {', '.join(parts)}."
+    return f"{lists}{strangers}: {', '.join(parts)}{more}."
 
 
 def _descendants(found: Reconciliation) -> str:

@@ -40,7 +40,11 @@ def test_no_clean_bill_without_proof(facts: dict[str, Any], said: str) -> None:
         ({}, "The kernel lists no socket in CLOSE_WAIT in scope."),
         ({"listed": 9, "out_of_scope": 9}, "no socket in CLOSE_WAIT in scope (9 out of scope)."),
         ({"listed": 5, "told": 2, "younger": 3}, "in scope: 2 told here, 3 younger than 10 s."),
-        ({"listed": 2, "told": 1, "without_holder": 1}, "1 held by no process that was found"),
+        (
+            {"listed": 2, "told": 1, "without_holder": 1},
+            "in scope, it is told here; 1 more is held by no process that was found.",
+        ),
+        ({"listed": 3, "without_holder": 3}, "no socket in CLOSE_WAIT in scope; 3 more are held by no process"),
         (MASTER, "6 more are held by 2 child processes that were not traced: w (pid 8): 4 and w (pid 9): 2."),
         (MASTER, "--children, or with --pid 8 --pid 9"),
         ({"mptcp": 1}, "1 MPTCP socket (Multipath TCP) is in CLOSE_WAIT"),
