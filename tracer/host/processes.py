@@ -19,7 +19,7 @@ class ProcessInfo:
     """A process now. ``start_ticks`` (clock ticks after boot) with ``pid`` is its identity: pids are used again.
 
     ``netns`` is the inode of its network namespace, 0 if it may not be read; ``cgroup`` is its cgroup v2 path.
-    ``ended``: it is a zombie, only its entry is left for the parent to read.
+    ``ended``: it is a zombie with all its threads, only its entry is left for the parent to read.
     """
 
     pid: int
@@ -67,13 +67,13 @@ def process_info(pid: int) -> Optional[ProcessInfo]:
     netns = 0
     with contextlib.suppress(NetnsUnreachable):
         netns, _path = netns_of(pid)
-    return ProcessInfo(pid, stat.comm, stat.start_ticks, netns, _cgroup(pid), ended=stat.state in _ENDED)
+    return ProcessInfo(pid, stat.comm, stat.start_ticks, netns, _cgroup(pid), ended=_has_ended(pid, stat))
 
 
 def can_have_descriptors(pid: int) -> bool:
     """Whether ``pid`` runs a program: a zombie and a thread of the kernel have no descriptor table to read."""
     stat = _stat(pid)
-    return stat is not None and stat.state not in _ENDED and not stat.flags & _PF_KTHREAD
+    return stat is not None and not stat.flags & _PF_KTHREAD and not _has_ended(pid, stat)
 
 
 def is_kernel_thread(pid: int) -> bool:
@@ -83,10 +83,15 @@ def is_kernel_thread(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether all of process ``pid`` has ended. Its first thread may have ended alone: others have its descriptors."""
+    """Whether all of process ``pid`` has ended."""
     stat = _stat(pid)
+    return stat is not None and _has_ended(pid, stat)
+
+
+def _has_ended(pid: int, stat: _Stat) -> bool:
+    """Its first thread, which ``stat`` tells of, may have ended alone: others have its descriptors and go on."""
     try:
-        return stat is not None and stat.state in _ENDED and len(os.listdir(f"/proc/{pid}/task")) <= 1
+        return stat.state in _ENDED and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except OSError:
         return True
 

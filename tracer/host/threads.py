@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,8 @@ _STACK_BYTES, _DEEP_STACK_BYTES = 1 << 16, 1 << 18
 """How many bytes of a stack are copied. The second limit applies only if the end of the stack is known."""
 _ATTEMPTS = 3
 _TEXT_CHARACTERS = 4096
+_AT_WORK_NS = 2_000_000_000
+"""So long the threads of one process are looked through, for those that are inside a call on a socket: some 20,000."""
 
 _RUNNING = "it runs"
 _WENT_ON = "it ran while its stack was copied"
@@ -82,6 +85,8 @@ class ThreadsNow:
     def __init__(self, source: Optional[TaskSource] = None, read: ReadMemory = read_memory) -> None:
         """``read`` is who reads the threads' memory, which any user may have made to wait for ever."""
         self._source, self._read = source, read
+        self.left_out = 0
+        """Threads that at_work_on() had no time for, when it last looked through a process that has too many."""
 
     def look(self, pid: int, tid: int) -> Optional[ThreadNow]:
         """This thread now, with its stack if it waits; None if it has ended or may not be read."""
@@ -94,27 +99,28 @@ class ThreadsNow:
     def at_work_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
         """The threads of ``pid`` that are inside a call (read, send, accept, ...) on one of its descriptors ``fds``.
 
-        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``.
+        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``. That takes 2 s at most; threads
+        that no time was left for are counted in ``left_out``.
         """
-        return self._on(pid, fds, at_work=True)
+        wanted, found = frozenset(fds), []
+        process, tids = _Process(pid, self._read), tids_of(pid) if fds else []
+        until_ns = time.monotonic_ns() + _AT_WORK_NS
+        for index, tid in enumerate(tids):
+            if time.monotonic_ns() > until_ns:
+                self.left_out = len(tids) - index
+                break
+            thread = self._look(process, tid, lambda one: not wanted.isdisjoint(one.fds), _works_on_socket)
+            if thread is not None:
+                found.append(thread)
+        return tuple(found)
 
     def waiting_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
         """All threads of ``pid`` that wait for one of its descriptors ``fds``.
 
         They are in a call on it, in poll or select for it, or in epoll_wait or io_uring_enter on it.
         """
-        return self._on(pid, fds, at_work=False)
-
-    def _on(self, pid: int, fds: Collection[int], *, at_work: bool) -> tuple[ThreadNow, ...]:
-        if not fds:
-            return ()
         wanted = frozenset(fds)
-
-        def chosen(thread: ThreadNow) -> bool:
-            fits = not at_work or syscalls.works_on_socket(thread.syscall)
-            return fits and not wanted.isdisjoint(thread.fds)
-
-        return self._select(pid, None, chosen)
+        return self._select(pid, None, lambda one: not wanted.isdisjoint(one.fds)) if fds else ()
 
     def _select(
         self, pid: int, tids: Optional[Iterable[int]], chosen: Callable[[ThreadNow], bool]
@@ -123,12 +129,21 @@ class ThreadsNow:
         looks = (self._look(process, tid, chosen) for tid in (tids_of(pid) if tids is None else tids))
         return tuple(look for look in looks if look is not None)
 
-    def _look(self, process: _Process, tid: int, chosen: Callable[[ThreadNow], bool]) -> Optional[ThreadNow]:
-        """The thread with its stack; None if it has ended or ``chosen`` refuses it."""
+    def _look(
+        self,
+        process: _Process,
+        tid: int,
+        chosen: Callable[[ThreadNow], bool],
+        may_be: Callable[[_Glance], bool] = lambda _: True,
+    ) -> Optional[ThreadNow]:
+        """The thread with its stack; None if it has ended, or ``may_be`` or ``chosen`` refuses it.
+
+        ``may_be`` is asked before memory is read for the thread's descriptors, which are many in a poll(2).
+        """
         with _opened(f"/proc/{process.pid}/task/{tid}") as directory:
             before = self._glance(process, directory)
             for _ in range(_ATTEMPTS):
-                if before is None:
+                if before is None or not may_be(before):
                     return None
                 thread = _described(process, tid, before)
                 if not chosen(thread):
@@ -241,6 +256,10 @@ def parse_syscall(line: str, comm: str) -> Optional[_Glance]:
         registers=tuple(known.get(number, 0) for number in range(REGISTER_COUNT)),
         unknown=frozenset(range(REGISTER_COUNT)) - known.keys(),
     )
+
+
+def _works_on_socket(glance: _Glance) -> bool:
+    return syscalls.works_on_socket(calls.name(glance.number))
 
 
 def _described(process: _Process, tid: int, glance: _Glance) -> ThreadNow:

@@ -226,8 +226,9 @@ class Losses:
     instant. ``returns``: call results missed (kretprobe instances exhausted). ``nested``: hooks that the kernel did not
     run because the same program was running on that CPU. ``stacks_truncated``: stacks in the report that are not
     complete. ``descriptors``: processes whose descriptors could not be read. ``namespaces``: network namespaces that
-    could not be entered or listed, and processes whose namespace could not be told.
-    complete. ``stacks_unread``: boxes that could not be walked within the limits; their stack is one frame.
+    could not be entered or listed, and processes whose namespace could not be told. ``stacks_unread``: boxes that could
+    not be walked within the limits; their stack is one frame. ``threads``: threads of a process with very many that were
+    not looked at for who is inside a call on a socket.
     """
 
     events: int = 0
@@ -240,6 +241,7 @@ class Losses:
     nested: int = 0
     descriptors: int = 0
     namespaces: int = 0
+    threads: int = 0
 
     def any(self) -> bool:
         """Whether anything at all was lost."""

@@ -288,6 +288,7 @@ class Watch:
                 stacks_truncated=truncated,
                 descriptors=len(reconciliation.unreadable) if reconciliation.matters else 0,
                 namespaces=reconciliation.unreadable_namespaces,
+                threads=self._threads.left_out,
             ),
             ended_findings=tuple(endings.latest),
             ended_kinds=endings.kinds(),

@@ -14,7 +14,7 @@ from tracer.reports.figures.names import Metric
 from tracer.reports.figures.ranking import Ranking, Rows
 
 _GROWING = ("events", "records", "boxes", "contended", "returns", "nested", "stacks_unread")
-_OF_A_LOOK = ("stacks_truncated", "descriptors", "namespaces")
+_OF_A_LOOK = ("stacks_truncated", "descriptors", "namespaces", "threads")
 _MOST_PORTS = 10
 
 

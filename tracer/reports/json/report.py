@@ -109,6 +109,7 @@ def _document(report: Report) -> Value:
             "descriptors": report.losses.descriptors,
             "namespaces": report.losses.namespaces,
             "stacks_unread": report.losses.stacks_unread,
+            "threads": report.losses.threads,
         },
         "reconciliation": None if report.reconciliation is None else _reconciliation(report),
     }

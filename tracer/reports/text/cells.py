@@ -23,9 +23,12 @@ def fit(text: str, width: int) -> str:
         return text
     if width <= 3:
         return "." * max(width, 0)
-    while width_of(text) > width - 3:
-        text = text[:-1]
-    return text + "..."
+    room, end = width - 3, 0
+    for end, character in enumerate(text):  # noqa: B007
+        room -= width_of(character)
+        if room < 0:
+            break
+    return text[:end] + "..."
 
 
 def fit_left(text: str, width: int) -> str:
