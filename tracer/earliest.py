@@ -23,9 +23,15 @@ def _keep(number: int, _frame: object) -> None:
 
 
 def catch() -> None:
-    """Begin to keep signals."""
+    """Begin to keep signals.
+
+    Whoever started closetrace may have blocked them, which is inherited: then nothing but SIGKILL would end it. And
+    where SIGCHLD is ignored, the kernel forgets how children ended.
+    """
     global _catching
     _catching = True
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
     for number in SIGNALS:
         if signal.signal(number, _keep) == signal.SIG_IGN:
             _ignored.add(number)

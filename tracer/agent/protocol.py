@@ -174,10 +174,10 @@ class _Fields:
         return value
 
     def number(self, name: str, least: float, most: float) -> float:
-        value = float(self._get(name, (int, float)))
+        value = self._get(name, (int, float))
         if not least <= value <= most:
             raise NoQuestion(f"{name} is not between {least:g} and {most:g}")
-        return value
+        return float(value)  # after that: a whole number may be larger than any float
 
     def _list(self, name: str, kind: type) -> list[Any]:
         values = list(self._get(name, list))

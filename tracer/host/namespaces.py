@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Optional
 
+from tracer.host.netns import other_paths
 from tracer.model.scope import Scope
 
 
@@ -22,7 +23,7 @@ class Namespaces:
         self._paths = {inode: path for inode, path in self._paths.items() if _inode(path) == inode}
         for name in os.listdir("/proc"):
             if name.isdigit():
-                self.note(f"/proc/{name}/ns/net")
+                self._note_process(int(name))
         with contextlib.suppress(OSError):
             for name in os.listdir("/run/netns"):  # a bind mount keeps these alive (ip-netns(8))
                 self.note(f"/run/netns/{name}")
@@ -38,6 +39,13 @@ class Namespaces:
             return None
         self._paths.setdefault(inode, path)
         return inode
+
+    def _note_process(self, pid: int) -> Optional[int]:
+        denied = self.denied
+        found = self.note(f"/proc/{pid}/ns/net")
+        if found is not None or denied != self.denied:
+            return found
+        return next((inode for path in other_paths(pid) if (inode := self.note(path)) is not None), None)
 
     def path(self, inode: int) -> Optional[str]:
         """A path into the namespace. None if it is this process's own, or if no path to it exists any more."""
@@ -57,7 +65,7 @@ class Namespaces:
             self._look()
             self.note("/proc/self/ns/net")
             return tuple(self._paths)
-        chosen = [self.note(f"/proc/{pid}/ns/net") for pid in pids]
+        chosen = [self._note_process(pid) for pid in pids]
         return tuple(dict.fromkeys(inode for inode in chosen if inode is not None))
 
     def of_scope(self, scope: Scope, members: Optional[Iterable[int]]) -> tuple[int, ...]:

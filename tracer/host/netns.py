@@ -64,6 +64,14 @@ def path_of(netns: str) -> str:
     return netns if "/" in netns else f"/run/netns/{netns}"
 
 
+def other_paths(pid: int) -> list[str]:
+    """Where else to find the namespace of a process: its other threads have it if the first one has ended alone."""
+    try:
+        return [f"/proc/{pid}/task/{tid}/ns/net" for tid in os.listdir(f"/proc/{pid}/task") if tid != str(pid)]
+    except OSError:
+        return []
+
+
 def inode_of(path: str) -> int:
     """Return the inode number of the network namespace at ``path``. It is its identity. Raises NetnsUnreachable."""
     try:

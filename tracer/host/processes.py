@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
-from tracer.host.netns import NetnsUnreachable, unreachable
+from tracer.host.netns import NetnsUnreachable, other_paths, unreachable
 
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _ENDED = (b"Z", b"X")
@@ -135,6 +135,9 @@ def netns_of(pid: int) -> tuple[int, str]:
     try:
         return os.stat(path).st_ino, path
     except OSError as error:
+        for other in other_paths(pid):
+            with contextlib.suppress(OSError):
+                return os.stat(other).st_ino, other
         what = f"the network namespace of process {pid} cannot be read"
         if isinstance(error, PermissionError):
             what = f"{named(pid)} cannot be read without root (CAP_SYS_PTRACE), so run closetrace with sudo"

@@ -62,7 +62,7 @@ class Merging:
             kept.sockets.setdefault(host, set()).update(sockets)
             kept.reports += 1
             kept.first_ns = min(kept.first_ns, first_ns)
-            if now_ns > kept.last_ns:
+            if kept.newest is None or now_ns > kept.last_ns:
                 kept.last_ns, kept.newest, kept.newest_host, kept.file = now_ns, site, host, file
 
     def merged(self) -> Merged:
