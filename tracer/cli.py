@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 from typing import Any, Optional, cast
 
@@ -50,12 +51,13 @@ Examples:
 \b
 Exit codes: 0 ended normally, 2 usage, 3 more sockets lingered than
 --fail-over allows, 4 this host cannot be traced (the reason is printed; also
-where doctor finds it not ready), 1 anything else.
+where doctor finds it not ready), 130 Ctrl-C where there is no report (census,
+report, doctor), 1 anything else.
 """
 
 
 _SUBCOMMANDS = ("agent", "census", "demo", "doctor", "report", "run", "tail", "timeline", "top")
-_WITH_REPORT = ("demo", "run", "tail", "timeline", "top")
+_WITH_REPORT = ("agent", "demo", "run", "tail", "timeline", "top")
 """These handle signals themselves (session/stopping.py)."""
 
 
@@ -177,6 +179,9 @@ def main_group(
     trace(request, Output(as_json, all_frames, fail_over), Stop(duration, scope.pids))
 
 
+_INTERRUPTED = 128 + signal.SIGINT
+
+
 def _fail(message: str, code: int) -> int:
     click.echo(f"closetrace: {clean(message)}", err=True)
     return code
@@ -203,8 +208,8 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
     except (BrokenPipeError, SystemExit):  # click raises SystemExit only when a pipe is closed
         _to_devnull()
         return 0
-    except (KeyboardInterrupt, click.Abort):
-        return 0
+    except (KeyboardInterrupt, click.Abort):  # of a command that has no report: what it has written is not whole
+        return _INTERRUPTED
     except MemoryError:
         return _fail("out of memory", 1)
     except OSError as error:

@@ -1,4 +1,6 @@
-"""Signals that come while closetrace is being imported: they are kept, not lost, and do not end the process.
+"""Signals that come while closetrace starts: they are kept, not lost, and do not end the process.
+
+Before, while python starts, they are blocked, by the closetrace command.
 
 Imports nothing of the package and little else, for it comes first.
 """
@@ -23,18 +25,18 @@ def _keep(number: int, _frame: object) -> None:
 
 
 def catch() -> None:
-    """Begin to keep signals.
+    """Begin to keep signals, also those that have come since the closetrace command blocked them.
 
-    Whoever started closetrace may have blocked them, which is inherited: then nothing but SIGKILL would end it. And
-    where SIGCHLD is ignored, the kernel forgets how children ended.
+    Whoever started closetrace may have blocked them, too, which is inherited: then nothing but SIGKILL would end it.
+    And where SIGCHLD is ignored, the kernel forgets how children ended.
     """
     global _catching
     _catching = True
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
     for number in SIGNALS:
         if signal.signal(number, _keep) == signal.SIG_IGN:
             _ignored.add(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
 
 
 def taken() -> list[int]:

@@ -89,11 +89,11 @@ def test_errors_of_the_system_are_one_line(
     assert text in err
 
 
-def test_ctrl_c_is_a_normal_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also before anything is attached."""
+def test_ctrl_c_is_told_by_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace keeps it, to end with its report. So this is a command whose output is not whole: as a shell tells it."""
     failing(monkeypatch, KeyboardInterrupt())
     code, out, err = run()
-    assert (code, out, err.strip()) == (0, "", "")
+    assert (code, out, err.strip()) == (130, "", "")
 
 
 @pytest.mark.parametrize("nasty", ["\x1b[2J", "\x07", "a\nb", "\u202eevil", "\udcff", "\x9b31m", "\r", "\0"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tracer import earliest
 from tracer.session.stopping import Stop
 
 SIGNALS = earliest.ASKING
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.usefixtures("_own_signals")
 
@@ -58,6 +60,31 @@ def test_signals_before_the_first_line_of_work_are_kept(number: signal.Signals) 
     stop = Stop()
     assert stop.asked == (number is not signal.SIGUSR1)
     assert stop.report_asked == (number is signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("number", earliest.SIGNALS)
+def test_signals_before_python_has_begun_are_kept(number: signal.Signals) -> None:
+    """The command blocks them until then; so one that came is there when they are let in."""
+    text = (
+        "import os, signal, sys; "
+        f"signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}]); os.kill(os.getpid(), {int(number)}); "
+        "from tracer import earliest; earliest.catch(); "
+        f"os._exit(9 if earliest.taken() == [{int(number)}] else 8)"
+    )
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 9
+
+
+@pytest.mark.parametrize("command", ["tracer/closetrace", "packaging/closetrace"])
+def test_the_command_blocks_signals_until_python_has_begun(tmp_path: Path, command: str) -> None:
+    """All that are kept later, as /proc tells of the process that stands in python's place."""
+    python = tmp_path / "python3"
+    python.write_text(f"#!{sys.executable}\nprint(*(one for one in open('/proc/self/status') if 'SigBlk' in one))\n")
+    python.chmod(0o755)
+    script = tmp_path / "closetrace"
+    script.write_text((ROOT / command).read_text().replace("/usr/bin/python3", str(python)))
+    ran = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=True)
+    blocked = int(ran.stdout.split()[1], 16)
+    assert {number for number in signal.Signals if blocked >> number - 1 & 1} == set(earliest.SIGNALS)
 
 
 def test_other_commands_end_as_usual() -> None:
