@@ -36,6 +36,7 @@ from tracer.commands.trace import Output, check_fail_over, trace
 from tracer.errors import ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
 from tracer.reports.printable import clean
+from tracer.reports.text.progress import Progress
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
 
@@ -174,6 +175,7 @@ def main_group(
         max_overhead=max_overhead,
         debuginfod=debuginfod,
         lineage=lineage,
+        underway=Progress(),
     )
     warn_of_absent(scope)
     trace(request, Output(as_json, all_frames, fail_over), Stop(duration, scope.pids))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
+import signal
+import subprocess
+import time
 from pathlib import Path
 from unittest import mock
 
-from tests.live.closetrace_command import let_linger, tracing
+from tests.live.closetrace_command import START_LIMIT_S, command, let_linger, tracing, with_probes
 from tests.live.workload import start
 from tracer.kernel import verifier
 from tracer.kernel.compiler import compile_text
@@ -34,6 +39,41 @@ def test_second_start_needs_no_compiler() -> None:
     assert [site["count"] for site in report["sites"]] == [3]
     # kprobes are attached by bcc's library, which brings LLVM along
     assert ("LLVM" in libraries) is (os.environ.get("CLOSETRACE_TEST_PROBES") == "kprobe")
+
+
+EMPTY_CACHE = 'mkdir -p /var/cache/closetrace && mount -t tmpfs none /var/cache/closetrace && exec "$@"'
+
+
+def test_a_first_start_tells_that_it_compiles() -> None:
+    """At a terminal, in a mount namespace where nothing was compiled before; the line is gone when the trace begins."""
+    reads, slave = pty.openpty()
+    words, environment = command()
+    words += with_probes(("--pid", str(os.getpid()), "--fresh"))
+    first = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", EMPTY_CACHE, "sh", *words],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+    )
+    try:
+        said, until = b"", time.monotonic() + START_LIMIT_S
+        while b"tracing " not in said:
+            assert time.monotonic() < until, said
+            if select.select([reads], [], [], 0.1)[0]:
+                said += os.read(reads, 4096)
+        first.send_signal(signal.SIGINT)
+        out, _ = first.communicate(timeout=START_LIMIT_S)
+    finally:
+        first.kill()
+        first.wait()
+        os.close(reads)
+        os.close(slave)
+    shown = said.decode().split("\r\x1b[K")
+    assert shown[1].startswith("compiling for this kernel")
+    assert shown[-1].startswith("tracing ")
+    assert len(shown) > 2
+    assert b"compiling" not in out
 
 
 def test_the_part_for_interpreters_is_little_to_verify() -> None:

@@ -17,6 +17,7 @@ from tracer.errors import ClosetraceError
 from tracer.kernel.source import Wanted
 from tracer.model.scope import Scope
 from tracer.reports.text import terminal
+from tracer.reports.text.progress import Progress
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
 
@@ -77,6 +78,7 @@ def _trace(leak: subprocess.Popen[bytes], output: Output) -> None:
         target=f"price-client (pid {leak.pid})",
         sizes=make_sizes(_STACK_BYTES, _MEMORY_MB),
         wanted=Wanted(int(_LINGER_S * 1e9)),
+        underway=Progress(),
     )
 
     def go() -> None:

@@ -110,11 +110,9 @@ def _merged(names: list[str], left_out: dict[str, str], read: _Reader) -> Merged
     from tracer.reports.json.reading.report import document
 
     merging = Merging()
-    with Progress("reading reports", len(names)) as progress:
-        for done, name in enumerate(names):
-            progress.at(done)
-            try:
-                merging.add(document(read.content(name)), name)
-            except ClosetraceError as error:
-                left_out[name] = str(error).removeprefix(f"{name}: ")
+    for name in Progress().each("reading reports", names):
+        try:
+            merging.add(document(read.content(name)), name)
+        except ClosetraceError as error:
+            left_out[name] = str(error).removeprefix(f"{name}: ")
     return merging.merged()

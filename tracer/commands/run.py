@@ -23,6 +23,7 @@ from tracer.errors import ClosetraceError
 from tracer.kernel.source import Wanted
 from tracer.model.scope import Scope
 from tracer.reports.printable import clean
+from tracer.reports.text.progress import Progress
 from tracer.session.child import Child, StopWithChild
 from tracer.session.request import Request
 
@@ -78,6 +79,7 @@ def run(
             probes=probes,
             interval_s=min(interval, linger / 2),
             max_overhead=max_overhead,
+            underway=Progress(),
         )
         output = Output(as_json, all_frames, fail_over, counts_ended=True)
         trace(request, output, StopWithChild(duration, child), attached=child.release)

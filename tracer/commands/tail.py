@@ -23,6 +23,7 @@ from tracer.commands.targets import warn_of_absent
 from tracer.kernel.source import Wanted
 from tracer.reports.text import terminal
 from tracer.reports.text.notread import told as not_read
+from tracer.reports.text.progress import Progress
 from tracer.session.request import Request
 from tracer.session.session import Session
 from tracer.session.stopping import Stop
@@ -61,7 +62,7 @@ def tail(
     """  # noqa: D301, click reads the backspace
     scope = make_scope(**chosen)
     wanted = Wanted(linger_ns=_NEVER_NS, events=True, event_stacks=stacks)
-    request = Request(scope, describe(scope), make_sizes(stack_bytes, memory_mb), wanted, probes)
+    request = Request(scope, describe(scope), make_sizes(stack_bytes, memory_mb), wanted, probes, underway=Progress())
     stop = Stop(duration, scope.pids)
     warn_of_absent(scope)
     with Session(request) as session:

@@ -26,6 +26,7 @@ from tracer.commands.targets import warn_of_absent
 from tracer.kernel.source import Wanted
 from tracer.reports.text import terminal
 from tracer.reports.text.notread import told as not_read
+from tracer.reports.text.progress import Progress
 from tracer.reports.text.timeline import losses as lost_line
 from tracer.session.request import Request
 from tracer.session.session import Session
@@ -73,7 +74,7 @@ def timeline(
         return
     wanted = Wanted(int(linger * 1e9), all_endings=True)
     sizes = make_sizes(stack_bytes, memory_mb)
-    request = Request(scope, describe(scope), sizes, wanted, probes, interval_s=interval)
+    request = Request(scope, describe(scope), sizes, wanted, probes, interval_s=interval, underway=Progress())
     stop = Stop(duration, scope.pids)
     warn_of_absent(scope)
     with Session(request) as session:

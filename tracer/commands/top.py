@@ -32,6 +32,7 @@ from tracer.host.identity import in_first_pid_namespace
 from tracer.kernel.source import Wanted
 from tracer.reports.printable import clean
 from tracer.reports.text import terminal
+from tracer.reports.text.progress import Progress
 from tracer.session.request import Request
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def top(
     from tracer.top.running import run
     from tracer.top.snapshots import OwnTrace
 
-    stop = Ending(scope.pids)
+    stop, progress = Ending(scope.pids), Progress()
     request = Request(
         scope=scope,
         target=target,
@@ -97,6 +98,7 @@ def top(
         interval_s=interval,
         max_overhead=max_overhead,
         lineage=lineage,
+        underway=progress,
     )
     source: Optional[Source] = None
     if not fresh and not asks_how(ctx):
@@ -105,6 +107,7 @@ def top(
         warn_of_absent(scope)
         terminal.say(f"attaching to {target}")
         source = OwnTrace(request, stop)
+        progress.close()
     terminal.say(run(source, stop, _write))
 
 

@@ -66,6 +66,7 @@ class Following:
             partial(Heaps, self._keeper.holders, _lineage(request), lambda: self._keeper.hurried),
             run.plan.unseen_calls(),
             endless=request.endless,
+            underway=request.underway,
         )
 
     def prepare(self, stop: Stop) -> None:

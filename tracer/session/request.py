@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Optional
 
 from tracer.kernel.apart import compile_apart
 from tracer.kernel.compiler import compile_text
+from tracer.kernel.objectcode import ObjectCode
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.scope import Scope
 from tracer.session.opening import Compile
+from tracer.underway import Underway
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Request:
     ``probes`` is one of kernel.plan.WAYS. ``interval_s`` is the time between two looks in seconds. ``max_overhead`` is
     in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded. ``lineage``:
     look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
-    ``endless``: the run may last for months, so nothing may grow with time.
+    ``endless``: the run may last for months, so nothing may grow with time. ``underway`` is told of work that may take
+    seconds.
     """
 
     scope: Scope
@@ -32,8 +37,13 @@ class Request:
     debuginfod: bool = False
     lineage: Optional[bool] = None
     endless: bool = False
+    underway: Underway = field(default_factory=Underway)
 
     @property
     def compiles_with(self) -> Compile:
         """What compiles the kernel side, if it was not compiled before."""
-        return compile_apart if self.endless else compile_text
+        return partial(self._compiled, compile_apart if self.endless else compile_text)
+
+    def _compiled(self, compile_code: Compile, text: str, tree: Optional[Path]) -> ObjectCode:
+        with self.underway.during("compiling for this kernel, once for these options"):
+            return compile_code(text, tree)

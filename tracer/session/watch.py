@@ -37,6 +37,7 @@ from tracer.session.reading import Reader
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.trail import Took, Trail
+from tracer.underway import Underway
 
 _log = Trail(__name__)
 
@@ -82,6 +83,7 @@ class Watch:
         unseen: tuple[str, ...] = (),
         *,
         endless: bool = False,
+        underway: Underway,
     ) -> None:
         self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
         self._threads, self._reconciler, self._linger_ns = threads, reconciler, linger_ns
@@ -96,7 +98,7 @@ class Watch:
         self._endings = Endings()
         self._shown: dict[object, tuple[int, int]] = {}
         self._next_look_ns = 0
-        self._endless = endless
+        self._endless, self._underway = endless, underway
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
@@ -159,8 +161,9 @@ class Watch:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
         return self._drain.relieve()
 
-    def _read(self, entries: Iterable[SuspectEntry]) -> list[Connection]:
-        return [c for entry in entries if (c := self._reader.suspect(entry)) is not None]
+    def _read(self, entries: Sequence[SuspectEntry]) -> list[Connection]:
+        told = self._underway.each("reading sockets", entries)
+        return [c for entry in told if (c := self._reader.suspect(entry)) is not None]
 
     def _judge(self, joined: list[Connection], *, at_end: bool = False) -> list[Finding]:
         """Judge connections that were joined, and keep what is found. The list is empty then.
@@ -221,8 +224,8 @@ class Watch:
         ages = [(now - entry.since_ns, entry) for entry in self._recorder.suspects() if self._may_have(part, entry)]
         if part is None:
             self._findings.clear()  # there is no room for two of each
-        recorded = self._read(entry for age, entry in ages if age >= linger_ns)
-        young = self._read(entry for age, entry in ages if -_DIAG_TICK_NS <= age - linger_ns < 0)
+        recorded = self._read([entry for age, entry in ages if age >= linger_ns])
+        young = self._read([entry for age, entry in ages if -_DIAG_TICK_NS <= age - linger_ns < 0])
         ages.clear()
         reconciler = self._reconciler
         if part is not None:

@@ -27,6 +27,7 @@ from tracer.session.part import Part
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
+from tracer.underway import Underway
 
 __all__ = ["clock"]
 LINGER = 10 * S
@@ -85,7 +86,9 @@ class Bench:
         self.reconciler = FakeReconciler(clock, self.older)
         reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
         self.watch = Watch(
-            recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps, endless=endless
+            *(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps),
+            endless=endless,
+            underway=Underway(),
         )
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:

@@ -4,38 +4,56 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Optional
 
 from tracer.reports.text import terminal
 from tracer.reports.text.cells import fit
+from tracer.underway import Underway
 
 _QUIET_S, _EVERY_S = 0.5, 0.1
+_CLEAR = "\r\x1b[K"
 
 
-class Progress:
-    """Use it in a ``with`` statement. The line appears after half a second, so that short work shows none."""
+class Progress(Underway):
+    """Draws the line when work of many things has taken half a second, so that short work shows none.
 
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total = what, total
-        self._next = time.monotonic() + _QUIET_S if sys.stderr.isatty() else float("inf")
+    Work that cannot be counted is told at once: who does it does not come back before it is over.
+    """
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._live = self._stream.isatty()
+        self._what, self._total = "", 0
+        self._next = float("inf")
         self._drawn = False
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+    def begin(self, what: str, total: int = 0) -> None:
+        """Say what is done now, and of how many things it consists; 0: nobody knows."""
+        if self._live:
+            self._what, self._total = what, total
+            self._next = time.monotonic() + _QUIET_S
+            if not total:
+                self._draw(f"{what} ...")
 
     def at(self, done: int) -> None:
         """Say that so many are done."""
-        now = time.monotonic()
-        if now >= self._next:
-            text = f"{self._what}: {done} of {self._total} ({100 * done // max(self._total, 1)} %)"
-            sys.stderr.write(f"\r\x1b[K{fit(text, terminal.width() - 1)}")
-            sys.stderr.flush()
-            self._next, self._drawn = now + _EVERY_S, True
+        if self._live and (now := time.monotonic()) >= self._next:
+            self._draw(f"{self._what}: {done} of {self._total} ({100 * done // max(self._total, 1)} %)")
+            self._next = now + _EVERY_S
+
+    def end(self) -> None:
+        """Remove the line."""
+        self._next = float("inf")
+        if self._drawn:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+            self._drawn = False
+
+    def close(self) -> None:
+        """Draw nothing any more: the terminal is somebody else's from now on."""
+        self.end()
+        self._live = False
+
+    def _draw(self, text: str) -> None:
+        self._stream.write(f"{_CLEAR}{fit(text, terminal.width() - 1)}")
+        self._stream.flush()
+        self._drawn = True
