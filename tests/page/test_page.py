@@ -12,6 +12,7 @@ import pytest
 
 from tests.page import samples
 from tests.page.browser import Browser
+from tests.page.shoot import shoot
 from tests.unit.builders import START, S, connection, report, touch
 from tracer.model.finding import Report, Verdict
 from tracer.model.states import Op
@@ -19,8 +20,9 @@ from tracer.reports import saying
 from tracer.reports.html import page as html
 from tracer.reports.json import report as json_report
 from tracer.reports.json.reading.merging import Merging
-from tracer.reports.json.reading.report import document
+from tracer.reports.json.reading.report import document, from_text
 
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
 _ROWS = "document.querySelectorAll('table.sites > tbody > tr.site').length"
 _OPEN = "document.querySelectorAll('td.detail').length"
 
@@ -222,3 +224,19 @@ def test_many_hosts_as_one(browser: Browser, tmp_path: Path) -> None:
     assert browser.js(_ROWS) == len(Verdict)
     shown = browser.js("document.querySelector('td.detail').innerText")
     assert re.search(r"On 2 hosts: web-1 \(1\), web-2 \(1\)", shown)
+
+
+def test_the_pictures_in_docs_can_be_taken(tmp_path: Path) -> None:
+    """By the script that took them, of the recording of which they are: as large, in two schemes that differ."""
+    recording = (_DOCS / "transcripts" / "demo.json").read_bytes()
+    page = tmp_path / "demo.html"
+    page.write_text("".join(html.of_report(from_text(recording))), encoding="utf-8")
+    shoot(page, tmp_path)
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert names == sorted(path.name for path in (_DOCS / "pictures").iterdir())
+    light, dark = ((tmp_path / name).read_bytes() for name in reversed(names))
+    assert light != dark
+    for name in names:
+        taken, kept = ((folder / name).read_bytes() for folder in (tmp_path, _DOCS / "pictures"))
+        assert taken[:8] == b"\x89PNG\r\n\x1a\n"
+        assert taken[16:24] == kept[16:24], "width and height, in the header of a PNG"
