@@ -36,6 +36,7 @@ from tracer.commands.trace import Output, check_fail_over, trace
 from tracer.errors import ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
 from tracer.reports.printable import clean
+from tracer.reports.text import terminal
 from tracer.reports.text.progress import Progress
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
@@ -185,7 +186,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"closetrace: {clean(message)}", err=True)
+    terminal.say(f"closetrace: {message}")
     return code
 
 

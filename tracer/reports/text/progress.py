@@ -54,6 +54,6 @@ class Progress(Underway):
         self._live = False
 
     def _draw(self, text: str) -> None:
-        self._stream.write(f"{_CLEAR}{fit(text, terminal.width() - 1)}")
+        self._stream.write(f"{_CLEAR}{fit(text, terminal.width_of_stderr() - 1)}")
         self._stream.flush()
         self._drawn = True

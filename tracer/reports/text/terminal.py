@@ -23,5 +23,25 @@ def color() -> bool:
 
 
 def say(text: str) -> None:
-    """A remark beside the report: stderr, so that stdout is the report alone."""
-    click.echo(clean(text), err=True)
+    """A remark beside the report: stderr, so that stdout is the report alone.
+
+    A terminal gets lines of its width, broken between words. Anything else gets one line, for scripts to read.
+    """
+    told = clean(text)
+    if sys.stderr.isatty():
+        from tracer.reports.text.cells import wrap
+
+        told = "\n".join(wrap(told, width_of_stderr(), rest="  "))
+    click.echo(told, err=True)
+
+
+def width_of_stderr() -> int:
+    """Of stderr's own terminal: stdout may be a file. COLUMNS counts more."""
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
