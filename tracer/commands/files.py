@@ -19,17 +19,29 @@ def read(name: str) -> bytes:
     """The whole content; ``-`` is stdin. Raises ClosetraceError, also for directories and files that are too large."""
     try:
         if name == "-":
-            content = sys.stdin.buffer.read(MOST_BYTES + 1)
-        else:
-            with open(name, "rb") as file:
-                if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-                    raise ClosetraceError(f"{name}: it is a directory")
-                content = file.read(MOST_BYTES + 1)
+            return _limited(name, sys.stdin.buffer.read(MOST_BYTES + 1))
+        with open(name, "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISDIR(status.st_mode):
+                raise ClosetraceError(f"{name}: it is a directory")
+            if status.st_size > MOST_BYTES:
+                raise _too_large(name)
+            return _limited(name, file.read(MOST_BYTES + 1))
     except OSError as error:
         raise ClosetraceError(f"{name}: {error.strerror or error}") from None
+
+
+def _limited(name: str, content: bytes) -> bytes:
     if len(content) > MOST_BYTES:
-        raise ClosetraceError(f"{name}: it is larger than {MOST_BYTES >> 20} MiB")
+        raise _too_large(name)
     return content
+
+
+def _too_large(name: str) -> ClosetraceError:
+    return ClosetraceError(
+        f"{name}: it is larger than {MOST_BYTES >> 20} MiB, the most that is read. Record less at once: "
+        "a longer --linger, or --pid, --comm or --remote-port for each part"
+    )
 
 
 def write(name: str, pieces: Iterable[Union[str, bytes]]) -> None:

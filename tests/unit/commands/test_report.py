@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.builders import connection, report
 from tracer.cli import run_command
+from tracer.commands import files
 from tracer.reports.json import report as json_report
 from tracer.reports.text import table
 
@@ -104,3 +105,14 @@ def test_a_failed_write_leaves_the_old_file(file: Path, tmp_path: Path) -> None:
     assert run_command(["report", "-o", str(target), str(bad)]) == 1
     assert target.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "bad.json", "x"]
+
+
+def test_a_file_that_is_too_large_is_told_with_what_to_do(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The limit, and how to record less; the file is not read whole into memory to find out."""
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.truncate(files.MOST_BYTES + 1)
+    assert run_command(["report", str(path)]) == 1
+    said = capfd.readouterr().err
+    assert said.startswith(f"closetrace: {path}: it is larger than 256 MiB, the most that is read.")
+    assert "--linger" in said

@@ -56,6 +56,40 @@ def test_a_socket_counts_once_for_its_host() -> None:
     assert (ignored.site.verdict, ignored.sockets) == (Verdict.EOF_IGNORED, 1)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"inode": 0}, {}),  # it was accepted in between
+        ({}, {"cookie": 0, "state": "CLOSE"}),  # the peer has reset it: the kernel lists it no more
+        ({"inode": 0}, {"inode": 0}),
+    ],
+)
+def test_a_socket_is_known_by_what_two_reports_have_in_common(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Its inode or its cookie may be missing in one of them."""
+    files = [json.loads(recorded(later(IDLE, hours), "a")) for hours in (0, 1)]
+    for file, changes in zip(files, (before, after)):
+        for socket in file["sites"][0]["sockets"]:
+            socket.update(changes)
+    for order in (files, files[::-1]):
+        assert merging(*(json.dumps(file).encode() for file in order)).merged().sockets == 2
+
+
+def test_a_socket_of_which_more_is_known_belongs_to_its_newest_site() -> None:
+    """The program read the end of one of two sockets between two reports: still two, whatever the order of the files.
+
+    When both have another verdict nothing is left of the site that they had.
+    """
+    first = recorded(IDLE, "a")
+    one = recorded(later(report(connection(1), connection(2, **EOF_READ)), 1), "a")
+    both = recorded(later(report(connection(1, **EOF_READ), connection(2, **EOF_READ)), 2), "a")
+    for order in ((first, one), (one, first)):
+        told = {site.site.verdict: site.sockets for site in merging(*order).merged().sites}
+        assert told == {Verdict.IDLE_IN_POOL: 1, Verdict.EOF_IGNORED: 1}
+    for three in ((first, one, both), (both, first, one)):
+        told = {site.site.verdict: site.sockets for site in merging(*three).merged().sites}
+        assert told == {Verdict.EOF_IGNORED: 2}
+
+
 def test_a_boot_begins_cookies_anew() -> None:
     """A host counts its sockets' cookies from the start after a reboot: other addresses are other sockets."""
     before = json.loads(recorded(IDLE, "a"))

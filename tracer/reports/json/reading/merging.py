@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Optional
+from dataclasses import dataclass
+from typing import Optional
 
 from tracer.diagnose.siteid import site_id
 from tracer.model.finding import Site, Verdict
 from tracer.model.merged import HostShare, Merged, MergedSite
 from tracer.reports.json.reading import sites
+from tracer.reports.json.reading.counting import Counting, Keys, keys
 from tracer.reports.json.reading.fields import BadReport, Fields
 from tracer.reports.json.reading.record import Sockets
 from tracer.reports.json.reading.report import check_time, end_ns
@@ -17,9 +18,9 @@ from tracer.reports.times import epoch_ns
 
 @dataclass
 class _Kept:
-    """What is known of one site so far. ``sockets`` has what tells a host's sockets apart."""
+    """What is known of one site so far. It has a number, by which its sockets are counted."""
 
-    sockets: dict[str, set[int]] = field(default_factory=dict)
+    number: int
     reports: int = 0
     first_ns: int = 0
     last_ns: int = 0
@@ -37,11 +38,15 @@ class BadSites(BadReport):
 
 
 class Merging:
-    """Takes reports in any order. A socket that several reports of one host tell is counted once."""
+    """Takes reports in any order. A socket that several reports of one host tell is counted once.
+
+    If they tell it in different sites, since more has become known of it, it belongs to that of the newest one.
+    """
 
     def __init__(self) -> None:
         self._sites: dict[tuple[str, Verdict], _Kept] = {}
-        self._hosts: set[str] = set()
+        self._hosts: dict[str, int] = {}
+        self._counting = Counting()
         self._reports = self._incomplete = 0
         self._started_ns: Optional[int] = None
         self._ended_ns = 0
@@ -50,16 +55,18 @@ class Merging:
         """Add a report; ``file`` is its name for messages. Raises BadReport, and has then added nothing of it."""
         now_ns, host = check_time(end_ns(whole)), whole.part("host").text("hostname")
         started_ns = epoch_ns(whole.text("started"))
-        found = [(one, _key(one, now_ns), _sockets(one), now_ns - one.ns("oldest_s")) for one in whole.parts("sites")]
+        found = [
+            (one, _key(one, now_ns), _sockets(one, host), now_ns - one.ns("oldest_s")) for one in whole.parts("sites")
+        ]
         complete = whole.part("reconciliation").flag("complete", default=True)
         self._reports += 1
         self._incomplete += not complete
-        self._hosts.add(host)
+        number = self._hosts.setdefault(host, len(self._hosts))
         self._started_ns = min(self._started_ns or started_ns, started_ns)
         self._ended_ns = max(self._ended_ns, now_ns)
         for site, key, sockets, first_ns in found:
-            kept = self._sites.setdefault(key, _Kept(first_ns=first_ns))
-            kept.sockets.setdefault(host, set()).update(sockets)
+            kept = self._sites.setdefault(key, _Kept(len(self._sites), first_ns=first_ns))
+            self._counting.add(number, kept.number, sockets, now_ns)
             kept.reports += 1
             kept.first_ns = min(kept.first_ns, first_ns)
             if kept.newest is None or now_ns > kept.last_ns:
@@ -68,9 +75,12 @@ class Merging:
     def merged(self) -> Merged:
         """All of them as one; sites with the most sockets first. Raises BadSites: then merge the other files anew."""
         found, bad = [], {}
+        shares = self._shares()
         for kept in self._sites.values():
+            if kept.number not in shares:
+                continue  # newer reports tell all its sockets elsewhere
             try:
-                found.append(_merged(kept))
+                found.append(_merged(kept, shares[kept.number]))
             except BadReport as error:
                 bad[kept.file] = str(error)
         if bad:
@@ -78,6 +88,13 @@ class Merging:
         found.sort(key=lambda one: (-one.sockets, one.first_ns, one.site.id))
         hosts, started_ns = len(self._hosts), self._started_ns or 0
         return Merged(self._reports, hosts, started_ns, self._ended_ns, tuple(found), self._incomplete)
+
+    def _shares(self) -> dict[int, list[HostShare]]:
+        """The hosts of each site, by its number."""
+        names, found = list(self._hosts), dict[int, list[HostShare]]()
+        for (site, host), count in self._counting.counts().items():
+            found.setdefault(site, []).append(HostShare(names[host], count))
+        return found
 
 
 def _key(one: Fields, now_ns: int) -> tuple[str, Verdict]:
@@ -94,29 +111,16 @@ def _made(one: Fields, now_ns: int) -> Site:
     return sites.site(one, Sockets(now_ns), now_ns)
 
 
-def _sockets(one: Fields) -> list[int]:
+def _sockets(one: Fields, hostname: str) -> list[Keys]:
     found = one.items("sockets")
     if not found:
         raise BadReport(f"{one.where}.sockets is empty")
-    return [_identity(socket, one.where) for socket in found]
+    return [keys(socket, hostname, one.where) for socket in found]
 
 
-def _identity(socket: Any, where: str) -> int:
-    """What tells a socket from all others of its host, as a hash: its addresses, with the cookie or else the inode.
-
-    Cookies begin anew with each boot, so they alone do not tell.
-    """
-    if not isinstance(socket, dict):
-        raise BadReport(f"{where}.sockets has something that is not an object")
-    cookie = socket.get("cookie")
-    own = cookie if type(cookie) is int and cookie else f"inode {socket.get('inode')}"
-    return hash(f"{own} {socket.get('local')} {socket.get('remote')}")
-
-
-def _merged(kept: _Kept) -> MergedSite:
+def _merged(kept: _Kept, hosts: list[HostShare]) -> MergedSite:
     assert kept.newest is not None
     site = _made(kept.newest, kept.last_ns)
-    hosts = [HostShare(name, len(several)) for name, several in kept.sockets.items()]
     hosts.sort(key=lambda one: (-one.sockets, one.hostname))
     return MergedSite(
         site=site,
