@@ -86,5 +86,5 @@ def _trace(leak: subprocess.Popen[bytes], output: Output) -> None:
         leak.stdin.write(b"\n")
         leak.stdin.flush()
 
-    terminal.say("started a client with two leaks; its peer hangs up on idle connections after 1.5 s")
+    terminal.say("started a client with two leaks; its peer hangs up after 1.5 s of silence")
     trace(request, output, Stop(_DURATION_S, scope.pids), attached=go)

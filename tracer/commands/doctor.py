@@ -21,6 +21,7 @@ from tracer.kernel.features import BTF_PATH, Features
 from tracer.kernel.headers import bpf_directory, installed_headers
 from tracer.kernel.plan import WAYS, Plan, make_plan
 from tracer.reports.text import terminal
+from tracer.reports.text.cells import style, wrap
 from tracer.session.dump import FOLLOWS_FORKS, VARIANTS, Folder, dump
 from tracer.session.opening import look, require_rights
 from tracer.session.request import Request
@@ -217,8 +218,11 @@ def _print(found: dict[str, Any]) -> None:
     machine = found["host"]
     click.echo(f"{machine['hostname']}: kernel {machine['kernel']} on {machine['architecture']}\n")
     for check in found["checks"]:
-        mark = click.style("ok", fg="green") if check["ok"] else click.style("MISSING", fg="red")
-        click.echo(f"  {check['check']:13} {mark if terminal.color() else click.unstyle(mark):8} {check['detail']}")
+        mark, color = (f"{'ok':7}", "green") if check["ok"] else ("MISSING", "red")
+        first, *rest = wrap(check["detail"], width - _DETAIL_AT)
+        click.echo(f"  {check['check']:12} {style(mark, terminal.color(), fg=color)} {first}")
+        for line in rest:
+            click.echo(f"{'':{_DETAIL_AT}}{line}")
     click.echo("")
     if found["obstacle"]:
         if found["obstacle"] != found["to_do"]:
@@ -226,13 +230,26 @@ def _print(found: dict[str, Any]) -> None:
         return
     room = max(20, (width - 12) // 2)
     rows = [
-        (family["family"], family["way"] or f"none ({family['derived_from'] or 'not available'})", family["cost"] or "")
+        (
+            family["family"],
+            _breakable(family["way"]) or f"none ({family['derived_from'] or 'not available'})",
+            family["cost"] or "",
+        )
         for family in found["families"]
     ]
     fitted = [(name, textwrap.fill(way, room), textwrap.fill(cost, room)) for name, way, cost in rows]
     click.echo(tabulate(fitted, headers=("family", "hooks", "what a report lacks")))
     for way, reason in found["refused"].items():
-        click.echo(f"\nno {way}: {reason}")
+        click.echo("\n" + "\n".join(wrap(f"no {way}: {reason}", width, rest="  ")))
     click.echo(f"\nways to choose from with --probes: {', '.join(WAYS)}")
     if found["ready"]:
         click.echo("ready to trace: sudo closetrace PID, or sudo closetrace for the whole host")
+
+
+_DETAIL_AT = 23
+"""The column of a check's detail."""
+
+
+def _breakable(way: Optional[str]) -> Optional[str]:
+    """Several hooks as a line that can be broken between them."""
+    return way.replace("+", " + ") if way is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Optional
 
 import click
@@ -73,7 +74,7 @@ def run(
     try:
         request = Request(
             scope=Scope(pids=(child.pid,), follow_forks=True),
-            target=clean(" ".join(command)),
+            target=clean(shlex.join(command)),
             sizes=sizes,
             wanted=Wanted(int(linger * 1e9), guarded=max_overhead is not None),
             probes=probes,

@@ -81,8 +81,12 @@ def timeline(
         terminal.say(f"tracing {request.target}. Ctrl-C ends.")
         lives = session.lives()
         writer = life_writer(as_json, session.clock_offset_ns)
+        told = 0
         for connection in lives.until(stop):
             writer.connection(connection)
+            told += 1
+        if not told:
+            terminal.say("no connection ended, and none stayed in CLOSE_WAIT for longer than --linger")
         lost = lost_line(lives.lost())
         if lost is not None:
             terminal.say(lost)

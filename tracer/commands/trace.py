@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _log = Trail(__name__)
 
+_MINUTE_NS = 60_000_000_000
+
 
 @dataclass(frozen=True)
 class Output:
@@ -103,9 +105,14 @@ def _tell_who_goes_on(request: Request, session: Session) -> None:
 
 
 def _announce(request: Request, session: Session) -> None:
-    probes, linger_s = session.probes(), request.wanted.linger_ns / 1e9
+    probes, linger_ns = session.probes(), request.wanted.linger_ns
+    linger = f"{linger_ns / 1e9:g} s"
+    if linger_ns >= _MINUTE_NS:
+        from tracer.diagnose import words
+
+        linger = words.duration(linger_ns)
     hooked = sum(1 for probe in probes if probe.way is not None)
     terminal.say(
-        f"tracing {request.target}: {hooked} of {len(probes)} hook families, threshold {linger_s:g} s. "
+        f"tracing {request.target}: {hooked} of {len(probes)} hook families, threshold {linger}. "
         "Ctrl-C ends with the report."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import click
 
 from tracer import __version__
-from tracer.reports.printable import clean
+from tracer.reports.text import terminal
 
 _PACKAGE = "tracer"
 
@@ -35,8 +35,9 @@ class _Lines(logging.Handler):
         """Write one line. On a terminal it first clears the status line, which is drawn again later."""
         try:
             milliseconds = (time.monotonic() - self._began) * 1e3
-            room = "\r\x1b[K" if sys.stderr.isatty() else ""
-            click.echo(f"{room}[{milliseconds:9.1f} ms] {clean(record.getMessage())}", err=True)
+            if sys.stderr.isatty():
+                click.echo("\r\x1b[K", err=True, nl=False)
+            terminal.say(f"[{milliseconds:9.1f} ms] {record.getMessage()}")
         except (OSError, ValueError):
             pass  # stderr was closed: the trace itself goes on
 

@@ -141,6 +141,8 @@ def netns_of(pid: int) -> tuple[int, str]:
         what = f"the network namespace of process {pid} cannot be read"
         if isinstance(error, PermissionError):
             what = f"{named(pid)} cannot be read without root (CAP_SYS_PTRACE), so run closetrace with sudo"
+            if os.geteuid() == 0:
+                what = f"{named(pid)} cannot be read, since this root lacks CAP_SYS_PTRACE"
         raise unreachable(what, error.errno or 0) from None
 
 

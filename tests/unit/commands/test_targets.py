@@ -101,7 +101,11 @@ def test_a_process_of_others_is_said_to_need_root(monkeypatch: pytest.MonkeyPatc
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NetnsDenied, match=r"\(pid \d+\) cannot be read without root .*run closetrace with sudo"):
+        netns_of(os.getpid())
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(NetnsDenied, match=r"\(pid \d+\) cannot be read, since this root lacks CAP_SYS_PTRACE"):
         netns_of(os.getpid())
 
 

@@ -6,7 +6,6 @@ import sys
 import time
 
 from tracer.reports.text import terminal
-from tracer.reports.text.cells import fit
 from tracer.underway import Underway
 
 _QUIET_S, _EVERY_S = 0.5, 0.1
@@ -54,6 +53,8 @@ class Progress(Underway):
         self._live = False
 
     def _draw(self, text: str) -> None:
+        from tracer.reports.text.cells import fit  # most starts are quick and draw nothing
+
         self._stream.write(f"{_CLEAR}{fit(text, terminal.width_of_stderr() - 1)}")
         self._stream.flush()
         self._drawn = True
