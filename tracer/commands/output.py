@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 # A writer is made after attaching, and only then imports the modules of its format.
 
 
-def report_writer(as_json: bool, all_frames: bool) -> ReportWriter:
-    """Return the writer of a trace's report."""
+def report_writer(as_json: bool, all_frames: bool, *, alone: bool = True) -> ReportWriter:
+    """Return the writer of a trace's report. ``alone``: nothing else writes to the terminal meanwhile."""
     if as_json:
         from tracer.reports.json.writers import JsonReport
 
         return JsonReport()
     from tracer.reports.text.writers import TextReport
 
-    return TextReport(all_frames)
+    return TextReport(all_frames, alone=alone)
 
 
 def recorded(

@@ -82,7 +82,7 @@ def run(
             max_overhead=max_overhead,
             underway=Progress(),
         )
-        output = Output(as_json, all_frames, fail_over, counts_ended=True)
+        output = Output(as_json, all_frames, fail_over, counts_ended=True, alone=False)
         trace(request, output, StopWithChild(duration, child), attached=child.release)
     finally:
         child.finish()

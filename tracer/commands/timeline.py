@@ -86,7 +86,7 @@ def timeline(
             writer.connection(connection)
             told += 1
         if not told:
-            terminal.say("no connection ended, and none stayed in CLOSE_WAIT for longer than --linger")
+            terminal.say("no connection of which a call was seen has ended or lingered (closetrace census counts all)")
         lost = lost_line(lives.lost())
         if lost is not None:
             terminal.say(lost)

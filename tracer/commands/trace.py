@@ -29,12 +29,14 @@ class Output:
     """How the report is written, and how many lingering sockets ``--fail-over`` allows (None: any number).
 
     ``counts_ended``: a socket that lingered counts there, whoever closed it in the end; else only those still open do.
+    ``alone``: the traced command does not write to the same terminal.
     """
 
     as_json: bool = False
     all_frames: bool = False
     fail_over: Optional[int] = None
     counts_ended: bool = False
+    alone: bool = True
 
 
 def trace(request: Request, output: Output, stop: Stop, attached: Optional[Callable[[], None]] = None) -> None:
@@ -48,7 +50,7 @@ def trace(request: Request, output: Output, stop: Stop, attached: Optional[Calla
         _announce(request, session)
         if attached is not None:
             attached()
-        writer = report_writer(output.as_json, output.all_frames)
+        writer = report_writer(output.as_json, output.all_frames, alone=output.alone)
         closed = _follow(session, stop, writer)
         report = session.report()
         closed = _write_unless_closed(writer, report) or closed

@@ -56,6 +56,15 @@ def told(monkeypatch: pytest.MonkeyPatch, *reports: Report) -> list[str]:
     return printed
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_line_that_tells_of_life_does_not_mix_with_a_command(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    """What is rewritten in place would tear what the command of `closetrace run` prints on the same terminal."""
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(sys, "stderr", said := Terminal())
+    TextReport(all_frames=False, alone=alone).tick(Tick((), 2, 1, S))
+    assert ("2 sockets watched" in said.getvalue()) is alone
+
+
 @pytest.mark.parametrize(
     "now",
     [

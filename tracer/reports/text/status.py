@@ -22,8 +22,8 @@ def line(watched: int, close_wait: int, oldest_ns: Optional[int], *, width: int)
 class StatusLine:
     """One line that is rewritten in place while the trace runs; nothing where stdout or stderr is not a terminal."""
 
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty() and sys.stdout.isatty()
+    def __init__(self, *, live: bool = True) -> None:
+        self._live = live and sys.stderr.isatty() and sys.stdout.isatty()
         self._drawn = False
 
     def show(self, tick: Tick) -> None:

@@ -21,11 +21,15 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 
 class TextReport:
-    """Sites as they appear and grow, then the whole report."""
+    """Sites as they appear and grow, then the whole report.
 
-    def __init__(self, all_frames: bool) -> None:
+    Between them is a line that tells that the trace is alive, if it is ``alone`` on the terminal: a line that is
+    rewritten in place would mix with what a traced command prints.
+    """
+
+    def __init__(self, all_frames: bool, *, alone: bool = True) -> None:
         self._all_frames = all_frames
-        self._status = StatusLine()
+        self._status = StatusLine(live=alone)
         self._printed: dict[object, tuple[object, int]] = {}
 
     def tick(self, tick: Tick) -> None:
