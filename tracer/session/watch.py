@@ -180,7 +180,7 @@ class Watch:
         every = marked(taken(self._beside.told(taken(joined))), earlier)
         every = self._heaps.told(every, at_end=at_end)
         now = time.monotonic_ns()
-        return [judge(c, now, self._started_ns) for c in every]
+        return [judge(c, now, self._started_ns) for c in self._underway.each("judging sockets", every)]
 
     def _joined(self, connections: list[Connection], seen: Optional[Seen] = None) -> list[Connection]:
         """Join connections with what is known of them now. The list is empty then."""

@@ -76,6 +76,24 @@ def _no_heaps(meanwhile: Callable[[], object]) -> Heaps:
     return Heaps(lambda _process, _wanted, _limits, _meanwhile: Held(), False, lambda: False, meanwhile)
 
 
+class Told(Underway):
+    """Keeps what is told of the way through long work."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+        self.done: list[int] = []
+        self.ends = 0
+
+    def begin(self, what: str, total: int = 0) -> None:
+        self.begun.append((what, total))
+
+    def at(self, done: int) -> None:
+        self.done.append(done)
+
+    def end(self) -> None:
+        self.ends += 1
+
+
 class Bench:
     """A Watch and what it looks at."""
 
@@ -84,11 +102,12 @@ class Bench:
         recorder = as_recorder(self.recorder)
         stacks = StackStore(recorder, as_service(self.service))
         self.reconciler = FakeReconciler(clock, self.older)
+        self.underway = Told()
         reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
         self.watch = Watch(
             *(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps),
             endless=endless,
-            underway=Underway(),
+            underway=self.underway,
         )
 
     def leak(self, sk: int, ago: float, call: str = "leaky", **fields: int) -> layout.Record:
@@ -138,6 +157,19 @@ def test_nothing_below_the_threshold_is_looked_into(bench: Bench) -> None:
     assert tick.sites == ()
     assert (tick.close_wait, tick.watched, tick.oldest_ns) == (1, 1, int(9.9 * S))
     assert bench.service.asked == [] or bench.recorder.freed == [1]  # drained as any idle box, not examined
+
+
+def test_the_way_through_many_sockets_is_told(bench: Bench) -> None:
+    """Each time that they are read and judged: how many there are, each of them, and that it is over."""
+    for sk in (1, 2, 3):
+        bench.leak(sk, ago=11)
+    bench.watch.tick()
+    told = bench.underway
+    assert told.begun == [("reading sockets", 3), ("judging sockets", 3)]
+    assert (told.done, told.ends) == ([0, 1, 2, 0, 1, 2], 2)
+    bench.report()
+    assert told.begun[2:] == [("reading sockets", 3), ("reading sockets", 0), ("judging sockets", 3)]
+    assert told.ends == len(told.begun)
 
 
 def test_a_site_is_shown_when_it_crosses_and_when_it_grows(bench: Bench) -> None:
