@@ -99,6 +99,23 @@ def test_the_chart_is_good(helm: str, choices: tuple[str, ...]) -> None:
     assert kinds == ["ConfigMap", "DaemonSet", *(CUSTOM if "metrics.rules=true" in choices else ())]
 
 
+def _mounts(helm: str, *words: str) -> dict[str, bool]:
+    """The paths that the chart's container gets, and whether it can only read there."""
+    import yaml
+
+    daemons = list(yaml.safe_load_all(checked(helm, "template", "closetrace", CHART, *words)))[1]
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    return {one["mountPath"]: one.get("readOnly", False) for one in container["volumeMounts"]}
+
+
+def test_the_chart_has_what_tells_the_names_of_pods(helm: str) -> None:
+    """The kubelet's log folders, to read only; nothing of them if no names are wanted."""
+    logs = {"/var/log/pods": True, "/var/log/containers": True}
+    assert logs.items() <= _mounts(helm).items()
+    assert not logs.keys() & _mounts(helm, "--set", "config.agent.pod-names=off").keys()
+    assert logs.items() <= _mounts(helm, "--set", "config.agent=null").items()
+
+
 def test_unit_and_chart_ask_for_the_same_capabilities(helm: str) -> None:
     """All others are dropped."""
     import yaml

@@ -125,7 +125,10 @@ class Agent:
         self._settings = settings
         if not settings.records_as(before):
             self._stop.reopens = True
-        elif settings.request.max_overhead is not None:
+            return
+        if settings.request.pod_names != before.request.pod_names:
+            self._session.name_pods(settings.request.pod_names)
+        if settings.request.max_overhead is not None:
             self._session.limit(settings.request.max_overhead)
 
     def _publish_to(self, settings: Settings, before: Settings) -> None:

@@ -37,7 +37,7 @@ class Settings:
 
 def _recorded(request: Request) -> tuple[Request, bool]:
     """A limit on the cost may change while it is kept, but what measures the cost is attached."""
-    return replace(request, max_overhead=None), request.max_overhead is None
+    return replace(request, max_overhead=None, pod_names=""), request.max_overhead is None
 
 
 class Entry(NamedTuple):

@@ -25,11 +25,12 @@ from tracer.errors import ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
 from tracer.reports.printable import clean
 from tracer.reports.text import terminal
+from tracer.session.naming import FROM_LOGS, check_pod_names
 from tracer.session.request import Request
 
 _MEMORY_MB = 32
 _SECTIONS = {
-    "agent": ("socket", "group", "linger", "interval", "max-overhead", "memory", "stack-bytes", "probes"),
+    "agent": ("socket", "group", "linger", "interval", "max-overhead", "memory", "stack-bytes", "probes", "pod-names"),
     "filter": (
         *("pid", "comm", "local-port", "remote-port", "remote", "netns", "cgroup", "unit", "container", "children"),
     ),
@@ -105,6 +106,13 @@ class _Again(click.Command):
 @click.option("--metrics", metavar="ADDRESS:PORT", default="", help="Serve Prometheus metrics there.")
 @click.option("--otlp", metavar="URL", default="", help="Send metrics and log events there by OTLP.")
 @click.option("--every", type=TIME, default=15, show_default=True, help="Publish a report once in TIME.")
+@click.option(
+    "--pod-names",
+    metavar="logs|off|SOCKET",
+    default=FROM_LOGS,
+    show_default=True,
+    help="Names of Kubernetes pods: from the kubelet's log folders, or also from a container runtime's socket.",
+)
 @tuning
 @verbose_option
 @click.pass_context
@@ -150,8 +158,10 @@ def _settings(
     stack_bytes: int,
     memory_mb: Optional[int],
     probes: str,
+    pod_names: str,
     **chosen: Any,
 ) -> values.Settings:
+    check_pod_names(pod_names)
     scope = make_scope(**chosen)
     request = Request(
         scope=scope,
@@ -163,5 +173,6 @@ def _settings(
         max_overhead=max_overhead,
         lineage=False,
         endless=True,
+        pod_names=pod_names,
     )
     return values.Settings(request, path, group, every, metrics, otlp)

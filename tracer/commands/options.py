@@ -16,6 +16,7 @@ from tracer.errors import UsageError
 from tracer.host import cgroups, groups
 from tracer.host.netns import NetnsUnreachable, inode_of
 from tracer.host.netns import path_of as netns_path
+from tracer.host.podnames import LogFolders, PodNames
 from tracer.host.processes import named
 from tracer.kernel.plan import WAYS
 from tracer.kernel.source import DEEP_STACK, PAGE, Sizes
@@ -85,7 +86,11 @@ _FILTERS = (
     click.option("--netns", metavar="NAME|PATH|PID", help="Only this network namespace."),
     click.option("--cgroup", metavar="PATH", help="Only tasks in this cgroup v2 directory or below it."),
     click.option("--unit", metavar="NAME", help="Only this systemd unit: nginx, session-3.scope."),
-    click.option("--container", metavar="ID", help="Only this container, by the first digits of its id."),
+    click.option(
+        "--container",
+        metavar="ID|NAME",
+        help="Only this container, by the first digits of its id, or as NAMESPACE/POD/CONTAINER.",
+    ),
 )
 
 _TUNING = (
@@ -245,20 +250,27 @@ def _cgroup(path: str) -> tuple[tuple[int, int], str]:
 def _group(unit: Optional[str], container: Optional[str]) -> groups.Found:
     """Find the one cgroup of a unit or container, or its processes. Raises UsageError."""
     if unit is not None:
-        option, matches = f"--unit {unit}", groups.of_unit(unit)
+        option, found = f"--unit {unit}", groups.look_for(groups.of_unit(unit))
         nothing = "no such unit has processes here (systemctl list-units shows the names)"
     else:
-        option, matches = f"--container {container}", groups.of_container(container or "")
-        nothing = "no such container runs here: give the first digits of its id"
-        if not container:
-            raise UsageError("--container is empty: give the first digits of its id")
-    found = groups.look_for(matches)
+        option, found = f"--container {container}", _container(container or "")
+        nothing = "no such container runs here: give the first digits of its id, or NAMESPACE/POD/CONTAINER"
     if not found.paths and not found.pids:
         raise UsageError(f"{option}: {nothing}")
     if len(found.paths) > 1:
         first = ", ".join(found.paths[:2])
         raise UsageError(f"{option}: {len(found.paths)} cgroups have this name ({first}): choose one with --cgroup")
     return found
+
+
+def _container(text: str) -> groups.Found:
+    """By its id; if no id begins so, by its name in Kubernetes. Raises UsageError."""
+    if not text:
+        raise UsageError("--container is empty: give the first digits of its id, or NAMESPACE/POD/CONTAINER")
+    found = groups.look_for(groups.of_container(text))
+    if found.paths or found.pids:
+        return found
+    return groups.look_for(groups.of_named_container(text, PodNames(LogFolders())))
 
 
 def make_scope(

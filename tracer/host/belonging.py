@@ -18,10 +18,10 @@ _CONTAINER = re.compile(
     r"(?:(?:docker|cri-containerd|crio|libpod|containerd|nerdctl|buildkit)-|[\w.-]*:cri-containerd:)?"
     r"([0-9a-f]{64})(?:\.scope)?"
 )
+UID = r"(?:[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})"
+"""Of a pod. A pod that the kubelet has from a file has 32 digits."""
 _POD = re.compile(
-    r"(?:kubepods-(?:besteffort-|burstable-)?)?pod"
-    r"([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?"
-    r"(?::cri-containerd:[0-9a-f]{64})?"
+    r"(?:kubepods-(?:besteffort-|burstable-)?)?pod" rf"({UID})(?:\.slice)?" r"(?::cri-containerd:[0-9a-f]{64})?"
 )
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(service|scope|socket|mount|swap|slice)")
 _MANAGER = re.compile(r"user@\d+\.service")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from tracer.host import belonging, cgroups
+from tracer.host.podnames import PodNames
 from tracer.host.processes import pids
 from tracer.model.identity import Identity
 
@@ -29,6 +30,18 @@ def of_unit(name: str) -> Matches:
 def of_container(prefix: str) -> Matches:
     """Whether something belongs to a container whose id begins so."""
     return lambda identity: identity.container.startswith(prefix)
+
+
+def of_named_container(name: str, pods: PodNames) -> Matches:
+    """Whether something belongs to a container that Kubernetes calls so: [[NAMESPACE/]POD/]CONTAINER."""
+    wanted = name.split("/")
+
+    def matches(identity: Identity) -> bool:
+        known = pods.named(identity)
+        whole = [known.namespace, known.pod_name, known.container_name]
+        return bool(known.container_name) and whole[-len(wanted) :] == wanted
+
+    return matches
 
 
 def look_for(matches: Matches) -> Found:

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Identity:
-    """Each is empty if there is none. ``container`` is the whole id, ``pod`` the uid of a Kubernetes pod."""
+    """Each is empty if there is none, or it is not known.
+
+    ``container`` is the whole id, ``pod`` the uid of a Kubernetes pod. ``namespace``, ``pod_name`` and
+    ``container_name`` are what Kubernetes calls them.
+    """
 
     unit: str = ""
     container: str = ""
     pod: str = ""
+    namespace: str = ""
+    pod_name: str = ""
+    container_name: str = ""
 
     def any(self) -> bool:
         """Whether anything is known."""

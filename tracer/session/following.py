@@ -16,8 +16,10 @@ from tracer.session.draining import USUAL
 from tracer.session.guard import ENDLESS, Guard, GuardPolicy
 from tracer.session.heaps import Heaps
 from tracer.session.interpreters import Interpreters
+from tracer.session.naming import pod_names
 from tracer.session.part import Part
 from tracer.session.ports import Ports
+from tracer.session.programs import Programs
 from tracer.session.reconcile import Reconciler
 from tracer.session.request import Request
 from tracer.session.stackstore import StackStore
@@ -55,6 +57,7 @@ class Following:
         self._next_tidy = time.monotonic() + _TIDY_S
         self._tasks = TaskReader()
         self._ports = Ports(run.namespaces)
+        self._programs = Programs(pod_names(request.pod_names))
         self._watch = Watch(
             recorder,
             StackStore(recorder, self._service, endless=request.endless),
@@ -64,6 +67,7 @@ class Following:
             Reconciler(request.scope, run.members, run.older, run.namespaces, request.wanted.linger_ns),
             request.wanted.linger_ns,
             partial(Heaps, self._keeper.holders, _lineage(request), lambda: self._keeper.hurried),
+            self._programs,
             run.plan.unseen_calls(),
             endless=request.endless,
             underway=request.underway,
@@ -120,6 +124,11 @@ class Following:
         """Allow so much from now on."""
         self._guard.allow(percent)
 
+    def name_pods(self, where: str) -> None:
+        """Have the names of pods from there from now on (:func:`tracer.session.naming.pod_names`)."""
+        before, self._programs.pods = self._programs.pods, pod_names(where)
+        before.close()
+
     @property
     def forgotten(self) -> int:
         """How many sockets that left are only counted."""
@@ -146,5 +155,6 @@ class Following:
     def close(self) -> None:
         """Close the files of the traced processes, and stop counting run times."""
         self._service.close()
+        self._programs.pods.close()
         self._tasks.close()
         self._guard.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracer.host.belonging import identity_of
+from tracer.host.podnames import PodNames
 from tracer.host.processes import start_ticks_of
 from tracer.host.programs import program_of
 from tracer.model.identity import NOBODY, Identity
@@ -11,9 +12,13 @@ _KEPT = 4096
 
 
 class Programs:
-    """Names by process, the latest that could be read; identities as they were when a process was first asked for."""
+    """Names by process, the latest that could be read; identities as they were when a process was first asked for.
 
-    def __init__(self) -> None:
+    ``pods`` names pods and their containers.
+    """
+
+    def __init__(self, pods: PodNames) -> None:
+        self.pods = pods
         self._names: dict[int, str] = {}
         self._identities: dict[int, tuple[int, Identity]] = {}
 
@@ -28,7 +33,13 @@ class Programs:
         return self._names.get(pid, "")
 
     def identity(self, pid: int) -> Identity:
-        """Where ``pid`` belongs. A process is asked once; one that has ended is told as it was."""
+        """Where ``pid`` belongs. A process is asked once; one that has ended is told as it was.
+
+        The names of its pod may be known later than its cgroup.
+        """
+        return self.pods.named(self._cgroups(pid))
+
+    def _cgroups(self, pid: int) -> Identity:
         started = start_ticks_of(pid)
         known = self._identities.get(pid)
         if known is not None and started in (None, known[0]):

@@ -24,7 +24,7 @@ class Request:
     in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded. ``lineage``:
     look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
     ``endless``: the run may last for months, so nothing may grow with time. ``underway`` is told of work that may take
-    seconds.
+    seconds. ``pod_names``: who tells the names of pods (:func:`tracer.session.naming.pod_names`).
     """
 
     scope: Scope
@@ -38,6 +38,7 @@ class Request:
     lineage: Optional[bool] = None
     endless: bool = False
     underway: Underway = field(default_factory=Underway)
+    pod_names: str = "logs"
 
     @property
     def compiles_with(self) -> Compile:

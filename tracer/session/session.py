@@ -121,6 +121,10 @@ class Session:
         """Allow tracing to cost so much from now on, in percent of one CPU, where it has had a limit."""
         self._follower().limit(percent)
 
+    def name_pods(self, where: str) -> None:
+        """Have the names of pods from there from now on (``Request.pod_names``)."""
+        self._follower().name_pods(where)
+
     @property
     def forgotten(self) -> int:
         """How many sockets that had lingered left so long ago that they are only counted."""

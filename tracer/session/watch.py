@@ -80,6 +80,7 @@ class Watch:
         reconciler: Reconciler,
         linger_ns: int,
         heaps: Callable[[Callable[[], object]], Heaps],
+        programs: Programs,
         unseen: tuple[str, ...] = (),
         *,
         endless: bool = False,
@@ -90,7 +91,7 @@ class Watch:
         self._reader = Reader(recorder, stacks, preexisting, unseen)
         self._drain = Drain(recorder, stacks)
         self._heaps = heaps(self._drain.relieve)
-        self._programs = Programs()
+        self._programs = programs
         self._started_ns = time.monotonic_ns()
         self._beside = Beside()
         self._findings: dict[Key, Finding] = {}

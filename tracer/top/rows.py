@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Callable, Optional, TypeVar, Union
 
 from tracer.diagnose import words
@@ -35,7 +35,7 @@ class SiteRow:
     def text(self) -> str:
         """What the filter looks at."""
         one = self.site
-        homes = (f"{share.pid} {share.identity.unit} {share.identity.container}" for share in one.processes)
+        homes = (f"{share.pid} {' '.join(astuple(share.identity))}" for share in one.processes)
         said = (one.program, one.comm, one.remote, one.verdict.value, one.listening or "", saying.where(one), *homes)
         return clean(" ".join(said))
 

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer.commands import options
 from tracer.commands.options import NetworkType, default_memory, describe, filters, make_scope, make_sizes
 from tracer.errors import UsageError
 from tracer.host import groups
 from tracer.host.belonging import parse
+from tracer.host.podnames import LogFolders
 from tracer.model.scope import Scope
 
 ME = os.getpid()
@@ -185,6 +187,27 @@ def test_unit_and_container_become_their_cgroup(monkeypatch: pytest.MonkeyPatch)
     cgroups_here(monkeypatch, "/system.slice", service, f"{service}/worker", container, f"{container}/init.scope")
     assert scope("--unit", "nginx").cgroup_path == scope("--unit", "nginx.service").cgroup_path == service
     assert scope("--container", ID[:12]).cgroup_path == scope("--container", ID).cgroup_path == container
+
+
+def test_a_container_by_its_name_in_kubernetes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its last parts suffice if they are of one container alone; an id that begins so counts more."""
+    uids = ("7f1c3a52-9c1d-4c0e-8d57-2a4f3b1c0d9e", "8f1c3a52-9c1d-4c0e-8d57-2a4f3b1c0d9e")
+    paths = [f"/kubepods/burstable/pod{uid}/{key}" for uid, key in zip(uids, (ID, ID[::-1]))]
+    cgroups_here(monkeypatch, *paths)
+    (tmp_path / "containers").mkdir()
+    for pod, key in (("web-0", ID), ("web-1", ID[::-1])):
+        (tmp_path / "containers" / f"{pod}_shop_app-{key}.log").touch()
+    monkeypatch.setattr(options, "LogFolders", lambda: LogFolders(str(tmp_path)))
+    assert scope("--container", "shop/web-0/app").cgroup_path == paths[0]
+    assert scope("--container", "web-1/app").cgroup_path == paths[1]
+    assert scope("--container", ID[:2]).cgroup_path == paths[0]
+    for name, reason in (
+        ("app", "2 cgroups have this name"),
+        ("bank/web-0/app", "no such container"),
+        ("pp", "no such"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            scope("--container", name)
 
 
 def test_unit_and_container_where_they_have_cgroups_of_version_1(monkeypatch: pytest.MonkeyPatch) -> None:

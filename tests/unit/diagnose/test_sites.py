@@ -291,5 +291,9 @@ def test_where_processes_belong() -> None:
     text = "\n".join(render(site, 1, NOW, width=200, color=False, all_frames=False))
     pod = f"container 3f4ec7c56b8a of pod {there.pod} (2)"
     assert f"  in: {pod} and unit shop.service (1)\n" in text
+    known = dataclasses.replace(there, namespace="shop", pod_name="web-0", container_name="app")
+    (site,) = group(judged(connection(1)), lambda _pid: "app", lambda _pid: known)
+    said = "\n".join(render(site, 1, NOW, width=200, color=False, all_frames=False))
+    assert "  in: container app (3f4ec7c56b8a) of pod shop/web-0\n" in said
     (site,) = group(judged(connection(1)), lambda _pid: "app", lambda _pid: here)
     assert "  in: unit shop.service\n" in "\n".join(render(site, 1, NOW, width=80, color=False, all_frames=False))

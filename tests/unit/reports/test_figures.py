@@ -60,13 +60,13 @@ def of(figures: tuple[Figure, ...], metric: names.Metric) -> dict[tuple[str, ...
 
 def test_a_site() -> None:
     """Its sockets, the age of the oldest, and whose they are."""
-    homes = {100: Identity("shop.service"), 200: Identity("", "c" * 64, "pod-uid")}
+    homes = {100: Identity("shop.service"), 200: Identity("", "c" * 64, "pod-uid", "shop", "web-0", "app")}
     sockets = [of_path("load", 1), of_path("load", 2), of_path("load", 3, 200)]
     now = with_sites(judged(*sockets, of_path("load", 4, fin=50.0)), homes)
     (site,) = now.sites
     figures = Figures().of(now)
-    one = ("app", site.id, site.verdict.value, "shop.service", "", "")
-    other = ("app", site.id, site.verdict.value, "", "c" * 64, "pod-uid")
+    one = ("app", site.id, site.verdict.value, "shop.service", "", "", "", "", "")
+    other = ("app", site.id, site.verdict.value, "", "shop", "web-0", "app", "pod-uid", "c" * 64)
     assert of(figures, names.CLOSE_WAIT) == {one: 3, other: 1}
     assert of(figures, names.OLDEST)[one] == pytest.approx(150)
     assert (of(figures, names.SITES), of(figures, names.SITES_IN_OTHER)) == ({(): 1}, {(): 0})

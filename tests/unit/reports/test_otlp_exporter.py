@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import opentelemetry.semconv._incubating.attributes as incubating
 import opentelemetry.semconv.attributes as stable
 import pytest

@@ -55,7 +55,8 @@ def test_scrape(exporter: PrometheusExporter) -> None:
     now = report(connection(1), connection(2), cost=Cost(9.0, 1.5, 0.25, 1 << 20, 2 << 20))
     samples = scraped(exporter, now)
     labels = {"program": "app", "site": now.sites[0].id, "verdict": now.sites[0].verdict.value}
-    whole = tuple(sorted({**labels, "unit": "", "container": "", "pod": ""}.items()))
+    nobody = dict.fromkeys(("unit", "namespace", "pod", "container", "pod_uid", "container_id"), "")
+    whole = tuple(sorted({**labels, **nobody}.items()))
     assert samples["closetrace_close_wait_sockets", whole] == 2
     assert samples["closetrace_cpu_seconds_total", ()] == 1.5
     assert samples["closetrace_losses_total", (("kind", "records"),)] == 0

@@ -230,7 +230,7 @@ def test_site_tells_who_and_where() -> None:
     VALIDATOR.validate(found)
     (site,) = found["sites"]
     assert (site["program"], site["direction"], site["listening"]) == ("app", "accepted", "10.0.0.5:8080")
-    nobody = {"unit": None, "container": None, "pod": None}
+    nobody = dict.fromkeys(("unit", "container", "pod", "namespace", "pod_name", "container_name"))
     assert site["processes"] == [{"pid": 100, "comm": "app", "count": 3, **nobody}]
     assert site["remotes"] == [{"remote": "10.0.0.0:*", "count": 2}, {"remote": "10.0.0.1:*", "count": 1}]
     assert site["application"] == {"stack": "last", "index": 1, "loop": None}

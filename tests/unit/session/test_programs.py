@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tracer.host.podnames import PodNames
 from tracer.model.identity import NOBODY, Identity
 from tracer.session import programs as module
 from tracer.session.programs import Programs
@@ -27,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_a_process_is_asked_once(asked: list[int]) -> None:
     """It is told as it was at first, also after its end."""
-    known = Programs()
+    known = Programs(PodNames())
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         told = [known.identity(child.pid) for _ in range(3)]
         child.communicate()
@@ -37,7 +38,7 @@ def test_a_process_is_asked_once(asked: list[int]) -> None:
 
 def test_a_number_that_is_used_again(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process has another start time."""
-    known = Programs()
+    known = Programs(PodNames())
     for started in (1, 1, 2):
         monkeypatch.setattr(module, "start_ticks_of", lambda _pid, now=started: now)
         known.identity(7)
@@ -48,14 +49,14 @@ def test_never_seen_alive(asked: list[int]) -> None:
     """Nothing is known, and nothing is made up."""
     child = subprocess.Popen(["true"])
     child.wait()
-    assert Programs().identity(child.pid) == NOBODY
+    assert Programs(PodNames()).identity(child.pid) == NOBODY
     assert asked == []
 
 
 def test_bounded(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Months of short-lived processes take no more memory."""
     monkeypatch.setattr(module, "start_ticks_of", lambda pid: pid)
-    known = Programs()
+    known = Programs(PodNames())
     for pid in range(1, 3 * module._KEPT):
         known.identity(pid)
     assert len(known._identities) == module._KEPT

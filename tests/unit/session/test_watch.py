@@ -14,6 +14,7 @@ from tests.unit.session.offers import as_older, as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, clock, path
 from tracer.flight import layout
 from tracer.host.namespaces import Namespaces
+from tracer.host.podnames import PodNames
 from tracer.host.threads import ThreadsNow
 from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Process, Reconciliation, Report, Verdict
@@ -24,6 +25,7 @@ from tracer.session.endings import Endings
 from tracer.session.heaps import Heaps
 from tracer.session.join import Seen
 from tracer.session.part import Part
+from tracer.session.programs import Programs
 from tracer.session.reconcile import Reconciler
 from tracer.session.stackstore import StackStore
 from tracer.session.watch import Watch
@@ -106,6 +108,7 @@ class Bench:
         reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
         self.watch = Watch(
             *(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps),
+            Programs(PodNames()),
             endless=endless,
             underway=self.underway,
         )

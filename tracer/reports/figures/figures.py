@@ -50,7 +50,8 @@ def _sockets(rows: Rows) -> Iterator[Figure]:
     waiting: Counter[tuple[str, ...]] = Counter()
     reset: Counter[tuple[str, ...]] = Counter()
     for whose, row in sorted(rows.items()):
-        home = (whose.home.unit, whose.home.container, whose.home.pod)
+        of = whose.home
+        home = (of.unit, of.namespace, of.pod_name, of.container_name, of.pod, of.container)
         known = (whose.program, whose.site, *home)
         if whose.verdict is Verdict.RESET_STILL_OPEN:
             reset[known] += row.count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import NamedTuple
 
 from tracer.diagnose.sites import process_of
@@ -19,7 +19,7 @@ _INCUMBENT = 1.25
 """A site that has its own figures keeps them until another one is larger by this factor: series are not swapped."""
 _LONGEST = 128
 OTHER = "other"
-_OTHERS = Identity(OTHER, OTHER, OTHER)
+_OTHERS = Identity(*[OTHER] * len(fields(Identity)))
 
 
 class Whose(NamedTuple):
@@ -82,7 +82,7 @@ def _of_site(site: Site, now_ns: int) -> Iterator[tuple[Whose, Row]]:
 
 def _shown(home: Identity) -> Identity:
     """As labels have it: two long names that begin alike are one series, as a series must not be told twice."""
-    return Identity(label(home.unit), label(home.container), label(home.pod))
+    return Identity(*(label(name) for name in astuple(home)))
 
 
 def _bounded(rows: Rows) -> Iterable[tuple[Whose, Row]]:

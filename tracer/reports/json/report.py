@@ -277,6 +277,9 @@ def _share(share: Share) -> Value:
         "unit": who.unit or None,
         "container": who.container or None,
         "pod": who.pod or None,
+        "namespace": who.namespace or None,
+        "pod_name": who.pod_name or None,
+        "container_name": who.container_name or None,
     }
 
 

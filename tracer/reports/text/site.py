@@ -113,11 +113,16 @@ def _shares(site: Site, prose: int) -> list[str]:
 
 
 def _home(identity: Identity) -> str:
-    """``unit nginx.service``; ``container 3f4ec7c56b8a of pod UID``: so many digits as the runtimes' own tools show."""
+    """``unit nginx.service``; ``container shop (3f4ec7c56b8a) of pod NAMESPACE/NAME``, or else the pod's uid.
+
+    So many digits of an id are told as the runtimes' own tools show.
+    """
     said = [f"unit {identity.unit}"] if identity.unit else []
-    if identity.container or identity.pod:
-        inner = f"container {identity.container[:_ID_SHOWN]}" if identity.container else ""
-        said.append(" of ".join(part for part in (inner, f"pod {identity.pod}" if identity.pod else "") if part))
+    number, name = identity.container[:_ID_SHOWN], identity.container_name
+    pod = f"{identity.namespace}/{identity.pod_name}" if identity.pod_name else identity.pod
+    inner = f"container {name} ({number})" if name else f"container {number}" if number else ""
+    if inner or pod:
+        said.append(" of ".join(part for part in (inner, f"pod {pod}" if pod else "") if part))
     return ", ".join(said)
 
 

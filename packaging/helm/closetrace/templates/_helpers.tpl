@@ -13,3 +13,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
+
+{{/* Whether the names of pods are told. */}}
+{{- define "closetrace.podNames" -}}
+{{- if ne (toString (index (.Values.config.agent | default dict) "pod-names")) "off" }}true{{ end }}
+{{- end }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Optional
 
@@ -91,7 +92,7 @@ def _with_application(made: Site, fields: Fields) -> Site:
 
 
 def _share(one: Fields) -> Share:
-    identity = Identity(*(one.text(key, "") for key in ("unit", "container", "pod")))
+    identity = Identity(**{known.name: one.text(known.name, "") for known in fields_of(Identity)})
     return Share(one.whole("pid"), one.text("comm"), one.count("count"), identity)
 
 
