@@ -9,6 +9,9 @@ import time
 from collections.abc import MutableMapping
 from typing import Optional
 
+_EXTENSION_S = 60.0
+"""So long the service manager is asked to wait for the next word, also if its limit for a start or a reload is over."""
+
 
 class Notifier:
     """Sends states to the socket that ``environment`` names. Does nothing where it names none. Never raises.
@@ -22,6 +25,7 @@ class Notifier:
         mine = not pid or pid == str(os.getpid())
         self._alive_every_s = int(usec) / 2e6 if self._address and mine and usec.isdigit() else None
         self._next_alive: Optional[float] = None
+        self._next_extension = 0.0
 
     def ready(self, status: str) -> None:
         """It has started, or has read its configuration again."""
@@ -41,6 +45,14 @@ class Notifier:
         if self._alive_every_s is not None and (self._next_alive is None or now >= self._next_alive):
             self._next_alive = now + self._alive_every_s
             self._send("WATCHDOG=1")
+
+    def busy(self) -> None:
+        """It works on something that takes long, and can do nothing else. To be called about once a second."""
+        self.alive()
+        now = time.monotonic()
+        if now >= self._next_extension:
+            self._next_extension = now + _EXTENSION_S / 4
+            self._send(f"EXTEND_TIMEOUT_USEC={round(_EXTENSION_S * 1e6)}")
 
     def _send(self, *lines: str) -> None:
         if not self._address.startswith(("/", "@")):

@@ -35,7 +35,7 @@ class Agent:
 
     def run(self) -> None:
         """Record until a signal ends it. Raises HostUnsupported, UsageError, and what an exporter raises."""
-        self._session = Session(self._settings.request)
+        self._session = self._opened()
         try:
             self._publisher = Publisher(open_exporters(self._settings), self._settings.every_s)
             try:
@@ -44,6 +44,10 @@ class Agent:
                 self._publisher.close()
         finally:
             self._session.close()
+
+    def _opened(self) -> Session:
+        """A session for these settings. The service manager hears that it is worked on, as a compiler takes seconds."""
+        return Session(replace(self._settings.request, waiting=self._notifier.busy))
 
     def _listen_and_record(self) -> None:
         self._listener = self._listen(self._settings)
@@ -152,5 +156,5 @@ class Agent:
     def _open_anew(self) -> None:
         """End the session and begin another. Recording has a gap as long as that takes."""
         self._session.close()
-        self._session = Session(self._settings.request)
+        self._session = self._opened()
         self._ready("begins anew to record")

@@ -1,39 +1,70 @@
-"""Compiles in a process of its own: the compiler takes 100 MB, which a process that runs for months should not keep."""
+"""Compiles in a process of its own: the compiler takes 100 MB, which a process that runs for months should not keep.
+
+It is another interpreter, not a copy of this process: that one may have threads, and their locks would stay.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+import tracer
 from tracer.errors import CompileFailed, HostUnsupported
 from tracer.kernel import objectcode
 from tracer.kernel.compiler import compile_text
 from tracer.kernel.objectcode import ObjectCode
 
-
-def compile_apart(text: str, tree: Optional[Path]) -> ObjectCode:
-    """As :func:`tracer.kernel.compiler.compile_text`, in a child of this process. Raises HostUnsupported."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _be_the_compiler(writing, text, tree)
-    os.close(writing)
-    with open(reading, encoding="utf-8") as file:
-        said = file.read()
-    os.waitpid(child, 0)
-    return _result(said)
+_BEAT_S = 1.0
+_LONGEST_S = 600.0
+"""Compiling takes seconds, on a host that swaps minutes."""
+_START = "import sys; sys.path.insert(0, sys.argv[1]); import tracer; from tracer.kernel.apart import main; main()"
 
 
-def _be_the_compiler(writing: int, text: str, tree: Optional[Path]) -> None:
-    """In the child: compile, tell, end. Never returns."""
-    try:
-        with open(writing, "w", encoding="utf-8") as file:
-            json.dump(_compiled(text, tree), file)
-    finally:
-        os._exit(0)
+def compile_apart(text: str, tree: Optional[Path], waiting: Callable[[], None]) -> ObjectCode:
+    """As :func:`tracer.kernel.compiler.compile_text`, in another process. Raises HostUnsupported.
+
+    ``waiting`` is called about once a second meanwhile.
+    """
+    place = str(Path(tracer.__file__).resolve().parent.parent)
+    words = [sys.executable, "-IBc", _START, place]
+    # In memory: a full disk does not matter.
+    files = os.memfd_create("closetrace-question"), os.memfd_create("closetrace-answer")
+    with open(files[0], "w+", encoding="utf-8") as question, open(files[1], "w+", encoding="utf-8") as answer:
+        json.dump({"text": text, "tree": str(tree) if tree else None, "path": sys.path}, question)
+        question.seek(0)
+        with subprocess.Popen(words, stdin=question, stdout=answer, cwd="/") as compiler:
+            try:
+                _wait(compiler, waiting)
+            except BaseException:
+                compiler.kill()
+                raise
+        answer.seek(0)
+        return _result(answer.read())
+
+
+def _wait(compiler: subprocess.Popen[bytes], waiting: Callable[[], None]) -> None:
+    until = time.monotonic() + _LONGEST_S
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            compiler.wait(_BEAT_S)
+            return
+        if time.monotonic() >= until:
+            raise HostUnsupported(f"the compiler has not ended within {_LONGEST_S:g} s")
+        waiting()
+
+
+def main() -> None:
+    """In the other process: compile what stdin says, and tell on stdout."""
+    asked = json.load(sys.stdin)
+    sys.path[:] = asked["path"]
+    tree = asked["tree"]
+    json.dump(_compiled(asked["text"], Path(tree) if tree else None), sys.stdout)
 
 
 def _compiled(text: str, tree: Optional[Path]) -> dict[str, str]:

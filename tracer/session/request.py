@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from tracer.kernel.apart import compile_apart
 from tracer.kernel.compiler import compile_text
@@ -16,6 +16,10 @@ from tracer.session.opening import Compile
 from tracer.underway import Underway
 
 
+def _nothing() -> None:
+    """While a compiler works."""
+
+
 @dataclass(frozen=True)
 class Request:
     """The scope (``target``: in words), what the kernel side keeps, and the limits of the run.
@@ -24,7 +28,8 @@ class Request:
     in percent of one CPU, None for no limit. ``debuginfod`` allows debug information to be downloaded. ``lineage``:
     look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
     ``endless``: the run may last for months, so nothing may grow with time. ``underway`` is told of work that may take
-    seconds. ``pod_names``: who tells the names of pods (:func:`tracer.session.naming.pod_names`).
+    seconds. ``pod_names``: who tells the names of pods (:func:`tracer.session.naming.pod_names`). ``waiting`` is called
+    again and again while another process compiles.
     """
 
     scope: Scope
@@ -39,11 +44,13 @@ class Request:
     endless: bool = False
     underway: Underway = field(default_factory=Underway)
     pod_names: str = "logs"
+    waiting: Callable[[], None] = field(default=_nothing, compare=False)
 
     @property
     def compiles_with(self) -> Compile:
         """What compiles the kernel side, if it was not compiled before."""
-        return partial(self._compiled, compile_apart if self.endless else compile_text)
+        compile_code = partial(compile_apart, waiting=self.waiting) if self.endless else compile_text
+        return partial(self._compiled, compile_code)
 
     def _compiled(self, compile_code: Compile, text: str, tree: Optional[Path]) -> ObjectCode:
         with self.underway.during("compiling for this kernel, once for these options"):

@@ -69,6 +69,21 @@ def test_the_watchdog_hears_twice_in_its_time(manager: Manager, monkeypatch: pyt
     assert manager.heard() == ["WATCHDOG=1"] * 4
 
 
+def test_long_work_is_told(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a compiler works the manager waits for longer, at a start as well, and the watchdog hears of it."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "20000000"})
+    for _ in range(40):
+        notifier.busy()
+        now[0] += 1.0
+    heard = manager.heard()
+    assert heard.count("EXTEND_TIMEOUT_USEC=60000000") == 3
+    assert heard.count("WATCHDOG=1") == 4
+    Notifier({"NOTIFY_SOCKET": manager.address}).busy()
+    assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
+
+
 @pytest.mark.parametrize(
     "environment",
     [
@@ -86,4 +101,5 @@ def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
     notifier.ready("")
     notifier.reloading()
     notifier.alive()
+    notifier.busy()
     notifier.stopping()
