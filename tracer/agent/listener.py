@@ -7,11 +7,8 @@ So an agent greets at once also while it reads stacks, and sending a long answer
 from __future__ import annotations
 
 import contextlib
-import grp
-import os
 import selectors
 import socket
-import stat
 import struct
 import threading
 import time
@@ -19,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Callable, Optional, Union
 
+from tracer.agent.place import Place
 from tracer.agent.protocol import (
     MOST_BYTES,
     About,
@@ -30,13 +28,12 @@ from tracer.agent.protocol import (
     chunk,
     question_from,
 )
-from tracer.errors import ClosetraceError, UsageError
+from tracer.errors import ClosetraceError
 from tracer.trail import Trail
 
 _log = Trail(__name__)
 
 _MOST_CLIENTS = 8
-_BACKLOG = 128
 _AT_ONCE = 16
 """Connections that are accepted before anything else is done."""
 _ASK_S, _READ_S, _LONGEST_S = 1.0, 5.0, 60.0
@@ -51,6 +48,9 @@ _PIECES_S = 0.02
 """How long pieces of one answer are made at a time."""
 _SHARE = 3
 """After an answer that took a second to find, the next one waits this many seconds: what is recorded goes first."""
+_MOST_TOLD, _STALLED_S, _CROWDED_S = 2, 0.5, 5.0
+"""Answers that wait for their readers at a time: each keeps a whole report. While others wait for theirs, one gives way
+of which nothing was taken for so long, or that is read for longer than this in all."""
 _SO_PEERGROUPS, _GROUPS_BYTES = 59, 1024
 _CREDENTIALS = struct.Struct("3i")
 
@@ -67,12 +67,22 @@ class _Client:
         self.buffer = bytearray()
         self.pieces: Optional[Iterator[str]] = None
         self.finished = self.gone = False
+        self.told = float("inf")
+        """When its answer was known."""
 
     def is_late(self, now: float) -> bool:
         """Whether it has taken longer than it may."""
         if self.question is None and not self.finished:
             return now - self.begun > _ASK_S
-        return now - self.begun > _LONGEST_S or (bool(self.buffer) and now - self.moved > _READ_S)
+        return now - self.begun > _LONGEST_S or self._stalls(now, _READ_S)
+
+    def gives_way(self, now: float) -> bool:
+        """Whether it is to be left for another one's sake."""
+        return self._stalls(now, _STALLED_S) or now - self.told > _CROWDED_S
+
+    def _stalls(self, now: float, seconds: float) -> bool:
+        """Whether it has taken nothing for so long. What was sent last may just have filled the kernel's buffer."""
+        return (bool(self.buffer) or self.pieces is not None) and now - self.moved > seconds
 
     def fill(self) -> None:
         """Make more of its answer, as much as may wait for it."""
@@ -100,19 +110,19 @@ class Listener:
 
     def __init__(self, path: str, group: str, since: Callable[[], float], answer: Answerer) -> None:
         """``since`` tells when recording began; ``answer`` answers a question, with the text in pieces."""
-        self._path, self._since, self._answer = path, since, answer
-        self._gid = _gid(group)
+        self._since, self._answer = since, answer
         self._clients: dict[int, _Client] = {}
         self._selector = selectors.DefaultSelector()
         self._not_before = 0.0
         self._asked: deque[_Client] = deque()
+        self._told: set[_Client] = set()
+        """Those whose answers are not read yet."""
         self._changed = threading.Condition()
         self._found: deque[tuple[_Client, Union[Answer, Refusal]]] = deque()
-        self._socket = _listen(path, self._gid)
-        self._inode = os.stat(path).st_ino
+        self._place = Place(path, group)
         self._woken, self._waking = socket.socketpair()
         self._woken.setblocking(False)
-        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._selector.register(self._place.socket, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self.refused = 0
         """Connections that were turned away or dropped."""
@@ -130,14 +140,22 @@ class Listener:
                 continue
             client = self._next(left)
             if client is not None and client.question is not None:
-                self._found.append((client, self._find(client.question)))
+                found = self._find(client.question)
+                with self._changed:
+                    if not client.gone and not isinstance(found, Refusal):
+                        self._told.add(client)
+                self._found.append((client, found))
                 self._waking.send(b"f")
 
     def _next(self, seconds: float) -> Optional[_Client]:
         """Whose question is to be answered next; None if nobody has asked within so long."""
         with self._changed:
-            self._changed.wait_for(lambda: self._asked, seconds)
-            return self._asked.popleft() if self._asked else None
+            ready = self._changed.wait_for(lambda: self._asked and len(self._told) < _MOST_TOLD, seconds)
+            return self._asked.popleft() if ready else None
+
+    def give_to(self, group: str) -> None:
+        """From now on this group may ask beside root, in place of the one before. Raises UsageError."""
+        self._place.give_to(group)
 
     def close(self) -> None:
         """Drop all clients and remove the socket, if it is still this one. It may be called again."""
@@ -149,16 +167,14 @@ class Listener:
         for client in list(self._clients.values()):
             self._drop(client)
         self._selector.close()
-        for one in (self._socket, self._woken, self._waking):
+        for one in (self._woken, self._waking):
             one.close()
-        with contextlib.suppress(OSError):
-            if os.stat(self._path).st_ino == self._inode:
-                os.unlink(self._path)
+        self._place.close()
 
     def _run(self) -> None:
         while not self._ends:
             for key, events in self._selector.select(_LOOK_S):
-                if key.fileobj is self._socket:
+                if key.fileobj is self._place.socket:
                     self._accept()
                 elif key.fileobj is self._woken:
                     self._woken.recv(4096)
@@ -171,7 +187,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
             try:
-                line, _address = self._socket.accept()
+                line, _address = self._place.socket.accept()
             except OSError:
                 return
             line.setblocking(False)
@@ -201,14 +217,15 @@ class Listener:
 
     def _may_ask(self, line: socket.socket) -> bool:
         """root, or a member of the group (SO_PEERCRED, SO_PEERGROUPS in socket(7))."""
+        ours = self._place.gid
         try:
             _pid, uid, gid = _CREDENTIALS.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            if uid == 0 or self._gid is None or self._gid == gid:
-                return uid == 0 or self._gid is not None
+            if uid == 0 or ours is None or ours == gid:
+                return uid == 0 or ours is not None
             several = line.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
         except OSError:
             return False
-        return self._gid in struct.unpack(f"{len(several) // 4}i", several)
+        return ours in struct.unpack(f"{len(several) // 4}i", several)
 
     def _move(self, client: _Client, events: int) -> None:
         try:
@@ -256,21 +273,36 @@ class Listener:
                 sent = client.line.send(client.buffer, socket.MSG_NOSIGNAL)
                 del client.buffer[:sent]
                 client.moved = time.monotonic()
-        if client.finished and not client.buffer:
-            self._drop(client)
-            return
+        if client.finished:
+            self._forget_answer(client)
+            if not client.buffer:
+                self._drop(client)
+                return
         more = bool(client.buffer) or client.pieces is not None
         self._selector.modify(client.line, selectors.EVENT_READ | (selectors.EVENT_WRITE if more else 0), client)
 
+    def _forget_answer(self, client: _Client) -> None:
+        """Its report is not needed any more: there is room for another one."""
+        with self._changed:
+            if client in self._told:
+                self._told.remove(client)
+                self._changed.notify()
+
     def _drop_late(self) -> None:
         now = time.monotonic()
-        for client in [client for client in self._clients.values() if client.is_late(now)]:
+        late = [client for client in self._clients.values() if client.is_late(now)]
+        with self._changed:
+            if self._asked and len(self._told) >= _MOST_TOLD and not late:
+                late = [client for client in self._told if client.gives_way(now)]
+                late = sorted(late, key=lambda client: client.moved)[:1]
+        for client in late:
             self.refused += 1
             self._drop(client)
 
     def _drop(self, client: _Client) -> None:
         if not client.gone:
-            client.gone = True
+            client.gone, client.pieces = True, None
+            self._forget_answer(client)
             with self._changed, contextlib.suppress(ValueError):
                 self._asked.remove(client)  # who asks and goes, again and again, leaves nothing
             self._selector.unregister(client.line)
@@ -300,7 +332,7 @@ class Listener:
         """Begin to send an answer that was found."""
         if client.gone:
             return
-        client.moved = time.monotonic()
+        client.moved = client.told = time.monotonic()
         if isinstance(found, Refusal):
             client.buffer += answer_line(found)
             client.finished = True
@@ -311,71 +343,3 @@ class Listener:
             self._tell(client)
         except Exception as error:
             self._give_up(client, error)
-
-
-def _gid(group: str) -> Optional[int]:
-    if not group:
-        return None
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise UsageError(f"--group {group}: there is no such group") from None
-
-
-def _listen(path: str, gid: Optional[int]) -> socket.socket:
-    """Make the socket: for root, and for the group ``gid``."""
-    if not path:
-        raise UsageError("--socket is empty: give a path")
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        _make(folder)
-        _require_safe(path, folder)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--socket {path}: {folder}: {getattr(error, 'strerror', None) or error}") from None
-    if _answers(path):
-        raise UsageError(f"--socket {path}: another agent listens there")
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    before = os.umask(0o177)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listening.bind(path)
-        if gid is not None:
-            os.chown(path, -1, gid)
-            os.chmod(path, 0o660)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise UsageError(f"--socket {path}: {error.strerror or error}") from None
-    finally:
-        os.umask(before)
-    return listening
-
-
-def _make(folder: str) -> None:
-    with contextlib.suppress(FileExistsError, FileNotFoundError):
-        os.mkdir(folder, 0o755)
-
-
-def _require_safe(path: str, folder: str) -> None:
-    """Raises UsageError unless nobody but root and this user can put anything in the place of the socket; OSError."""
-    found = os.stat(folder)
-    sticky_is_safe = bool(found.st_mode & stat.S_ISVTX)
-    if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not sticky_is_safe):
-        raise UsageError(f"--socket {path}: {folder} can be written by others than root: choose another folder")
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise UsageError(f"--socket {path}: there is a file that is no socket")
-
-
-def _answers(path: str) -> bool:
-    """Whether somebody listens at ``path``: a socket that an agent left when it was killed is in nobody's use."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(1.0)
-        try:
-            line.connect(path)
-        except (BlockingIOError, TimeoutError):
-            return True
-        except OSError:
-            return False
-        return True

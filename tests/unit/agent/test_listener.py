@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import grp
 import os
 import socket
@@ -309,6 +310,110 @@ def test_it_takes_the_place_of_one_that_was_killed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no socket"):
         Listener(str(left), "", lambda: 0.0, told)
     assert left.read_text() == "mine"
+
+
+def _big(size: int = 40_000) -> tuple[Answer, weakref.ref[Any]]:
+    """An answer that does not fit into the buffers, and what tells whether its report is still there."""
+
+    class Report:
+        """Stands for hundreds of megabytes."""
+
+    report = Report()
+
+    def pieces(kept: Report) -> Iterator[str]:
+        for _ in range(size):
+            yield f"{kept.__class__.__name__:>100}"
+
+    return (About(3), pieces(report)), weakref.ref(report)
+
+
+def test_answers_that_nobody_reads_keep_few_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time. Who asks while two are not read waits until one of those gives way."""
+    monkeypatch.setattr("tracer.agent.listener._READ_S", 1000.0)
+    monkeypatch.setattr("tracer.agent.listener._LONGEST_S", 1000.0)
+    reports: list[weakref.ref[Any]] = []
+    most = 0
+
+    def answer(_question: Question) -> Answer:
+        nonlocal most
+        gc.collect()
+        most = max(most, 1 + sum(one() is not None for one in reports))
+        found, report = _big()
+        reports.append(report)
+        return found
+
+    place = Place(tmp_path / "agent.sock", answer)
+    deaf, begun = [], time.monotonic()
+    for _ in range(6):
+        deaf.append(place.connect())
+        deaf[-1].sendall(question_line(QUESTION))
+    assert len(place.ask()) == 4_000_000
+    assert len(reports) == 7
+    assert most <= 2
+    assert time.monotonic() - begun < 10
+    for line in deaf:
+        line.close()
+    place.close()
+
+
+def test_who_reads_byte_by_byte_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He takes something all the time, and not for longer than his time while others wait."""
+    monkeypatch.setattr("tracer.agent.listener._CROWDED_S", 0.3)
+    place = Place(tmp_path / "agent.sock", lambda _question: _big()[0])
+    slow, ends = [place.connect() for _ in range(2)], threading.Event()
+
+    def read(line: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not ends.wait(0.01) and line.recv(1000):
+                pass
+
+    readers = [threading.Thread(target=read, args=(line,)) for line in slow]
+    for line, reader in zip(slow, readers):
+        line.sendall(question_line(QUESTION))
+        reader.start()
+    assert len(place.ask()) == 4_000_000
+    ends.set()
+    for line, reader in zip(slow, readers):
+        reader.join()
+        line.close()
+    place.close()
+
+
+def test_who_reads_slowly_and_alone_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as nobody waits for his answer."""
+    monkeypatch.setattr("tracer.agent.listener._STALLED_S", 0.0)
+    place = Place(tmp_path / "agent.sock", lambda _question: _big()[0])
+    slow = [Asked(place.path, QUESTION) for _ in range(2)]
+    for one in slow:
+        assert one.about().lingering == 3
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        assert len(place.listener._clients) == 2
+        time.sleep(0.01)
+    for one in slow:
+        text: list[bytes] = []
+        with one:
+            one.text(text.append)
+        assert len(b"".join(text)) == 4_000_000
+    place.close()
+
+
+def test_the_group_changes_in_place(open_folder: Path) -> None:
+    """Nobody who asks meanwhile is turned away: the socket stays the same."""
+    group = next(one for one in grp.getgrall() if one.gr_gid not in (0, 65534))
+    place = Place(open_folder / "agent.sock", told)
+    inode = os.stat(place.path).st_ino
+    place.listener.give_to(group.gr_name)
+    found = os.stat(place.path)
+    assert (found.st_ino, stat.S_IMODE(found.st_mode), found.st_gid) == (inode, 0o660, group.gr_gid)
+    assert _as(65534, group.gr_gid, [], place.path) == 0
+    with pytest.raises(UsageError, match="no such group"):
+        place.listener.give_to("no-such-group")
+    assert _as(65534, group.gr_gid, [], place.path) == 0
+    place.listener.give_to("")
+    assert (stat.S_IMODE(os.stat(place.path).st_mode), os.stat(place.path).st_gid) == (0o600, 0)
+    assert _as(65534, group.gr_gid, [], place.path) == 1
+    place.close()
 
 
 def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
