@@ -24,7 +24,8 @@ _BUILT = Path(tempfile.gettempdir()) / "closetrace-bench"
 
 def build(name: str) -> str:
     """Build a C program if needed and return its path."""
-    text = b"".join((SOURCES / part).read_bytes() for part in (f"{name}.c", "bench.h")) + " ".join(_CC).encode()
+    parts = (SOURCES / f"{name}.c", *sorted(SOURCES.glob("*.h")))
+    text = b"".join(part.read_bytes() for part in parts) + " ".join(_CC).encode()
     target = _BUILT / f"{name}-{hashlib.sha256(text).hexdigest()[:12]}"
     if not target.exists():
         _BUILT.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ _log = Trail(__name__)
 Key = tuple[int, int]
 _DIAG_TICK_NS = 100_000_000
 """The times of sock_diag come in ticks of up to 10 ms (CONFIG_HZ), so they may differ from those of a record."""
-_GONE_KEPT = 2048
+_GONE_KEPT = 512
 """Findings of sockets that are no suspects any more: their endings are still to come, or were lost."""
 _PATIENCE = 10
 """After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""

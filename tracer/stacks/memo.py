@@ -192,10 +192,12 @@ class Witness:
 
 
 Words = Callable[[bytes], tuple[int, ...]]
-_Way = tuple[Words, Optional[Words], tuple[int, ...], dict[tuple[Any, ...], "_Node"]]
+_Place = tuple[Words, Optional[Words], tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]
 """Where a step's words lie: a reader of the exact words, a reader of the words relative to sp (or None), the registers
-relative to sp, and the next node by the values found.
+relative to sp, and the offsets of both kinds of words.
 """
+_Way = tuple[_Place, dict[tuple[Any, ...], "_Node"]]
+"""A place, and the next node by the values found there."""
 
 
 class _Node:
@@ -207,7 +209,7 @@ class _Node:
     __slots__ = ("since_ns", "stack", "until", "until_ns", "ways")
 
     def __init__(self) -> None:
-        self.ways: dict[tuple[tuple[int, ...], ...], _Way] = {}
+        self.ways: tuple[_Way, ...] = ()
         self.stack: Optional[Stack] = None
         self.until = 0.0
         self.since_ns, self.until_ns = 0, ALWAYS_NS
@@ -220,9 +222,9 @@ class _Node:
 
     def follow(self, box: BlackBox, stack: bytes, sp: int) -> Optional[_Node]:
         """The next point in the walk of ``box``; None if it is not known."""
-        for way in self.ways.values():
+        for place, following in self.ways:
             try:
-                found = way[3].get(_key(way, box, stack, sp))
+                found = following.get(_key(place, box, stack, sp))
             except struct.error:  # the copy is shorter than that walk
                 continue
             if found is not None:
@@ -236,22 +238,18 @@ class _Node:
         """
         sp, registers = box.sp, tuple(sorted(basis.registers))
         exact, relative = (tuple(sorted(a - sp for a in part)) for part in (basis.exact, basis.relative))
-        place = (exact, relative, registers)
-        way = self.ways.pop(place, None)
-        if way is None:
-            way = (_words(exact), _words(relative) if relative or registers else None, registers, {})
-            if len(self.ways) >= most:
-                self.ways.popitem()
-        self.ways = {place: way, **self.ways}
-        key, following = _key(way, box, box.stack, sp), way[3]
+        place = _place(exact, relative, registers)
+        mine = next((way for way in self.ways if way[0][2:] == place[2:]), (place, {}))
+        self.ways = (mine, *[way for way in self.ways if way is not mine][: most - 1])
+        key, following = _key(place, box, box.stack, sp), mine[1]
         if key in following:
             return following[key], False
         node = following[key] = _Node()
         return node, True
 
 
-def _key(way: _Way, box: BlackBox, stack: bytes, sp: int) -> tuple[Any, ...]:
-    exact, relative, registers, _ = way
+def _key(place: _Place, box: BlackBox, stack: bytes, sp: int) -> tuple[Any, ...]:
+    exact, relative, registers, _ = place
     if relative is None:
         return exact(stack)
     words = tuple([word - sp for word in relative(stack)])
@@ -365,6 +363,12 @@ def veiled(box: BlackBox) -> bytes:
         size = len(stack[start:end])
         stack[start : start + size] = (_VEIL * (size // len(_VEIL) + 1))[:size]
     return bytes(stack)
+
+
+# Many points have the same place.
+@functools.lru_cache(maxsize=4096)
+def _place(exact: tuple[int, ...], relative: tuple[int, ...], registers: tuple[int, ...]) -> _Place:
+    return _words(exact), _words(relative) if relative or registers else None, registers, (exact, relative)
 
 
 @functools.lru_cache(maxsize=4096)

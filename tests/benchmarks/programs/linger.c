@@ -6,6 +6,7 @@
  * sockets.
  */
 #include "bench.h"
+#include "paths.h"
 
 static int port;
 
@@ -17,32 +18,6 @@ __attribute__((noipa)) static int use(unsigned turn)
 	if (fd < 0 || send(fd, &byte, 1, 0) != 1 || recv(fd, &byte, 1, 0) != 1)
 		die("use");
 	__asm__ volatile("");
-	return fd;
-}
-
-/* Ten levels with one of two functions at each: 1024 paths. */
-#define LEVELS 10
-static int left(unsigned path, int level, unsigned turn);
-static int right(unsigned path, int level, unsigned turn);
-
-static inline int step(unsigned path, int level, unsigned turn)
-{
-	if (level == LEVELS)
-		return use(turn);
-	return path & (1u << level) ? right(path, level + 1, turn) : left(path, level + 1, turn);
-}
-
-__attribute__((noipa)) static int left(unsigned path, int level, unsigned turn)
-{
-	int fd = step(path, level, turn);
-	__asm__ volatile("");
-	return fd;
-}
-
-__attribute__((noipa)) static int right(unsigned path, int level, unsigned turn)
-{
-	int fd = step(path, level, turn);
-	__asm__ volatile("" ::"r"(level));
 	return fd;
 }
 
