@@ -6,7 +6,6 @@ of the same functions differ.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
 from itertools import groupby
@@ -16,6 +15,7 @@ from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import is_application, own_part, owner_of
 from tracer.diagnose.per_stack import per_stack
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_stack
+from tracer.digests import sha256
 from tracer.model.finding import Direction, Finding
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.registry import language, lasting_name
@@ -37,7 +37,7 @@ _WHOLE_FOLDERS = re.compile(r"(__init__|__main__|index)\.\w+$")
 def site_id(program: str, finding: Finding, direction: Direction) -> str:
     """16 hexadecimal digits for the site of a finding. ``program`` is what the site's program is called."""
     parts = [unversioned(program), *_path(finding, direction)]
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+    return sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
 
 
 def unversioned(name: str) -> str:

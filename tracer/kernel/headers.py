@@ -9,21 +9,24 @@ imports what it takes to write the tree.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import mmap
 import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from tracer import __version__
+from tracer.digests import sha256
 from tracer.errors import HostUnsupported
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
 from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
 from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
 from tracer.trail import Took, Trail
+
+if TYPE_CHECKING:
+    import hashlib
 
 _log = Trail(__name__)
 
@@ -68,7 +71,7 @@ def _contents(read: Callable[[], Btf]) -> dict[str, str]:
 
 def _fingerprint() -> str:
     asked = f"{__version__} {sorted(FIELDS.items())} {sorted(OPTIONAL.items())} {FUNCTIONS} {TRACEPOINTS} {HELPERS}"
-    digest = hashlib.sha256(asked.encode())
+    digest = sha256(asked.encode())
     _add_content(digest, Path(BTF_PATH))
     for path in sorted((bpf_directory() / "shim").glob("*.h")):
         digest.update(path.read_bytes())

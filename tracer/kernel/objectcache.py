@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
+from tracer.digests import sha256
 from tracer.kernel import objectcode
 from tracer.kernel.compiler import FLAGS
 from tracer.kernel.headers import trusted
@@ -28,7 +28,7 @@ def compiled(text: str, tree: Optional[Path], compile_text: Callable[[str, Optio
     """
     if tree is None:
         return _made(text, None, compile_text)
-    place = tree / "programs" / hashlib.sha256(f"{FLAGS}\n{text}".encode()).hexdigest()[:32]
+    place = tree / "programs" / sha256(f"{FLAGS}\n{text}".encode()).hexdigest()[:32]
     took = Took()
     kept = _load(place)
     if kept is not None:

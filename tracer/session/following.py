@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,13 @@ _ENDLESS_KNOWN = 24_576
 def _lineage(request: Request) -> Optional[bool]:
     """Whether heaps are looked at. Not by itself where the cost is limited: a look takes seconds of CPU."""
     return False if request.lineage is None and request.max_overhead is not None else request.lineage
+
+
+def _give_memory_back() -> None:
+    """Pages that reports and looks filled for a time. Where the C library cannot (musl), they stay."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class Following:
@@ -107,6 +115,7 @@ class Following:
             self._next_tidy = time.monotonic() + _TIDY_S
             self._watch.tidy()
             self._keeper.replace_large()
+            _give_memory_back()
 
     def part(self, scope: Scope, target: str, linger_ns: int) -> Part:
         """The part of what is recorded that these filters name."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-from tabulate import tabulate
-
 from tracer.diagnose import reconciled, words
 from tracer.model.connection import Losses, Probe
 from tracer.model.finding import Cost, Report, Site, Where
@@ -108,6 +106,8 @@ def sites_table(sites: Sequence[Site], now_ns: int, *, width: int, color: bool) 
     if _FRAME in columns:
         columns[_FRAME] = [clean(frame(site, room)) for site in sites]
         titles[-1] = fit(_FRAME, room)
+    from tabulate import tabulate  # 2 MB, which not each process that writes reports needs
+
     right = ("site", "sockets")
     table = tabulate(
         [titles, *zip(*columns.values())],

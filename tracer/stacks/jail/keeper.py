@@ -30,6 +30,10 @@ _MOST_WORKERS = 8
 """Of 30 MiB each. A user more than that, and one of them starts anew for each stack that is not known."""
 _LARGE = 64 << 20
 """Bytes of a worker's own memory. One that has read much debug information is not far from that."""
+_RESTING = 20 << 20
+"""Bytes of one that has nothing to do: what it has read is of no use then. A new one has 12 MiB."""
+_REST_CPU_S = 0.01
+"""What one that has nothing to do takes of CPU between two calls."""
 _MOST_TRIES = 16
 """How often one box is tried: each try bars another part of a file."""
 _MOST_KILLED = 50
@@ -86,6 +90,7 @@ class Keeper:
         self._lost: Counter[int] = Counter()
         self._killed: Counter[int] = Counter()
         self._past_cpu_s = 0.0
+        self._cpu_before: dict[int, float] = {}
         self._slowness: Optional[float] = None
         self._hurried_s = 0.0
         try:
@@ -268,10 +273,14 @@ class Keeper:
     def replace_large(self) -> None:
         """End the workers that hold much memory by now. For runs of months, to be called now and then.
 
-        The next stack of their users has a new worker, which starts empty.
+        One that has done nothing since the last call may hold less. The next stack of their users has a new worker,
+        which starts empty.
         """
+        before, self._cpu_before = self._cpu_before, {}
         for owner, child in list(self._workers.items()):
-            if memory_of(child.pid) > _LARGE:
+            cpu_s = self._cpu_before[child.pid] = child.cpu_s()
+            rests = cpu_s - before.get(child.pid, 0.0) <= _REST_CPU_S
+            if memory_of(child.pid) > (_RESTING if rests else _LARGE):
                 _log.debug("worker %d for uid %d replaced: it holds much memory", child.pid, owner)
                 self._end(self._workers.pop(owner))
 

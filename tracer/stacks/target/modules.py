@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 from collections import OrderedDict
@@ -10,6 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Optional
 
+from tracer.digests import sha256
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.elf.additions import Additions
 from tracer.stacks.elf.debugfiles import Places
@@ -126,6 +126,6 @@ class Modules:
 def _key(descriptor: int, mapping: Mapping) -> Hashable:
     if mapping.path == _VDSO:
         size = os.fstat(descriptor).st_size
-        return hashlib.sha256(os.pread(descriptor, size, 0)).digest()
+        return sha256(os.pread(descriptor, size, 0)).digest()
     found = os.fstat(descriptor)
     return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)

@@ -27,6 +27,7 @@ from tests.unit.stacks.stackbox import GLIBC_START, capture, compile_c, names, r
 from tracer import earliest
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.jail import forms
+from tracer.stacks.jail import keeper as module
 from tracer.stacks.jail.child import Child, Lost
 from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.keeper import Keeper
@@ -71,6 +72,26 @@ def test_the_same_stack_as_without(keeper: Keeper, box: BlackBox) -> None:
     assert (keeper.unserved, keeper.harms, keeper.missing) == (0, [], {})
     service.close()
     plain.close()
+
+
+def test_a_worker_that_has_nothing_to_do_keeps_no_memory(
+    keeper: Keeper, box: BlackBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But one that is used stays. The next stack has a new one."""
+    monkeypatch.setattr(module, "_RESTING", 0)
+    monkeypatch.setattr(module, "_REST_CPU_S", 0.0)
+    service, stack = StackService(walker=keeper), StackService().unwind(box)
+    for _ in range(2):
+        assert service.unwind(box) == stack
+        (pid,) = keeper.pids()
+        service.forget(box.pid)
+        keeper.replace_large()
+        assert keeper.pids() == [pid]
+    keeper.replace_large()
+    assert keeper.pids() == []
+    assert service.unwind(box) == stack
+    assert keeper.pids() not in ([], [pid])
+    service.close()
 
 
 def test_signals_to_the_whole_service_do_not_end_it(keeper: Keeper, box: BlackBox) -> None:
