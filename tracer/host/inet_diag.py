@@ -15,6 +15,7 @@ from typing import Optional
 
 from tracer.errors import ClosetraceError
 from tracer.model.connection import Endpoint, KernelCounters
+from tracer.model.slotted import slotted
 from tracer.model.states import TcpState
 
 SOCK_DIAG_BY_FAMILY = 20
@@ -70,6 +71,7 @@ class SockDiagError(ClosetraceError):
     """The kernel would not answer a sock_diag request, or its answer makes no sense."""
 
 
+@slotted
 @dataclass(frozen=True)
 class DiagSocket:
     """One TCP socket as sock_diag tells it now. Times are ms before the dump, None where the kernel keeps none.

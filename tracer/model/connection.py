@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional
 
 from tracer.model.frame import Stack
 from tracer.model.holder import Lineage
+from tracer.model.slotted import slotted
 from tracer.model.states import Op, Origin, TcpState
 
 
@@ -30,6 +31,7 @@ class Actor:
     comm: str
 
 
+@slotted
 @dataclass(frozen=True)
 class Touch:
     """A call on the socket by a program. ``ret`` is the call's result (bytes or -errno), None if not known.
@@ -51,6 +53,7 @@ class Touch:
     exiting: bool = False
 
 
+@slotted
 @dataclass(frozen=True)
 class Transition:
     """One change of TCP state. ``actor`` is set only where the caller's own call made it (origin local)."""
@@ -71,6 +74,7 @@ class Relation(str, enum.Enum):
     OTHER = "other"
 
 
+@slotted
 @dataclass(frozen=True)
 class Holder:
     """A process whose descriptor refers to the socket now. ``relation`` is None if nobody is known to have used it."""
@@ -91,6 +95,7 @@ class Blocked:
     stack: Optional[Stack] = None
 
 
+@slotted
 @dataclass(frozen=True)
 class KernelCounters:
     """What the kernel itself counts of a socket, by sock_diag (struct tcp_info, linux/tcp.h); None if it does not say.

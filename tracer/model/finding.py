@@ -11,6 +11,7 @@ from tracer.model.connection import Actor, Connection, Endpoint, Host, Losses, P
 from tracer.model.frame import Stack
 from tracer.model.holder import HeapLook, HeldAlike
 from tracer.model.identity import NOBODY, Identity
+from tracer.model.slotted import slotted
 from tracer.model.thread import Present
 
 
@@ -35,6 +36,7 @@ class Verdict(str, enum.Enum):
     UNKNOWN = "unknown"
 
 
+@slotted
 @dataclass(frozen=True)
 class Finding:
     """One lingering socket with its verdict and the facts that led to it, each a plain sentence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from tracer.host.accept_queues import Place, first_holder, listening_at
@@ -195,7 +195,7 @@ def _related(c: Connection, holders: tuple[Holder, ...], parent_of: ParentOf) ->
     owner = c.owner
     if owner is None or all(holder.pid == owner.pid for holder in holders):
         return holders
-    return tuple(changed(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
+    return tuple(replace(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
 
 
 def join(

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from json.encoder import encode_basestring_ascii as quoted
+from operator import attrgetter
+from typing import Optional
 
 from tracer.model.connection import Actor, Connection, KernelCounters, Touch, Transition
 from tracer.model.frame import Stack
+from tracer.model.states import Op, Origin, TcpState
 
-Value = dict[str, Any]
 Stacks = tuple[tuple[str, Optional[Stack]], ...]
 """The stacks that a site shows, each with its key: a touch names the one that it has."""
 
@@ -23,59 +25,73 @@ KERNEL_TIMES = ("last_data_in_ns", "last_data_out_ns", "last_ack_in_ns")
 KERNEL_COUNTS = ("peer_window", "backed_off_ns")
 
 
-def record(c: Connection, now_ns: int, shown: Stacks = ()) -> Value:
-    """Build the value; ``now_ns`` is that of the report."""
-    fields = {name: getattr(c, name) for name in (*TIMES, *COUNTS, *TOUCHES)}  # vars() leaves defaults out
-    told: Value = {name: now_ns - fields[name] for name in TIMES if fields[name] is not None}
-    told.update((name, fields[name]) for name in COUNTS if fields[name])
+_TIMES, _COUNTS, _TOUCHES = (
+    (attrgetter(*names), tuple(f'"{name}": ' for name in names)) for names in (TIMES, COUNTS, TOUCHES)
+)
+_KERNEL_TIMES, _KERNEL_COUNTS = (
+    (attrgetter(*names), tuple(f'"{name}": ' for name in names)) for names in (KERNEL_TIMES, KERNEL_COUNTS)
+)
+_STATE = {state: quoted(state.name) for state in TcpState}
+_ORIGIN = {origin: quoted(origin.value) for origin in Origin}
+_OP = {op: quoted(op.label) for op in Op}
+
+
+def record(c: Connection, now_ns: int, shown: Stacks = ()) -> str:
+    """The value as JSON text, put together from pieces as a socket's other members are; ``now_ns`` is the report's."""
+    (values, names) = _TIMES
+    told = [f"{name}{now_ns - ns}" for name, ns in zip(names, values(c)) if ns is not None]
+    (values, names) = _COUNTS
+    told += [f"{name}{count}" for name, count in zip(names, values(c)) if count]
     if c.transitions:
-        told["transitions"] = [_transition(one, now_ns) for one in c.transitions]
+        told.append(f'"transitions": [{", ".join([_transition(one, now_ns) for one in c.transitions])}]')
     if c.opened_late:
-        told["opened_late"] = True
+        told.append('"opened_late": true')
     if c.unseen:
-        told["unseen"] = list(c.unseen)
+        told.append(f'"unseen": [{", ".join(map(quoted, c.unseen))}]')
     if c.packages:
-        told["packages"] = list(c.packages)
+        told.append(f'"packages": [{", ".join(map(quoted, c.packages))}]')
     if c.crowded_out:
-        told["crowded_out"] = True
+        told.append('"crowded_out": true')
     if c.unheld is not None:
-        told["unheld"] = c.unheld
-    told.update((name, _touch(fields[name], now_ns, shown)) for name in TOUCHES if fields[name] is not None)
+        told.append(f'"unheld": {c.unheld}')
+    (values, names) = _TOUCHES
+    told += [f"{name}{_touch(one, now_ns, shown)}" for name, one in zip(names, values(c)) if one is not None]
     if c.kernel is not None:
-        told["kernel"] = _kernel(c.kernel, now_ns)
-    return told
+        told.append(f'"kernel": {_kernel(c.kernel, now_ns)}')
+    return f"{{{', '.join(told)}}}"
 
 
-def _transition(one: Transition, now_ns: int) -> list[Any]:
-    told = [now_ns - one.ns, one.old.name, one.new.name, one.origin.value]
-    return told if one.actor is None else [*told, *_actor(one.actor)]
+def _transition(one: Transition, now_ns: int) -> str:
+    told = f"[{now_ns - one.ns}, {_STATE[one.old]}, {_STATE[one.new]}, {_ORIGIN[one.origin]}"
+    return f"{told}]" if one.actor is None else f"{told}, {_actor(one.actor)}]"
 
 
-def _actor(actor: Actor) -> list[Any]:
-    return [actor.pid, actor.tid, actor.comm]
+def _actor(actor: Actor) -> str:
+    return f"{actor.pid}, {actor.tid}, {quoted(actor.comm)}"
 
 
-def _touch(touch: Touch, now_ns: int, shown: Stacks) -> Value:
-    told: Value = {"ns": now_ns - touch.ns, "op": touch.op.label, "by": _actor(touch.actor)}
+def _touch(touch: Touch, now_ns: int, shown: Stacks) -> str:
+    told = f'{{"ns": {now_ns - touch.ns}, "op": {_OP[touch.op]}, "by": [{_actor(touch.actor)}]'
     if touch.ret is not None:
-        told["result"] = touch.ret
+        told += f', "result": {touch.ret}'
     if touch.syscall != -1:
-        told["syscall"] = touch.syscall
+        told += f', "syscall": {touch.syscall}'
     if touch.peek:
-        told["peek"] = True
+        told += ', "peek": true'
     if touch.exiting:
-        told["exiting"] = True
+        told += ', "exiting": true'
     if touch.stack_note is not None:
-        told["stack_note"] = touch.stack_note
+        told += f', "stack_note": {quoted(touch.stack_note)}'
     if touch.stack is not None:
-        told["stack"] = next((key for key, stack in shown if stack is touch.stack), ALIKE)
-    return told
+        told += f', "stack": {quoted(next((key for key, stack in shown if stack is touch.stack), ALIKE))}'
+    return told + "}"
 
 
-def _kernel(k: KernelCounters, now_ns: int) -> Value:
-    fields = vars(k)
-    told = {name: now_ns - fields[name] for name in KERNEL_TIMES if fields[name] is not None}
-    told.update((name, fields[name]) for name in KERNEL_COUNTS if fields[name] is not None)
+def _kernel(k: KernelCounters, now_ns: int) -> str:
+    (values, names) = _KERNEL_TIMES
+    told = [f"{name}{now_ns - ns}" for name, ns in zip(names, values(k)) if ns is not None]
+    (values, names) = _KERNEL_COUNTS
+    told += [f"{name}{count}" for name, count in zip(names, values(k)) if count is not None]
     if k.opened_here is not None:
-        told["opened_here"] = k.opened_here
-    return told
+        told.append(f'"opened_here": {"true" if k.opened_here else "false"}')
+    return f"{{{', '.join(told)}}}"

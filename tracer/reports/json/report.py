@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii as quoted
 from types import GeneratorType
 from typing import Any, Optional
 
@@ -296,14 +297,13 @@ def _present(one: Present, now_ns: int) -> Value:
 
 
 def _finding(finding: Finding, now_ns: int, offset_ns: int, places: held.Places, shown: Stacks) -> Text:
-    more = {
-        "close_wait_s": _seconds(now_ns - finding.since_ns),
-        "verdict": finding.verdict.value,
-        "evidence": list(finding.evidence),
-        "held_by": places.of(finding.connection.lineage),
-        "record": record(finding.connection, now_ns, shown),
-    }
-    return _with(finding.connection, offset_ns, more)
+    c = finding.connection
+    held_by = "null" if c.lineage is None else _json(places.of(c.lineage))
+    return Text(
+        f'{{{sockets.members(c, offset_ns)}, "close_wait_s": {_seconds(now_ns - finding.since_ns)}, '
+        f'"verdict": {quoted(finding.verdict.value)}, "evidence": [{", ".join(map(quoted, finding.evidence))}], '
+        f'"held_by": {held_by}, "record": {record(c, now_ns, shown)}}}'
+    )
 
 
 def _ended(gone: Ended, report: Report) -> Text:
@@ -317,14 +317,10 @@ def _ended(gone: Ended, report: Report) -> Text:
         "closed_stack_complete": stack is not None and stack.complete,
         "closed_stack_note": _closed_note(closed),
         "ended": _stamp(gone.connection.ended_ns, report.clock_offset_ns),
-        "record": record(gone.connection, report.now_ns, (("closed_stack", stack),)),
     }
-    return _with(gone.connection, report.clock_offset_ns, more)
-
-
-def _with(connection: Connection, offset_ns: int, more: Value) -> Text:
-    """A socket's object with ``more`` members."""
-    return Text(f"{{{sockets.members(connection, offset_ns)}, {_json(more)[1:]}")
+    told = record(gone.connection, report.now_ns, (("closed_stack", stack),))
+    own = sockets.members(gone.connection, report.clock_offset_ns)
+    return Text(f'{{{own}, {_json(more)[1:-1]}, "record": {told}}}')
 
 
 def _actor(actor: Actor) -> Value:

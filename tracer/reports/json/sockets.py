@@ -6,7 +6,7 @@ A report may have a hundred thousand of them. To build and encode each as a whol
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Optional
 
 from tracer.diagnose.facts import end_read, end_taken, send_stalled_ns, taken_unseen
@@ -16,14 +16,12 @@ from tracer.model.states import Origin, TcpState
 from tracer.reports import events as timeline
 from tracer.reports.times import rfc3339
 
-_quoted = json.JSONEncoder().encode
-_known = lru_cache(maxsize=8192)(_quoted)
-"""For texts that come again and again: names, and what mostly happens."""
+_encoded = json.JSONEncoder().encode
 _BOOLEAN = {None: "null", False: "false", True: "true"}
-_STATE = {state: _quoted(state.name) for state in TcpState}
-_ORIGIN: dict[Optional[Origin], str] = {origin: _quoted(origin.value) for origin in Origin}
+_STATE = {state: quoted(state.name) for state in TcpState}
+_ORIGIN: dict[Optional[Origin], str] = {origin: quoted(origin.value) for origin in Origin}
 _ORIGIN[None] = _ORIGIN[Origin.UNKNOWN]
-_RELATION: dict[Optional[Relation], str] = {None: "null", **{kin: _quoted(kin.value) for kin in Relation}}
+_RELATION: dict[Optional[Relation], str] = {None: "null", **{kin: quoted(kin.value) for kin in Relation}}
 _NOBODY = '"pid": null, "tid": null, "comm": null'
 _NOTHING = KernelCounters()
 
@@ -38,7 +36,7 @@ def members(c: Connection, offset_ns: int) -> str:
     listener = "null" if c.listener is None else _holder(c.listener) + "}"
     reset_by = "null" if c.reset_by is None else _ORIGIN[c.reset_by]
     return (
-        f'"local": {_quoted(str(c.local))}, "remote": {_quoted(str(c.remote))}, "fd": {fds[0] if fds else "null"}, '
+        f'"local": {quoted(str(c.local))}, "remote": {quoted(str(c.remote))}, "fd": {fds[0] if fds else "null"}, '
         f'"inode": {c.inode}, "cookie": {c.cookie}, "netns": {c.netns}, "state": {_STATE[c.state]}, '
         f'"opened": {_stamp(_opened_ns(c), offset_ns)}, "fin": {_stamp(c.fin_ns, offset_ns)}, '
         f'"eof_read": {_BOOLEAN[end_read(c)]}, "end_taken": {_BOOLEAN[end_taken(c)]}, '
@@ -77,13 +75,13 @@ def _age(c: Connection, ns: Optional[int]) -> str:
 
 
 def _interest(one: Interest) -> str:
-    names = _quoted(list(event_names(one.events)))
+    names = _encoded(list(event_names(one.events)))
     return f'{{"pid": {one.pid}, "epoll_fd": {one.epoll_fd}, "fd": {one.fd}, "events": {names}}}'
 
 
 def _holder(holder: Holder) -> str:
     """The object without its end."""
-    return f'{{"pid": {holder.pid}, "fd": {holder.fd}, "comm": {_known(holder.comm)}'
+    return f'{{"pid": {holder.pid}, "fd": {holder.fd}, "comm": {quoted(holder.comm)}'
 
 
 def _kin(holder: Holder, owner: Optional[int]) -> str:
@@ -94,7 +92,7 @@ def _kin(holder: Holder, owner: Optional[int]) -> str:
 
 
 def _blocked(b: Blocked) -> str:
-    return f'{{{_actor(b.actor)}, "fd": {b.fd}, "syscall": {_known(b.syscall)}}}'
+    return f'{{{_actor(b.actor)}, "fd": {b.fd}, "syscall": {quoted(b.syscall)}}}'
 
 
 def _opened_ns(c: Connection) -> Optional[int]:
@@ -108,13 +106,13 @@ def _touch(touch: Optional[Touch], offset_ns: int) -> str:
     if touch is None:
         return "null"
     return (
-        f'{{"op": {_known(touch.op.label)}, "time": {_stamp(touch.ns, offset_ns)}, "result": {_number(touch.ret)}, '
+        f'{{"op": {quoted(touch.op.label)}, "time": {_stamp(touch.ns, offset_ns)}, "result": {_number(touch.ret)}, '
         f'"peek": {_BOOLEAN[touch.peek]}, {_actor(touch.actor)}}}'
     )
 
 
 def _actor(actor: Optional[Actor]) -> str:
-    return _NOBODY if actor is None else f'"pid": {actor.pid}, "tid": {actor.tid}, "comm": {_known(actor.comm)}'
+    return _NOBODY if actor is None else f'"pid": {actor.pid}, "tid": {actor.tid}, "comm": {quoted(actor.comm)}'
 
 
 def _timeline(c: Connection) -> str:
@@ -123,8 +121,8 @@ def _timeline(c: Connection) -> str:
     start = min([e.ns for e in found])
     return ", ".join(
         [
-            f'{{"t": {(e.ns - start) / 1e9}, "event": {_known(e.name)}, "origin": {_ORIGIN[e.origin]}, '
-            f'"text": {_known(e.text)}, {_actor(e.actor)}}}'
+            f'{{"t": {(e.ns - start) / 1e9}, "event": {quoted(e.name)}, "origin": {_ORIGIN[e.origin]}, '
+            f'"text": {quoted(e.text)}, {_actor(e.actor)}}}'
             for e in found
         ]
     )
