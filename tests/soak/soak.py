@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import os
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from tests.soak.programs import Program, several
 from tests.soak.samples import Sample, take
 
 _EVERY_S, _ASK_S = 10.0, 60.0
-_NETNS = "closetrace-soak"
+_NETNS = f"closetrace-soak-{os.getpid()}"
 
 
 @contextlib.contextmanager

@@ -114,6 +114,7 @@ class Following:
         if self._run.request.endless and time.monotonic() >= self._next_tidy:
             self._next_tidy = time.monotonic() + _TIDY_S
             self._watch.tidy()
+            self._service.forget_ended()
             self._keeper.replace_large()
             _give_memory_back()
 

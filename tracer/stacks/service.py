@@ -46,6 +46,7 @@ class StackService:
         """Number of boxes given to unwind()."""
         self._walker = walker or LocalWalker(debuginfod)
         self._targets: OrderedDict[int, _Target] = OrderedDict()
+        self._ended: set[_Target] = set()
 
     def unwind(self, box: BlackBox) -> Stack:
         """Unwind ``box``. Never raises, even if the target is gone, hostile or damaged: the stack's note says why."""
@@ -127,6 +128,16 @@ class StackService:
         if target is not None:
             self._walker.forget(target.process)
             target.process.close()
+
+    def forget_ended(self) -> None:
+        """Release the processes that had ended, or taken another program, at the last call already.
+
+        For runs of months, to be called once a minute: by then what they left is read.
+        """
+        ended = {target for target in self._targets.values() if not target.process.same_program()}
+        for target in ended & self._ended:
+            self.forget(target.process.pid)
+        self._ended = ended - self._ended
 
     def close(self) -> None:
         """Release all processes and files."""

@@ -171,6 +171,26 @@ def test_many_processes_keep_descriptors_bounded(
             context.__exit__(None, None, None)
 
 
+def test_processes_that_have_ended_keep_nothing(service: StackService, tmp_path: Path) -> None:
+    """Their last stacks are told as before until the second call. Who lives stays."""
+    program = compile_c(tmp_path, "plain", PLAIN)
+    with running(program) as lives:
+        living = capture(lives.pid)
+        service.unwind(living)
+        with running(program) as child:
+            box = capture(child.pid)
+            stack = service.unwind(box)
+        held = descriptors_of(child.pid)
+        assert held
+        service.forget_ended()
+        assert service.unwind(box) is stack
+        assert descriptors_of(child.pid) == held
+        service.forget_ended()
+        assert not descriptors_of(child.pid)
+        assert service.unwind(box).note == "process exited before its stack could be read"
+        assert len(descriptors_of(lives.pid)) == 2
+
+
 def test_close_gives_all_descriptors_back(tmp_path: Path) -> None:
     """After close() no descriptor of a target is open."""
     program = compile_c(tmp_path, "plain", PLAIN)
