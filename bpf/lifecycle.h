@@ -153,22 +153,35 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u
 
 /* Suspects */
 
+/* The record knows what the map says: most sockets never are in there, and need no look into it. */
 static __always_inline void ct_suspect(struct ct_record *record, u64 key, int new, u64 now)
 {
-	struct ct_suspect suspect = {.since_ns = now, .birth_ns = record->birth_ns, .state = new};
-	struct ct_suspect *known = suspects.lookup(&key);
+	struct ct_suspect suspect = {.birth_ns = record->birth_ns, .state = new}, *known;
 
-	if (known) {
-		known->state = new;
-		known->closing = record->ending.op == CT_OP_CLOSE;
-	} else if (suspects.update(&key, &suspect))
+	if (!record->suspect_ns)
+		record->suspect_ns = now;
+	suspect.since_ns = record->suspect_ns;
+	if (record->suspect_state) {
+		known = suspects.lookup(&key);
+		if (known)
+			known->state = new;
+	} else if (suspects.update(&key, &suspect)) {
 		ct_count(CT_LOST_SUSPECTS);
+		return;
+	}
+	record->suspect_state = new;
 }
 
-static __always_inline int ct_lingered(u64 key, u64 now)
+static __always_inline void ct_unsuspect(struct ct_record *record, u64 key)
 {
-	struct ct_suspect *suspect = suspects.lookup(&key);
-	return suspect && now - suspect->since_ns >= CT_LINGER_NS;
+	if (record->suspect_state)
+		suspects.delete(&key);
+	record->suspect_state = 0;
+}
+
+static __always_inline int ct_lingered(struct ct_record *record, u64 now)
+{
+	return record->suspect_ns && now - record->suspect_ns >= CT_LINGER_NS;
 }
 
 /* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over by a process
@@ -191,22 +204,21 @@ static __always_inline struct ct_record *ct_adopt(struct sock *sk, u64 now)
 
 /* A close in good time is not worth a stack: only one that ends a suspicion, and a shutdown that may be the last word.
  */
-static __always_inline u32 ct_end_flags(u64 key, u32 op, u64 now)
+static __always_inline u32 ct_end_flags(struct ct_record *record, u32 op, u64 now)
 {
 #ifdef CT_ALWAYS_END_STACK
 	return 0;
 #else
-	struct ct_suspect *suspect = suspects.lookup(&key);
-	if (suspect && (op == CT_OP_SHUTDOWN || now - suspect->since_ns >= CT_LINGER_NS))
+	if (ct_lingered(record, now) || (record->suspect_ns && op == CT_OP_SHUTDOWN))
 		return 0;
 	return CT_TOUCH_UNWANTED;
 #endif
 }
 
 /* Returns what is left to the language's program (CT_LEFT), 0 if nothing is. */
-static __always_inline u64 ct_end(struct ct_record *record, u64 key, u32 op, s32 how, u64 now)
+static __always_inline u64 ct_end(struct ct_record *record, u32 op, s32 how, u64 now)
 {
-	return ct_touch(record, CT_WHICH_ENDING, op, how, ct_end_flags(key, op, now), now);
+	return ct_touch(record, CT_WHICH_ENDING, op, how, ct_end_flags(record, op, now), now);
 }
 
 /* The end of a record */
@@ -236,16 +248,18 @@ static __always_inline void ct_remove(struct ct_record *record, u64 key, int wan
 		ct_count(CT_LOST_BOXES); /* freeing them beside run_drain would give a box two owners */
 	else if (!wanted || !ct_hand_over(record, now))
 		ct_free_boxes(record);
-	suspects.delete(&key);
+	ct_unsuspect(record, key);
 	ct_forget(key);
 }
 
 /* The socket has ended: its record is handed over if it lingered (to `timeline`: always). */
-static __always_inline void ct_retire(struct ct_record *record, u64 key, u64 now)
+static __always_inline void ct_retire(struct ct_record *record, u64 key)
 {
 #ifdef CT_ALL_ENDINGS
-	ct_remove(record, key, 1, now);
+	ct_remove(record, key, 1, bpf_ktime_get_ns());
 #else
-	ct_remove(record, key, ct_lingered(key, now), now);
+	u64 now = record->suspect_ns ? bpf_ktime_get_ns() : 0; /* the time of what goes unseen does not matter */
+
+	ct_remove(record, key, ct_lingered(record, now), now);
 #endif
 }

@@ -140,21 +140,22 @@ struct ct_record {
 	u32 reset_flags;
 	u32 transitions_seen;
 	u64 state_ns;		    /* last transition; in a record that ended, its end */
+	u64 suspect_ns;		    /* since when it is a suspect, 0 if it never was one */
+	u64 suspect_state;	    /* what the map of suspects says of it, 0 if it is not in there */
 	struct ct_counts contended; /* of those who found it busy */
 	struct ct_touch opened;
 	struct ct_touch eof;
 	struct ct_touch ending; /* the shutdown or close that the program made */
 	struct ct_touch sent;	/* CT_R_LOOPS: the last send, which receives do not overwrite */
 	struct ct_transition transitions[CT_TRANSITIONS];
-	u64 spare[5];
+	u64 spare[3];
 };
 
 /* What Python reads every interval: nothing but this for a socket that is not yet over the threshold. */
 struct ct_suspect {
 	u64 since_ns;
 	u64 birth_ns;
-	u32 state;
-	u32 closing; /* the program has closed it: only the peer's last ACK is missing */
+	u64 state;
 };
 
 /*

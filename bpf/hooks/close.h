@@ -9,7 +9,7 @@ static __always_inline u64 ct_close(struct sock *sk)
 	u64 key = (u64)sk;
 	struct ct_record *record = ct_record_of(key);
 
-	return record ? ct_end(record, key, CT_OP_CLOSE, 0, bpf_ktime_get_ns()) : 0;
+	return record ? ct_end(record, CT_OP_CLOSE, 0, bpf_ktime_get_ns()) : 0;
 }
 
 /* how: 0 SHUT_RD (no transition follows), 1 SHUT_WR, 2 SHUT_RDWR. The kernel passes how + 1 (RCV_SHUTDOWN is bit 0). */
@@ -18,5 +18,5 @@ static __always_inline u64 ct_shutdown(struct sock *sk, int how)
 	u64 key = (u64)sk;
 	struct ct_record *record = ct_record_of(key);
 
-	return record ? ct_end(record, key, CT_OP_SHUTDOWN, how, bpf_ktime_get_ns()) : 0;
+	return record ? ct_end(record, CT_OP_SHUTDOWN, how, bpf_ktime_get_ns()) : 0;
 }

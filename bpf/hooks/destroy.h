@@ -3,18 +3,16 @@
 
 static __always_inline int ct_destroy(struct sock *sk)
 {
-	u64 key = (u64)sk, now;
+	u64 key = (u64)sk;
 	struct ct_record *record = ct_record_of(key);
 
 	if (!record)
 		return 0;
-	now = bpf_ktime_get_ns();
 #ifndef CT_CLOSE_HOOKED
 	/* A socket that was reset before is closed without a transition: then this is the program's own call. */
-	struct ct_suspect *suspect = suspects.lookup(&key);
-	if (suspect && suspect->state == CT_CLOSE && record->ending.op != CT_OP_CLOSE)
-		ct_end(record, key, CT_OP_CLOSE, 0, now);
+	if (record->suspect_state == CT_CLOSE && record->ending.op != CT_OP_CLOSE)
+		ct_end(record, CT_OP_CLOSE, 0, bpf_ktime_get_ns());
 #endif
-	ct_retire(record, key, now);
+	ct_retire(record, key);
 	return 0;
 }

@@ -116,7 +116,7 @@ static __always_inline u32 ct_local_op(int old, int new, u32 flags)
 }
 
 /* Returns what is left to the language's program (CT_LEFT), 0 if nothing is. */
-static __always_inline u64 ct_local_call(struct ct_record *record, u64 key, int old, int new, u32 flags, u64 now)
+static __always_inline u64 ct_local_call(struct ct_record *record, int old, int new, u32 flags, u64 now)
 {
 	u32 op = ct_local_op(old, new, flags);
 	u16 which = CT_WHICH_ENDING;
@@ -127,7 +127,7 @@ static __always_inline u64 ct_local_call(struct ct_record *record, u64 key, int 
 	if (op == CT_OP_CONNECT)
 		which = CT_WHICH_OPENED;
 	else
-		wanted = ct_end_flags(key, op, now);
+		wanted = ct_end_flags(record, op, now);
 	return ct_touch(record, which, op, 0, wanted, now);
 }
 
@@ -145,9 +145,8 @@ static __always_inline void ct_follow(struct ct_record *record, struct sock *sk,
 		ct_suspect(record, key, new, now);
 		return;
 	}
-	if (record->ending.op == CT_OP_CLOSE) {
-		if (suspects.lookup(&key))
-			ct_suspect(record, key, new, now);
+	if (record->ending.op == CT_OP_CLOSE) { /* only the peer's last ACK is missing */
+		ct_unsuspect(record, key);
 		return;
 	}
 	if (new == CT_CLOSE && (flags & CT_TR_OPEN_FD) && old != CT_SYN_SENT && old != CT_LISTEN) {
@@ -223,7 +222,7 @@ static __always_inline u64 ct_move(struct sock *sk, int old, int new)
 	if (record && (new == CT_SYN_SENT || new == CT_SYN_RECV)) {
 		/* connect again on the same socket, or the address serves another and the end of the first was missed
 		 */
-		ct_retire(record, key, bpf_ktime_get_ns());
+		ct_retire(record, key);
 		record = 0;
 	}
 	if (!record) {
@@ -232,11 +231,11 @@ static __always_inline u64 ct_move(struct sock *sk, int old, int new)
 			return 0;
 	}
 	now = bpf_ktime_get_ns();
-	if (!record)
+	if (!record) {
 		record = ct_create(sk, flags, old, now);
-	if (!record)
-		return 0;
-	if (new == CT_ESTABLISHED || !record->lport) {
+		if (!record)
+			return 0;
+	} else if (new == CT_ESTABLISHED || !record->lport) { /* the local port of a connect comes after SYN_SENT */
 		ct_read_tuple(sk, record);
 		if (!ct_tuple_in_scope(record)) {
 			ct_remove(record, key, 0, now);
@@ -244,7 +243,7 @@ static __always_inline u64 ct_move(struct sock *sk, int old, int new)
 		}
 	}
 	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
-	left = ct_local_call(record, key, old, new, flags, now);
+	left = ct_local_call(record, old, new, flags, now);
 	/* close after shutdown, before the peer's ACK, sets FIN_WAIT1 again: a call, not a transition */
 	if (new == old)
 		return left;

@@ -111,13 +111,15 @@ class Record(ct.LittleEndianStructure):
         ("reset_flags", ct.c_uint32),
         ("transitions_seen", ct.c_uint32),
         ("state_ns", ct.c_uint64),
+        ("suspect_ns", ct.c_uint64),
+        ("suspect_state", ct.c_uint64),
         ("contended", Counts),
         ("opened", Touch),
         ("eof", Touch),
         ("ending", Touch),
         ("sent", Touch),
         ("transitions", Transition * TRANSITIONS),
-        ("spare", ct.c_uint64 * 5),
+        ("spare", ct.c_uint64 * 3),
     ]
 
     @classmethod
@@ -138,8 +140,7 @@ class Suspect(ct.LittleEndianStructure):
     _fields_ = [
         ("since_ns", ct.c_uint64),
         ("birth_ns", ct.c_uint64),
-        ("state", ct.c_uint32),
-        ("closing", ct.c_uint32),
+        ("state", ct.c_uint64),
     ]
 
 

@@ -26,7 +26,7 @@ _OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset f
 _OWNER = struct.Struct("<III")  # struct ct_touch from box on
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
-_SUSPECT = struct.Struct("<QQII")  # struct ct_suspect
+_SUSPECT = struct.Struct("<QQQ")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
 _INTERPRETER = struct.Struct("<BBHI120s")  # struct ct_interpreter
 
@@ -162,8 +162,7 @@ class Recorder:
         found = ((key, *_SUSPECT.unpack(value)) for key, value in self._suspects.items())
         return [
             SuspectEntry(_U64.unpack(key)[0], birth_ns, since_ns, state)
-            for key, since_ns, birth_ns, state, closing in found
-            if not closing
+            for key, since_ns, birth_ns, state in found
         ]
 
     def flight(self, sk: int) -> Optional[Flight]:
