@@ -45,6 +45,16 @@ def load_empty(kind: int, btf_id: int = 0) -> int:
     return load_program(_EMPTY, kind, "ct_trial", btf_id, exits=False)
 
 
+def try_cast(function: int, to: int) -> None:
+    """Load a program that calls the kernel function ``function`` to make a number an address of the structure ``to``.
+
+    Both are BTF type numbers. Raises OSError if the kernel refuses it.
+    """
+    steps = ((0xB7, 1, 0, 0), (0xB7, 2, 0, to), (0x85, 0x20, 0, function), (0x79, 0, 0, 0))  # r0 = *(u64 *)r0
+    code = b"".join(struct.pack("<BBhi", *step) for step in steps) + _EMPTY
+    os.close(load_program(code, PROG_RAW_TRACEPOINT, "ct_trial", exits=False))
+
+
 def load_program(
     instructions: bytes,
     kind: int,

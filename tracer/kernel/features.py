@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from tracer.kernel import bpf
-from tracer.kernel.hooks import FUNCTIONS, TRACEPOINTS, Hooks
+from tracer.kernel.hooks import CAST, CAST_TO, FUNCTIONS, TRACEPOINTS, Hooks
 from tracer.trail import Took, Trail
 
 _log = Trail(__name__)
@@ -21,7 +21,7 @@ class Features:
     """What the attach plan needs to know of a host.
 
     ``functions`` maps names of kernel functions to their number of parameters, ``btf_ids`` maps them to their BTF type
-    numbers. ``trampolines``: fentry and fexit programs attach here. ``kprobes``: the functions where a kprobe can be
+    numbers. ``casts``: programs may call CAST. ``trampolines``: fentry and fexit programs attach here. ``kprobes``: the functions where a kprobe can be
     placed. If there are none, ``refused`` gives the reason under "fentry" or "kprobe".
     """
 
@@ -30,6 +30,7 @@ class Features:
     btf_ids: dict[str, int] = field(default_factory=dict)
     tracepoints: frozenset[str] = frozenset()
     helpers: frozenset[str] = frozenset()
+    casts: bool = False
     trampolines: bool = False
     kprobes: frozenset[str] = frozenset()
     refused: dict[str, str] = field(default_factory=dict)
@@ -46,6 +47,17 @@ def _try_trampoline(hooks: Hooks) -> Optional[str]:
             return None
     except OSError as error:
         return f"the kernel refuses them ({error.strerror})"
+
+
+def _may_cast(hooks: Hooks) -> bool:
+    """Whether programs may call CAST: it needs the JIT compiler, too."""
+    if CAST not in hooks.btf_ids:
+        return False
+    try:
+        bpf.try_cast(hooks.btf_ids[CAST], hooks.btf_ids[CAST_TO])
+        return True
+    except OSError:
+        return False
 
 
 def _try_kprobes(functions: Iterable[str]) -> tuple[frozenset[str], Optional[str]]:
@@ -127,6 +139,7 @@ def _discover(hooks: Optional[Hooks]) -> Features:
         btf_ids=hooks.btf_ids,
         tracepoints=frozenset(hooks.tracepoints),
         helpers=frozenset(hooks.helpers),
+        casts=_may_cast(hooks),
         trampolines=why is None,
         kprobes=kprobes,
         refused=refused,

@@ -21,7 +21,7 @@ from tracer.digests import sha256
 from tracer.errors import HostUnsupported
 from tracer.kernel.btf import Btf
 from tracer.kernel.features import BTF_PATH
-from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
+from tracer.kernel.hooks import CAST, CAST_TO, FUNCTIONS, HELPERS, TRACEPOINTS, Hooks, from_text, hooks_in, read_hooks
 from tracer.kernel.structures import FIELDS, OPTIONAL, declarations
 from tracer.trail import Took, Trail
 
@@ -71,6 +71,7 @@ def _contents(read: Callable[[], Btf]) -> dict[str, str]:
 
 def _fingerprint() -> str:
     asked = f"{__version__} {sorted(FIELDS.items())} {sorted(OPTIONAL.items())} {FUNCTIONS} {TRACEPOINTS} {HELPERS}"
+    asked += f" {CAST} {CAST_TO}"
     digest = sha256(asked.encode())
     _add_content(digest, Path(BTF_PATH))
     for path in sorted((bpf_directory() / "shim").glob("*.h")):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from tracer.kernel.btf import KIND_FUNC, Btf
+from tracer.kernel.btf import KIND_FUNC, KIND_STRUCT, Btf
 
 FUNCTIONS = (
     "tcp_set_state",
@@ -31,13 +31,18 @@ TRACEPOINTS = (
     "sched_process_exec",
 )
 HELPERS = ("task_pt_regs", "get_current_task_btf", "get_current_ancestor_cgroup_id")
+CAST, CAST_TO = "bpf_rdonly_cast", "tcp_sock"
+"""A kernel function that makes a number an address of a structure, so that plain loads read it (since 6.2,
+a35b9af4ec2c), and that structure.
+"""
 
 
 @dataclass(frozen=True)
 class Hooks:
     """What this kernel has of FUNCTIONS, TRACEPOINTS and HELPERS.
 
-    ``functions`` maps names to numbers of parameters, ``btf_ids`` maps the same names to BTF type numbers.
+    ``functions`` maps names to numbers of parameters, ``btf_ids`` maps the same names, and CAST and CAST_TO, to BTF
+    type numbers.
     """
 
     functions: dict[str, int]
@@ -59,9 +64,13 @@ def from_text(text: str) -> Hooks:
 def hooks_in(btf: Btf) -> Hooks:
     """Look them up in ``btf``."""
     functions = {name: count for name in FUNCTIONS if (count := btf.parameters(name)) is not None}
+    numbers = {name: btf.find(name, KIND_FUNC) or 0 for name in functions}
+    cast, to = btf.find(CAST, KIND_FUNC), btf.find(CAST_TO, KIND_STRUCT)
+    if cast is not None and to is not None:
+        numbers.update({CAST: cast, CAST_TO: to})
     return Hooks(
         functions=functions,
-        btf_ids={name: btf.find(name, KIND_FUNC) or 0 for name in functions},
+        btf_ids=numbers,
         tracepoints=tuple(name for name in TRACEPOINTS if btf.has_tracepoint(name)),
         helpers=tuple(name for name in HELPERS if btf.has_helper(name)),
     )

@@ -11,11 +11,21 @@ _INSTRUCTION = struct.Struct("<BBhI")  # struct bpf_insn (uapi/linux/bpf.h): cod
 _LOAD_64 = 0x18  # BPF_LD | BPF_IMM | BPF_DW: takes two instructions, the second holds the upper half
 _FROM_MAP = 1  # BPF_PSEUDO_MAP_FD as source register
 _PARAMETER_HIGH, _PARAMETER_LOW = 0x4105E7AC, 0xE0000000
+_CALL = 0x85  # BPF_JMP | BPF_CALL
+_OF_KERNEL = 2  # BPF_PSEUDO_KFUNC_CALL as source register
+_KERNEL_FUNCTION, _NUMBER_BITS = 0x4C, 24
 
 
 def parameter(index: int) -> str:
     """A C expression for a u64 parameter. Its value is filled in at load, so one compilation serves all values."""
     return f"CT_PARAMETER({_PARAMETER_HIGH << 32 | _PARAMETER_LOW + index:#x})"
+
+
+def kernel_function(btf_id: int) -> str:
+    """A C expression for the address of a kernel function, to be called through a pointer. The compiler takes the call
+    for one of a helper (there is no C for the other kind), and ``unlinked`` makes it right.
+    """
+    return f"{_KERNEL_FUNCTION << _NUMBER_BITS | btf_id:#x}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,16 @@ def from_text(text: str) -> ObjectCode:
 
 
 def unlinked(code: bytes, index_of: Mapping[int, int]) -> bytes:
-    """Replace the compiler's map descriptors by map indices. Raises KeyError for an unknown descriptor."""
+    """Replace the compiler's map descriptors by map indices, and its calls of kernel functions by what the kernel takes.
+
+    Raises KeyError for an unknown descriptor.
+    """
     result = bytearray(code)
+    for at in range(0, len(result), 8):
+        opcode, registers, offset, number = _INSTRUCTION.unpack_from(result, at)
+        if opcode == _CALL and not registers and number >> _NUMBER_BITS == _KERNEL_FUNCTION:
+            number &= (1 << _NUMBER_BITS) - 1
+            _INSTRUCTION.pack_into(result, at, opcode, _OF_KERNEL << 4, offset, number)
     for at in _wide_loads(result):
         opcode, registers, offset, low = _INSTRUCTION.unpack_from(result, at)
         if registers >> 4 == _FROM_MAP:

@@ -8,6 +8,8 @@ from typing import Optional
 
 from tracer.errors import HostUnsupported, UsageError
 from tracer.kernel.features import Features
+from tracer.kernel.hooks import CAST, CAST_TO
+from tracer.kernel.objectcode import kernel_function
 from tracer.model.connection import Probe
 from tracer.model.scope import Scope
 
@@ -211,7 +213,16 @@ class Plan:
         if "open" in chosen:
             # fexit sees the arguments, then the result: 4 arguments became 2 in Linux 6.10 (92ef0fd55ac8)
             macros["CT_ARG_ACCEPT_RESULT"] = str(self.features.functions.get("inet_csk_accept", 2))
-        return {**macros, **self.task_defines()}
+        return {**macros, **self.task_defines(), **self._sock_defines()}
+
+    def _sock_defines(self) -> dict[str, str]:
+        """The C macros that say how struct sock is read."""
+        if not self.features.casts:
+            return {}
+        return {
+            "CT_CAST": kernel_function(self.features.btf_ids[CAST]),
+            "CT_CAST_TO": str(self.features.btf_ids[CAST_TO]),
+        }
 
     def task_defines(self) -> dict[str, str]:
         """The C macros that say how the current task is read."""
