@@ -62,7 +62,7 @@ static __always_inline u64 ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	struct ct_record *record = ct_record_of(key);
 	struct ct_touch *touch;
 	u16 which;
-	u64 again = 0, left = 0, more;
+	u64 left = 0;
 	int eof;
 
 	if (!record && !ct_task_in_scope())
@@ -92,24 +92,15 @@ static __always_inline u64 ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		which = CT_WHICH_EOF;
 #ifndef CT_ACCEPT_HOOKED
 	else if ((record->flags & (CT_R_PASSIVE | CT_R_OPENED_LATE)) == CT_R_PASSIVE) {
+		/* its opener, and its last touch until there is another: user space takes it for both */
 		record->flags |= CT_R_OPENED_LATE | CT_R_ACCEPTED;
 		which = CT_WHICH_OPENED;
-		again = 1;
 	}
 #endif
-	/* The body is long, so there is one copy; the first use of an accepted socket is its opener and its last touch.
-	 * No count of turns: the verifier would follow the second turn apart from a first one that does the same. */
-#pragma clang loop unroll(disable)
-	for (;;) {
-		touch = ct_touch_at(record, which, now);
-		which = CT_FORGET(which, now);
-		more = touch ? ct_write_touch(record, touch, which, op, ret, flags, now) : 0;
-		left = CT_FORGET(more ? more : left, now);
-		if (!again)
-			break;
-		again = 0;
-		which = ct_which_call(record, op);
-	}
+	touch = ct_touch_at(record, which, now);
+	which = CT_FORGET(which, now);
+	if (touch)
+		left = ct_write_touch(record, touch, which, op, ret, flags, now);
 	ct_unlock(record);
 	return left;
 }

@@ -172,6 +172,8 @@ class Decoded(NamedTuple):
     calls: dict[str, Call]
     rest: dict[str, Any]
     """The connection's other fields."""
+    loops: bool
+    """Its process receives in an event loop."""
 
     def connection(self, stacks: Mapping[str, StackOrReason]) -> Connection:
         """All that the record alone knows, with ``stacks`` for each of the calls.
@@ -179,12 +181,15 @@ class Decoded(NamedTuple):
         sock_diag and /proc are joined to it later (session/join.py).
         """
         touches = {name: call.touch(stacks[name]) for name, call in self.calls.items()}
-        eof, ending, sent = touches.get("eof"), touches.get("ending"), touches.get("sent")
+        opened, eof, ending, sent = (touches.get(name) for name in ("opened", "eof", "ending", "sent"))
+        first = opened if self.rest["opened_late"] else None  # the kernel side keeps it once
+        if sent is None and first is not None and first.op is Op.SEND and self.loops:
+            sent = first
         return made(
             Connection,
             **self.rest,
-            opened=touches.get("opened"),
-            last=_latest(_latest(touches.get("last"), sent), eof),
+            opened=opened,
+            last=_latest(_latest(_latest(touches.get("last"), sent), eof), first),
             eof=eof,
             sent=sent,
             shutdown=ending if ending is not None and ending.op is Op.SHUTDOWN else None,
@@ -240,4 +245,4 @@ def decode(record: layout.Record, seen_ns: int, ended: bool = False) -> Decoded:
         "rx_queue_at_fin": unread if fin_ns else None,
         "missed_touches": missed,
     }
-    return Decoded(calls, rest)
+    return Decoded(calls, rest, bool(flags & layout.R_LOOPS))

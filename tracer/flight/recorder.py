@@ -161,8 +161,7 @@ class Recorder:
         """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
         found = ((key, *_SUSPECT.unpack(value)) for key, value in self._suspects.items())
         return [
-            SuspectEntry(_U64.unpack(key)[0], birth_ns, since_ns, state)
-            for key, since_ns, birth_ns, state in found
+            SuspectEntry(_U64.unpack(key)[0], birth_ns, since_ns, state) for key, since_ns, birth_ns, state in found
         ]
 
     def flight(self, sk: int) -> Optional[Flight]:

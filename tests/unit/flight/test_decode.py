@@ -48,6 +48,36 @@ def plain(made: layout.Record) -> Connection:
     return decoded.connection({name: (None, call.no_stack()) for name, call in decoded.calls.items()})
 
 
+def opened_late(op: Op, flags: int = 0) -> layout.Record:
+    made = record(flags=layout.R_PASSIVE | layout.R_OPENED_LATE | flags)
+    return with_touch("opened", made, op=int(op), ns=5)
+
+
+def test_the_first_call_seen_is_the_last_until_there_is_another() -> None:
+    """The kernel side keeps it once."""
+    first = plain(opened_late(Op.RECV))
+    assert first.opened is not None
+    assert first.last == first.opened
+    second = plain(with_touch("last", opened_late(Op.RECV), op=int(Op.SEND), ns=6))
+    assert second.opened == first.opened
+    assert second.last is not None
+    assert (second.last.op, second.last.ns) == (Op.SEND, 6)
+
+
+def test_accept_is_no_use_of_the_socket() -> None:
+    """What opened a socket is its last touch only if it was a receive or a send."""
+    made = plain(with_touch("opened", record(flags=layout.R_PASSIVE), op=int(Op.ACCEPT)))
+    assert made.opened is not None
+    assert made.last is None
+
+
+@pytest.mark.parametrize(("op", "flags", "is_sent"), [(Op.SEND, 32, True), (Op.RECV, 32, False), (Op.SEND, 0, False)])
+def test_a_first_send_of_an_event_loop_is_the_last_send(op: Op, flags: int, is_sent: bool) -> None:
+    """Until there is another send. Other processes' sends are not kept apart."""
+    made = plain(opened_late(op, flags))
+    assert made.sent == (made.opened if is_sent else None)
+
+
 @given(st.binary(min_size=ct.sizeof(layout.Record), max_size=ct.sizeof(layout.Record)))
 def test_any_bytes_decode(data: bytes) -> None:
     """Whatever the bytes of a record, a connection comes of it, its times and texts well-formed."""

@@ -8,8 +8,25 @@ import os
 import pytest
 
 from tracer.kernel import bpf, features
+from tracer.kernel.hooks import Hooks
 
 NAMES = ("tcp_close", "inet6_recvmsg", "gone")
+
+
+def test_addresses_may_be_cast_where_the_kernel_takes_such_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the function in BTF nothing is tried; a refusal (no JIT compiler) is no error."""
+    tried: list[tuple[int, int]] = []
+    hooks = Hooks({}, {"bpf_rdonly_cast": 5, "tcp_sock": 6}, (), ())
+    monkeypatch.setattr(bpf, "try_cast", lambda *numbers: tried.append(numbers))
+    assert features._may_cast(hooks)
+    assert not features._may_cast(Hooks({}, {}, (), ()))
+    assert tried == [(5, 6)]
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(bpf, "try_cast", refuse)
+    assert not features._may_cast(hooks)
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, device: bool, errors: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.kernel.objectcode import MapSpec, ObjectCode, from_text, parameter, unlinked
+from tracer.kernel.objectcode import MapSpec, ObjectCode, from_text, kernel_function, parameter, unlinked
 
 MAPS = (MapSpec("one", 1, 4, 8, 16, 0), MapSpec("two", 2, 4, 4096, 1, 1024))
 MOVE = struct.pack("<BBhI", 0xB7, 0, 0, 7)  # r0 = 7
@@ -47,6 +47,19 @@ def test_other_numbers_stay() -> None:
     """A 64-bit number that is no parameter, and a second half that looks like a load."""
     code = wide(1, 0, 0x18, 0x4105E7AB) + struct.pack("<BBhIBBhI", 0x18, 2, 0, 5, 0x18, 0x10, 0, 9) + MOVE
     assert ObjectCode((), {"f": code}).linked("f", (), ()) == code
+
+
+@given(st.integers(1, 2**24 - 1))
+def test_calls_of_kernel_functions_are_made_right(btf_id: int) -> None:
+    """struct bpf_insn: BPF_PSEUDO_KFUNC_CALL (2) as source register, and the function's BTF number."""
+    code = MOVE + struct.pack("<BBhI", 0x85, 0, 0, int(kernel_function(btf_id), 16))
+    assert unlinked(code, {}) == MOVE + struct.pack("<BBhI", 0x85, 0x20, 0, btf_id)
+
+
+def test_calls_of_helpers_stay() -> None:
+    """And so does the second half of a wide load that looks like such a call."""
+    code = struct.pack("<BBhI", 0x85, 0, 0, 5) + wide(1, 0, 9, int(kernel_function(3), 16))
+    assert unlinked(code, {}) == code
 
 
 def test_a_missing_parameter_is_an_error() -> None:

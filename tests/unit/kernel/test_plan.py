@@ -15,6 +15,7 @@ from tracer.errors import HostUnsupported, UsageError
 from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.hooks import FUNCTIONS, HELPERS, TRACEPOINTS
+from tracer.kernel.objectcode import kernel_function
 from tracer.kernel.plan import FAMILIES, WAYS, Plan, make_plan
 from tracer.model.scope import Scope
 
@@ -170,6 +171,14 @@ def test_defines_match_the_choices(host: Features) -> None:
     assert ("CT_CLOSE_HOOKED" in macros) == (chosen["close"] is not None)
     assert ("CT_ACCEPT_HOOKED" in macros) == (chosen["open"] is not None)
     assert ("CT_STATE_ELSEWHERE" in macros) == (chosen["state"] != "tracepoint")
+
+
+def test_sockets_are_read_by_loads_where_addresses_may_be_cast() -> None:
+    """The function and the type by their numbers in this kernel's BTF."""
+    casting = replace(HARDENED, casts=True, btf_ids={"bpf_rdonly_cast": 0x12345, "tcp_sock": 678})
+    macros = make_plan(casting).defines()
+    assert (macros["CT_CAST"], macros["CT_CAST_TO"]) == (kernel_function(0x12345), "678")
+    assert not {"CT_CAST", "CT_CAST_TO"} & set(make_plan(HARDENED).defines())
 
 
 def test_transitions_that_pass_tcp_set_state_by_are_hooked_beside_it() -> None:
