@@ -48,11 +48,11 @@ static __always_inline u64 ct_word(u64 *ctx, u32 n)
 
 /* state */
 #ifdef CT_WAY_STATE_TP
-CT_ENTRY(tp_state) { return ct_finish(ctx, ct_move(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2))); }
+CT_ENTRY(tp_state) { return ct_finish(ctx, ct_move(CT_ARG(u64, 0), CT_ARG(int, 1), CT_ARG(int, 2))); }
 #endif
 #ifdef CT_STATE_ELSEWHERE
-CT_ENTRY(tp_state_rest) { return ct_state_rest(CT_ARG(struct sock *, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
-static __always_inline u64 ct_set_state(struct sock *sk, int new) { return ct_move(sk, ct_state(sk), new); }
+CT_ENTRY(tp_state_rest) { return ct_state_rest(CT_ARG(u64, 0), CT_ARG(int, 1), CT_ARG(int, 2)); }
+static __always_inline u64 ct_set_state(struct sock *sk, int new) { return ct_move((u64)sk, ct_state(sk), new); }
 #endif
 #ifdef CT_WAY_STATE_FENTRY
 CT_TRAMPOLINE(fe, tcp_set_state) { return ct_finish(ctx, ct_set_state(CT_SOCK(0), CT_WORD(int, 1))); }

@@ -118,14 +118,14 @@ static __always_inline void ct_forget(u64 key)
 	ct_count(CT_N_DESTROYED);
 }
 
-/* A new record for a socket that is in scope by its task or listener; 0 if its tuple is not, or the map is full. */
-static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u8 state, u64 now)
+/* A new record for a socket that is in scope by its task or listener; 0 if its tuple is not, or the map is full. typed:
+ * see CT_SOCK_READ. */
+static __always_inline struct ct_record *ct_create(struct sock *sk, u64 key, int typed, u32 flags, u8 state, u64 now)
 {
-	u64 key = (u64)sk;
 	u32 zero = 0;
 	struct ct_record *empty = blank.lookup(&zero), *record;
 
-	if (!empty || !ct_is_tcp(sk))
+	if (!empty || !ct_is_tcp(sk, typed))
 		return 0;
 	ct_know(key, 1); /* before it can be found, so that no hook misses it */
 	if (sockets.insert(&key, empty)) {
@@ -144,7 +144,7 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u32 flags, u
 	record->state = state;
 	record->state_ns = flags & CT_R_ADOPTED ? 0 : now;
 	record->flags = flags;
-	ct_read_tuple(sk, record);
+	ct_read_tuple(sk, typed, record);
 	if (ct_tuple_in_scope(record))
 		return record;
 	ct_forget(key);
@@ -186,17 +186,17 @@ static __always_inline int ct_lingered(struct ct_record *record, u64 now)
 
 /* A socket that nobody recorded yet and that a task in scope uses: older than the trace, or handed over by a process
  * that is not in scope. */
-static __always_inline struct ct_record *ct_adopt(struct sock *sk, u64 now)
+static __always_inline struct ct_record *ct_adopt(u64 key, u64 now)
 {
-	u8 state = ct_state(sk);
+	u8 state = ct_state((struct sock *)key);
 	struct ct_record *record;
 
 	if (state == CT_CLOSE || state == CT_LISTEN)
 		return 0;
-	record = ct_create(sk, CT_R_ADOPTED, state, now);
+	record = ct_create((struct sock *)key, key, CT_UNTYPED, CT_R_ADOPTED, state, now);
 	/* Its FIN came before our time; user space knows from sock_diag how long ago at least. */
 	if (record && state == CT_CLOSE_WAIT)
-		ct_suspect(record, record->sk, state, now);
+		ct_suspect(record, key, state, now);
 	return record;
 }
 
@@ -209,7 +209,7 @@ static __always_inline u32 ct_end_flags(struct ct_record *record, u32 op, u64 no
 #ifdef CT_ALWAYS_END_STACK
 	return 0;
 #else
-	if (ct_lingered(record, now) || (record->suspect_ns && op == CT_OP_SHUTDOWN))
+	if (record->suspect_ns && (op == CT_OP_SHUTDOWN || ct_lingered(record, now)))
 		return 0;
 	return CT_TOUCH_UNWANTED;
 #endif

@@ -16,7 +16,7 @@ static __always_inline u64 ct_accepted(struct sock *sk)
 	if (!record) {
 		if (!ct_task_in_scope())
 			return 0;
-		record = ct_create(sk, CT_R_PASSIVE, ct_state(sk), now);
+		record = ct_create(sk, key, CT_UNTYPED, CT_R_PASSIVE, ct_state(sk), now);
 		if (!record)
 			return 0;
 	}

@@ -46,7 +46,7 @@ static __always_inline void ct_listen(struct sock *sk, int new)
 	/* inet_sport is set a moment later; skc_num is right as long as the socket listens */
 	ct_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
 	key.port = port;
-	if (!ct_task_in_scope() || !ct_is_tcp(sk))
+	if (!ct_task_in_scope() || !ct_is_tcp(sk, CT_TYPED))
 		return;
 	count = listeners.lookup(&key);
 	if (!count) {
@@ -65,7 +65,7 @@ static __always_inline void ct_listen(struct sock *sk, int new)
 
 static __always_inline int ct_listener_in_scope(struct sock *sk)
 {
-	struct ct_listener key = {.port = ct_local_port(sk)};
+	struct ct_listener key = {.port = ct_local_port(sk, CT_TYPED)};
 
 	if (!ct_is_hinted(CT_HINT_PORT(key.port)))
 		return 0;
@@ -207,9 +207,10 @@ static __always_inline void ct_emit(struct ct_record *record, int old, int new, 
 #endif
 
 /* Returns as ct_local_call. */
-static __always_inline u64 ct_move(struct sock *sk, int old, int new)
+static __always_inline u64 ct_move(u64 key, int old, int new)
 {
-	u64 key = (u64)sk, now, left;
+	struct sock *sk = ct_typed(key);
+	u64 now, left;
 	struct ct_record *record;
 	u32 flags = 0;
 
@@ -232,17 +233,18 @@ static __always_inline u64 ct_move(struct sock *sk, int old, int new)
 	}
 	now = bpf_ktime_get_ns();
 	if (!record) {
-		record = ct_create(sk, flags, old, now);
+		record = ct_create(sk, key, CT_TYPED, flags, old, now);
 		if (!record)
 			return 0;
 	} else if (new == CT_ESTABLISHED || !record->lport) { /* the local port of a connect comes after SYN_SENT */
-		ct_read_tuple(sk, record);
+		ct_read_tuple(sk, CT_TYPED, record);
 		if (!ct_tuple_in_scope(record)) {
 			ct_remove(record, key, 0, now);
 			return 0;
 		}
 	}
-	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
+	flags = CT_TR_OWNED * CT_IS_SET(ct_owned(sk)) | CT_TR_OPEN_FD * CT_IS_SET(ct_socket_of(sk)) |
+		record->reset_flags;
 	left = ct_local_call(record, old, new, flags, now);
 	/* close after shutdown, before the peer's ACK, sets FIN_WAIT1 again: a call, not a transition */
 	if (new == old)
@@ -257,10 +259,10 @@ static __always_inline u64 ct_move(struct sock *sk, int old, int new)
 
 #ifdef CT_STATE_ELSEWHERE
 /* Beside tcp_set_state, the tracepoint tells only what does not pass through that function. */
-static __always_inline int ct_state_rest(struct sock *sk, int old, int new)
+static __always_inline int ct_state_rest(u64 key, int old, int new)
 {
 	if (new == CT_LISTEN || new == CT_SYN_RECV)
-		ct_move(sk, old, new); /* no call of a program that leaves a stack */
+		ct_move(key, old, new); /* no call of a program that leaves a stack */
 	return 0;
 }
 #endif

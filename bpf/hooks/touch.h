@@ -69,7 +69,7 @@ static __always_inline u64 ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!record) {
-		record = ct_adopt(sk, now);
+		record = ct_adopt(key, now);
 		if (!record)
 			return 0;
 #ifdef CT_INTERPRETERS

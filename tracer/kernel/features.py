@@ -21,8 +21,8 @@ class Features:
     """What the attach plan needs to know of a host.
 
     ``functions`` maps names of kernel functions to their number of parameters, ``btf_ids`` maps them to their BTF type
-    numbers. ``casts``: programs may call CAST. ``trampolines``: fentry and fexit programs attach here. ``kprobes``: the functions where a kprobe can be
-    placed. If there are none, ``refused`` gives the reason under "fentry" or "kprobe".
+    numbers. ``casts``: programs may call CAST. ``trampolines``: fentry and fexit programs attach here. ``kprobes``: the
+    functions where a kprobe can be placed. If there are none, ``refused`` gives the reason under "fentry" or "kprobe".
     """
 
     release: str

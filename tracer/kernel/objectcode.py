@@ -84,7 +84,7 @@ def from_text(text: str) -> ObjectCode:
 
 
 def unlinked(code: bytes, index_of: Mapping[int, int]) -> bytes:
-    """Replace the compiler's map descriptors by map indices, and its calls of kernel functions by what the kernel takes.
+    """Replace the compiler's map descriptors by map indices, and make its calls of kernel functions right.
 
     Raises KeyError for an unknown descriptor.
     """
