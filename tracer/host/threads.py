@@ -99,8 +99,8 @@ class ThreadsNow:
     def at_work_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
         """The threads of ``pid`` that are inside a call (read, send, accept, ...) on one of its descriptors ``fds``.
 
-        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``. That takes 2 s at most; threads
-        that no time was left for are counted in ``left_out``.
+        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``. That takes 2 s at most;
+        threads that no time was left for are counted in ``left_out``.
         """
         wanted, found = frozenset(fds), []
         process, tids = _Process(pid, self._read), tids_of(pid) if fds else []

@@ -49,7 +49,9 @@ class Request:
     @property
     def compiles_with(self) -> Compile:
         """What compiles the kernel side, if it was not compiled before."""
-        compile_code: Compile = partial(compile_apart, waiting=self.waiting) if self.endless else compile_text
+        compile_code: Compile = compile_text
+        if self.endless:
+            compile_code = partial(compile_apart, waiting=self.waiting)
         return partial(self._compiled, compile_code)
 
     def _compiled(self, compile_code: Compile, text: str, tree: Optional[Path]) -> ObjectCode:
