@@ -272,6 +272,14 @@ def test_an_end_that_may_be_half_a_close() -> None:
     assert "may wait" not in texts(site_of(connection(**asks)))[0]
 
 
+def test_a_handler_that_has_not_answered_yet() -> None:
+    """A request without an answer: who handles it may be at work. After the answer it is stuck, or gone."""
+    assert "still at work on the answer" in texts(site_of(accepted()))[0]
+    answered, _ = texts(site_of(accepted(last_tx_ns=START + 2 * S)))
+    assert "still at work" not in answered
+    assert "gone without a close" in answered
+
+
 def test_reads_that_took_nothing_are_told() -> None:
     """A read that found nothing yet, or looked only, is no reader that never started."""
     never = texts(site_of(connection(**NEVER_READ)))[0]

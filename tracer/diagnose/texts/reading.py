@@ -197,9 +197,7 @@ def not_read_since(site: TextSite) -> Answer:
     if site.unseen:
         why = ["The peer hung up.", UNSEEN]
     if accepted and not site.stuck:
-        why.append(
-            "The program accepted it, so the handler that served it is busy elsewhere, stuck, or gone without a close."
-        )
+        why.append(_handler(site))
     why += site.watching()
     hangs = (
         f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
@@ -213,6 +211,19 @@ def not_read_since(site: TextSite) -> Answer:
         " hangs up.",
     ]
     return tuple(why), tuple(todo)
+
+
+def _handler(site: TextSite) -> str:
+    """What may be with the handler of a server's connection."""
+    it = site.say("it", "them")
+    if all(owes_an_answer(c) for c in site.connections):
+        return (
+            f"The program accepted {it} and has sent nothing since the last data came: the handler is still at work on"
+            " the answer, busy elsewhere, stuck, or gone."
+        )
+    return (
+        f"The program accepted {it}, so the handler that served {it} is busy elsewhere, stuck, or gone without a close."
+    )
 
 
 def unknown(site: TextSite) -> Answer:
