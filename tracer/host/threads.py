@@ -34,8 +34,12 @@ _STACK_BYTES, _DEEP_STACK_BYTES = 1 << 16, 1 << 18
 """How many bytes of a stack are copied. The second limit applies only if the end of the stack is known."""
 _ATTEMPTS = 3
 _TEXT_CHARACTERS = 4096
-_AT_WORK_NS = 2_000_000_000
-"""So long the threads of one process are looked through, for those that are inside a call on a socket: some 20,000."""
+_AT_WORK_CPU_NS, _AT_WORK_NS = 1_500_000_000, 5_000_000_000
+"""So long the threads of one process are looked through, for those that are inside a call on a socket.
+
+CPU time here is enough for some 20,000 that wait for something else, or 5,000 with their stacks. The other one is for
+workers that read slowly.
+"""
 
 _RUNNING = "it runs"
 _WENT_ON = "it ran while its stack was copied"
@@ -99,14 +103,14 @@ class ThreadsNow:
     def at_work_on(self, pid: int, fds: Collection[int]) -> tuple[ThreadNow, ...]:
         """The threads of ``pid`` that are inside a call (read, send, accept, ...) on one of its descriptors ``fds``.
 
-        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``. That takes 2 s at most;
-        threads that no time was left for are counted in ``left_out``.
+        Threads that wait for events (poll, epoll_wait) do not count; see ``waiting_on``. That takes seconds at
+        most; threads that no time was left for are counted in ``left_out``.
         """
         wanted, found = frozenset(fds), []
         process, tids = _Process(pid, self._read), tids_of(pid) if fds else []
-        until_ns = time.monotonic_ns() + _AT_WORK_NS
+        until_ns, cpu_until_ns = time.monotonic_ns() + _AT_WORK_NS, time.thread_time_ns() + _AT_WORK_CPU_NS
         for index, tid in enumerate(tids):
-            if time.monotonic_ns() > until_ns:
+            if time.thread_time_ns() > cpu_until_ns or time.monotonic_ns() > until_ns:
                 self.left_out = len(tids) - index
                 break
             thread = self._look(process, tid, lambda one: not wanted.isdisjoint(one.fds), _works_on_socket)

@@ -232,8 +232,8 @@ class Losses:
     run because the same program was running on that CPU. ``stacks_truncated``: stacks in the report that are not
     complete. ``descriptors``: processes whose descriptors could not be read. ``namespaces``: network namespaces that
     could not be entered or listed, and processes whose namespace could not be told. ``stacks_unread``: boxes that could
-    not be walked within the limits; their stack is one frame. ``threads``: threads of a process with very many that
-    were not looked at for who is inside a call on a socket.
+    not be walked within the limits; their stack is one frame. ``threads``: threads of a process with very many
+    that were not looked at for who is inside a call on a socket.
     """
 
     events: int = 0

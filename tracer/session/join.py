@@ -22,6 +22,8 @@ from tracer.model.states import TcpState
 from tracer.model.thread import ThreadState
 
 _LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
+_STACKS_NS = 6_000_000_000
+"""Some thousands of stacks in one pass, where each one is new."""
 Unwind = Callable[[BlackBox], Stack]
 Tuple4 = tuple[int, Endpoint, Endpoint]
 
@@ -91,7 +93,11 @@ class Diagnosed:
 def _blocked_by_fd(
     held: dict[int, tuple[Holder, ...]], threads: ThreadsNow, unwind: Unwind
 ) -> dict[tuple[int, int], list[Blocked]]:
-    """All threads inside a call, by (pid, fd): one pass over the threads of each process."""
+    """All threads inside a call, by (pid, fd): one pass over the threads of each process.
+
+    Stacks are read for so long; those of further threads are left out.
+    """
+    until_ns = time.monotonic_ns() + _STACKS_NS
     fds: dict[int, set[int]] = {}
     for several in held.values():
         for holder in several:
@@ -101,7 +107,8 @@ def _blocked_by_fd(
         for thread in threads.at_work_on(pid, numbers):
             if thread.state is ThreadState.STOPPED:
                 continue  # a signal or a debugger keeps it there, not the call
-            stack = unwind(thread.box) if thread.box is not None else None
+            timely = thread.box is not None and time.monotonic_ns() < until_ns
+            stack = unwind(thread.box) if timely and thread.box is not None else None
             for fd in numbers.intersection(thread.fds):
                 calls.setdefault((pid, fd), []).append(Blocked(thread.actor, fd, thread.syscall or "", stack))
     return calls

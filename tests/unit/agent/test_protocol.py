@@ -78,6 +78,8 @@ def test_a_question_that_is_too_long_is_not_asked() -> None:
         changed(linger_s="1"),
         changed(linger_s=float("nan")),
         changed(linger_s=1e300),
+        changed(linger_s=10**3000),
+        changed(width=10**3000),
         changed(width=10**9),
         changed(width=True),
         changed(color=1),

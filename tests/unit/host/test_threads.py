@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer.host import threads
 from tracer.host.threads import ThreadsNow, parse_syscall
 from tracer.machine.registers import (
     PT_REGS_COUNT,
@@ -85,6 +86,31 @@ def test_blocked_in(syscall: str) -> None:
         assert mapping(pid, thread.box.sp) == "[stack]"
         assert thread.box.unknown == frozenset(range(REGISTER_COUNT)) - {RSP, RETURN_ADDRESS}
         assert ThreadsNow().at_work_on(pid, [9999]) == ()
+
+
+def test_threads_that_no_time_is_left_for_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may have as many threads as it likes."""
+    monkeypatch.setattr(threads, "_AT_WORK_CPU_NS", -1)
+    with blocked_child(
+        "threading.Thread(target=other.recv, args=(1,)).start(); ready(a.fileno()); a.recv(10)"
+    ) as child:
+        now = ThreadsNow()
+        assert now.at_work_on(child[0], [child[2]]) == ()
+    assert now.left_out == 2
+
+
+@pytest.mark.parametrize("syscall", WAITS)
+def test_what_is_polled_is_not_read_for_calls_on_sockets(syscall: str) -> None:
+    """It may be tens of thousands of descriptors for each of thousands of threads."""
+    read = []
+
+    def refuse(*place: int) -> bytes:
+        read.append(place)
+        return b""
+
+    with blocked_child(WAITS[syscall]) as (pid, _, fd):
+        assert ThreadsNow(read=refuse).at_work_on(pid, [fd]) == ()
+    assert read == []
 
 
 @pytest.mark.parametrize("syscall", WAITS)

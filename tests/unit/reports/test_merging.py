@@ -98,6 +98,12 @@ def test_a_boot_begins_cookies_anew() -> None:
     assert merging(json.dumps(before).encode(), recorded(later(IDLE, 1), "a")).merged().sockets == 4
 
 
+def test_a_report_of_1970() -> None:
+    """Its end may be the epoch itself."""
+    found = merging(recorded(IDLE, "a", now_ns=0)).merged()
+    assert (found.sockets, found.sites[0].last_ns) == (2, 0)
+
+
 def test_the_newest_tells() -> None:
     """First and last seen, and the text of the newest report, whatever the order of the files."""
     files = [recorded(later(MORE, 1), "a"), recorded(IDLE, "b")]

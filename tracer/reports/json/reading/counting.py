@@ -21,7 +21,10 @@ def keys(socket: Any, hostname: str, where: str) -> Keys:
     """
     if not isinstance(socket, dict):
         raise BadReport(f"{where}.sockets has something that is not an object")
-    between = f"{hostname} {socket.get('local')} {socket.get('remote')}"
+    inode, ends = socket.get("inode"), (socket.get("local"), socket.get("remote"))
+    if not all(type(end) is str for end in ends) or not (inode is None or type(inode) is int):
+        raise BadReport(f"{where}.sockets has one without addresses, or whose inode is no number")
+    between = f"{hostname} {ends[0]} {ends[1]}"
     inode, cookie = (_number(socket.get(name)) for name in ("inode", "cookie"))
     return (
         hash(f"inode {inode} {between}") if inode or not cookie else 0,

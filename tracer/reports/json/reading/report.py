@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, Optional
 
 from tracer.model.connection import Host, Losses, Probe, Touch
@@ -38,7 +39,7 @@ def from_text(text: bytes) -> Report:
 def document(text: bytes) -> Fields:
     """The document, if it is a report of a version that can be read. Raises BadReport."""
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json.loads(text, parse_constant=_no_number, **_LIMITED)
     except (ValueError, RecursionError) as error:
         reason = str(error).split(":")[0] if isinstance(error, ValueError) else "it is nested too deeply"
         raise BadReport(f"it is not JSON ({reason})") from None
@@ -53,6 +54,17 @@ def document(text: bytes) -> Fields:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
+
+
+def _number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("a number is too long")
+    return int(text)
+
+
+_MOST_DIGITS = 4300
+_LIMITED: dict[str, Any] = {} if hasattr(sys, "get_int_max_str_digits") else {"parse_int": _number}
+"""What takes hours without a limit: Python has had one since 3.10.7, and distributions put it into older ones."""
 
 
 def end_ns(whole: Fields) -> int:
