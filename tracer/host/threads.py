@@ -90,7 +90,7 @@ class ThreadsNow:
         """``read`` is who reads the threads' memory, which any user may have made to wait for ever."""
         self._source, self._read = source, read
         self.left_out = 0
-        """Threads that at_work_on() had no time for, when it last looked through a process that has too many."""
+        """Threads that at_work_on() had no time for. Who begins another pass over processes sets it to 0."""
 
     def look(self, pid: int, tid: int) -> Optional[ThreadNow]:
         """This thread now, with its stack if it waits; None if it has ended or may not be read."""
@@ -111,7 +111,7 @@ class ThreadsNow:
         until_ns, cpu_until_ns = time.monotonic_ns() + _AT_WORK_NS, time.thread_time_ns() + _AT_WORK_CPU_NS
         for index, tid in enumerate(tids):
             if time.thread_time_ns() > cpu_until_ns or time.monotonic_ns() > until_ns:
-                self.left_out = len(tids) - index
+                self.left_out += len(tids) - index
                 break
             thread = self._look(process, tid, lambda one: not wanted.isdisjoint(one.fds), _works_on_socket)
             if thread is not None:

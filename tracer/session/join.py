@@ -97,7 +97,7 @@ def _blocked_by_fd(
 
     Stacks are read for so long; those of further threads are left out.
     """
-    until_ns = time.monotonic_ns() + _STACKS_NS
+    until_ns, threads.left_out = time.monotonic_ns() + _STACKS_NS, 0
     fds: dict[int, set[int]] = {}
     for several in held.values():
         for holder in several:
