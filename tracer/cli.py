@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -33,7 +34,7 @@ from tracer.commands.options import (
 )
 from tracer.commands.targets import warn_of_absent
 from tracer.commands.trace import Output, check_fail_over, trace
-from tracer.errors import ClosetraceError, UsageError
+from tracer.errors import MORE_FILES, ClosetraceError, UsageError
 from tracer.kernel.source import Wanted
 from tracer.reports.printable import clean
 from tracer.reports.text import terminal
@@ -216,6 +217,8 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
     except MemoryError:
         return _fail("out of memory", 1)
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            return _fail(MORE_FILES, 1)
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
 
 

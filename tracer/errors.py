@@ -12,6 +12,9 @@ BPF_NEEDS = (
 """Added to an error if the kernel refuses BPF maps."""
 
 
+MORE_FILES = "too few open files are allowed to this process: raise the limit (ulimit -n 1024)"
+
+
 class ClosetraceError(Exception):
     """An error with one clear sentence for the user. ``exit_code`` is 1 unless a subclass has its own."""
 

@@ -38,3 +38,12 @@ def test_ended_children_are_forgotten() -> None:
         ran = trace.wait()
     assert ran.code == 1
     assert ran.err.endswith("the command ended with status 7\n")
+
+
+def test_few_open_files_are_allowed() -> None:
+    """One line says so, and what to do."""
+    few = started_after("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))")
+    with Trace("--local-port", "1", "--duration", "0.1", prefix=few) as trace:
+        ran = trace.wait()
+    assert ran.code == 4
+    assert ran.err == "closetrace: too few open files are allowed to this process: raise the limit (ulimit -n 1024)\n"

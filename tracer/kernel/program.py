@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Optional
 
-from tracer.errors import BPF_NEEDS, WHOLE_LOG, HostUnsupported
+from tracer.errors import BPF_NEEDS, MORE_FILES, WHOLE_LOG, HostUnsupported
 from tracer.kernel import bpf, verifier
 from tracer.kernel.kprobes import Kprobe
 from tracer.kernel.loading import Loading
@@ -51,6 +51,8 @@ def create(spec: MapSpec, entries: int) -> int:
     except OSError as error:
         if error.errno in (errno.ENOMEM, errno.E2BIG):
             raise HostUnsupported("no memory for the BPF maps: give a smaller --memory") from None
+        if error.errno == errno.EMFILE:
+            raise HostUnsupported(MORE_FILES) from None
         raise HostUnsupported(f"the kernel refuses BPF maps ({error.strerror}). {BPF_NEEDS}") from None
 
 
