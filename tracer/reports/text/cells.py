@@ -10,6 +10,10 @@ from typing import Any
 import click
 
 
+_MOST_MARKED = 4
+"""Characters of a text for each column that it may take. Marks take no column; without end they cover other lines."""
+
+
 def width_of(text: str) -> int:
     """Columns that ``text`` takes on a terminal (Unicode annex 11: wide characters take two, marks none)."""
     if text.isascii():
@@ -18,22 +22,23 @@ def width_of(text: str) -> int:
 
 
 def fit(text: str, width: int) -> str:
-    """``text``, its end cut to ``...`` if it is wider than ``width`` columns."""
-    if width_of(text) <= width:
+    """``text``, its end cut to ``...`` if it is wider than ``width`` columns, or has very many marks on its letters."""
+    most = _MOST_MARKED * width
+    if width_of(text) <= width and len(text) <= most:
         return text
     if width <= 3:
         return "." * max(width, 0)
     room, end = width - 3, 0
-    for end, character in enumerate(text):  # noqa: B007
+    for end, character in enumerate(text):
         room -= width_of(character)
-        if room < 0:
+        if room < 0 or end >= most:
             break
     return text[:end] + "..."
 
 
 def fit_left(text: str, width: int) -> str:
     """``text``, its beginning cut to ``...``: for dotted names, whose end tells most."""
-    return text if width_of(text) <= width else fit(text[::-1], width)[::-1]
+    return fit(text[::-1], width)[::-1]
 
 
 def pad(text: str, width: int) -> str:
