@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-
 _MOST_MARKED = 4
 """Characters of a text for each column that it may take. Marks take no column; without end they cover other lines."""
 
