@@ -106,9 +106,9 @@ def _some(pieces: Iterator[str], size: int = 32 << 10) -> Iterator[str]:
 
 
 class Listener:
-    """Hears questions from its construction on. Raises UsageError if the socket cannot be made safely."""
+    """Hears questions at ``place`` from its construction on, and closes that in the end. Raises UsageError."""
 
-    def __init__(self, path: str, group: str, since: Callable[[], float], answer: Answerer) -> None:
+    def __init__(self, place: Place, since: Callable[[], float], answer: Answerer) -> None:
         """``since`` tells when recording began; ``answer`` answers a question, with the text in pieces."""
         self._since, self._answer = since, answer
         self._clients: dict[int, _Client] = {}
@@ -119,7 +119,8 @@ class Listener:
         """Those whose answers are not read yet."""
         self._changed = threading.Condition()
         self._found: deque[tuple[_Client, Union[Answer, Refusal]]] = deque()
-        self._place = Place(path, group)
+        self._place = place
+        place.listen()
         self._woken, self._waking = socket.socketpair()
         self._woken.setblocking(False)
         self._selector.register(self._place.socket, selectors.EVENT_READ)

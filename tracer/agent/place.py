@@ -20,9 +20,10 @@ _MOST_LINKS = 40  # as many as the kernel follows (MAXSYMLINKS)
 
 
 class Place:
-    """A socket that listens at ``path``, for root and for ``group`` (a name, "" for none). Raises UsageError.
+    """A place for a socket at ``path``, for root and for ``group`` (a name, "" for none). Raises UsageError.
 
-    A lock on a file beside the socket is held for as long: of two agents that start at the same time one gets it.
+    A lock on a file beside it is held from the beginning: of two agents that start at the same time one gets it. Who
+    connects before :meth:`listen` finds nobody.
     """
 
     def __init__(self, path: str, group: str) -> None:
@@ -37,12 +38,8 @@ class Place:
         except (OSError, ValueError) as error:
             folder = os.path.dirname(self._path)
             raise UsageError(f"--socket {path}: {folder}: {getattr(error, 'strerror', None) or error}") from None
-        try:
-            self.socket = self._listening(path)
-        except BaseException:
-            self._unlock()
-            raise
-        self._inode = os.stat(self._path).st_ino
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._inode = 0
 
     def _locked(self, path: str) -> int:
         with contextlib.suppress(FileExistsError, FileNotFoundError):
@@ -58,21 +55,20 @@ class Place:
             raise UsageError(f"--socket {path}: another agent listens there")
         return lock
 
-    def _listening(self, path: str) -> socket.socket:
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    def listen(self) -> None:
+        """Let them connect from now on. Raises UsageError."""
         before = os.umask(0o177)
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
-            listening.bind(self._path)
+            self.socket.bind(self._path)
+            self._inode = os.stat(self._path).st_ino
             self._own(self.gid)
-            listening.listen(_BACKLOG)
+            self.socket.listen(_BACKLOG)
         except OSError as error:
-            listening.close()
-            raise UsageError(f"--socket {path}: {error.strerror or error}") from None
+            raise UsageError(f"--socket {self._path}: {error.strerror or error}") from None
         finally:
             os.umask(before)
-        return listening
 
     def _own(self, gid: Optional[int]) -> None:
         """Let root connect, and the group. In this order nobody else can meanwhile."""
@@ -91,18 +87,18 @@ class Place:
         self.gid = gid
 
     def close(self) -> None:
-        """Stop to listen, and remove the socket, if it is still this one."""
+        """Stop to listen, and remove the socket, if it is still this one. It may be called again."""
+        if self._lock < 0:
+            return
         self.socket.close()
         with contextlib.suppress(OSError):
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
-        self._unlock()
-
-    def _unlock(self) -> None:
-        """The file goes while the lock is held: who has opened it meanwhile sees that it is not there any more."""
+        # While the lock is held: who has opened the file meanwhile sees that it is not there any more.
         with contextlib.suppress(OSError):
             os.unlink(f"{self._path}.lock")
         os.close(self._lock)
+        self._lock = -1
 
 
 def _gid(group: str) -> Optional[int]:

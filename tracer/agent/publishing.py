@@ -7,52 +7,85 @@ import time
 from typing import Callable
 
 from tracer.agent.settings import Settings
+from tracer.errors import ClosetraceError
 from tracer.model.finding import Report
 from tracer.reports.writers import Exporter
 
 _SHARE = 200
 """Reports take at most one part in so many of the time."""
+_AGAIN_S = 10.0
+"""How often to try an exporter again that could not be opened."""
 
 
-def open_exporters(settings: Settings) -> list[Exporter]:
-    """Those that are configured. Raises ClosetraceError."""
-    wanted = (("prometheus", settings.metrics), ("otlp", settings.otlp))
-    opened: list[Exporter] = []
-    try:
-        for name, address in wanted:
-            if address:
-                module = importlib.import_module(f"tracer.reports.{name}.exporter")
-                opened.append(module.open_exporter(address))
-    except BaseException:
-        close_all(opened)
-        raise
-    return opened
+def addresses(settings: Settings) -> dict[str, str]:
+    """The exporters that are configured, with their addresses."""
+    return {name: at for name, at in (("prometheus", settings.metrics), ("otlp", settings.otlp)) if at}
 
 
-def close_all(exporters: list[Exporter]) -> None:
-    """Close them."""
-    for exporter in exporters:
-        exporter.close()
+def _open(name: str, address: str) -> Exporter:
+    exporter: Exporter = importlib.import_module(f"tracer.reports.{name}.exporter").open_exporter(address)
+    return exporter
 
 
 class Publisher:
-    """Publishes a report every ``every_s`` seconds, or less often if to find it takes long."""
+    """Publishes a report every ``every_s`` seconds, or less often if to find it takes long.
 
-    def __init__(self, exporters: list[Exporter], every_s: float) -> None:
-        self.exporters, self.every_s = exporters, every_s
-        self._due = time.monotonic()
+    ``wanted`` are addresses by exporter, ``say`` tells a line. Raises ClosetraceError if one cannot be opened.
+    """
+
+    def __init__(self, wanted: dict[str, str], every_s: float, say: Callable[[str], None]) -> None:
+        self.every_s, self._say = every_s, say
+        self._wanted: dict[str, str] = {}
+        self._exporters: dict[str, Exporter] = {}
+        self._due = self._again = time.monotonic()
+        self.change(wanted)
+
+    def change(self, wanted: dict[str, str]) -> None:
+        """Publish there from now on. Raises ClosetraceError: then as before, as soon as that can be.
+
+        What stays the same goes on meanwhile. The others are closed first: a new address may need the old one's port.
+        """
+        before, self._wanted = self._wanted, dict(wanted)
+        for name in [name for name in self._exporters if before[name] != wanted.get(name)]:
+            self._exporters.pop(name).close()
+        try:
+            for name in wanted:
+                if name not in self._exporters:
+                    self._exporters[name] = _open(name, wanted[name])
+        except BaseException:
+            for name in [name for name in self._exporters if wanted[name] != before.get(name)]:
+                self._exporters.pop(name).close()
+            self._wanted = before
+            self._open_missing(first=True)
+            raise
+
+    def _open_missing(self, *, first: bool) -> None:
+        self._again = time.monotonic() + _AGAIN_S
+        for name in [name for name in self._wanted if name not in self._exporters]:
+            try:
+                self._exporters[name] = _open(name, self._wanted[name])
+            except ClosetraceError as reason:
+                if first:
+                    self._say(f"every {_AGAIN_S:g} s it is tried again: {reason}")
+            else:
+                self._due = time.monotonic()
+                if not first:
+                    self._say(f"publishes at {self._wanted[name]} again")
 
     def look(self, report: Callable[[], Report]) -> None:
         """Publish if it is time."""
         begun = time.monotonic()
-        if not self.exporters or begun < self._due:
+        if len(self._exporters) < len(self._wanted) and begun >= self._again:
+            self._open_missing(first=False)
+        if not self._exporters or begun < self._due:
             return
         found = report()
-        for exporter in self.exporters:
+        for exporter in self._exporters.values():
             exporter.publish(found)
         self._due = begun + max(self.every_s, _SHARE * (time.monotonic() - begun))
 
     def close(self) -> None:
         """Close the exporters."""
-        close_all(self.exporters)
-        self.exporters = []
+        for exporter in self._exporters.values():
+            exporter.close()
+        self._exporters, self._wanted = {}, {}

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 from dataclasses import replace
-from typing import Callable, Union
+from functools import partial
+from typing import Callable, Optional, Union
 
 from tracer.agent.answering import answer
 from tracer.agent.listener import Answer, Listener
 from tracer.agent.notify import Notifier
+from tracer.agent.place import Place
 from tracer.agent.protocol import Question, Refusal
-from tracer.agent.publishing import Publisher, open_exporters
+from tracer.agent.publishing import Publisher, addresses
+from tracer.agent.renewal import Renewal
 from tracer.agent.settings import Settings
 from tracer.agent.stopping import AgentStop
-from tracer.errors import ClosetraceError, UsageError
-from tracer.host import cgroups
+from tracer.errors import ClosetraceError
+from tracer.host import groups
 from tracer.model.finding import Tick
+from tracer.model.scope import Scope
 from tracer.session.session import Session
 
 Say = Callable[[str], None]
-_CGROUP_S = 10.0
-"""How often to look whether the cgroup is another one: to begin anew costs seconds, and a unit may restart often."""
 
 
 class Agent:
@@ -31,33 +33,39 @@ class Agent:
         self._settings, self._reread, self._say = settings, reread, say
         self._notifier = Notifier(os.environ)
         self._stop = AgentStop(self._serve, self._reload)
-        self._next_cgroup = 0.0
 
     def run(self) -> None:
-        """Record until a signal ends it. Raises HostUnsupported, UsageError, and what an exporter raises."""
-        self._session = self._opened()
-        try:
-            self._publisher = Publisher(open_exporters(self._settings), self._settings.every_s)
-            try:
-                self._listen_and_record()
-            finally:
-                self._publisher.close()
-        finally:
-            self._session.close()
+        """Record until a signal ends it. Raises HostUnsupported, UsageError, and what an exporter raises.
+
+        What a person may have got wrong is opened first: the kernel side takes seconds.
+        """
+        with contextlib.ExitStack() as opened:
+            place = Place(self._settings.socket, self._settings.group)
+            opened.callback(place.close)
+            self._publisher = Publisher(addresses(self._settings), self._settings.every_s, self._say)
+            opened.callback(self._publisher.close)
+            self._session = self._opened()
+            opened.callback(lambda: self._session.close())
+            self._listener = self._listen(place)
+            opened.callback(lambda: self._listener.close())
+            self._record()
 
     def _opened(self) -> Session:
         """A session for these settings. The service manager hears that it is worked on, as a compiler takes seconds."""
-        return Session(replace(self._settings.request, waiting=self._notifier.busy))
+        settings = self._settings
+        session = Session(replace(settings.request, waiting=self._notifier.busy))
+        named = bool(settings.unit or settings.container)
+        find = partial(groups.find, settings.unit, settings.container) if named else None
+        self._renewal = Renewal(settings.request.scope, find)
+        self._recording = settings.request
+        return session
 
-    def _listen_and_record(self) -> None:
-        self._listener = self._listen(self._settings)
+    def _listen(self, place: Place) -> Listener:
         try:
-            self._record()
-        finally:
-            self._listener.close()
-
-    def _listen(self, settings: Settings) -> Listener:
-        return Listener(settings.socket, settings.group, lambda: self._session.started, self._answer)
+            return Listener(place, lambda: self._session.started, self._answer)
+        except BaseException:
+            place.close()
+            raise
 
     def _record(self) -> None:
         self._ready("records")
@@ -75,22 +83,13 @@ class Agent:
 
     def _looked(self, _tick: Tick) -> None:
         self._notifier.alive()
-        self._follow_cgroup()
+        self._renew(self._renewal.look(self._session.members))
         self._publisher.look(self._session.summary)
 
-    def _follow_cgroup(self) -> None:
-        """A unit that restarts has a new cgroup at the same path, which the kernel side does not know: begin anew."""
-        scope, now = self._settings.request.scope, time.monotonic()
-        if not scope.cgroup_path or now < self._next_cgroup:
-            return
-        self._next_cgroup = now + _CGROUP_S
-        try:
-            found, _path = cgroups.find(scope.cgroup_path)
-        except cgroups.NoCgroup:
-            return  # it has ended, and may come again
-        if found != scope.cgroup:
-            request = replace(self._settings.request, scope=replace(scope, cgroup=found))
-            self._settings = replace(self._settings, request=request)
+    def _renew(self, scope: Optional[Scope]) -> None:
+        """What is recorded has restarted. The kernel side knows what was there before: begin anew."""
+        if scope is not None:
+            self._settings = replace(self._settings, request=replace(self._settings.request, scope=scope))
             self._stop.reopens = True
 
     def _serve(self, seconds: float) -> None:
@@ -114,17 +113,16 @@ class Agent:
             self._ready("goes on to record")
 
     def _change(self, settings: Settings) -> None:
-        before = self._settings
-        listens_anew = (settings.socket, settings.group) != (before.socket, before.group)
-        if listens_anew:
-            self._listen_at(settings, before)
-        if not settings.publishes_as(before):
-            try:
-                self._publish_to(settings, before)
-            except ClosetraceError:
-                if listens_anew:
-                    self._listen_at(before, settings)
-                raise
+        """Raises ClosetraceError, and then nothing has changed."""
+        before, listener = self._settings, self._listener
+        self._listen_as(settings)
+        try:
+            self._publisher.change(addresses(settings))
+        except ClosetraceError:
+            self._listen_again(listener, before)
+            raise
+        if self._listener is not listener:
+            listener.close()
         self._publisher.every_s = settings.every_s
         self._settings = settings
         if not settings.records_as(before):
@@ -135,26 +133,32 @@ class Agent:
         if settings.request.max_overhead is not None:
             self._session.limit(settings.request.max_overhead)
 
-    def _publish_to(self, settings: Settings, before: Settings) -> None:
-        """Publish as these settings say; if that cannot be, as before. Raises ClosetraceError."""
-        self._publisher.close()
-        try:
-            self._publisher = Publisher(open_exporters(settings), settings.every_s)
-        except ClosetraceError:
-            self._publisher = Publisher(open_exporters(before), before.every_s)
-            raise
+    def _listen_as(self, settings: Settings) -> None:
+        """Listen as these settings say; at another place in addition to the one before. Raises UsageError."""
+        if settings.socket != self._settings.socket:
+            self._listener = self._listen(Place(settings.socket, settings.group))
+        elif settings.group != self._settings.group:
+            self._listener.give_to(settings.group)
 
-    def _listen_at(self, settings: Settings, before: Settings) -> None:
-        """Listen as these settings say; if that cannot be, as before. Raises UsageError."""
-        self._listener.close()
-        try:
-            self._listener = self._listen(settings)
-        except UsageError:
-            self._listener = self._listen(before)
-            raise
+    def _listen_again(self, listener: Listener, before: Settings) -> None:
+        """Take that back."""
+        if self._listener is not listener:
+            self._listener.close()
+            self._listener = listener
+        else:
+            with contextlib.suppress(ClosetraceError):  # that group is not there any more
+                listener.give_to(before.group)
 
     def _open_anew(self) -> None:
-        """End the session and begin another. Recording has a gap as long as that takes."""
+        """End the session and begin another. Recording has a gap as long as that takes. Raises HostUnsupported."""
         self._session.close()
-        self._session = self._opened()
+        recorded = self._recording
+        try:
+            self._session = self._opened()
+        except ClosetraceError as reason:
+            if recorded == self._settings.request:
+                raise
+            self._say(f"cannot record {self._settings.request.target}, records as before: {reason}")
+            self._settings = replace(self._settings, request=recorded)
+            self._session = self._opened()
         self._ready("begins anew to record")

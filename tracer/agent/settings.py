@@ -16,7 +16,8 @@ from tracer.session.request import Request
 class Settings:
     """``group`` may ask beside root (a name, "" for none). ``metrics`` and ``otlp`` are addresses, "" for none.
 
-    A report is published every ``every_s`` seconds.
+    A report is published every ``every_s`` seconds. ``unit`` or ``container`` is the name that the scope was made
+    from, if it was.
     """
 
     request: Request
@@ -25,14 +26,12 @@ class Settings:
     every_s: float = 15.0
     metrics: str = ""
     otlp: str = ""
+    unit: str = ""
+    container: str = ""
 
     def records_as(self, other: Settings) -> bool:
         """Whether the same is recorded in the same way, so that a session can go on."""
         return _recorded(self.request) == _recorded(other.request)
-
-    def publishes_as(self, other: Settings) -> bool:
-        """Whether reports go to the same places."""
-        return (self.metrics, self.otlp) == (other.metrics, other.otlp)
 
 
 def _recorded(request: Request) -> tuple[Request, bool]:

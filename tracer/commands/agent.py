@@ -175,4 +175,5 @@ def _settings(
         endless=True,
         pod_names=pod_names,
     )
-    return values.Settings(request, path, group, every, metrics, otlp)
+    named = {name: chosen[name] or "" for name in ("unit", "container")}
+    return values.Settings(request, path, group, every, metrics, otlp, **named)

@@ -16,7 +16,6 @@ from tracer.errors import UsageError
 from tracer.host import cgroups, groups
 from tracer.host.netns import NetnsUnreachable, inode_of
 from tracer.host.netns import path_of as netns_path
-from tracer.host.podnames import LogFolders, PodNames
 from tracer.host.processes import named
 from tracer.kernel.plan import WAYS
 from tracer.kernel.source import DEEP_STACK, PAGE, Sizes
@@ -250,27 +249,20 @@ def _cgroup(path: str) -> tuple[tuple[int, int], str]:
 def _group(unit: Optional[str], container: Optional[str]) -> groups.Found:
     """Find the one cgroup of a unit or container, or its processes. Raises UsageError."""
     if unit is not None:
-        option, found = f"--unit {unit}", groups.look_for(groups.of_unit(unit))
+        option = f"--unit {unit}"
         nothing = "no such unit has processes here (systemctl list-units shows the names)"
     else:
-        option, found = f"--container {container}", _container(container or "")
-        nothing = "no such container runs here: give the first digits of its id, or NAMESPACE/POD/CONTAINER"
+        option, form = f"--container {container}", "give the first digits of its id, or NAMESPACE/POD/CONTAINER"
+        nothing = f"no such container runs here: {form}"
+        if not container:
+            raise UsageError(f"--container is empty: {form}")
+    found = groups.find(unit, container)
     if not found.paths and not found.pids:
         raise UsageError(f"{option}: {nothing}")
     if len(found.paths) > 1:
         first = ", ".join(found.paths[:2])
         raise UsageError(f"{option}: {len(found.paths)} cgroups have this name ({first}): choose one with --cgroup")
     return found
-
-
-def _container(text: str) -> groups.Found:
-    """By its id; if no id begins so, by its name in Kubernetes. Raises UsageError."""
-    if not text:
-        raise UsageError("--container is empty: give the first digits of its id, or NAMESPACE/POD/CONTAINER")
-    found = groups.look_for(groups.of_container(text))
-    if found.paths or found.pids:
-        return found
-    return groups.look_for(groups.of_named_container(text, PodNames(LogFolders())))
 
 
 def make_scope(

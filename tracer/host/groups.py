@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 from tracer.host import belonging, cgroups
-from tracer.host.podnames import PodNames
+from tracer.host.podnames import LogFolders, PodNames
 from tracer.host.processes import pids
 from tracer.model.identity import Identity
 
@@ -42,6 +42,18 @@ def of_named_container(name: str, pods: PodNames) -> Matches:
         return bool(known.container_name) and whole[-len(wanted) :] == wanted
 
     return matches
+
+
+def find(unit: Optional[str], container: Optional[str]) -> Found:
+    """Find a unit; else a container, by its id, or if none begins so by its name in Kubernetes."""
+    if unit:
+        return look_for(of_unit(unit))
+    if not container:
+        return Found()
+    found = look_for(of_container(container))
+    if found.paths or found.pids:
+        return found
+    return look_for(of_named_container(container, PodNames(LogFolders())))
 
 
 def look_for(matches: Matches) -> Found:

@@ -24,6 +24,7 @@ def _agent(path: str, barrier: Barrier, told: Connection) -> None:
     barrier.wait()
     try:
         place = Place(path, "")
+        place.listen()
     except UsageError as reason:
         told.send(str(reason))
         return

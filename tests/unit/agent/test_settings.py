@@ -52,8 +52,6 @@ def test_what_another_session_is_needed_for() -> None:
     before = Settings(REQUEST)
     assert before.records_as(Settings(replace(REQUEST, max_overhead=5.0), "/run/other", "adm"))
     assert before.records_as(Settings(REQUEST, every_s=60, metrics="127.0.0.1:9753"))
-    assert before.publishes_as(Settings(REQUEST, every_s=60))
-    assert not before.publishes_as(Settings(REQUEST, otlp="http://127.0.0.1:4318"))
     assert not before.records_as(Settings(replace(REQUEST, max_overhead=None)))
     assert not before.records_as(Settings(replace(REQUEST, scope=Scope(comm="nginx"))))
     assert not before.records_as(Settings(replace(REQUEST, sizes=Sizes(64 << 20))))

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.commands import options
 from tracer.commands.options import NetworkType, default_memory, describe, filters, make_scope, make_sizes
 from tracer.errors import UsageError
 from tracer.host import groups
@@ -197,7 +196,7 @@ def test_a_container_by_its_name_in_kubernetes(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "containers").mkdir()
     for pod, key in (("web-0", ID), ("web-1", ID[::-1])):
         (tmp_path / "containers" / f"{pod}_shop_app-{key}.log").touch()
-    monkeypatch.setattr(options, "LogFolders", lambda: LogFolders(str(tmp_path)))
+    monkeypatch.setattr(groups, "LogFolders", lambda: LogFolders(str(tmp_path)))
     assert scope("--container", "shop/web-0/app").cgroup_path == paths[0]
     assert scope("--container", "web-1/app").cgroup_path == paths[1]
     assert scope("--container", ID[:2]).cgroup_path == paths[0]

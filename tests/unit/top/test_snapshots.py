@@ -13,6 +13,7 @@ import pytest
 from tests.unit.builders import connection, report
 from tracer.agent.asking import NoAgent, NotAnswered
 from tracer.agent.listener import Answer, Listener
+from tracer.agent.place import Place
 from tracer.agent.protocol import About, Question, Refusal
 from tracer.model.finding import Report
 from tracer.model.scope import Scope
@@ -82,7 +83,7 @@ class Agent:
     def __init__(self, path: Path, said: Union[str, Refusal]) -> None:
         self.said = said
         self._ends = threading.Event()
-        self._listener = Listener(str(path), "", lambda: 1.7e9, self._answer)
+        self._listener = Listener(Place(str(path), ""), lambda: 1.7e9, self._answer)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
