@@ -62,8 +62,22 @@ def read_config(path: str, *, must_be: bool) -> list[Entry]:
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no text in UTF-8") from None
     except configparser.Error as error:
-        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path}, {_mistake(error)}") from None
     return list(_entries(parser))
+
+
+def _mistake(error: configparser.Error) -> str:
+    """The line and what is wrong there: configparser's own words are for programmers."""
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f"line {error.lineno}: {error.line.strip()!r} stands before the first [section]"
+    if isinstance(error, configparser.DuplicateOptionError):
+        return f"line {error.lineno}: [{error.section}] has {error.option} twice (several values stand in one line)"
+    if isinstance(error, configparser.DuplicateSectionError):
+        return f"line {error.lineno}: there is a second [{error.section}]"
+    if isinstance(error, configparser.ParsingError) and error.errors:
+        number, _line = error.errors[0]
+        return f"line {number}: that is neither [section] nor key = value"
+    return " ".join(str(error).split())
 
 
 def _entries(parser: configparser.ConfigParser) -> Iterator[Entry]:

@@ -34,6 +34,25 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_config(str(tmp_path / "none"), must_be=True)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("\nlinger = 1\n", "line 2: 'linger = 1' stands before the first [section]"),
+        ("[agent\n", "line 1: '[agent' stands before the first [section]"),
+        ("[agent]\nlinger\n", "line 2: that is neither [section] nor key = value"),
+        ("[filter]\npid = 1\npid = 2\n", "line 3: [filter] has pid twice (several values stand in one line)"),
+        ("[agent]\n[filter]\n[agent]\n", "line 3: there is a second [agent]"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path: Path, content: str, said: str) -> None:
+    """In words for who wrote the file."""
+    file = tmp_path / "agent.conf"
+    file.write_text(content)
+    with pytest.raises(UsageError) as error:
+        read_config(str(file), must_be=True)
+    assert str(error.value) == f"{file}, {said}"
+
+
 @pytest.mark.parametrize("content", [b"group = adm\n", b"[agent\n", b"[agent]\nx\n", b"\xff\xfe", b"[a]\nb=1\nb=2\n"])
 def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
     """One line that has the file's name."""

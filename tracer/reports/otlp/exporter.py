@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tracer import __version__
-from tracer.errors import ClosetraceError
+from tracer.errors import ClosetraceError, UsageError
 from tracer.reports.figures.feeder import TALLIES, Feeder
 from tracer.reports.figures.figures import Figures
 from tracer.reports.figures.news import News, Newsroom
@@ -26,7 +26,7 @@ _HTTP, _GRPC = ("http", "https"), ("grpc", "grpcs")
 _SENDERS = "opentelemetry.exporter.otlp.proto"
 
 
-class BadUrl(ClosetraceError):
+class BadUrl(UsageError):
     """The URL is none of a collector."""
 
 

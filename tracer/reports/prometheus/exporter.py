@@ -12,7 +12,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from tracer.errors import ClosetraceError
+from tracer.errors import ClosetraceError, UsageError
 from tracer.reports.figures import names
 from tracer.reports.figures.feeder import TALLIES, Feeder
 from tracer.reports.figures.figures import Figure, Figures
@@ -55,7 +55,7 @@ def families(figures: tuple[Figure, ...]) -> Iterator[Family]:
 
 
 class PrometheusExporter:
-    """Answers ``GET /metrics`` at ``address`` (HOST:PORT). Raises BadAddress, NoLibrary."""
+    """Answers ``GET /metrics`` at ``address`` (HOST:PORT). Raises UsageError, BadAddress, NoLibrary."""
 
     def __init__(self, address: str) -> None:
         try:
@@ -106,7 +106,7 @@ def _split(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise BadAddress(f"--metrics {address}: give ADDRESS:PORT, such as 127.0.0.1:9753")
+        raise UsageError(f"--metrics {address}: give ADDRESS:PORT, such as 127.0.0.1:9753")
     return host, int(port)
 
 
