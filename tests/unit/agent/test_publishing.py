@@ -28,11 +28,12 @@ class FakeExporter:
 
 
 class Hours:
-    """A clock that is moved by hand; to find a report takes ``cost_s``."""
+    """A clock that is moved by hand; to find a report takes ``cost_s`` of CPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, cost_s: float) -> None:
         self.now, self.cost_s = 1000.0, cost_s
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "process_time", lambda: self.now)
 
     def found(self) -> Report:
         self.now += self.cost_s
