@@ -23,7 +23,7 @@ from tests.soak import picture, table
 from tests.soak.programs import Program, several
 from tests.soak.samples import Sample, take
 
-_EVERY_S, _ASK_S = 10.0, 60.0
+_EVERY_S, _ASK_S, _PATIENCE_S = 10.0, 60.0, 60.0
 _NETNS = f"closetrace-soak-{os.getpid()}"
 
 
@@ -52,9 +52,12 @@ def _agent(command: list[str], log: Path, port: int, place: str) -> Iterator[sub
 
 
 def _ask(command: list[str], place: str) -> None:
-    subprocess.run(
-        [*command, "--agent-socket", place, "--netns", _NETNS, "--json"], stdout=subprocess.DEVNULL, check=True
-    )
+    """Without an answer the command traces anew, and would not end."""
+    words = [*command, "--agent-socket", place, "--netns", _NETNS, "--json"]
+    try:
+        subprocess.run(words, stdout=subprocess.DEVNULL, check=True, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        print(f"no answer within {_PATIENCE_S:g} s", file=sys.stderr)
 
 
 def _watch(options: argparse.Namespace, programs: list[Program], pid: int, port: int, place: str) -> Iterator[Sample]:
