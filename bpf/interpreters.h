@@ -6,6 +6,7 @@
  */
 
 #define CT_ANY_LANGUAGE 0xff
+#define CT_RB_FORCE_WAKEUP 2 /* BPF_RB_FORCE_WAKEUP: others may lie in the ring that were put there without */
 
 #ifdef CT_INTERPRETERS
 static __always_inline u64 *ct_known_language(u32 tgid)
@@ -21,7 +22,8 @@ static __always_inline void ct_ask(u32 tgid)
 	u32 zero = 0;
 	struct ct_interpreter *nothing = unlooked.lookup(&zero);
 
-	if (nothing && !interpreters.insert(&tgid, nothing) && asked.push(&tgid, 0))
+	if (nothing && !interpreters.insert(&tgid, nothing) &&
+	    asked.ringbuf_output(&tgid, sizeof(tgid), CT_RB_FORCE_WAKEUP))
 		interpreters.delete(&tgid); /* too many at once: it asks again */
 }
 
@@ -30,6 +32,45 @@ static __always_inline void ct_ask(u32 tgid)
 
 /* The first four bytes of what is known. */
 static __always_inline u32 ct_told_of(struct ct_interpreter *known) { return *(u32 *)known; }
+
+/*
+ * What holds for all processes of the caller's program, 0 if nothing is known of it. A read that is not possible gives
+ * zeroes, and no file has these.
+ */
+static __always_inline struct ct_interpreter *ct_of_program(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct ct_program program = {.uid = bpf_get_current_uid_gid()};
+	struct mm_struct *mm = 0;
+	struct file *file = 0;
+	struct inode *inode = 0;
+	struct super_block *block = 0;
+
+	ct_read_kernel(&mm, sizeof(mm), &task->mm);
+	ct_read_kernel(&file, sizeof(file), &mm->exe_file);
+	ct_read_kernel(&inode, sizeof(inode), &file->f_inode);
+	ct_read_kernel(&program.inode, sizeof(program.inode), &inode->i_ino);
+	ct_read_kernel(&program.size, sizeof(program.size), &inode->i_size);
+	ct_read_kernel(&block, sizeof(block), &inode->i_sb);
+	ct_read_kernel(&program.device, sizeof(program.device), &block->s_dev);
+	return known_programs.lookup(&program);
+}
+
+/*
+ * The first touch of a thread group. Where its program is known, it has the interpreter's frames already. User space
+ * looks at the process in any case, and corrects what is told here.
+ */
+static __always_inline u32 ct_first_told(u32 tgid)
+{
+	struct ct_interpreter *known = ct_of_program();
+
+	if (!known || interpreters.insert(&tgid, known))
+		return CT_NOT_LOOKED_AT;
+	if (!asked.ringbuf_output(&tgid, sizeof(tgid), CT_RB_FORCE_WAKEUP))
+		return ct_told_of(known);
+	interpreters.delete(&tgid);
+	return CT_NOT_LOOKED_AT;
+}
 
 /*
  * Whose frames are to be told of a thread group: CT_ANY_LANGUAGE has the number, 0 if nobody's. CT_MARKS has what to
@@ -43,7 +84,7 @@ static __always_inline u32 ct_language_of(u64 tgid)
 	if (answer && (u32)*answer == tgid)
 		return *answer >> 32;
 	known = interpreters.lookup(&tgid);
-	return known ? ct_told_of(known) : CT_NOT_LOOKED_AT;
+	return known ? ct_told_of(known) : ct_first_told(tgid);
 }
 
 /* What a hook's program leaves to the language's: the box of the touch, and in the low half whose frames to tell. */

@@ -107,10 +107,19 @@ BPF_TABLE("hash", u32, struct ct_interpreter, interpreters, 4096);
  * ct_told_of says. */
 #define CT_LANGUAGES_KNOWN 4096
 BPF_ARRAY(languages, u64, CT_LANGUAGES_KNOWN);
+/* What holds for all processes of one user that run one program file. Written by user space. */
+struct ct_program {
+	u64 inode;
+	u64 size;
+	u32 device;
+	u32 uid;
+};
+BPF_TABLE("lru_hash", struct ct_program, struct ct_interpreter, known_programs, 256);
 /* Never written: the entry of a thread group that nobody has looked at. */
 BPF_ARRAY(unlooked, struct ct_interpreter, 1);
-/* Thread groups that user space is to look at: each puts itself here once, at its first touch. */
-BPF_QUEUE(asked, u32, 1024);
+/* Thread groups that user space is to look at: each puts itself here once, at its first touch, which wakes user space,
+ * and, where processes join a scope, at its exec. */
+BPF_RINGBUF_OUTPUT(asked, CT_SIZED);
 
 /* The box whose frames are to be told by the program that runs next on this CPU, as CT_LEFT has it. */
 BPF_PERCPU_ARRAY(handover, u64, 1);

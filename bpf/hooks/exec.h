@@ -22,7 +22,8 @@ static __always_inline int ct_execed(void)
 		return 0;
 #endif
 #if defined(CT_INTERPRETERS) && (defined(CT_PIDS) || defined(CT_SCOPE_FORKS))
-	ct_ask(tgid); /* it may have an interpreter by the time of its first touch */
+	/* It may have an interpreter by the time of its first touch; if not, it asks for itself then. */
+	asked.ringbuf_output(&tgid, sizeof(tgid), CT_RB_NO_WAKEUP);
 #endif
 	known = execs.lookup(&tgid);
 	if (known) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -35,6 +36,7 @@ MOST = 64 if HAS_DATA_STACK else 32
 LIMIT_S = 20.0 * SLOW
 PROBES = os.environ.get("CLOSETRACE_TEST_PROBES", "auto")
 T = TypeVar("T")
+P = TypeVar("P", bound="Program")
 
 
 def awaited(ask: Callable[[], Optional[T]]) -> T:
@@ -65,22 +67,16 @@ def port() -> Iterator[int]:
     listener.close()
 
 
-class Traced:
-    """A program whose touches are recorded, and those of its children."""
+class Program:
+    """A program that does as it is told."""
 
     def __init__(self, port: int, *command: str) -> None:
         words = command or (PYTHON, str(PROGRAM))
         self._program = subprocess.Popen(
             [*words, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
-        pid = self._program.pid
-        scope = Scope(pids=(pid,), follow_forks=True)
-        self.session = Session(Request(scope, "it", Sizes(32 << 20), Wanted(linger_ns=100_000_000), probes=PROBES))
-        self.run = self.session._run
-        self._service = StackService(last_exec=self.run.recorder.last_exec)
-        self.interpreters = Interpreters(self.run, self._service)
 
-    def __enter__(self) -> Traced:
+    def __enter__(self: P) -> P:
         return self
 
     def __exit__(
@@ -88,13 +84,6 @@ class Traced:
     ) -> None:
         self._program.kill()
         self._program.wait()
-        self.session.close()
-        self._service.close()
-
-    def begin(self) -> None:
-        """Wait until the interpreter has begun, and tell the kernel side of it."""
-        awaited(lambda: self._service.interpreter(self._program.pid))
-        self.interpreters.seed()
 
     def ask(self, place: str, number: int) -> None:
         assert self._program.stdin is not None
@@ -105,15 +94,40 @@ class Traced:
         told: dict[str, Any] = json.loads(self._program.stdout.readline())
         return told
 
-    def box(self, port: int) -> BlackBox:
-        """What was recorded of the last call on the connection from this port."""
-        return awaited(lambda: self._box(port))
 
-    def _box(self, port: int) -> Optional[BlackBox]:
+class Traced(Program):
+    """A program whose touches are recorded, and those of its children; or whoever connects to the port."""
+
+    def __init__(self, port: int, *command: str, whole_host: bool = False) -> None:
+        super().__init__(port, *command)
+        scope = Scope(remote_ports=(port,)) if whole_host else Scope(pids=(self._program.pid,), follow_forks=True)
+        self.session = Session(Request(scope, "it", Sizes(32 << 20), Wanted(linger_ns=100_000_000), probes=PROBES))
+        self.run = self.session._run
+        self._service = StackService(last_exec=self.run.recorder.last_exec)
+        self.interpreters = Interpreters(self.run, self._service)
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self.session.close()
+        self._service.close()
+
+    def begin(self) -> None:
+        """Wait until the interpreter has begun, and tell the kernel side of it."""
+        awaited(lambda: self._service.interpreter(self._program.pid))
+        self.interpreters.seed()
+
+    def box(self, port: int, which: str = "last") -> BlackBox:
+        """What was recorded of the last call on the connection from this port, or of another touch of it."""
+        return awaited(lambda: self._box(port, which))
+
+    def _box(self, port: int, which: str) -> Optional[BlackBox]:
         for suspect in self.run.recorder.suspects():
             flight = self.run.recorder.flight(suspect.sk)
-            if flight is not None and flight.record.lport == port and flight.record.last.box in flight.boxes:
-                return flight.boxes[flight.record.last.box][1]
+            touch = getattr(flight.record, which) if flight is not None and flight.record.lport == port else None
+            if flight is not None and touch is not None and touch.box in flight.boxes:
+                return flight.boxes[touch.box][1]
         return None
 
 
@@ -232,3 +246,41 @@ def test_nothing_is_told_before_anybody_has_looked(port: int) -> None:
         traced.ask("nested", 3)
         told = traced.hear()
         assert codes(traced.box(told["port"])) == told["codes"]
+
+
+def is_asked(traced: Traced, seconds: float) -> bool:
+    """Whether a process asks within so long."""
+    asking = traced.run.recorder.asking
+    assert asking is not None
+    return bool(select.select([asking], [], [], seconds)[0])
+
+
+def test_who_touches_first_is_answered_at_once(port: int) -> None:
+    """Of the whole host: its first touch ends the rest that closetrace takes."""
+    with Traced(port, whole_host=True) as traced:
+        assert not is_asked(traced, 0.0)
+        traced.ask("nested", 3)
+        traced.hear()
+        assert is_asked(traced, LIMIT_S)
+        traced.interpreters.look()
+        assert not is_asked(traced, 0.0)
+        traced.ask("nested", 3)
+        told = traced.hear()
+        assert codes(traced.box(told["port"])) == told["codes"]
+
+
+@pytest.mark.parametrize("place", ["exec", "fork"])
+def test_what_runs_a_known_program_is_known_at_its_first_touch(port: int, place: str) -> None:
+    """Nobody looks at it in between: neither at a Python that is started, nor at the child of one that never touched.
+
+    That one only waits, as a server's master does that forks its workers.
+    """
+    with Traced(port, whole_host=True) as traced, Program(port) as master:
+        traced.ask("nested", 0)
+        traced.hear()
+        traced.interpreters.look()
+        master.ask(place, 0)
+        told = master.hear()
+        opened, last = (traced.box(told["port"], which) for which in ("opened", "last"))
+        assert (codes(opened), codes(last)) == (told["codes"], told["codes"])
+        assert opened.words_end is WordsEnd.COMPLETE

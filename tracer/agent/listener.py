@@ -7,6 +7,7 @@ So an agent greets at once also while it reads stacks, and sending a long answer
 from __future__ import annotations
 
 import contextlib
+import select
 import selectors
 import socket
 import struct
@@ -117,7 +118,10 @@ class Listener:
         self._asked: deque[_Client] = deque()
         self._told: set[_Client] = set()
         """Those whose answers are not read yet."""
-        self._changed = threading.Condition()
+        self._changing = threading.Lock()
+        self._heard, self._telling = socket.socketpair()
+        for end in (self._heard, self._telling):
+            end.setblocking(False)
         self._found: deque[tuple[_Client, Union[Answer, Refusal]]] = deque()
         self._place = place
         place.listen()
@@ -131,28 +135,46 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="closetrace-asked", daemon=True)
         self._thread.start()
 
-    def serve(self, seconds: float) -> None:
-        """Find answers for so long, and until the one that was begun is known. In the session's thread."""
+    def serve(self, seconds: float, wakes: Optional[int] = None) -> bool:
+        """Find answers for so long, and until the one that was begun is known. In the session's thread.
+
+        Comes back earlier, with True, when the descriptor ``wakes`` can be read.
+        """
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             pause = self._not_before - time.monotonic()
-            if pause > 0:
-                time.sleep(min(pause, left))
-                continue
-            client = self._next(left)
+            client = self._next() if pause <= 0 else None
             if client is not None and client.question is not None:
                 found = self._find(client.question)
-                with self._changed:
+                with self._changing:
                     if not client.gone and not isinstance(found, Refusal):
                         self._told.add(client)
                 self._found.append((client, found))
                 self._waking.send(b"f")
+            elif self._rest(min(pause, left) if pause > 0 else left, wakes, hears=pause <= 0):
+                return True
+        return False
 
-    def _next(self, seconds: float) -> Optional[_Client]:
-        """Whose question is to be answered next; None if nobody has asked within so long."""
-        with self._changed:
-            ready = self._changed.wait_for(lambda: self._asked and len(self._told) < _MOST_TOLD, seconds)
+    def _rest(self, seconds: float, wakes: Optional[int], *, hears: bool) -> bool:
+        """Until ``wakes`` can be read (then True), or something may be there for ``_next``, if it ``hears``."""
+        waiting = select.poll()
+        for descriptor in (wakes, self._heard.fileno() if hears else None):
+            if descriptor is not None:
+                waiting.register(descriptor, select.POLLIN)
+        return any(descriptor == wakes for descriptor, _events in waiting.poll(seconds * 1000))
+
+    def _next(self) -> Optional[_Client]:
+        """Whose question is to be answered next; None if nobody has asked, or too many answers are not read yet."""
+        with contextlib.suppress(BlockingIOError):
+            self._heard.recv(4096)
+        with self._changing:
+            ready = self._asked and len(self._told) < _MOST_TOLD
             return self._asked.popleft() if ready else None
+
+    def _notify(self) -> None:
+        """Have the session's thread look whether it can answer somebody."""
+        with contextlib.suppress(BlockingIOError):  # it is full of such words that were not read yet
+            self._telling.send(b"q")
 
     def give_to(self, group: str) -> None:
         """From now on this group may ask beside root, in place of the one before. Raises UsageError."""
@@ -168,7 +190,7 @@ class Listener:
         for client in list(self._clients.values()):
             self._drop(client)
         self._selector.close()
-        for one in (self._woken, self._waking):
+        for one in (self._woken, self._waking, self._heard, self._telling):
             one.close()
         self._place.close()
 
@@ -257,9 +279,9 @@ class Listener:
         client.buffer += answer_line(Greeting(self._since()))
         client.moved = time.monotonic()
         self._tell(client)
-        with self._changed:
+        with self._changing:
             self._asked.append(client)
-            self._changed.notify()
+        self._notify()
 
     def _refuse(self, client: _Client, refusal: Refusal) -> None:
         self.refused += 1
@@ -284,15 +306,14 @@ class Listener:
 
     def _forget_answer(self, client: _Client) -> None:
         """Its report is not needed any more: there is room for another one."""
-        with self._changed:
-            if client in self._told:
-                self._told.remove(client)
-                self._changed.notify()
+        with self._changing:
+            self._told.discard(client)
+        self._notify()
 
     def _drop_late(self) -> None:
         now = time.monotonic()
         late = [client for client in self._clients.values() if client.is_late(now)]
-        with self._changed:
+        with self._changing:
             if self._asked and len(self._told) >= _MOST_TOLD and not late:
                 late = [client for client in self._told if client.gives_way(now)]
                 late = sorted(late, key=lambda client: client.moved)[:1]
@@ -304,7 +325,7 @@ class Listener:
         if not client.gone:
             client.gone, client.pieces = True, None
             self._forget_answer(client)
-            with self._changed, contextlib.suppress(ValueError):
+            with self._changing, contextlib.suppress(ValueError):
                 self._asked.remove(client)  # who asks and goes, again and again, leaves nothing
             self._selector.unregister(client.line)
             del self._clients[client.line.fileno()]

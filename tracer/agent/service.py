@@ -92,9 +92,9 @@ class Agent:
             self._settings = replace(self._settings, request=replace(self._settings.request, scope=scope))
             self._stop.reopens = True
 
-    def _serve(self, seconds: float) -> None:
+    def _serve(self, seconds: float, wakes: Optional[int]) -> bool:
         self._notifier.alive()
-        self._listener.serve(seconds)
+        return self._listener.serve(seconds, wakes)
 
     def _answer(self, question: Question) -> Union[Answer, Refusal]:
         return answer(question, self._session, self._settings.request.scope)

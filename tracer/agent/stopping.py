@@ -13,11 +13,11 @@ class AgentStop(Stop):
     """SIGTERM and SIGINT end it. SIGHUP asks for the configuration to be read again, which is done at the next rest.
 
     That holds from the beginning, also for a SIGHUP that came while the program was being imported. SIGUSR1 does
-    nothing: a report is to be had by asking. ``serve`` is called with seconds in place of sleeping, ``reread`` after
-    SIGHUP.
+    nothing: a report is to be had by asking. ``serve`` is called in place of sleeping with what :meth:`wait` was given,
+    ``reread`` after SIGHUP.
     """
 
-    def __init__(self, serve: Callable[[float], None], reread: Callable[[], None]) -> None:
+    def __init__(self, serve: Callable[[float, Optional[int]], bool], reread: Callable[[], None]) -> None:
         self._serve, self._reread = serve, reread
         self._hung_up = False
         self.reopens = False
@@ -33,12 +33,12 @@ class AgentStop(Stop):
     def _ask_now(self, _number: int, _frame: Optional[FrameType]) -> None:
         pass
 
-    def wait(self, seconds: float) -> None:
-        """Answer questions for so long."""
+    def wait(self, seconds: float, wakes: Optional[int] = None) -> bool:
+        """Answer questions for so long, or until the descriptor ``wakes`` can be read. True if it can."""
         if self._hung_up:
             self._hung_up = False
             self._reread()
-        self._serve(max(0.0, seconds))
+        return self._serve(max(0.0, seconds), wakes)
 
     def over(self) -> bool:
         """Whether the session is to end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as ct
+import os
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, cast
@@ -16,9 +17,10 @@ from tracer.kernel.objectcode import ObjectCode
 from tracer.kernel.plan import Plan
 from tracer.kernel.program import Program
 from tracer.kernel.ring import Ring
-from tracer.kernel.source import PAGE, RING_PAGES, Sizes, Wanted
+from tracer.kernel.source import ASKED_PAGES, PAGE, RING_PAGES, Sizes, Wanted
 from tracer.model.connection import Losses
 from tracer.model.frame import LastExec
+from tracer.model.program import ProgramFile
 from tracer.model.scope import Scope
 
 _BIRTH = layout.Record.birth_ns.offset
@@ -28,6 +30,7 @@ _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
 _SUSPECT = struct.Struct("<QQQ")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
+_PROGRAM = struct.Struct("<QQII")  # struct ct_program
 _INTERPRETER = struct.Struct("<BBHI120s")  # struct ct_interpreter
 
 
@@ -64,7 +67,8 @@ class Recorder:
         interpreters = wanted.interpreters
         self._interpreters = program.map("interpreters", 4, _INTERPRETER.size) if interpreters else None
         self._languages = program.map("languages", 4, 8) if interpreters else None
-        self._asked = program.map("asked", 0, 4) if interpreters else None
+        self._known_programs = program.map("known_programs", _PROGRAM.size, _INTERPRETER.size) if interpreters else None
+        self._asked = Ring(program.map("asked", 0, 4).descriptor, PAGE * ASKED_PAGES) if interpreters else None
         self._execs = program.map("execs", 4, _EXEC.size) if execs else None
         self._drain = program.load_runnable("run_drain")
         self._unseeded = self._version = 0
@@ -101,10 +105,12 @@ class Recorder:
 
     def asked_for(self) -> list[int]:
         """The processes that took a program or touched a socket since the last call, and that nobody has looked at."""
-        asked: list[int] = []
-        while self._asked is not None and (pid := self._asked.pop()) is not None:
-            asked += _U32.unpack(pid)
-        return asked
+        return [_U32.unpack(pid)[0] for pid in self._asked.read()] if self._asked is not None else []
+
+    @property
+    def asking(self) -> Optional[int]:
+        """A descriptor that can be read (poll(2)) when there are such processes; None where nobody asks."""
+        return self._asked.descriptor if self._asked is not None else None
 
     def tell_interpreter(
         self, pid: int, language: int = 0, values: bytes = b"", *, sure: bool = True, loops: bool = False
@@ -116,11 +122,25 @@ class Recorder:
         each of its sockets is kept apart.
         """
         if self._interpreters is not None and self._languages is not None:
-            marks = layout.R_LOOPS if loops else 0
-            self._version = self._version % 0xFFFF + 1
-            known = _INTERPRETER.pack(language, marks, self._version if language else 0, sure, values)
+            known = self._entry(language, values, sure=sure, loops=loops)
             self._interpreters.update(_U32.pack(pid), known)
             self._languages.update(_U32.pack(pid % layout.LANGUAGES_KNOWN), _U32.pack(pid) + known[: _U32.size])
+
+    def tell_program(self, program: ProgramFile, language: int, values: bytes, *, loops: bool = False) -> None:
+        """Have the same told for each process of ``program`` from its first touch on, until it is looked at."""
+        if self._known_programs is not None:
+            device = os.major(program.device) << 20 | os.minor(program.device)  # MKDEV in include/linux/kdev_t.h
+            key = _PROGRAM.pack(program.inode, program.size, device, program.uid)
+            self._known_programs.update(key, self._entry(language, values, sure=False, loops=loops))
+
+    def _entry(self, language: int, values: bytes, *, sure: bool, loops: bool) -> bytes:
+        self._version = self._version % 0xFFFF + 1
+        marks = layout.R_LOOPS if loops else 0
+        return _INTERPRETER.pack(language, marks, self._version if language else 0, sure, values)
+
+    def waits_for_answer(self, pid: int) -> bool:
+        """Whether this process has touched a socket, and asks no more until something is told of it."""
+        return self._interpreters is not None and self._interpreters.lookup(_U32.pack(pid)) is not None
 
     def forget_interpreter(self, pid: int) -> None:
         """Take back what was told of this process. At its next touch it is asked for again."""
@@ -301,6 +321,6 @@ class Recorder:
         """Detach, free. Harmless when repeated."""
         self._program.close()
         self._boxes.close()
-        self._endings.close()
-        if self._events is not None:
-            self._events.close()
+        for ring in (self._endings, self._events, self._asked):
+            if ring is not None:
+                ring.close()

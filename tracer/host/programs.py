@@ -56,7 +56,7 @@ def names_of(pid: int) -> tuple[str, ...]:
     """
     words = _command_line(pid)
     called = os.path.basename(words[0]).lstrip("-") if words else ""
-    names = (script_of(words), _executable(pid), called, comm_of(pid).replace("?", ""))
+    names = (script_of(words), executable_of(pid), called, comm_of(pid).replace("?", ""))
     return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -105,7 +105,8 @@ def _command_line(pid: int) -> list[str]:
     return [word.decode(errors="surrogateescape") for word in data.split(b"\0")[:-1]]
 
 
-def _executable(pid: int) -> str:
+def executable_of(pid: int) -> str:
+    """The base name of its program file; empty if it cannot be read."""
     try:
         path = os.readlink(f"/proc/{pid}/exe")
     except OSError:

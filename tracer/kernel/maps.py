@@ -13,7 +13,7 @@ from typing import Optional
 from tracer.machine import calls
 
 _BPF = calls.number("bpf")
-_LOOKUP, _UPDATE, _DELETE, _POP, _LOOKUP_BATCH = 1, 2, 3, 21, 24
+_LOOKUP, _UPDATE, _DELETE, _LOOKUP_BATCH = 1, 2, 3, 24
 _libc = ct.CDLL(None, use_errno=True)
 
 
@@ -52,10 +52,6 @@ class Map:
         # the kernel refuses what this command has no use for, the place of a value
         arguments = ct.create_string_buffer(self._arguments.raw[:16], 64)
         _libc.syscall(_BPF, _DELETE, arguments, 64)
-
-    def pop(self) -> Optional[bytes]:
-        """Take the next value out of a queue or stack map; None if it is empty."""
-        return self._value.raw[: self._value_size] if self._call(_POP) == 0 else None
 
     def push_all(self, numbers: Iterable[int]) -> None:
         """Push 32-bit numbers onto a stack map; the last one is on top. Faster than update(): there are thousands."""

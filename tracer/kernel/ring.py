@@ -21,7 +21,7 @@ class Ring:
 
     def __init__(self, descriptor: int, size: int) -> None:
         page = mmap.PAGESIZE
-        self._mask = size - 1
+        self.descriptor, self._mask = descriptor, size - 1
         self._consumer = mmap.mmap(descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._producer = mmap.mmap(descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         self._ready = select.epoll()

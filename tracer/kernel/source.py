@@ -20,7 +20,7 @@ from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 
 PAGE = 4096
-RING_PAGES = 1024
+RING_PAGES, ASKED_PAGES = 1024, 4
 SMALL_STACK, USUAL_STACK, DEEP_STACK = 4096, 16384, 65536
 """Bytes of stack in the boxes of the three pools; the last is what ``--stack-bytes`` is unless it is given."""
 FAR_SHARE = 4  # bpf/record.h
@@ -87,7 +87,7 @@ class Sizes:
 
     def entries(self) -> dict[str, int]:
         """The number of entries (a ring: bytes) of each map that bpf/maps.h gives the size CT_SIZED, by name."""
-        rings = dict.fromkeys(("endings", "events"), RING_PAGES * PAGE)
+        rings = {**dict.fromkeys(("endings", "events"), RING_PAGES * PAGE), "asked": ASKED_PAGES * PAGE}
         records = dict.fromkeys(("sockets", "suspects", "seeds"), self.records)
         boxes = dict.fromkeys(("boxes", "free_boxes"), self.boxes)
         small = dict.fromkeys(("small_boxes", "free_small_boxes"), self.small_boxes)

@@ -122,11 +122,13 @@ class StopWithChild(Stop):
         super().__init__(duration)
         self._child = child
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, wakes: Optional[int] = None) -> bool:
         """Sleep in short steps, so that a short command ends a short run."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.over():
-            super().wait(min(0.1, until - time.monotonic()))
+            if super().wait(min(0.1, until - time.monotonic()), wakes):
+                return True
+        return False
 
     def over(self) -> bool:
         """Whether the run is over or the command has ended."""

@@ -68,7 +68,7 @@ class Following:
         self._programs = Programs(pod_names(request.pod_names))
         self._watch = Watch(
             recorder,
-            StackStore(recorder, self._service, endless=request.endless),
+            StackStore(recorder, self._service, endless=request.endless, between=self._between),
             run.older,
             run.namespaces,
             ThreadsNow(self._tasks, self._service.read),
@@ -80,6 +80,11 @@ class Following:
             endless=request.endless,
             underway=request.underway,
         )
+
+    def _between(self) -> None:
+        """Who asks waits for one box at most; not once the report was asked for, when each moment counts."""
+        if not self._keeper.hurried:
+            self._interpreters.answer()
 
     def prepare(self, stop: Stop) -> None:
         """Look at the processes that are in scope already, once."""
@@ -105,9 +110,8 @@ class Following:
     def _rest(self, stop: Stop) -> None:
         until = time.monotonic() + self._run.request.interval_s
         while not stop.over() and not stop.report_asked and (left := until - time.monotonic()) > 0:
-            self._interpreters.look()
             pressed = self._watch.relieve()
-            stop.wait(min(left, USUAL.pressed_s if pressed else USUAL.look_s))
+            self._interpreters.wait(stop, min(left, USUAL.pressed_s if pressed else USUAL.look_s))
 
     def _tidy(self) -> None:
         """In a run of months, release what nobody needs any more."""

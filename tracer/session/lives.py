@@ -11,6 +11,7 @@ from tracer.kernel.tasks import TaskReader
 from tracer.model.connection import Connection, Losses
 from tracer.model.finding import Unconfined, Unread
 from tracer.session.attached import Attached
+from tracer.session.draining import USUAL
 from tracer.session.interpreters import Interpreters
 from tracer.session.join import join
 from tracer.session.members import parents
@@ -48,8 +49,7 @@ class Lives:
         self._interpreters.seed()
         try:
             while not stop.over():
-                stop.wait(self._run.request.interval_s)
-                self._interpreters.look()
+                self._rest(stop)
                 self._run.members.look_for_programs()
                 yield from self._look()
             time.sleep(_LAST_MOMENT_S)
@@ -57,6 +57,11 @@ class Lives:
         finally:
             self._service.close()
             self._tasks.close()
+
+    def _rest(self, stop: Stop) -> None:
+        until = time.monotonic_ns() + int(self._run.request.interval_s * 1e9)
+        while not stop.over() and (left := until - time.monotonic_ns()) > 0:
+            self._interpreters.wait(stop, min(left / 1e9, USUAL.look_s))
 
     def _look(self) -> Iterator[Connection]:
         took, unwound, ended = Took(), self._stacks.unwound, 0

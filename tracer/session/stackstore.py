@@ -20,10 +20,20 @@ _ENDLESS_STACKS = 4096
 
 
 class StackStore:
-    """Stacks by number. A box that has been unwound is replaced by its stack's number in the record."""
+    """Stacks by number. A box that has been unwound is replaced by its stack's number in the record.
 
-    def __init__(self, recorder: Recorder, service: StackService, *, endless: bool = False) -> None:
-        self._recorder, self._service = recorder, service
+    ``between`` is called before each box: thousands take seconds.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        service: StackService,
+        *,
+        endless: bool = False,
+        between: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._recorder, self._service, self._between = recorder, service, between
         self._table = StackTable(_ENDLESS_STACKS) if endless else StackTable()
 
     @property
@@ -95,4 +105,5 @@ class StackStore:
 
     def unwind(self, box: BlackBox) -> Stack:
         """The stack of a box, whoever's it is."""
+        self._between()
         return self._table.one(self._service.unwind(box))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
-import threading
 import time
+import weakref
 from collections.abc import Collection
 from types import FrameType
 from typing import Optional
@@ -22,7 +24,8 @@ class Stop:
     """
 
     def __init__(self, duration_s: Optional[float] = None, pids: Collection[int] = ()) -> None:
-        self._asked = threading.Event()
+        self._asked = False
+        self._heard, self._bell = _bell(self)
         self._duration = duration_s
         self._until: Optional[float] = None
         self._starts = {pid: _start(pid) for pid in pids}
@@ -35,10 +38,16 @@ class Stop:
 
     def _ask(self, number: int, _frame: Optional[FrameType]) -> None:
         signal.signal(number, signal.SIG_DFL)
-        self._asked.set()
+        self.end()
 
     def _ask_now(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._report_asked = True
+
+    def end(self) -> None:
+        """End as a signal does. Any thread may call this."""
+        self._asked = True
+        with contextlib.suppress(BlockingIOError):  # it was called so often already
+            os.write(self._bell, b"!")
 
     @property
     def report_asked(self) -> bool:
@@ -55,22 +64,35 @@ class Stop:
         if self._duration is not None:
             self._until = time.monotonic() + self._duration
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not past the end of the run."""
+    def wait(self, seconds: float, wakes: Optional[int] = None) -> bool:
+        """Sleep, but not past the end of the run, and until the descriptor ``wakes`` can be read. True if it can."""
         if self._until is not None:
             seconds = min(seconds, self._until - time.monotonic())
-        self._asked.wait(max(0.0, seconds))
+        waiting = select.poll()
+        for descriptor in (self._heard, wakes):
+            if descriptor is not None:
+                waiting.register(descriptor, select.POLLIN)
+        ready = waiting.poll(max(0.0, seconds) * 1000)
+        return any(descriptor == wakes for descriptor, _events in ready)
 
     @property
     def asked(self) -> bool:
         """Whether a signal came."""
-        return self._asked.is_set()
+        return self._asked
 
     def over(self) -> bool:
         """Whether the run is over, for any reason."""
-        if self._asked.is_set() or (self._until is not None and time.monotonic() >= self._until):
+        if self._asked or (self._until is not None and time.monotonic() >= self._until):
             return True
         return bool(self._starts) and not any(_runs(pid, start) for pid, start in self._starts.items())
+
+
+def _bell(stop: Stop) -> tuple[int, int]:
+    """A pipe that a signal writes to, so that it ends a wait: poll(2) is begun again after a handler (PEP 475)."""
+    ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    for end in ends:
+        weakref.finalize(stop, os.close, end)
+    return ends
 
 
 def _runs(pid: int, start: Optional[int]) -> bool:

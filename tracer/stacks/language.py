@@ -142,6 +142,12 @@ class Language:
     The program reads only that process's memory, so wrong values can do no harm.
     """
 
+    kernel_entry_of_all: Callable[[Target, bytes], Optional[tuple[int, bytes]]] = lambda _target, _values: None
+    """What of ``kernel_entry`` holds for all processes of the same program file; None if nothing does.
+
+    It begins with an address in the file that decides: that of the interpreter.
+    """
+
     receives_in_loop: bool = False
     """Whether its runtime receives in an event loop, with no function of the program on the stack."""
 

@@ -44,8 +44,13 @@ its library, or an extension.
 
 def may_interpret(process: Process) -> frozenset[str]:
     """Languages whose interpreter ``process`` may have, and whose frames the kernel side tells. Imports none."""
-    found = (_INTERPRETERS.search(mapping.path) for mapping in process.mappings)
-    return frozenset(match.group(1).lower() for match in found if match is not None)
+    return frozenset().union(*(interprets(mapping.path) for mapping in process.mappings))
+
+
+def interprets(path: str) -> frozenset[str]:
+    """Languages whose interpreter the file at ``path`` may be, by its name."""
+    match = _INTERPRETERS.search(path)
+    return frozenset((match.group(1).lower(),)) if match is not None else frozenset()
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Callable, Optional, Union
 
 from tracer.model.frame import BlackBox, LastExec, Stack
+from tracer.model.program import ProgramFile
 from tracer.stacks.memo import Memo
 from tracer.stacks.registry import may_interpret
 from tracer.stacks.rows import Rows
@@ -92,8 +93,20 @@ class StackService:
             self._keep(target)
         if not may_interpret(target.process):
             return None
-        target.rows.forget()  # it is looked whether a runtime is there by now
+        target.rows.forget()  # a runtime may be there by now
         return self._walker.interpreter(target.process)
+
+    def gather(self, pid: int) -> Optional[tuple[ProgramFile, Interpreter]]:
+        """Gather what tells later whose the names are that are read after a touch. After :meth:`interpreter`.
+
+        Gives what holds for all processes of the same program, if that is known.
+        """
+        target = self._targets.get(pid)
+        if target is None or not target.process.same_program():
+            return None
+        common = self._walker.gather(target.process)
+        program = target.process.program_at(common.address) if common is not None else None
+        return (program, common.interpreter) if program is not None and common is not None else None
 
     def look(self) -> None:
         """Read the maps of the processes that are watched, unless that was just done. To be called once a second."""

@@ -11,7 +11,7 @@ from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.facts import read_facts
-from tracer.stacks.language import ENTRY_BYTES, Runtime, Target
+from tracer.stacks.language import ENTRY_BYTES, Language, Runtime, Target
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.memo import ReadLog, Rests, Witness
@@ -44,6 +44,13 @@ class Interpreter(NamedTuple):
     values: bytes
 
 
+class Common(NamedTuple):
+    """What holds for all processes of the program file in which ``address`` lies."""
+
+    address: int
+    interpreter: Interpreter
+
+
 class Walker(Protocol):
     """Who walks: this process itself, or another one in its place."""
 
@@ -58,6 +65,12 @@ class Walker(Protocol):
 
     def interpreter(self, process: Process) -> Optional[Interpreter]:
         """The interpreter in ``process`` whose frames are told by the kernel side; None if there is none (yet)."""
+
+    def gather(self, process: Process) -> Optional[Common]:
+        """Gather what tells later whose the names are that are read after a touch. It may take 100 ms.
+
+        Gives what is known by now of other processes of the same program.
+        """
 
     def forget(self, process: Process) -> None:
         """Release what is held of ``process``."""
@@ -82,6 +95,10 @@ class LocalWalker:
     def interpreter(self, process: Process) -> Optional[Interpreter]:
         """Ask the languages for the interpreter in ``process``."""
         return self._chain(process).interpreter()
+
+    def gather(self, process: Process) -> Optional[Common]:
+        """Have the languages look at ``process``."""
+        return self._chain(process).gather()
 
     def _chain(self, process: Process) -> _Chain:
         chain = self._chains.get(process)
@@ -116,8 +133,7 @@ class _Chain:
         self._unsupported = _unsupported(process)
         self._as_target = Target(process, self._native, self._last.names, naming.read_symbol)
         self._attached: dict[str, Runtime] = {}
-        with parsing(process.number, Part.RUNTIME):
-            self._attach()
+        self._is_attached = False
 
     def walk(self, box: BlackBox, known: int) -> Walked:
         if self._unsupported:
@@ -130,18 +146,31 @@ class _Chain:
             return None
         with parsing(self._process.number, Part.RUNTIME):
             self._process.refresh()
+            found = self._find()
+            return Interpreter(found[0].number, found[1]) if found is not None else None
+
+    def _find(self) -> Optional[tuple[Language, bytes]]:
+        for language in all_languages():
+            values = language.kernel_entry(self._as_target) if language.number else None
+            if values is not None and len(values) == ENTRY_BYTES:
+                return language, values
+        return None
+
+    def gather(self) -> Optional[Common]:
+        if self._unsupported or Part.RUNTIME in self._process.barred:
+            return None
+        with parsing(self._process.number, Part.RUNTIME):
+            self._process.refresh()
             self._attach()
             for runtime in self._runtimes:
                 if runtime.look is not None:
                     runtime.look()
-            for language in all_languages():
-                values = language.kernel_entry(self._as_target) if language.number else None
-                if values is not None and len(values) == ENTRY_BYTES:
-                    return Interpreter(language.number, values)
-        return None
+            found = self._find()
+            common = found[0].kernel_entry_of_all(self._as_target, found[1]) if found is not None else None
+            return Common(common[0], Interpreter(found[0].number, common[1])) if found and common else None
 
     def _walk(self, box: BlackBox, known: int) -> Walked:
-        if self._modules.begin(box.ns):
+        if self._modules.begin(box.ns) or not self._is_attached:
             self._native.forget()
             self._last.forget()
             self._attach()
@@ -185,6 +214,7 @@ class _Chain:
 
     def _attach(self) -> None:
         """Ask the languages that are not attached yet whether they are in the process by now."""
+        self._is_attached = True
         for language in all_languages() if Part.RUNTIME not in self._process.barred else ():
             runtime = language.attach(self._as_target) if language.name not in self._attached else None
             if runtime is not None:

@@ -40,10 +40,6 @@ class Ending(Stop):
         self.end()
         self.wake()
 
-    def end(self) -> None:
-        """End as a signal does."""
-        self._asked.set()
-
     def _give_back(self) -> None:
         try:
             os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, _BACK.encode())

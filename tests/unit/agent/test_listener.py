@@ -91,6 +91,18 @@ def test_an_answer_arrives_whole(place: Place) -> None:
     assert answers == [WHOLE] * 4
 
 
+def test_what_else_there_is_to_do_ends_the_serving(tmp_path: Path) -> None:
+    """Whoever serves comes back at once when a descriptor can be read."""
+    listener = Listener(Seat(str(tmp_path / "agent.sock"), ""), lambda: 1.7e9, told)
+    reading, writing = os.pipe()
+    assert not listener.serve(0.01, reading)
+    os.write(writing, b"x")
+    assert listener.serve(60, reading)
+    listener.close()
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+
+
 def test_a_refusal_is_told_in_its_words(tmp_path: Path) -> None:
     """Before and after the greeting."""
     place = Place(tmp_path / "agent.sock", lambda _: Refusal("scope", "it does not record that"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Optional
 
 import pytest
 
@@ -19,8 +20,9 @@ class Calls:
     def __init__(self) -> None:
         self.rests = self.readings = 0
 
-    def rest(self, _seconds: float) -> None:
+    def rest(self, _seconds: float, _wakes: Optional[int]) -> bool:
         self.rests += 1
+        return False
 
     def read(self) -> None:
         self.readings += 1

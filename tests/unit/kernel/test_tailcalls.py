@@ -112,15 +112,10 @@ def test_kinds() -> None:
     assert kind_of(Attachment("fexit", "inet_recvmsg", "fx"), ids) == Kind(bpf.PROG_TRACING, 6, exits=True)
 
 
-def test_queues_and_deletions() -> None:
-    """A queue gives what was put in first, then nothing; a deleted key is gone."""
-    queue = bpf.create_map(22, 0, 4, 8, 0, "queue")
+def test_deletions() -> None:
+    """A deleted key is gone."""
     hashed = bpf.create_map(1, 4, 4, 8, 0, "hashed")
-    with bpf.closing(queue), bpf.closing(hashed):
-        numbers = Map(queue, 0, 4)
-        for number in (5, 6):
-            numbers.update(b"", struct.pack("<I", number))
-        assert [numbers.pop() for _ in range(3)] == [struct.pack("<I", 5), struct.pack("<I", 6), None]
+    with bpf.closing(hashed):
         known = Map(hashed, 4, 4)
         known.update(b"abcd", b"efgh")
         known.delete(b"abcd")

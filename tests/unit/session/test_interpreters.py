@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import SimpleNamespace
 from typing import Any, Optional
@@ -11,6 +12,7 @@ import pytest
 from tracer.errors import HostUnsupported
 from tracer.model.connection import Probe
 from tracer.model.frame import LastExec
+from tracer.model.program import ProgramFile
 from tracer.session import interpreters as module
 from tracer.session.interpreters import Interpreters
 from tracer.stacks.walker import Interpreter
@@ -26,6 +28,9 @@ class Recorder:
         self.told: dict[int, int] = {}
         self.sure: dict[int, bool] = {}
         self.execs: list[int] = [0]
+        self.asking = 99
+        self.only_began: set[int] = set()
+        self.programs: dict[ProgramFile, int] = {}
 
     def asked_for(self) -> list[int]:
         asked, self.asked = self.asked, []
@@ -41,6 +46,13 @@ class Recorder:
         self.told[pid] = language
         self.sure[pid] = sure
 
+    def waits_for_answer(self, pid: int) -> bool:
+        return pid not in self.only_began
+
+    def tell_program(self, program: ProgramFile, language: int, _values: bytes, *, loops: bool) -> None:
+        assert not loops
+        self.programs[program] = language
+
     def forget_interpreter(self, pid: int) -> None:
         del self.told[pid]
 
@@ -55,10 +67,14 @@ class Run:
         self.recorder, self.now, self.loads = Recorder(), 100.0, 0
         self.found: dict[int, Interpreter] = {}
         self.looked: list[int] = []
+        self.programs: dict[int, str] = {}
+        self.gathered: list[int] = []
+        self.common: dict[int, tuple[ProgramFile, Interpreter]] = {}
         self.refused: Optional[str] = None
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(module, "_alive", lambda _pid: True)
         monkeypatch.setattr(module, "load_language", self._load)
+        monkeypatch.setattr(module, "executable_of", lambda pid: self.programs.get(pid, "python3"))
         members = SimpleNamespace(now=lambda: frozenset({3, 1, 2}))
         request = SimpleNamespace(sizes=None, compiles_with=None)
         self.run: Any = SimpleNamespace(
@@ -69,12 +85,16 @@ class Run:
             processes=(),
             wanted=SimpleNamespace(interpreters=wanted),
         )
-        service: Any = SimpleNamespace(interpreter=self._interpreter)
+        service: Any = SimpleNamespace(interpreter=self._interpreter, gather=self._gather)
         self.interpreters = Interpreters(self.run, service)
 
     def _interpreter(self, pid: int) -> Optional[Interpreter]:
         self.looked.append(pid)
         return self.found.get(pid)
+
+    def _gather(self, pid: int) -> Optional[tuple[ProgramFile, Interpreter]]:
+        self.gathered.append(pid)
+        return self.common.get(pid)
 
     def _load(self, *_what: object) -> None:
         self.loads += 1
@@ -114,6 +134,69 @@ def test_one_without_an_interpreter_is_looked_at_again(run: Run) -> None:
         run.look(0.1)
     assert run.looked == [7] * 4
     assert run.recorder.sure[7]
+
+
+def test_who_asks_is_answered_in_between(run: Run) -> None:
+    """Not each time that there is an opportunity: a box may take microseconds."""
+    run.recorder.asked = [7]
+    run.interpreters.answer()
+    assert run.looked == [7]
+    run.recorder.asked = [8]
+    run.interpreters.answer()
+    assert run.looked == [7]
+    run.now += 0.01
+    run.interpreters.answer()
+    assert run.looked == [7, 8]
+
+
+def test_who_is_hardly_an_interpreter_waits(run: Run) -> None:
+    """Until a program of that name had one in it."""
+    run.programs, run.found = {7: "uwsgi", 8: "uwsgi"}, {7: PYTHON, 8: PYTHON}
+    run.recorder.asked = [7]
+    run.look()
+    assert run.looked == []
+    run.look(0.11)
+    assert run.looked == [7]
+    run.recorder.asked = [8]
+    run.look()
+    assert run.looked == [7, 8]
+
+
+def test_who_only_began_a_program_will_ask(run: Run) -> None:
+    """It touched no socket yet: nothing is told, so that its first touch asks. What comes before that is told."""
+    run.recorder.asked, run.recorder.only_began = [7, 8], {7, 8}
+    run.look()
+    assert run.recorder.told == {}
+    run.found = {8: PYTHON}
+    run.look(0.11)
+    assert run.recorder.told == {8: 1}
+
+
+def test_what_holds_for_the_program_is_told(run: Run) -> None:
+    """After all that was asked is answered, for it takes a while."""
+    program = ProgramFile(1, 2, 3, 4)
+    run.found, run.common = {7: PYTHON, 8: PYTHON}, {8: (program, PYTHON)}
+    run.recorder.asked = [7, 8, 9]
+    run.look()
+    assert (run.looked, run.gathered, run.recorder.programs) == ([7, 8, 9], [7, 8], {program: 1})
+
+
+def test_who_asks_ends_the_wait(run: Run) -> None:
+    """And is looked at then."""
+    waited: list[tuple[float, Optional[int]]] = []
+    stop: Any = SimpleNamespace(wait=lambda *given: waited.append(given))
+    run.recorder.asked = [7]
+    run.interpreters.wait(stop, 3.0)
+    assert (waited, run.looked) == ([(3.0, 99)], [7])
+
+
+def test_what_runs_on_the_host_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where everybody is in scope: a process that asks need not wait for it. None is looked at before."""
+    run.run.members = SimpleNamespace(now=lambda: None)
+    run.programs = {1: "systemd", 2: "python3.11", 3: "python3", 4: "node"}
+    monkeypatch.setattr(module, "pids", lambda: [*run.programs, os.getpid()])
+    run.interpreters.seed()
+    assert (run.loads, run.looked) == (2, [])
 
 
 def test_an_exec_in_between_takes_back_what_was_told(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Optional
 
 import pytest
 
@@ -36,8 +37,9 @@ class OneLook(Stop):
     def begin(self) -> None:
         """No signals."""
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, _wakes: Optional[int] = None) -> bool:
         self._left -= seconds > 0
+        return False
 
     def over(self) -> bool:
         return self._left < 0

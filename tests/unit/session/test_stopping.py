@@ -42,6 +42,19 @@ def test_a_signal_ends_the_sleep() -> None:
     pinch.wait()
 
 
+def test_what_can_be_read_ends_the_sleep() -> None:
+    """And it is told from a signal and from the end of the time."""
+    stop = Stop()
+    reading, writing = os.pipe()
+    assert not stop.wait(0.0, reading)
+    os.write(writing, b"x")
+    assert stop.wait(30, reading)
+    stop.end()
+    assert not stop.wait(30)
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+
+
 def test_a_report_can_be_asked_for_now() -> None:
     """SIGUSR1 does not end the run, and each request is answered once."""
     stop = Stop()

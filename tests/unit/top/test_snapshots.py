@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 import pytest
 
@@ -51,8 +51,9 @@ class Ends(Stop):
     def over(self) -> bool:
         return self.ended.is_set()
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, _wakes: Optional[int] = None) -> bool:
         self.ended.wait(min(seconds, 0.01))
+        return False
 
 
 @dataclass

@@ -22,7 +22,7 @@ from tracer.stacks.jail.door import Door, Subjects
 from tracer.stacks.jail.wire import Broken, Line, Message
 from tracer.stacks.parsing import look
 from tracer.stacks.target.process import Process
-from tracer.stacks.walker import Interpreter, Walked
+from tracer.stacks.walker import Common, Interpreter, Walked
 
 _BUDGET_CPU_S = 2.0
 """CPU time of one request on a usual machine; see tracer/stacks/jail/pace.py for slower ones."""
@@ -161,8 +161,14 @@ class Child:
     ) -> Optional[Interpreter]:
         """Have the interpreter in ``process`` found, whose number is ``number``. Raises Lost."""
         with self._believed():
-            self._ask(process, number, barred)
+            self._ask(process, number, barred, find=True)
             return forms.interpreter_from_json(self._answer(process, left_s).head)
+
+    def gather(self, process: Process, number: int, barred: list[int], left_s: Callable[[], float]) -> Optional[Common]:
+        """Have the languages look at ``process``, whose number is ``number``. Raises Lost."""
+        with self._believed():
+            self._ask(process, number, barred, find=False)
+            return forms.common_from_json(self._answer(process, left_s).head)
 
     def holders(
         self, process: Process, number: int, wanted: Sequence[SocketAt], limits: Limits, left_s: Callable[[], float]

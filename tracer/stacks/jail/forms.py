@@ -12,7 +12,7 @@ from tracer.stacks.language import ENTRY_BYTES
 from tracer.stacks.memo import Basis, Rests
 from tracer.stacks.rows import StepRow
 from tracer.stacks.walk import MAX_FRAMES, MOST_WITH_INLINED
-from tracer.stacks.walker import Interpreter
+from tracer.stacks.walker import Common, Interpreter
 
 _LONGEST_TEXT = 4096
 _LANGUAGES = 256
@@ -67,6 +67,18 @@ def interpreter_from_json(values: dict[str, Any]) -> Optional[Interpreter]:
         return Interpreter(told[0], bytes.fromhex(told[1]))
     except ValueError:
         raise Implausible from None
+
+
+def common_to_json(common: Optional[Common]) -> dict[str, Any]:
+    """What holds for all processes of a program, or that nothing is known."""
+    return {"address": 0} if common is None else {"address": common.address, **interpreter_to_json(common.interpreter)}
+
+
+def common_from_json(values: dict[str, Any]) -> Optional[Common]:
+    """Raises Implausible."""
+    address = _number(values.get("address"))
+    interpreter = interpreter_from_json(values) if address else None
+    return Common(address, interpreter) if interpreter is not None else None
 
 
 def stack_to_json(stack: Stack) -> dict[str, Any]:

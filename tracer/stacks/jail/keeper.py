@@ -20,7 +20,7 @@ from tracer.stacks.jail.door import Subject, Subjects, next_to_bar
 from tracer.stacks.parsing import Part
 from tracer.stacks.registry import heap_of, is_runtime
 from tracer.stacks.target.process import Process
-from tracer.stacks.walker import Interpreter, Walked
+from tracer.stacks.walker import Common, Interpreter, Walked
 from tracer.trail import Trail
 
 _T = TypeVar("_T")
@@ -131,6 +131,12 @@ class Keeper:
         """Find the interpreter in ``process``, in the worker for its owner."""
         return self._served(
             process, lambda child, number, barred: child.interpreter(process, number, barred, self._deadline)
+        )
+
+    def gather(self, process: Process) -> Optional[Common]:
+        """Gather in the worker for the owner of ``process``."""
+        return self._served(
+            process, lambda child, number, barred: child.gather(process, number, barred, self._deadline)
         )
 
     def holders(

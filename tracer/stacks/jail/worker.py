@@ -72,8 +72,10 @@ class _Worker:
             return {}, self._walker.read(process, *message.head["read"])
         if "sockets" in message.head:
             return {"held": holders.held_to_json(self._holders(process, message.head))}, b""
-        if "box" not in message.head:
+        if message.head.get("find") is True:
             return forms.interpreter_to_json(self._walker.interpreter(process)), b""
+        if "box" not in message.head:
+            return forms.common_to_json(self._walker.gather(process)), b""
         box = forms.box_from_json(message.head["box"], message.data)
         return self._told(self._walker.walk(process, box, message.head["known"])), b""
 

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Callable, Optional
 
 from tracer.host.opening import exists_below, open_below, open_linked, open_own
+from tracer.model.program import ProgramFile
 
 if TYPE_CHECKING:  # processes are opened before attaching, files of theirs are parsed later
     from tracer.stacks.elf.image import Given
@@ -358,6 +359,17 @@ class Process:
             return os.readlink("exe", dir_fd=self._directory)
         except OSError:
             return ""
+
+    def program_at(self, address: int) -> Optional[ProgramFile]:
+        """The program file, if that is what lies at ``address``; None if it is not, or that is not known."""
+        mapping = self.mapping(address)
+        try:
+            program = os.stat("exe", dir_fd=self._directory)
+        except OSError:
+            return None
+        if mapping is None or mapping.inode != program.st_ino or not self.same_program():
+            return None
+        return ProgramFile(mapping.inode, program.st_size, mapping.dev, self.owner)
 
     def open_executable(self) -> Optional[int]:
         """Open the program file (``/proc/PID/exe``). Returns a descriptor, or None if it cannot be opened."""

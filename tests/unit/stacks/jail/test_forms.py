@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from tracer.stacks.chain import FIRST_FRAME, Row
 from tracer.stacks.jail import forms
 from tracer.stacks.language import ENTRY_BYTES
 from tracer.stacks.rows import StepRow
-from tracer.stacks.walker import Interpreter
+from tracer.stacks.walker import Common, Interpreter
 
 
 def sent(values: object) -> Any:
@@ -43,6 +43,12 @@ def test_a_box_comes_as_it_went() -> None:
 def test_an_interpreter_comes_as_it_went(interpreter: Interpreter) -> None:
     """And so does that there is none."""
     assert forms.interpreter_from_json(sent(forms.interpreter_to_json(interpreter))) == interpreter
+
+
+@pytest.mark.parametrize("common", [None, Common(4096, Interpreter(1, bytes(range(ENTRY_BYTES))))])
+def test_what_holds_for_a_program_comes_as_it_went(common: Optional[Common]) -> None:
+    """And so does that nothing is known."""
+    assert forms.common_from_json(sent(forms.common_to_json(common))) == common
 
 
 ANY = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.lists(st.integers() | st.text(), max_size=3)

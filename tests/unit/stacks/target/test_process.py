@@ -103,6 +103,22 @@ def test_exit_is_noticed_and_maps_stay(waiter: subprocess.Popen[bytes]) -> None:
     process.close()
 
 
+def test_the_program_file_is_told_by_an_address_in_it(waiter: subprocess.Popen[bytes]) -> None:
+    """As stat(2) has it. A library is none, and nothing is known of a process that has exited."""
+    process = Process.open(waiter.pid)
+    file = os.stat(f"/proc/{waiter.pid}/exe")
+    inside = next(m.start for m in process.mappings if m.inode == file.st_ino)
+    elsewhere = next(m.start for m in process.mappings if m.is_file and m.inode != file.st_ino)
+    found = process.program_at(inside)
+    assert found is not None
+    assert (found.inode, found.size, found.uid) == (file.st_ino, file.st_size, os.geteuid())
+    assert process.program_at(elsewhere) is process.program_at(0) is None
+    waiter.kill()
+    waiter.wait()
+    assert process.program_at(inside) is None
+    process.close()
+
+
 @pytest.mark.parametrize(
     "waiter",
     [[sys.executable, "-c", "import os; os.write(1, b'up\\n'); os.read(0, 1); os.execvp('cat', ['cat'])"]],

@@ -70,6 +70,12 @@ def _kernel_entry(target: Target) -> Optional[bytes]:
     return kernel_entry(target)
 
 
+def _kernel_entry_of_all(target: Target, values: bytes) -> Optional[tuple[int, bytes]]:
+    from tracer.stacks.languages.cpython.process import kernel_entry_of_all
+
+    return kernel_entry_of_all(target, values)
+
+
 def _is_interpreter(module: str) -> bool:
     return _INTERPRETER.fullmatch(module) is not None
 
@@ -117,6 +123,7 @@ LANGUAGE = Language(
     number=1,
     kernel_program="cpython.bpf.c",
     kernel_entry=_kernel_entry,
+    kernel_entry_of_all=_kernel_entry_of_all,
     read_symbol=_read_symbol,
     starts_coroutine=_starts_coroutine,
     runtime_module=_is_interpreter,

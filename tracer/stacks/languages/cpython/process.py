@@ -95,6 +95,17 @@ def kernel_entry(target: Target) -> Optional[bytes]:
         return None
 
 
+def kernel_entry_of_all(target: Target, values: bytes) -> Optional[tuple[int, bytes]]:
+    """The same for all processes of the program that has the interpreter; None if it holds for this one alone.
+
+    The place where a thread keeps its state is the same in all: they have the same libraries. What is read there is
+    believed only if it names the thread.
+    """
+    found = find(target.process)
+    start = next((m.start for m in target.process.mappings if found and m.path == found.module), 0)
+    return (start, values[:-8] + bytes(8)) if start and values[:8] != NOWHERE.packed().to_bytes(8, "little") else None
+
+
 def layout_of(found: CPython, process: Process) -> Layout:
     """The layout of its version. Raises Unfit, for people, if its build has another one; MemoryUnreadable, Nonsense."""
     if any(found.symbol(name) is not None for name in _ONLY_DEBUG):

@@ -51,6 +51,11 @@ def _kernel_entry(target: Target) -> Optional[bytes]:
     return v8.kernel_entry(target.process, files)
 
 
+def _kernel_entry_of_all(target: Target, values: bytes) -> Optional[tuple[int, bytes]]:
+    files = _files(target.process)
+    return (files[0].start, values) if len(files) == 1 else None
+
+
 def _read_symbol(symbol: str) -> Optional[Symbol]:
     match = _FUNCTION.match(symbol)
     if match:
@@ -98,6 +103,7 @@ LANGUAGE = Language(
     number=2,
     kernel_program="node.bpf.c",
     kernel_entry=_kernel_entry,
+    kernel_entry_of_all=_kernel_entry_of_all,
     receives_in_loop=True,
     read_symbol=_read_symbol,
     runtime_module=_is_library,

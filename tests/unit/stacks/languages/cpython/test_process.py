@@ -18,7 +18,7 @@ from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.language import ENTRY_BYTES, Target
 from tracer.stacks.languages.cpython import process as module
 from tracer.stacks.languages.cpython.layouts import LAYOUTS
-from tracer.stacks.languages.cpython.process import Unfit, find, kernel_entry, layout_of
+from tracer.stacks.languages.cpython.process import Unfit, find, kernel_entry, kernel_entry_of_all, layout_of
 from tracer.stacks.languages.cpython.slot import Slot, find_local, find_slot
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.target.process import Process
@@ -84,6 +84,25 @@ def test_this_systems_python(process: Process) -> None:
     assert int.from_bytes(process.read(thread + told["SLOT"], 8), "little") == state
     newest = int.from_bytes(process.read(state + told["STATE_FRAME"], 8), "little")
     assert process.mapping(newest) is not None
+
+
+def test_what_holds_for_all_processes_of_the_program(process: Process) -> None:
+    """All but where the first thread's state lies; by an address in the file that has the interpreter."""
+    entry = kernel_entry(target(process))
+    assert entry is not None
+    common = kernel_entry_of_all(target(process), entry)
+    found = find(process)
+    assert common is not None
+    assert found is not None
+    mapping = process.mapping(common[0])
+    assert mapping is not None
+    assert mapping.path == found.module
+    assert words(common[1]) == {**words(entry), "MAIN_STATE": 0}
+
+
+def test_nothing_holds_for_all_where_only_the_first_thread_is_told(process: Process) -> None:
+    """Its state lies somewhere else in each."""
+    assert kernel_entry_of_all(target(process), bytes(ENTRY_BYTES - 8) + b"12345678") is None
 
 
 def test_where_no_thread_has_its_state_the_first_one_is_told(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
