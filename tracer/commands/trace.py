@@ -102,7 +102,7 @@ def _tell_who_goes_on(request: Request, session: Session) -> None:
     one = len(living) == 1
     terminal.say(
         f"the command has ended, and the trace with it; {words.plural(len(living), 'process', 'processes')} that it"
-        f" started {'goes' if one else 'go'} on, not traced any more: {names}"
+        f" started {'goes on' if one else 'go on'}, not traced any more: {names}"
     )
 
 
