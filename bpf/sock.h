@@ -125,13 +125,12 @@ static __always_inline u64 ct_inode(struct sock *sk)
 	return number;
 }
 
-/* 0 while no descriptor refers to it. */
-static __always_inline u64 ct_socket_of(struct sock *sk)
+static __always_inline int ct_has_descriptor(struct sock *sk)
 {
 	struct socket *socket = 0;
 
 	CT_SOCK_READ(CT_TYPED, socket, sk->sk_socket);
-	return (u64)socket;
+	return socket != 0;
 }
 
 static __always_inline int ct_owned(struct sock *sk)

@@ -243,8 +243,7 @@ static __always_inline u64 ct_move(u64 key, int old, int new)
 			return 0;
 		}
 	}
-	flags = CT_TR_OWNED * CT_IS_SET(ct_owned(sk)) | CT_TR_OPEN_FD * CT_IS_SET(ct_socket_of(sk)) |
-		record->reset_flags;
+	flags = (ct_owned(sk) ? CT_TR_OWNED : 0) | record->reset_flags | (ct_has_descriptor(sk) ? CT_TR_OPEN_FD : 0);
 	left = ct_local_call(record, old, new, flags, now);
 	/* close after shutdown, before the peer's ACK, sets FIN_WAIT1 again: a call, not a transition */
 	if (new == old)
