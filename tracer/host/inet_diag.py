@@ -122,7 +122,7 @@ class DiagSocket:
             unacked=self.unacked,
             peer_window=self.peer_window,
             backed_off_ns=self._backed_off_ns(),
-            opened_here=self._opened_here(),
+            opened_here=self.opened_here,
         )
 
     def _backed_off_ns(self) -> Optional[int]:
@@ -137,7 +137,8 @@ class DiagSocket:
         first = self.rto_us >> times if self.timer == _RETRANSMIT else self.rto_us
         return first * ((1 << times) - 1) * 1000
 
-    def _opened_here(self) -> Optional[bool]:
+    @property
+    def opened_here(self) -> Optional[bool]:
         """Whether this side sent the SYN: its ACK counts in ``bytes_acked``, but the SYN not in ``bytes_sent``.
 
         None where our own FIN may count, too, or the figures do not fit.

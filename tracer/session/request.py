@@ -42,7 +42,7 @@ class Request:
     debuginfod: bool = False
     lineage: Optional[bool] = None
     endless: bool = False
-    underway: Underway = field(default_factory=Underway)
+    underway: Underway = field(default_factory=Underway, compare=False)
     pod_names: str = "logs"
     waiting: Callable[[], None] = field(default=_nothing, compare=False)
 

@@ -209,11 +209,13 @@ class _Listeners:
         return [port for inode, port in self._by_port if inode == netns]
 
     def came_in(self, one: DiagSocket, settings: Optional[TcpSettings]) -> bool:
-        """Whether the peer opened it.
+        """Whether the peer opened it: by the kernel's own count, else by the ports.
 
         Without a listener, the end with an ephemeral port opened the connection. If both ends have one, the end with
-        more connections is the server.
+        more connections is the server. A host with very many connections uses one local port for several remotes.
         """
+        if one.opened_here is not None:
+            return not one.opened_here
         if (one.netns, one.local.port) in self._by_port:
             return True
         if settings is None or not settings.first_port <= one.remote.port <= settings.last_port:

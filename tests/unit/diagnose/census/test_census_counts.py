@@ -52,6 +52,18 @@ def test_direction() -> None:
     assert found.listeners == 1
 
 
+def test_direction_as_the_kernel_counts() -> None:
+    """A host with very many connections has several on one local port: who sent the SYN is told all the same."""
+    sent_syn = {"bytes_acked": 21, "bytes_sent": 20, "bytes_retrans": 0, "unsent": 0}
+    came_in = {**sent_syn, "bytes_acked": 20}
+    several = [
+        sock(TcpState.CLOSE_WAIT, "10.0.0.1:50000", f"10.0.0.{host}:51000", **known)
+        for known, hosts in ((sent_syn, range(2, 7)), (came_in, range(7, 9)))
+        for host in hosts
+    ]
+    assert [it.incoming for it in census(*several).connections] == [False] * 5 + [True] * 2
+
+
 def test_direction_where_the_listener_is_gone() -> None:
     """Between two ephemeral ports the one that many connections share is the server's, seen from either side."""
     server = [sock(TcpState.TIME_WAIT, "10.0.0.1:50000", f"10.0.0.2:{port}") for port in range(40000, 40005)]

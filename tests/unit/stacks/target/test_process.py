@@ -213,7 +213,7 @@ def test_parse_maps_agrees_with_the_kernel() -> None:
     assert len(mappings) == len(lines)
     for mapping, line in zip(mappings, lines):
         assert line.startswith(f"{mapping.start:08x}-{mapping.end:08x} {mapping.perms} ")
-        assert line.endswith(mapping.path)
+        assert line.endswith(mapping.path + " (deleted)" * mapping.deleted)
 
 
 @given(st.binary(max_size=400))
