@@ -113,9 +113,10 @@ def test_what_is_recorded_is_not_found_twice(place: Place) -> None:
 
 
 def test_a_young_one_is_counted(place: Place) -> None:
-    """Below the threshold it is not told yet."""
+    """Below the threshold it is not told yet. It came at the moment of the look at the earliest."""
+    looked_at = time.monotonic_ns()
     place.leak(wait=0)
-    outcome = place.outcome(frozenset({ME}), time.monotonic_ns())
+    outcome = place.outcome(frozenset({ME}), looked_at)
     assert (outcome.listed, outcome.told, outcome.younger) == (1, 0, 1)
 
 
