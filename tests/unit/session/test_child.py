@@ -78,16 +78,17 @@ def test_a_child_that_was_never_released_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_child_that_ignores_sigterm_is_killed(children: list[Child]) -> None:
-    """Politely, then for good, within bounds."""
-    children.append(
-        Child([sys.executable, "-c", "import signal, time; signal.signal(15, 1); print(); time.sleep(60)"], True)
-    )
+    """Politely, then for good."""
+    heard, telling = os.pipe()
+    os.set_inheritable(telling, True)
+    script = f"import os, signal, time; signal.signal(15, signal.SIG_IGN); os.write({telling}, b'x'); time.sleep(60)"
+    children.append(Child([sys.executable, "-c", script]))
     children[0].release()
-    time.sleep(0.5)
-    begun = time.monotonic()
+    assert os.read(heard, 1) == b"x"
     children[0].finish()
     assert children[0].status == 128 + signal.SIGKILL
-    assert time.monotonic() - begun < 10
+    for end in (heard, telling):
+        os.close(end)
 
 
 def test_the_command_starts_with_ordinary_signals(capfd: pytest.CaptureFixture[str]) -> None:
