@@ -49,19 +49,20 @@ def _screen(report: Report, width: int, keys: tuple[str, ...], seen: str) -> str
         app = TopApp(View("own trace"), lambda *_: None)
         async with app.run_test(size=(width, _HEIGHT)) as pilot:
             app.take(report)
-            await _settled(app, pilot, "read_response")
+            await _settled(app, pilot, "read_response", before="")
             for number, key in enumerate(keys, 1):
+                before = _text(app)
                 await pilot.press(key)
-                await _settled(app, pilot, seen if number == len(keys) else "")
+                await _settled(app, pilot, seen if number == len(keys) else "", before)
             return _text(app)
 
     return asyncio.run(run())
 
 
-async def _settled(app: TopApp, pilot: Pilot[None], seen: str) -> None:
-    """Wait until ``seen`` is on the screen, and the screen has stayed as it is."""
+async def _settled(app: TopApp, pilot: Pilot[None], seen: str, before: str) -> None:
+    """Wait until ``seen`` is on the screen, which is another one than ``before``, and has stayed as it is."""
     last, still = "", 0
-    while still < _STILL or seen not in last:
+    while still < _STILL or seen not in last or last == before:
         await pilot.pause(0.02)
         now = _text(app)
         last, still = now, still + 1 if now == last else 0
