@@ -100,6 +100,24 @@ def test_the_command_blocks_signals_until_python_has_begun(tmp_path: Path, comma
     assert {number for number in signal.Signals if blocked >> number - 1 & 1} == set(earliest.SIGNALS)
 
 
+@pytest.mark.parametrize("command", ["tracer/closetrace", "packaging/closetrace"])
+def test_the_command_starts_where_env_cannot_block_signals(tmp_path: Path, command: str) -> None:
+    """Other programs named env have no such option. SIGUSR1 does not end it there either."""
+    program = "import sys\nprint(sys.argv[-1], *(one for one in open('/proc/self/status') if 'SigIgn' in one))\n"
+    for name, text in (("python3", f"#!{sys.executable}\n{program}"), ("env", "#!/bin/sh\nexit 125\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    script = (ROOT / command).read_text()
+    assert "/usr/bin/env " in script
+    for name in ("python3", "env"):
+        script = script.replace(f"/usr/bin/{name}", str(tmp_path / name))
+    (tmp_path / "closetrace").write_text(script)
+    ran = subprocess.run(["sh", tmp_path / "closetrace", "word"], capture_output=True, text=True, check=True)
+    word, _name, ignored = ran.stdout.split()
+    assert word == "word"
+    assert int(ignored, 16) >> signal.SIGUSR1 - 1 & 1
+
+
 def test_other_commands_end_as_usual() -> None:
     """A command that has no report gets the signal's usual effect, late."""
     program = "import os, signal; from tracer import earliest; earliest.catch(); "
