@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 
 from tracer.host.netns import NetnsUnreachable, other_paths, unreachable
 
-_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_PF_EXITING, _PF_KTHREAD = 0x00000004, 0x00200000  # include/linux/sched.h
 _ENDED = (b"Z", b"X")
 
 
@@ -80,6 +80,12 @@ def is_kernel_thread(pid: int) -> bool:
     """Whether ``pid`` is a thread of the kernel, and no program."""
     stat = _stat(pid)
     return stat is not None and bool(stat.flags & _PF_KTHREAD)
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether the first thread of ``pid`` is about to end, or has ended: nothing but the kernel's own work is left."""
+    stat = _stat(pid)
+    return stat is not None and bool(stat.flags & _PF_EXITING)
 
 
 def is_zombie(pid: int) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import tracer
+from tracer.host.processes import is_exiting
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.holder import Held, Limits, SocketAt
 from tracer.stacks.jail import forms, holders, pace
@@ -36,8 +37,8 @@ _MEMORY_PATIENCE_S = 2.0
 """For a read of memory alone."""
 _FIRST_UID, _UIDS = 2_147_000_000, 10_000
 _OUT_OF_MEMORY = 3
-_DYING_S = 0.05
-"""From the end of the connection to that of the process."""
+_DYING_S, _LONGEST_DYING_S = 0.05, 5.0
+"""From the end of the connection to that of the process: where the kernel ends it already, it is only waited for."""
 _KILLED_S = 0.5
 """From SIGKILL to the end of the process."""
 # One thread: what numpy starts for linear algebra would take memory for nothing.
@@ -261,11 +262,13 @@ class Child:
 
     def _code(self) -> Optional[int]:
         """How it ended by itself or by others' doing; None if it did not: then it is ended here."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(_DYING_S)
-        except subprocess.TimeoutExpired:
-            self._end()
-            return None
+        if is_exiting(self.pid):  # a busy machine: whoever killed it must not be taken for what it read
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(_LONGEST_DYING_S)
+        self._end()
+        return None
 
     def _end(self) -> None:
         """Kill it. It is not waited for long: in a read of memory that never comes not even SIGKILL ends it."""
