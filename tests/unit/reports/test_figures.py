@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -209,6 +210,25 @@ def test_a_feeder_never_waits() -> None:
     feeder.close()
     assert seen == [0, 4, 5]
     assert "test" not in TALLIES
+
+
+def test_a_feeder_lets_a_report_go_before_what_is_slow() -> None:
+    """A report of many sockets takes much memory, and a collector may take minutes."""
+    known, held, done = [], [], threading.Event()
+
+    def consume(one: Report) -> Callable[[], None]:
+        known.append(weakref.ref(one))
+        return slow
+
+    def slow() -> None:
+        held.append(known[0]() is not None)
+        done.set()
+
+    feeder = Feeder("test", consume, most=1)
+    feeder.put(report(connection(1)))
+    assert done.wait(10)
+    feeder.close()
+    assert (held, feeder.tally.failed) == ([False], 0)
 
 
 def test_a_feeder_survives_its_exporter() -> None:

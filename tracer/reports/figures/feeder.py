@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 from tracer.model.finding import Report
 from tracer.trail import Trail
@@ -27,10 +27,17 @@ TALLIES: dict[str, Tally] = {}
 """Of all exporters of this process, by name: each exporter tells of all."""
 
 
-class Feeder:
-    """Hands each report to ``consume`` in its own thread. ``most`` may wait; the oldest gives way and is counted."""
+Rest = Callable[[], None]
+"""What is left to do without the report. One of 100,000 sockets takes 100 MB or more, and a network takes its time."""
 
-    def __init__(self, exporter: str, consume: Callable[[Report], None], most: int) -> None:
+
+class Feeder:
+    """Hands each report to ``consume`` in its own thread. ``most`` may wait; the oldest gives way and is counted.
+
+    What ``consume`` returns is called when the report was let go.
+    """
+
+    def __init__(self, exporter: str, consume: Callable[[Report], Optional[Rest]], most: int) -> None:
         self.tally = TALLIES[exporter] = Tally(exporter)
         self._consume, self._most = consume, most
         self._waiting: deque[Report] = deque()
@@ -58,16 +65,21 @@ class Feeder:
         TALLIES.pop(self.tally.exporter, None)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
-                report = self._waiting.popleft()
+        while (report := self._next()) is not None:
+            rest = None
             try:
-                self._consume(report)
+                rest = self._consume(report)
+                report = None
+                if rest is not None:
+                    rest()
             except Exception as error:  # whatever a library raises, the next report is tried
                 self.tally.failed += 1
                 _log.debug("%s: a report was not sent: %s", self.tally.exporter, error)
-            del report  # it may be large, and the next one may be long in coming
+            del report, rest  # the next one may be long in coming
+
+    def _next(self) -> Optional[Report]:
+        """Wait for it; None at the end."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            return None if self._closed else self._waiting.popleft()

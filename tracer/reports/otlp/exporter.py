@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from tracer import __version__
@@ -51,7 +52,7 @@ class OtlpExporter:
         self._metrics, self._logs = _senders(url)
         self._figures, self._newsroom = Figures(), Newsroom()
         self._unsent: list[Any] = []
-        self._feeder = Feeder("otlp", self._send, _MOST_WAITING)
+        self._feeder = Feeder("otlp", self._prepared, _MOST_WAITING)
 
     def publish(self, report: Report) -> None:
         """Send this report's figures and what is new in it."""
@@ -63,19 +64,23 @@ class OtlpExporter:
             sender.shutdown()
         self._feeder.close()
 
-    def _send(self, report: Report) -> None:
+    def _prepared(self, report: Report) -> Callable[[], None]:
+        """What sends it, and does not hold the report meanwhile."""
         from tracer.reports.otlp.metrics import metrics_data
 
         resource = _resource(report)
         started_ns, now_ns = round(report.started * 1e9), round(report.ended * 1e9)
         figures = self._figures.of(report, tuple(TALLIES.values()))
-        sent = self._metrics.export(metrics_data(figures, resource, started_ns, now_ns))
+        metrics = metrics_data(figures, resource, started_ns, now_ns)
+        return partial(self._send, metrics, _records(self._newsroom.news(report), resource, now_ns))
+
+    def _send(self, metrics: Any, fresh: list[Any]) -> None:
         # Events that nobody took are tried again with the next report, once.
-        again, self._unsent = self._unsent, []
-        fresh = _records(self._newsroom.news(report), resource, now_ns)
+        again, self._unsent = self._unsent, fresh
+        sent = self._metrics.export(metrics)
         if not self._told(again + fresh):
-            self._unsent = fresh
             raise NotTaken("events")
+        self._unsent = []
         if sent.name != _SUCCESS:
             raise NotTaken("metrics")
 
