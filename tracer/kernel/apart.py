@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import IO, Any, Callable, Optional
 
 import tracer
+from tracer import earliest
 from tracer.errors import CompileFailed, HostUnsupported
 from tracer.kernel import objectcode
 from tracer.kernel.compiler import compile_text
@@ -38,7 +41,7 @@ def compile_apart(text: str, tree: Optional[Path], waiting: Callable[[], None]) 
     with open(files[0], "w+", encoding="utf-8") as question, open(files[1], "w+", encoding="utf-8") as answer:
         json.dump({"text": text, "tree": str(tree) if tree else None, "path": sys.path}, question)
         question.seek(0)
-        with subprocess.Popen(words, stdin=question, stdout=answer, cwd="/") as compiler:
+        with _started(words, question, answer) as compiler:
             try:
                 _wait(compiler, waiting)
             except BaseException:
@@ -46,6 +49,18 @@ def compile_apart(text: str, tree: Optional[Path], waiting: Callable[[], None]) 
                 raise
         answer.seek(0)
         return _result(answer.read())
+
+
+def _started(words: Sequence[str], question: IO[str], answer: IO[str]) -> subprocess.Popen[bytes]:
+    """Ctrl-C and a service manager's SIGTERM go to all processes. This one ends by SIGKILL alone, or with its work.
+
+    What is blocked stays blocked after exec; python does not change it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, earliest.SIGNALS)
+    try:
+        return subprocess.Popen(words, stdin=question, stdout=answer, cwd="/")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait(compiler: subprocess.Popen[bytes], waiting: Callable[[], None]) -> None:

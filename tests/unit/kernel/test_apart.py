@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tracer import earliest
 from tracer.errors import CompileFailed, HostUnsupported
 from tracer.kernel import apart
 from tracer.kernel.objectcode import MapSpec, ObjectCode
@@ -69,6 +71,15 @@ def test_its_errors_arrive(monkeypatch: pytest.MonkeyPatch, line: str, kind: typ
         compiled()
     if isinstance(failed.value, CompileFailed):
         assert failed.value.said == "line 3: error"
+
+
+def test_signals_that_are_meant_for_all_do_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a terminal, and the SIGTERM that a service manager sends to all processes of a service."""
+    numbers = [int(number) for number in earliest.SIGNALS]
+    compiler(monkeypatch, f"for number in {numbers}: os.kill(os.getpid(), number)", f"return {CODE!r}")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert compiled() == CODE
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_who_waits_is_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
