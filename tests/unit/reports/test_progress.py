@@ -99,6 +99,25 @@ def test_nothing_is_drawn_once_it_is_closed(clock: Clock, terminal: Terminal) ->
     assert terminal.said() == ""
 
 
+def test_work_goes_on_when_the_terminal_has_gone(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose window is closed gets the report of the trace, where that goes to a file."""
+    reads, slave = pty.openpty()
+    with open(slave, "w", encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        progress = Progress()
+        os.close(reads)
+        with pytest.raises(OSError, match="Input/output"):
+            os.write(slave, b"x")
+        with progress.during("compiling"):
+            done = []
+            for one in progress.each("reading sockets", range(4)):
+                clock.now += 1
+                done.append(one)
+        assert done == [0, 1, 2, 3]
+        with contextlib.suppress(OSError):
+            file.close()
+
+
 def test_nothing_goes_to_a_file(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor to a pipe."""
     file = io.StringIO()

@@ -43,9 +43,8 @@ class Progress(Underway):
         """Remove the line."""
         self._next = float("inf")
         if self._drawn:
-            self._stream.write(_CLEAR)
-            self._stream.flush()
             self._drawn = False
+            self._write(_CLEAR)
 
     def close(self) -> None:
         """Draw nothing any more: the terminal is somebody else's from now on."""
@@ -55,6 +54,13 @@ class Progress(Underway):
     def _draw(self, text: str) -> None:
         from tracer.reports.text.cells import fit  # most starts are quick and draw nothing
 
-        self._stream.write(f"{_CLEAR}{fit(text, terminal.width_of_stderr() - 1)}")
-        self._stream.flush()
         self._drawn = True
+        self._write(f"{_CLEAR}{fit(text, terminal.width_of_stderr() - 1)}")
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:  # the terminal has gone (SIGHUP asks for the report): the work goes on
+            self._live = self._drawn = False
+            self._next = float("inf")
