@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -72,6 +73,17 @@ def test_a_socket_is_known_by_what_two_reports_have_in_common(before: dict[str, 
             socket.update(changes)
     for order in (files, files[::-1]):
         assert merging(*(json.dumps(file).encode() for file in order)).merged().sockets == 2
+
+
+def test_a_socket_of_three_reports_counts_once_in_any_order() -> None:
+    """Two of them have nothing in common, and the third has something in common with each."""
+    states: tuple[dict[str, object], ...] = ({"inode": 0}, {}, {"cookie": 0, "state": "CLOSE"})
+    files = [json.loads(recorded(later(IDLE, hours), "a")) for hours in range(3)]
+    for file, changes in zip(files, states):
+        for socket in file["sites"][0]["sockets"]:
+            socket.update(changes)
+    for order in itertools.permutations(json.dumps(file).encode() for file in files):
+        assert merging(*order).merged().sockets == 2
 
 
 def test_a_socket_of_which_more_is_known_belongs_to_its_newest_site() -> None:

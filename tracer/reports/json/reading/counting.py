@@ -9,6 +9,8 @@ from typing import Any
 
 from tracer.reports.json.reading.fields import BadReport
 
+_NOWHERE = -1
+
 Keys = tuple[int, int]
 """What tells a socket from all others, as hashes: by its inode, and by its cookie; 0 where it has none."""
 
@@ -54,12 +56,16 @@ class Counting:
         """The number of the socket, by either key. It is known by both from now on."""
         numbers = self._numbers
         number = numbers.get(inode or cookie, -1)
-        if number < 0 and inode and cookie:
-            number = numbers.get(cookie, -1)
+        if inode and cookie:
+            other = numbers.get(cookie, -1)
+            if number < 0:
+                number = other
+            elif other not in (-1, number):
+                self._unite(number, other)
         if number < 0:
             number = len(self._hosts)
             self._newest.append(-1)
-            self._sites.append(-1)
+            self._sites.append(_NOWHERE)
             self._hosts.append(host)
         if inode:
             numbers[inode] = number
@@ -67,6 +73,12 @@ class Counting:
             numbers[cookie] = number
         return number
 
+    def _unite(self, one: int, other: int) -> None:
+        """Each was told with a key of its own, and is the same socket: nothing more can come of ``other``."""
+        if self._newest[other] > self._newest[one]:
+            self._newest[one], self._sites[one] = self._newest[other], self._sites[other]
+        self._sites[other] = _NOWHERE
+
     def counts(self) -> Counter[tuple[int, int]]:
         """How many sockets each site has on each host."""
-        return Counter(zip(self._sites, self._hosts))
+        return Counter(found for found in zip(self._sites, self._hosts) if found[0] != _NOWHERE)
