@@ -23,6 +23,8 @@ class Underway:
 
     def each(self, what: str, things: Sequence[T]) -> Iterator[T]:
         """Yield ``things``, and tell the way through them."""
+        if not things:
+            return
         with self.during(what, len(things)):
             for done, thing in enumerate(things):
                 self.at(done)

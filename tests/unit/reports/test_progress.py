@@ -88,6 +88,13 @@ def test_work_that_nobody_can_count_appears_at_once(clock: Clock, terminal: Term
     assert terminal.said() == CLEAR
 
 
+def test_no_work_shows_nothing(clock: Clock, terminal: Terminal) -> None:
+    """A look each second finds nothing new: that is not work of which nobody knows how much it is."""
+    del clock
+    assert list(terminal.progress().each("reading sockets", ())) == []
+    assert terminal.said() == ""
+
+
 def test_nothing_is_drawn_once_it_is_closed(clock: Clock, terminal: Terminal) -> None:
     """The terminal is then the live screen's."""
     progress = terminal.progress()
