@@ -211,7 +211,10 @@ class Listener:
         for _ in range(_AT_ONCE):
             try:
                 line, _address = self._place.socket.accept()
-            except OSError:
+            except BlockingIOError:
+                return
+            except OSError:  # no descriptor is free: whoever waits would be met again at once, for ever
+                time.sleep(_LOOK_S)
                 return
             line.setblocking(False)
             if not self._may_ask(line):

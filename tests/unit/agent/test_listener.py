@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import grp
 import os
@@ -182,6 +183,34 @@ def test_a_thousand_connections_leave_nothing(place: Place) -> None:
         place.connect().close()
     assert place.ask() == WHOLE
     assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+class Full(socket.socket):
+    """A listening socket of a process that has no descriptor left."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.tried: list[float] = []
+        self.often = threading.Event()
+
+    def accept(self) -> Any:
+        self.tried.append(time.monotonic())
+        if len(self.tried) > 3:
+            self.often.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_without_descriptors_it_does_not_try_all_the_time(tmp_path: Path) -> None:
+    """The recording shares a CPU with it."""
+    seat = Seat(str(tmp_path / "agent.sock"), "")
+    seat.socket.close()
+    full = seat.socket = Full()
+    listener = Listener(seat, lambda: 1.7e9, told)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(tmp_path / "agent.sock"))
+        assert full.often.wait(10)
+    listener.close()
+    assert min(later - earlier for earlier, later in zip(full.tried, full.tried[1:])) >= 0.1
 
 
 def test_a_client_that_never_reads_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
