@@ -71,6 +71,8 @@ def test_what_another_session_is_needed_for() -> None:
     before = Settings(REQUEST)
     assert before.records_as(Settings(replace(REQUEST, max_overhead=5.0), "/run/other", "adm"))
     assert before.records_as(Settings(REQUEST, every_s=60, metrics="127.0.0.1:9753"))
+    again = Request(Scope(), "the whole host", Sizes(32 << 20), Wanted(10), max_overhead=1.0, endless=True)
+    assert before.records_as(Settings(again)), "a file that says the same as before"
     assert not before.records_as(Settings(replace(REQUEST, max_overhead=None)))
     assert not before.records_as(Settings(replace(REQUEST, scope=Scope(comm="nginx"))))
     assert not before.records_as(Settings(replace(REQUEST, sizes=Sizes(64 << 20))))
