@@ -38,6 +38,7 @@ class Publisher:
         self._wanted: dict[str, str] = {}
         self._exporters: dict[str, Exporter] = {}
         self._due = self._again = time.monotonic()
+        self._has_published = False
         self.change(wanted)
 
     def change(self, wanted: dict[str, str]) -> None:
@@ -83,8 +84,11 @@ class Publisher:
         found = report()
         for exporter in self._exporters.values():
             exporter.publish(found)
-        # Not by the time that passed: while others have the CPU, nothing would be published for long.
-        self._due = begun + max(self.every_s, _SHARE * (time.process_time() - cpu_s))
+        # Not by the time that passed: while others have the CPU, nothing would be published for long. Not by the first
+        # one either: that loads much of the program.
+        share_s = _SHARE * (time.process_time() - cpu_s) if self._has_published else 0.0
+        self._has_published = True
+        self._due = begun + max(self.every_s, share_s)
 
     def close(self) -> None:
         """Close the exporters."""

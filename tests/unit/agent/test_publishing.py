@@ -68,9 +68,9 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Door:
 BOTH = {"prometheus": "here:1", "otlp": "http://far"}
 
 
-@pytest.mark.parametrize(("cost_s", "times"), [(0.01, 5), (0.101, 3)])
+@pytest.mark.parametrize(("cost_s", "times"), [(0.01, 5), (0.101, 4)])
 def test_how_often(monkeypatch: pytest.MonkeyPatch, door: Door, cost_s: float, times: int) -> None:
-    """Each 15 s, or as often as one part in 200 of the time allows."""
+    """Each 15 s, or as often as one part in 200 of the time allows: 20.2 s, after the first one, which loads code."""
     hours = Hours(monkeypatch, cost_s)
     publisher = Publisher(BOTH, 15.0, door.said.append)
     (_, one), (_, other) = door.opened
