@@ -34,7 +34,7 @@ def advise(
         return why, todo
     if site.stopped:
         go_on = "Let the stopped threads go on (SIGCONT, or the end of the debugger), and see who stopped them."
-        return (*why, f"{site.stopped}."), (go_on, *todo)
+        why, todo = (*why, f"{site.stopped}."), (go_on, *todo)
     return (*why, f"{site.stuck} now.") if site.stuck else why, todo
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Callable
 
 from tracer.diagnose import advice, words
-from tracer.diagnose.facts import end_with_last_read, opened_here
+from tracer.diagnose.facts import after_fin, end_with_last_read, opened_here, unread_bytes
 from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
@@ -154,12 +154,19 @@ def _timing_apart(groups: dict[_Key, list[Finding]]) -> dict[_Key, list[Finding]
         if key[1] is not Verdict.END_TAKEN or not all(end_with_last_read(f.connection) for f in members):
             continue
         later = [other for verdict in _FIN_LATER if (other := _under(key, verdict)) in joined]
+        later = [other for other in later if all(map(_nothing_since_fin, joined[other]))]
         if not later:
             continue
         most = max(later, key=lambda other: len(joined[other]))
         kept, gone = (most, key) if len(joined[most]) > len(members) else (key, most)
         joined[kept] = sorted(joined[kept] + joined.pop(gone), key=lambda f: f.verdict is not kept[1])
     return joined
+
+
+def _nothing_since_fin(finding: Finding) -> bool:
+    """Whether FIN came after the last call, and nothing but FIN is unread."""
+    c = finding.connection
+    return not unread_bytes(c) and not (c.last is not None and after_fin(c, c.last.ns))
 
 
 def _under(key: _Key, verdict: Verdict) -> _Key:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, touch
+from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
 from tests.unit.cases import (
     EOF_READ,
     GOODBYE,
@@ -24,6 +24,7 @@ from tracer.diagnose.sites import group
 from tracer.model.connection import Connection, Holder, Interest, KernelCounters
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
+from tracer.model.holder import Lineage, Use
 from tracer.model.states import Op, TcpState
 
 
@@ -264,9 +265,11 @@ def test_an_end_that_may_be_half_a_close() -> None:
     answered = {"last_tx_ns": START + 2 * S}
     plain: dict[str, Any] = {**EOF_READ, "passive": True}
     assert "half-close" not in " ".join(texts(site_of(connection(**plain, **answered))))
-    why, todo = texts(site_of(connection(**plain, last_tx_ns=START + 67 * S)))
-    assert "has sent since" in why
+    sent = {"last_tx_ns": START + 67 * S}
+    why, todo = texts(site_of(connection(**plain, **sent)))
+    assert "sent on it after FIN" in why
     assert "no leak" in todo
+    assert "sent on 1 of them after FIN" in texts(site_of(accepted(1, **EOF_READ), accepted(2, **EOF_READ, **sent)))[0]
     assert "may wait" in texts(site_of(connection(**plain, last_tx_ns=None)))[0]
     asks: dict[str, Any] = {**EOF_READ, "passive": False, "last_tx_ns": None}
     assert "may wait" not in texts(site_of(connection(**asks)))[0]
@@ -289,6 +292,12 @@ def test_reads_that_took_nothing_are_told() -> None:
     assert "none has taken a byte" in tried
     assert "no call has ever read" not in tried
     assert "never started" not in tried
+    served = {**NEVER_READ, "rx_calls": 1}
+    why, todo = texts(site_of(accepted(**served)))
+    assert "none has taken a byte" in why
+    assert "nobody was given it" not in why
+    assert "coming back to read" in todo
+    assert "nobody was given it" in texts(site_of(accepted(**NEVER_READ)))[0]
 
 
 def test_the_answer_that_came_too_late() -> None:
@@ -309,6 +318,29 @@ def test_the_answer_that_came_too_late() -> None:
     why, todo = texts(site_of(connection(**page)))
     assert "stopped early" not in why
     assert "HTTP 408" in todo
+    why, _ = texts(site_of(connection(1, **page), connection(2, **UNREAD)))
+    assert "stopped early" not in why
+
+
+def test_only_what_holds_for_each_is_told_of_all() -> None:
+    """Of some the last call came after FIN, of others before: neither is said of all."""
+    exact = {"last": touch(Op.RECV, 67, 6, stack=stack("read_reply", "call_backend", "main"))}
+    site = site_of(accepted(1, **exact), accepted(2))
+    assert site.verdict is Verdict.NOT_READ_SINCE
+    why, _ = texts(site)
+    assert "On 1 of the 2 sockets the last call came after the peer had hung up, on the others before." in why
+    assert "read the data that was there" not in why
+    assert "read the data that was there" in texts(site_of(accepted(1, **exact), accepted(2, **exact)))[0]
+
+
+def test_a_goodbye_is_told_where_it_is_one() -> None:
+    """A pool has it as idle, and what lies unread came long before FIN: that is no goodbye."""
+    pooled = {"lineage": Lineage(7, use=Use.IDLE, library="requests")}
+    early = KernelCounters(192, last_data_in_ns=START + 3 * S)
+    assert "goodbye" in texts(site_of(connection(**{**GOODBYE, **pooled})))[0]
+    site = site_of(connection(**{**GOODBYE, **pooled, "kernel": early}))
+    assert site.verdict is Verdict.IDLE_IN_POOL
+    assert "goodbye" not in texts(site)[0]
 
 
 def test_hang_ups_at_one_moment_are_no_timeout() -> None:
@@ -363,6 +395,9 @@ def test_tls_tells_the_end_itself() -> None:
     assert "close notify" in why
     assert "does not know" not in why
     assert "close notify" not in texts(site_of(connection(last=touch(Op.RECV, 67, 500, stack=tls))))[0]
+    idle, _ = texts(site_of(connection(last=touch(Op.RECV, 1.006, 31, stack=tls))))
+    assert "Nothing in this process has touched the socket since." in idle
+    assert "does not know" not in idle
 
 
 def test_a_client_of_another_connection_is_not_named() -> None:

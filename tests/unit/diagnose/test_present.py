@@ -131,6 +131,9 @@ def test_stopped_threads_are_told_with_the_site() -> None:
     told = with_present(site(accepted()), (two,), 0)
     assert "are stopped now" in told.explanation[-1]
     assert "SIGCONT" in told.advice[0]
+    both = with_present(site(accepted()), (two, waiting(9, stack("take_lock"))), 0)
+    assert both.explanation[-1] == "worker (tid 9) waits in take_lock (app) now."
+    assert "Find what is waited for there" in both.advice[1]
 
 
 def test_stuck_threads_are_told_with_the_site() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
-from tests.unit.cases import WITH_DATA
+from tests.unit.cases import GOODBYE, WITH_DATA
 from tracer.diagnose.paths import path_of
 from tracer.diagnose.sites import group
 from tracer.diagnose.verdict import judge
@@ -141,6 +141,15 @@ def test_the_moment_of_fin_is_not_a_site() -> None:
     (site,) = group(judged(connection(1, **TAKEN), connection(2, fin=1.007)))
     assert (site.verdict, site.count, site.since_ns) == (Verdict.END_TAKEN, 2, START + round(1.007 * S))
     assert site.explanation[0].endswith("differs: it came after the last read, and nobody has read since.")
+
+
+def test_sockets_that_differ_in_more_are_apart() -> None:
+    """A read after FIN that left it, or data that came with FIN, are more than another moment of FIN."""
+    left_fin = {key: value for key, value in TAKEN.items() if key not in ("rx_queue", "kernel")}
+    sites = group(judged(accepted(1, **TAKEN), accepted(2, **left_fin)))
+    assert {s.verdict for s in sites} == {Verdict.END_TAKEN, Verdict.NOT_READ_SINCE}
+    sites = group(judged(connection(1, **TAKEN), connection(2, **GOODBYE)))
+    assert {s.verdict for s in sites} == {Verdict.END_TAKEN, Verdict.IDLE_IN_POOL}
 
 
 def test_only_an_end_that_was_seen_taken_joins() -> None:

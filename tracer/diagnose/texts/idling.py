@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose import pooling, words
-from tracer.diagnose.facts import may_be_close_notify, sent_last, taken_unseen, unread_bytes
+from tracer.diagnose.facts import may_be_close_notify, sent_last, taken_unseen
+from tracer.diagnose.rules.idling import goodbye
 from tracer.diagnose.texts.held import in_a_request
 from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, TextSite, perhaps, span
 
@@ -76,11 +77,12 @@ def _untouched(site: TextSite, then: str = "") -> str:
             f" hook), so who read last is not known. {likely}"
         )
     sockets, then = site.say("the socket", "the sockets"), then or site.say("It waits", "They wait")
-    return f"Nothing in this process has touched {sockets} since, so it does not know. {then}"
+    knows = "" if any(may_be_close_notify(c) for c in site.connections) else ", so it does not know"
+    return f"Nothing in this process has touched {sockets} since{knows}. {then}"
 
 
 def _goodbye(site: TextSite) -> tuple[str, ...]:
-    if not all(unread_bytes(c) for c in site.connections):
+    if not all(goodbye(c, c.seen_ns) for c in site.connections):
         return ()
     return ("The last of what lies unread came right before FIN: most likely a goodbye to an idle connection.",)
 

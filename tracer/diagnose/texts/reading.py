@@ -37,8 +37,13 @@ def eof_ignored(site: TextSite) -> Answer:
 
 def _half_closed(site: TextSite) -> str:
     """What speaks for a peer that only ended its own sending (FIN says no more than that); empty if nothing does."""
-    if any(c.last_tx_ns is not None and after_fin(c, c.last_tx_ns) for c in site.connections):
-        return "It has sent since, and was not refused: perhaps the peer only ended its own sending (a half-close)."
+    sent = sum(after_fin(c, c.last_tx_ns) for c in site.connections)
+    if sent:
+        on = site.say("it", "them" if sent == site.count else f"{sent} of them")
+        return (
+            f"The program sent on {on} after FIN, and was not refused: perhaps the peer only ended its own sending (a"
+            " half-close)."
+        )
     if all(owes_an_answer(c) for c in site.connections):
         it = site.say("it", "them")
         return f"Nothing was sent on {it} since the last data came: a peer that only ended its own sending may wait."
@@ -86,10 +91,18 @@ def never_read(site: TextSite) -> Answer:
     it = site.say("it", "them")
     todo: tuple[str, ...]
     tried = any(c.rx_calls for c in site.connections)
+    gave_up = "The reader gave up before they came, or has not come back since."
     why = [f"{site.unread()}, and no call has ever read from {it}."]
     if tried:
         why = [f"{site.unread()}; calls have tried to read {it} or looked at {it}, but none has taken a byte."]
-    if all(c.passive for c in site.connections):
+    accepted = all(c.passive for c in site.connections)
+    if accepted and tried:
+        why += [f"The program accepted {it}. {gave_up}", *site.watching()]
+        todo = (
+            f"Find what keeps {site.where or 'the program'} from coming back to read (a time limit, a worker that is"
+            " stuck, an exception); close the socket when what came is not wanted.",
+        )
+    elif accepted:
         why.append(
             f"The program accepted {it}: {site.say('it waits', 'they wait')} for a worker, or nobody was given {it}."
         )
@@ -99,7 +112,6 @@ def never_read(site: TextSite) -> Answer:
             "Give a connection a time limit for its first request, and close it when that strikes.",
         )
     else:
-        gave_up = "The reader gave up before they came, or has not come back since."
         why.append(gave_up if tried else "The reader never started, or gave up waiting before they came.")
         why += site.watching()
         todo = (
@@ -134,7 +146,7 @@ def unread_data(site: TextSite) -> Answer:
     """A reader that stopped before the end."""
     why = [f"{site.unread()}, and behind them the peer's FIN: the reader stopped early."]
     later = [_came_later(c) for c in site.connections]
-    if all(later):
+    if any(later):
         why = [f"{site.unread()}, and behind them the peer's FIN: nobody has read since the last call."]
     quiet = site.silences
     if quiet:
@@ -180,16 +192,8 @@ def not_read_since(site: TextSite) -> Answer:
     calls = [(last_call(c), c.fin_ns) for c in site.connections]
     after = [last.op for last, fin in calls if last is not None and fin is not None and last.ns > fin]
     if after:
-        reads = all(op is Op.RECV for op in after)
-        what = "read the data that was there" if reads else "made a call on it"
-        why = [
-            f"After the peer had hung up the program {what}, but it neither read on to the end nor closed the socket.",
-            "So it does not know that the connection is over: it took what it wanted and kept the socket.",
-        ]
-        if _by_tls(site):
-            why = [why[0].replace("read on to the end", "read FIN"), CLOSE_NOTIFY]
         todo = [f"Close or release the connection once the answer is complete{within(site)}."]
-        return tuple(why), tuple(todo + release(site))
+        return _not_to_the_end(site, after), tuple(todo + release(site))
     quiet = site.silences
     when = f" ({span(quiet)} after the last call)" if quiet else ""
     accepted = all(c.passive for c in site.connections)
@@ -211,6 +215,24 @@ def not_read_since(site: TextSite) -> Answer:
         " hangs up.",
     ]
     return tuple(why), tuple(todo)
+
+
+def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:
+    """What the calls ``after`` FIN left undone; there may be fewer of them than sockets."""
+    tls = _by_tls(site)
+    end = "FIN" if tls else "on to the end"
+    if len(after) < site.count:
+        some = (
+            f"On {len(after)} of the {site.count} sockets the last call came after the peer had hung up, on the others"
+            f" before. None was read {end}, and none was closed."
+        )
+        return (some, *tls)
+    what = "read the data that was there" if all(op is Op.RECV for op in after) else "made a call on it"
+    so = "So it does not know that the connection is over: it took what it wanted and kept the socket."
+    return (
+        f"After the peer had hung up the program {what}, but it neither read {end} nor closed the socket.",
+        *(tls or (so,)),
+    )
 
 
 def _handler(site: TextSite) -> str:
