@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tracer.diagnose.advice import advise
+from tracer.reports.json.reading.report import from_text
 from tracer.reports.text.cells import width_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +39,15 @@ def test_texts_are_those_of_the_recordings() -> None:
     for path, content in written.items():
         assert path.read_text(encoding="utf-8") == content, f"run make transcripts ({path.name})"
         assert max(map(width_of, content.splitlines())) <= int(path.suffixes[0][1:]), path.name
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_recordings_say_what_would_be_said_today(name: str) -> None:
+    """A recording has the sentences of the day on which it was made. If they have changed since, it is made anew."""
+    report = from_text((FOLDER / f"{name}.json").read_bytes())
+    for site in report.sites:
+        today = advise(site.verdict, list(site.findings), site.stack, site.opened_stack, site.now)
+        assert (site.explanation, site.advice) == today, f"record {name} anew (docs/transcripts/README.md)"
 
 
 @pytest.mark.parametrize("width", [80, 200])

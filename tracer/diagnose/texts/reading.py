@@ -46,7 +46,10 @@ def _half_closed(site: TextSite) -> str:
         )
     if all(owes_an_answer(c) for c in site.connections):
         it = site.say("it", "them")
-        return f"Nothing was sent on {it} since the last data came: a peer that only ended its own sending may wait."
+        return (
+            f"Nothing was sent on {it} since the last data came: a peer that only ended its own sending may wait for an"
+            " answer."
+        )
     return ""
 
 
