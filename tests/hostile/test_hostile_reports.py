@@ -51,16 +51,7 @@ def wide_names(told: Value) -> str:
 
 
 def unseen_characters(told: Value) -> str:
-    """In every text there is."""
-
-    def spoiled(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: spoiled(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [spoiled(one) for one in value]
-        return value
-
-    told = spoiled(told)
+    """In every text that a form shows."""
     told["target"] = told["host"]["hostname"] = told["host"]["kernel"] = UNSEEN
     for site in told["sites"]:
         site.update(comm=UNSEEN, program=UNSEEN, remote=UNSEEN, last_op=UNSEEN, explanation=[UNSEEN], advice=UNSEEN)
