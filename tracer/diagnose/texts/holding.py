@@ -66,12 +66,13 @@ def _in_flight(site: TextSite, owners: list[tuple[int, str]]) -> Answer:
 
 
 _TO_CLOSE = {
-    Relation.PARENT: "Close {it} in {names}, the parent of who used {it}, which {still}: right after fork, or once the"
-    " descriptor has been passed on.",
-    Relation.CHILD: "Close {it} in {names}, forked off by who used {it}, which {still}: right after fork, or, where it"
-    " was passed on, after its use. If it runs another program, open sockets close-on-exec (SOCK_CLOEXEC, accept4).",
-    Relation.OTHER: "Close {it} in {names}, which {still}: over a unix socket (SCM_RIGHTS) both who passes a descriptor"
-    " on and who is handed it must close it. Was it inherited over fork: close it right after, or open sockets"
+    Relation.PARENT: "Close {it} in {names}, too, the parent of the process that used {it}: right after fork, or once"
+    " the descriptor has been passed on.",
+    Relation.CHILD: "Close {it} in {names}, too, forked off by the process that used {it}: right after fork, or after"
+    " its use if the descriptor was passed to it. If it runs another program, open sockets close-on-exec (SOCK_CLOEXEC,"
+    " accept4).",
+    Relation.OTHER: "Close {it} in {names}, too. A descriptor that is passed over a unix socket (SCM_RIGHTS) must be"
+    " closed by the sender and by the receiver. If it was inherited over fork, close it right after, or open sockets"
     " close-on-exec (SOCK_CLOEXEC, accept4).",
 }
 """By what the holders are to who used the socket: who must close it."""
@@ -83,8 +84,7 @@ def _to_close(site: TextSite) -> list[str]:
     for kin, sentence in _TO_CLOSE.items():
         those = [f"{h.comm} (pid {pid})" for pid, h in sorted(held.items()) if (h.relation or Relation.OTHER) is kin]
         if those:
-            still = "still has its own copy" if len(those) == 1 else "still have their own copies"
-            said.append(sentence.format(it=site.say("it", "them"), names=words.listed(those), still=still))
+            said.append(sentence.format(it=site.say("it", "them"), names=words.listed(those)))
     return said
 
 

@@ -77,7 +77,7 @@ def _untouched(site: TextSite, then: str = "") -> str:
             f" hook), so who read last is not known. {likely}"
         )
     sockets, then = site.say("the socket", "the sockets"), then or site.say("It waits", "They wait")
-    knows = "" if any(may_be_close_notify(c) for c in site.connections) else ", so it does not know"
+    knows = "" if site.may_know else ", so it does not know"
     return f"Nothing in this process has touched {sockets} since{knows}. {then}"
 
 
@@ -136,7 +136,8 @@ def _hung_up(site: TextSite) -> str:
         return f"The peer hung up right after the last call {later}, as one does that keeps no connections open."
     if site.one:
         return f"The peer hung up after {middle} of silence: a keep-alive or idle timeout on its side, or its end."
-    on = f"all {site.count}" if len(quiet) == site.count else f"the {len(quiet)} of {site.count} seen in full"
+    on = "both" if site.count == 2 else f"all {site.count}"
+    on = on if len(quiet) == site.count else f"the {len(quiet)} of {site.count} seen in full"
     if _at_one_moment(site):
         return (
             f"The peer hung up on {on} at one moment, after {span(quiet)} of silence: it ended or was restarted, or it"

@@ -231,7 +231,9 @@ def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:
         )
         return (some, *tls)
     what = "read the data that was there" if all(op is Op.RECV for op in after) else "made a call on it"
-    so = "So it does not know that the connection is over: it took what it wanted and kept the socket."
+    so = "It took what it wanted and kept the socket."
+    if not site.may_know:
+        so = "So it does not know that the connection is over: it took what it wanted and kept the socket."
     return (
         f"After the peer had hung up the program {what}, but it neither read {end} nor closed the socket.",
         *(tls or (so,)),
@@ -276,7 +278,8 @@ def unknown(site: TextSite) -> Answer:
         why.append(f"Held by {site.holders()}.")
     why += _last_data(site)
     if any(c.rx_queue == 1 for c in site.connections):
-        why.append("The end (FIN) is unread, so the program does not know that the peer hung up.")
+        so = "" if site.may_know else ", so the program does not know that the peer hung up"
+        why.append(f"The end (FIN) is unread{so}.")
     if crowded_out:
         return tuple(why), (*_by_direction(site), "Give closetrace more memory for records (--memory), or a filter.")
     return tuple(why), (*_by_direction(site), _trace_others(site) if others else _leave_running(site))

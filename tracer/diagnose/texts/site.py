@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Optional
 
 from tracer.diagnose import pooling, words
-from tracer.diagnose.facts import last_call, taken_unseen, unread_bytes
+from tracer.diagnose.facts import last_call, may_be_close_notify, taken_unseen, unread_bytes
 from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stopped, stuck
@@ -101,6 +101,13 @@ class TextSite:
     def unread(self) -> str:
         """``5000 B of data lie unread``, ``12 B to 40 KiB of data lie unread on each``."""
         return f"{sizes([unread_bytes(c) for c in self.connections])} of data lie unread{self.say('', ' on each')}"
+
+    @property
+    def may_know(self) -> bool:
+        """Whether the program may have been told of the peer's end without a read of 0: by epoll, or by TLS."""
+        interests = [one for c in self.connections for one in c.interests or ()]
+        by_epoll = any(one.events & (select.EPOLLIN | select.EPOLLRDHUP) for one in interests)
+        return by_epoll or any(map(may_be_close_notify, self.connections))
 
     def watching(self) -> tuple[str, ...]:
         """What the epoll sets say of all sockets: an event loop is told and does not come, or none is told."""
