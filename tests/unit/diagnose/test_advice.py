@@ -21,7 +21,7 @@ from tests.unit.cases import (
     WATCHED,
 )
 from tracer.diagnose.sites import group
-from tracer.model.connection import Connection, Holder, Interest, KernelCounters
+from tracer.model.connection import Connection, Holder, Interest, KernelCounters, Relation
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.holder import Lineage, Use
@@ -196,6 +196,21 @@ def test_owner_of_held_elsewhere_is_named() -> None:
     assert "parent (pid 100)" in why
     assert "child (pid 555) and child (pid 556)" in why
     assert "fork" in todo
+
+
+@pytest.mark.parametrize(
+    ("relation", "said"),
+    [
+        (Relation.PARENT, "the parent of the process that used it: right after fork, or once the descriptor has been"),
+        (Relation.CHILD, "right after fork if the descriptor was inherited, after the last use if it was passed on"),
+        (Relation.OTHER, "must be closed by the sender and by the receiver"),
+    ],
+)
+def test_who_must_close_is_told_by_kinship(relation: Relation, said: str) -> None:
+    """A parent, a child, or anybody that was handed a descriptor: where each closes its own."""
+    _, todo = texts(site_of(connection(holders=(Holder(555, 7, "app", relation),))))
+    assert todo.startswith("Close it in app (pid 555), too")
+    assert said in todo
 
 
 def test_unknown_points_to_the_holder() -> None:

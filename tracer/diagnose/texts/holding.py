@@ -68,9 +68,9 @@ def _in_flight(site: TextSite, owners: list[tuple[int, str]]) -> Answer:
 _TO_CLOSE = {
     Relation.PARENT: "Close {it} in {names}, too, the parent of the process that used {it}: right after fork, or once"
     " the descriptor has been passed on.",
-    Relation.CHILD: "Close {it} in {names}, too, forked off by the process that used {it}: right after fork, or after"
-    " its use if the descriptor was passed to it. If it runs another program, open sockets close-on-exec (SOCK_CLOEXEC,"
-    " accept4).",
+    Relation.CHILD: "Close {it} in {names}, too, forked off by the process that used {it}: right after fork if the"
+    " descriptor was inherited, after the last use if it was passed on. If another program is run there, open sockets"
+    " close-on-exec (SOCK_CLOEXEC, accept4).",
     Relation.OTHER: "Close {it} in {names}, too. A descriptor that is passed over a unix socket (SCM_RIGHTS) must be"
     " closed by the sender and by the receiver. If it was inherited over fork, close it right after, or open sockets"
     " close-on-exec (SOCK_CLOEXEC, accept4).",
