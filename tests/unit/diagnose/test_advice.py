@@ -412,6 +412,8 @@ def test_epoll_of_others_pauses_nobody() -> None:
     assert "select has stopped" in texts(site_of(connection(**PAUSED)))[0]
     without_input = {**PAUSED, "interests": (Interest(100, 5, 11, 0x4),)}
     assert "reading is paused" in texts(site_of(connection(**without_input)))[0]
+    both, _ = texts(site_of(connection(1, **PAUSED), connection(2, **without_input)))
+    assert "in no epoll set, or without EPOLLIN in one" in both
 
 
 def test_tls_tells_the_end_itself() -> None:

@@ -126,10 +126,11 @@ def never_read(site: TextSite) -> Answer:
 
 def reading_paused(site: TextSite) -> Answer:
     """The event loop is not told of what lies unread."""
-    masks = [one for c in site.connections for one in c.interests or ()]
-    where = "without EPOLLIN in an epoll set" if masks else "in no epoll set, although the program uses epoll"
-    paused = "reading is paused, and no event loop is told."
-    if not masks:
+    watched = [bool(c.interests) for c in site.connections]
+    where, paused = "without EPOLLIN in an epoll set", "reading is paused, and no event loop is told."
+    if not all(watched):
+        or_without = ", or without EPOLLIN in one" if any(watched) else ""
+        where = f"in no epoll set{or_without}, although the program uses epoll"
         paused = (
             "no event loop is told. One that reads has paused, or a thread that reads with poll or select has stopped."
         )
