@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.unit.cases import (
     OLD,
     ONE_OF_EACH,
     PAUSED,
+    STALLED,
     UNREAD,
     WATCHED,
 )
@@ -273,6 +275,15 @@ def test_a_slow_peer_is_not_said_to_take_nothing() -> None:
     assert "no leak" not in todo
     why, _ = texts(site_of(connection(blocked=INSIDE)))
     assert "takes no data or takes them slowly" in why
+
+
+def test_how_long_peers_take_nothing() -> None:
+    """The least and the most of the site's sockets: the longest alone is not true of each."""
+    shorter = {**STALLED, "kernel": replace(STALLED["kernel"], last_data_out_ns=NOW - 5 * S)}
+    assert (
+        "nothing of them for 5.0 s to 2m 15s." in texts(site_of(connection(1, **STALLED), connection(2, **shorter)))[0]
+    )
+    assert "nothing of them for 2m 15s." in texts(site_of(connection(**STALLED)))[0]
 
 
 def test_an_end_that_may_be_half_a_close() -> None:

@@ -10,10 +10,11 @@ from tracer.diagnose.texts.site import Answer, TextSite, release, sizes
 def send_stalled(site: TextSite) -> Answer:
     """The peer takes nothing of what waits in the send queue."""
     waiting = sizes([c.tx_queue or 0 for c in site.connections])
-    longest = max(send_stalled_ns(c, c.seen_ns) for c in site.connections)
+    stalls = sorted(send_stalled_ns(c, c.seen_ns) for c in site.connections)
+    low, high = words.duration(stalls[0]), words.duration(stalls[-1])
     why = (
         f"{waiting} wait in the send queue (Send-Q){site.say('', ' of each')}, and the peer has taken nothing of them"
-        f" for {words.duration(longest)}.",
+        f" for {low if low == high else f'{low} to {high}'}.",
         "It has said that it sends no more (FIN), and does not read either; nor does it reset the connection.",
     )
     todo = (
