@@ -280,9 +280,8 @@ def test_a_slow_peer_is_not_said_to_take_nothing() -> None:
 def test_how_long_peers_take_nothing() -> None:
     """The least and the most of the site's sockets: the longest alone is not true of each."""
     shorter = {**STALLED, "kernel": replace(STALLED["kernel"], last_data_out_ns=NOW - 5 * S)}
-    assert (
-        "nothing of them for 5.0 s to 2m 15s." in texts(site_of(connection(1, **STALLED), connection(2, **shorter)))[0]
-    )
+    why, _ = texts(site_of(connection(1, **STALLED), connection(2, **shorter)))
+    assert "nothing of them for 5.0 s to 2m 15s." in why
     assert "nothing of them for 2m 15s." in texts(site_of(connection(**STALLED)))[0]
 
 
@@ -405,6 +404,17 @@ def test_an_edge_is_told_once() -> None:
     why, _ = texts(site_of(connection(**UNREAD, interests=edge)))
     assert "was told once" in why
     assert "event loop is stuck" not in why
+
+
+def test_who_opened_it_by_the_counters() -> None:
+    """Nobody saw the connect, but the kernel's counters tell the side: evidence and advice say so."""
+    older = {**OLD, "kernel": KernelCounters(opened_here=True)}
+    assert "The program opened them: look at" in texts(site_of(connection(1, **older), connection(2, **older)))[1]
+    called = {**older, "last": touch(Op.RECV, 67, 6)}
+    (finding,) = site_of(connection(**called)).findings
+    assert "The program opened it, as the kernel's counters tell." in finding.evidence
+    (finding,) = site_of(connection(**{**called, "kernel": None})).findings
+    assert "Who opened it was not seen." in finding.evidence
 
 
 def test_whom_epoll_has_told() -> None:

@@ -12,6 +12,7 @@ from tracer.diagnose.facts import (
     end_taken,
     end_with_last_read,
     never_read,
+    opened_here,
     taken_unseen,
     unread_bytes,
 )
@@ -115,6 +116,11 @@ def not_read_since(c: Connection, now_ns: int) -> Optional[Evidence]:
         )
     else:
         called = f"No call on it since before the peer hung up: {touched(c.last, now_ns)}."
-    opened = {True: "It was accepted, not opened from here.", False: "The program opened it with connect."}
-    side = opened[c.passive] if c.passive is not None else "Who opened it was not seen."
-    return (called, side, *phrases.taken_by_others(c), *watched(c))
+    return (called, _side(c), *phrases.taken_by_others(c), *watched(c))
+
+
+def _side(c: Connection) -> str:
+    """Who opened it, and how that is known."""
+    if c.passive is not None:
+        return "It was accepted, not opened from here." if c.passive else "The program opened it with connect."
+    return "The program opened it, as the kernel's counters tell." if opened_here(c) else "Who opened it was not seen."

@@ -304,7 +304,8 @@ def _by_direction(site: TextSite) -> tuple[str, ...]:
             " give idle connections a timeout.",
         )
     if all(opened_here(c) for c in site.connections):
-        return ("The program opened it: look at what keeps connections to this peer, and at their idle timeout.",)
+        it = site.say("it", "them")
+        return (f"The program opened {it}: look at what keeps connections to this peer, and at their idle timeout.",)
     return ()
 
 
