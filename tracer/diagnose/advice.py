@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from tracer.diagnose.texts import held, holding, idling, reading, sending
+from tracer.diagnose.texts import held, holding, idling, reading, sending, unknown
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
@@ -66,5 +66,5 @@ _BY_VERDICT: dict[Verdict, Callable[[TextSite], Answer]] = {
     Verdict.SEND_STALLED: sending.send_stalled,
     Verdict.RESET_STILL_OPEN: holding.reset_still_open,
     Verdict.NOT_READ_SINCE: reading.not_read_since,
-    Verdict.UNKNOWN: reading.unknown,
+    Verdict.UNKNOWN: unknown.unknown,
 }
