@@ -168,29 +168,18 @@ static __always_inline void ct_write_words(u32 handle, struct ct_walk *walk)
 	ct_step(&head->seq);
 }
 
-/*
- * Under the record's lock, and only if the touch is still the one that was left and has its box. The same call may have
- * opened the socket: then that touch has another box.
- */
+/* Under the record's lock, and only if the touch is still the one that was left and has its box. */
 static __always_inline void ct_tell(struct ct_walk *walk)
 {
-	u64 key = walk->sk, box = walk->box;
+	u64 key = walk->sk;
 	struct ct_record *record = sockets.lookup(&key);
 	struct ct_touch *touch;
 
 	if (!record || !ct_lock_for_good(record))
 		return;
 	touch = ct_touch_of(record, walk->which);
-	if (touch->box == box && touch->seq == walk->seq && touch->ns == walk->ns && touch->tid == walk->tid) {
-#pragma clang loop unroll(disable)
-		for (u32 i = 0; i < 2 && box; i++) {
-			CT_HIDE(i);
-			if (i > 1)
-				break;
-			ct_write_words(box, walk);
-			box = record->opened.ns == walk->ns && touch != &record->opened ? record->opened.box : 0;
-		}
-	}
+	if (touch->box == (u32)walk->box && touch->seq == walk->seq && touch->ns == walk->ns && touch->tid == walk->tid)
+		ct_write_words(walk->box, walk);
 	ct_unlock(record);
 }
 
