@@ -37,6 +37,8 @@ _UNLIKELY_S = 0.1
 _SWEEP_S = 10.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MOST_SEEDS = 256
+_MOST_HOSTS = 256
+"""Names of programs that had an interpreter in them. Whoever starts programs chooses them."""
 
 
 class Interpreters:
@@ -142,11 +144,16 @@ class Interpreters:
             recorder.tell_interpreter(pid, found.language, found.values, loops=_loops(found.language))
             _log.debug("process %d: its frames of language %d are told after %s", pid, found.language, took)
             self._told.append((pid, found.language, took))
-            self._hosts.add(executable_of(pid))
+            self._remember(executable_of(pid))
             if times < len(_AGAIN_S) and _age_s(pid) < _YOUNG_S:
                 self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
         if recorder.last_exec(pid) != program:  # what was told may be of the program before
             recorder.forget_interpreter(pid)
+
+    def _remember(self, name: str) -> None:
+        """A program that had an interpreter in it; no name: it has ended meanwhile."""
+        if name and len(self._hosts) < _MOST_HOSTS:
+            self._hosts.add(name)
 
     def _loads(self, number: int) -> bool:
         """Whether the language has a program in the kernel, which is loaded when it is first needed."""

@@ -162,6 +162,31 @@ def test_who_is_hardly_an_interpreter_waits(run: Run) -> None:
     assert run.looked == [7, 8]
 
 
+def test_one_that_ended_in_its_look_says_nothing_of_others(run: Run) -> None:
+    """Its program has no name any more, nor has that of any other that ended: these are not looked at at once."""
+    run.programs, run.found = {7: "", 8: ""}, {7: PYTHON}
+    run.recorder.asked = [7]
+    run.look()
+    run.look(0.11)
+    run.recorder.asked = [8]
+    run.look()
+    assert run.looked == [7]
+
+
+def test_names_of_programs_are_not_kept_without_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts programs chooses their names. Those beyond the limit wait, as unknown ones do."""
+    monkeypatch.setattr(module, "_MOST_HOSTS", 1)
+    run.programs = {7: "one", 8: "two", 9: "one", 10: "two"}
+    run.found = dict.fromkeys(run.programs, PYTHON)
+    for pid in (7, 8):
+        run.recorder.asked = [pid]
+        run.look()
+        run.look(0.11)
+    run.recorder.asked, run.looked = [9, 10], []
+    run.look()
+    assert run.looked == [9]
+
+
 def test_who_only_began_a_program_will_ask(run: Run) -> None:
     """It touched no socket yet: nothing is told, so that its first touch asks. What comes before that is told."""
     run.recorder.asked, run.recorder.only_began = [7, 8], {7, 8}
