@@ -108,7 +108,7 @@ for _ in range(int(sys.argv[1])):
 until = time.monotonic() + 5
 while closing(server.getsockname()[1]) and time.monotonic() < until:
     time.sleep(0.01)
-print("done", flush=True)
+print("late" if closing(server.getsockname()[1]) else "done", flush=True)
 sys.stdin.readline()
 """
 
@@ -135,9 +135,27 @@ def test_every_transition_of_a_flood_is_shown_or_counted(as_json: bool, stalled:
     shown, told_lost, total = (_json_counts if as_json else _text_counts)(ran.lines())
     assert (total["transitions"], total["lost"]) == (shown, told_lost)
     missing = CONNECTIONS * EACH - shown - told_lost
-    assert 0 <= missing <= total["hooks_not_run"], (total, missing)
+    assert 0 <= missing <= total["hooks_not_run"], (total, missing, _unusual(ran.lines()) if as_json else "")
     # the buffer holds 4 MiB of 120 bytes each
     assert (told_lost == CONNECTIONS * EACH - (4 << 20) // 120 - missing) if stalled else shown
+
+
+def _unusual(lines: list[str]) -> list[tuple[str, list[str]]]:
+    """The connections whose transitions are not those of the many: which ones are missing, or came in their place.
+
+    The transition to SYN_SENT is left out: it has no port yet.
+    """
+    ways: dict[str, list[str]] = {}
+    for word in map(json.loads, lines):
+        if word["event"] == "transition" and word["new"] != "SYN_SENT":
+            ways.setdefault(f"{word['local']} {word['remote']}", []).append(f"{word['new']} {word['time']}")
+    kinds = Counter(_states(way) for way in ways.values())
+    usual = {kind for kind, _ in kinds.most_common(2)}
+    return [(ends, way) for ends, way in ways.items() if _states(way) not in usual][:5]
+
+
+def _states(way: list[str]) -> tuple[str, ...]:
+    return tuple(step.split()[0] for step in way)
 
 
 def _json_counts(lines: list[str]) -> tuple[int, int, dict[str, int]]:
