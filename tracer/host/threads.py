@@ -90,7 +90,7 @@ class ThreadsNow:
         """``read`` is who reads the threads' memory, which any user may have made to wait for ever."""
         self._source, self._read = source, read
         self.left_out = 0
-        """Threads that at_work_on() had no time for. Who begins another pass over processes sets it to 0."""
+        """Threads, or their stacks, that there was no time for. Who begins another pass over processes sets it to 0."""
 
     def look(self, pid: int, tid: int) -> Optional[ThreadNow]:
         """This thread now, with its stack if it waits; None if it has ended or may not be read."""

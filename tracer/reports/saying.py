@@ -117,7 +117,7 @@ def described(lost: Losses) -> str:
         (lost.returns, "call result", "missed by the kernel's return probes"),
         (lost.descriptors, "process", "whose descriptors could not be read"),
         (lost.namespaces, "network namespace", "that could not be listed"),
-        (lost.threads, "thread", "not looked at for calls that go on: its process has too many"),
+        (lost.threads, "thread", "not looked at, or without a stack, in calls that go on: there are too many"),
         (lost.stacks_unread, "stack", "not read within the limits: the call's own place only"),
         (lost.stacks_truncated, "stack", "in this report incomplete"),
     )

@@ -23,7 +23,7 @@ from tracer.model.thread import ThreadState
 
 _LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
 _STACKS_NS = 6_000_000_000
-"""Some thousands of stacks in one pass, where each one is new."""
+"""How long one pass over threads reads their stacks: some thousands, where each one is new."""
 Unwind = Callable[[BlackBox], Stack]
 Tuple4 = tuple[int, Endpoint, Endpoint]
 
@@ -95,7 +95,7 @@ def _blocked_by_fd(
 ) -> dict[tuple[int, int], list[Blocked]]:
     """All threads inside a call, by (pid, fd): one pass over the threads of each process.
 
-    Stacks are read for so long; those of further threads are left out.
+    After _STACKS_NS a thread goes without its stack. That is counted in ``threads.left_out``.
     """
     until_ns, threads.left_out = time.monotonic_ns() + _STACKS_NS, 0
     fds: dict[int, set[int]] = {}
@@ -107,7 +107,8 @@ def _blocked_by_fd(
         for thread in threads.at_work_on(pid, numbers):
             if thread.state is ThreadState.STOPPED:
                 continue  # a signal or a debugger keeps it there, not the call
-            timely = thread.box is not None and time.monotonic_ns() < until_ns
+            timely = time.monotonic_ns() < until_ns
+            threads.left_out += not timely and thread.box is not None
             stack = unwind(thread.box) if timely and thread.box is not None else None
             for fd in numbers.intersection(thread.fds):
                 calls.setdefault((pid, fd), []).append(Blocked(thread.actor, fd, thread.syscall or "", stack))

@@ -17,8 +17,10 @@ import pytest
 from tests.unit.builders import connection, stack
 from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
-from tracer.model.connection import Connection, Endpoint, Holder, Relation
+from tracer.model.connection import Actor, Connection, Endpoint, Holder, Relation
 from tracer.model.frame import BlackBox, Stack
+from tracer.model.thread import ThreadNow, ThreadState
+from tracer.session import join as module
 from tracer.session.join import join
 
 NETNS = os.stat("/proc/self/ns/net").st_ino
@@ -199,6 +201,27 @@ def test_a_thread_inside_a_call_is_told_with_its_stack(sockets: ExitStack) -> No
     (blocked,) = joined.blocked
     assert (blocked.actor.tid, blocked.fd, blocked.syscall) == (tids[0], own.fileno(), "sendto")
     assert blocked.stack == FOUND
+
+
+def test_a_stack_that_no_time_was_left_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread is told without it. In the next pass the count begins anew."""
+    pid = os.getpid()
+    held: dict[int, tuple[Holder, ...]] = {1: (Holder(pid, 7, COMM),)}
+    box = BlackBox(pid, 1, (0,) * 17, b"", False)
+    inside = [
+        ThreadNow(Actor(pid, tid, COMM), ThreadState.WAITS, 0, "read", (7,), box=box if tid < 3 else None)
+        for tid in (1, 2, 3)
+    ]
+    threads = ThreadsNow()
+    monkeypatch.setattr(threads, "at_work_on", lambda *_: inside)
+    monkeypatch.setattr(module, "_STACKS_NS", 0)
+    calls = module._blocked_by_fd(held, threads, unwind)[pid, 7]
+    assert [(call.actor.tid, call.stack) for call in calls] == [(1, None), (2, None), (3, None)]
+    assert threads.left_out == 2
+    monkeypatch.setattr(module, "_STACKS_NS", 1 << 62)
+    calls = module._blocked_by_fd(held, threads, unwind)[pid, 7]
+    assert [call.stack for call in calls] == [FOUND, FOUND, None]
+    assert threads.left_out == 0
 
 
 def test_a_descriptor_in_flight_is_nobodys(sockets: ExitStack) -> None:
