@@ -79,7 +79,8 @@ class StackService:
         _log.debug("process %d opened before attaching: %d mappings", process.pid, len(process.mappings))
         target = _Target(process, self._walker, LastExec())
         if process.known_since_ns:
-            target.begun_at_latest(process.known_since_ns, 0)
+            last = self._last_exec(process.pid)  # the hook of execs may have been there before all others
+            target.begun_at_latest(process.known_since_ns, last.seen if last and process.same_program() else 0)
         self._keep(target)
 
     def interpreter(self, pid: int) -> Optional[Interpreter]:

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -399,6 +400,19 @@ def test_an_exec_while_the_trace_began(taken_over: TakenOver) -> None:
     assert "never_ran" in names(service.unwind(after))
     assert service.unwind(box).note == PERHAPS
     assert opened_again([again]) == (again,)
+    service.close()
+
+
+def test_an_exec_that_was_seen_while_the_trace_began(taken_over: TakenOver) -> None:
+    """It is the newest, so the last stacks of its program are told also after the process has ended."""
+    process, _, last, pid = taken_over
+    (again,) = opened_again([process])
+    service = StackService(last_exec=told(last))
+    service.watch(again)
+    after = replace(capture(pid), ns=time.monotonic_ns())
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert "never_ran" in names(service.unwind(after))
     service.close()
 
 
