@@ -107,7 +107,12 @@ BPF_TABLE("hash", u32, struct ct_interpreter, interpreters, 4096);
  * ct_told_of says. */
 #define CT_LANGUAGES_KNOWN 4096
 BPF_ARRAY(languages, u64, CT_LANGUAGES_KNOWN);
-/* What holds for all processes of one user that run one program file. Written by user space. */
+/*
+ * What holds for all processes of one user that run one program file. Written by user space. Nothing tells when such a
+ * file is gone and its number given to another one. If that has the same size, too, then what is here is wrong for it
+ * until user space has looked at its process, some milliseconds after its first touch. But user space gives no name to
+ * a word that does not point to a function.
+ */
 struct ct_program {
 	u64 inode;
 	u64 size;
