@@ -17,7 +17,8 @@ from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
 from tracer.stacks.registry import may_interpret
-from tracer.stacks.target.process import Process, open_processes, opened_again
+from tracer.stacks.target.early import open_processes, opened_again
+from tracer.stacks.target.process import Process
 
 if TYPE_CHECKING:
     from tracer.model.connection import Probe

@@ -27,8 +27,9 @@ from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step
 from tracer.stacks.elf.image import Image
 from tracer.stacks.naming import Naming
 from tracer.stacks.service import StackService
+from tracer.stacks.target.early import opened_again
 from tracer.stacks.target.memory import BoxMemory
-from tracer.stacks.target.process import Process, opened_again
+from tracer.stacks.target.process import Process
 from tracer.stacks.walk import walk
 
 

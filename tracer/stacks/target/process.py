@@ -11,7 +11,6 @@ import contextlib
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Callable, Optional
@@ -404,33 +403,6 @@ class Process:
             return self._directory >= 0 and _start_time(self._directory) == self.identity.start
         except OSError:
             return False
-
-
-def open_processes(pids: Iterable[int]) -> tuple[Process, ...]:
-    """Pin those of ``pids`` that there are."""
-    found = []
-    for pid in pids:
-        with contextlib.suppress(ProcessGone):
-            found.append(Process.open(pid))
-    return tuple(found)
-
-
-def opened_again(processes: Iterable[Process]) -> tuple[Process, ...]:
-    """The same processes. Those that took another program since they were opened are opened again."""
-    return tuple(one if one.same_program() else _opened_again(one) for one in processes)
-
-
-def _opened_again(process: Process) -> Process:
-    try:
-        again = Process.open(process.pid)
-    except ProcessGone:
-        return process
-    if again.identity != process.identity:
-        again.close()
-        return process
-    process.close()
-    again.known_since_ns = time.monotonic_ns()
-    return again
 
 
 def _same_code(one: Mapping, other: Mapping) -> bool:
