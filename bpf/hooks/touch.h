@@ -101,6 +101,7 @@ static __always_inline u64 ct_io(struct sock *sk, u32 op, s32 ret, u32 flags)
 	which = CT_FORGET(which, now);
 	if (touch)
 		left = ct_write_touch(record, touch, which, op, ret, flags, now);
+	left = CT_FORGET(left, now); /* what follows is the same whether there is something left or not */
 	ct_unlock(record);
 	return left;
 }
