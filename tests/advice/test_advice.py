@@ -20,6 +20,7 @@ from tracer.diagnose.libraries import CLIENTS
 from tracer.diagnose.library import Library
 
 _HOLDS_S = 1.0
+_INTERPRETED = (".py", ".js", ".mjs")
 _S = 1_000_000_000
 
 
@@ -93,9 +94,12 @@ def test_what_is_said_of_a_library(cell: Cell) -> None:
         programs = [stack.enter_context(Led(words, mode, port, value_of(cell))) for mode in cell.counts]
         for program in programs:
             program.until("ready")
-        traced = {p.mode: stack.enter_context(tracing(p.pid)) for p in programs if p.mode in cell.traced}
+        every = [p for p in programs if p.mode in cell.traced]
+        traced = {p.mode: stack.enter_context(tracing(p.pid, "--verbose")) for p in every}
         for trace in traced.values():
             trace.attached()
+            if cell.program.endswith(_INTERPRETED):
+                trace.until(lambda trace=trace: "has an interpreter" in trace.err(), "the interpreter is known")
         for program in programs:
             program.go()
         for program in programs:
