@@ -190,7 +190,7 @@ def test_a_reset_socket_that_was_inherited_is_its_holders() -> None:
     (site,) = report["sites"]
     assert (site["verdict"], site["pid"]) == ("held-elsewhere", child)
     assert {holder["relation"] for one in site["sockets"] for holder in one["holders"]} == {"child"}
-    assert f"Close it in holder (pid {child}), forked off by who used it" in site["advice"]
+    assert f"Close it in holder (pid {child}), too, forked off by the process that used it" in site["advice"]
 
 
 def test_mptcp_is_told_by_number() -> None:
