@@ -7,7 +7,6 @@ So an agent greets at once also while it reads stacks, and sending a long answer
 from __future__ import annotations
 
 import contextlib
-import select
 import selectors
 import socket
 import struct
@@ -31,6 +30,7 @@ from tracer.agent.protocol import (
 )
 from tracer.errors import ClosetraceError
 from tracer.trail import Trail
+from tracer.waiting import wait_for
 
 _log = Trail(__name__)
 
@@ -157,11 +157,7 @@ class Listener:
 
     def _rest(self, seconds: float, wakes: Optional[int], *, hears: bool) -> bool:
         """Until ``wakes`` can be read (then True), or something may be there for ``_next``, if it ``hears``."""
-        waiting = select.poll()
-        for descriptor in (wakes, self._heard.fileno() if hears else None):
-            if descriptor is not None:
-                waiting.register(descriptor, select.POLLIN)
-        return any(descriptor == wakes for descriptor, _events in waiting.poll(seconds * 1000))
+        return wait_for(seconds, wakes, *([self._heard.fileno()] if hears else []))
 
     def _next(self) -> Optional[_Client]:
         """Whose question is to be answered next; None if nobody has asked, or too many answers are not read yet."""

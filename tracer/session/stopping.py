@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 import weakref
@@ -14,6 +13,7 @@ from typing import Optional
 
 from tracer import earliest
 from tracer.host.processes import process_info
+from tracer.waiting import wait_for
 
 
 class Stop:
@@ -68,12 +68,7 @@ class Stop:
         """Sleep, but not past the end of the run, and until the descriptor ``wakes`` can be read. True if it can."""
         if self._until is not None:
             seconds = min(seconds, self._until - time.monotonic())
-        waiting = select.poll()
-        for descriptor in (self._heard, wakes):
-            if descriptor is not None:
-                waiting.register(descriptor, select.POLLIN)
-        ready = waiting.poll(max(0.0, seconds) * 1000)
-        return any(descriptor == wakes for descriptor, _events in ready)
+        return wait_for(max(0.0, seconds), wakes, self._heard)
 
     @property
     def asked(self) -> bool:
