@@ -28,7 +28,12 @@ _part_of = lru_cache(maxsize=65_536)(_look_part_of)
 
 def speaks_tls(stack: Optional[Stack]) -> bool:
     """Whether a TLS library's frames are on the stack."""
-    return stack is not None and any(package_of(frame) == TLS for frame in stack.frames)
+    return stack is not None and _speaks_tls(stack)
+
+
+@per_stack
+def _speaks_tls(stack: Stack) -> bool:
+    return any(package_of(frame) == TLS for frame in stack.frames)
 
 
 def is_application(frame: Frame) -> bool:

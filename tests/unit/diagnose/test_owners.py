@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 import pytest
 
+from tracer.diagnose import owners
 from tracer.diagnose.owners import (
     application_frame,
     is_application,
@@ -233,3 +234,17 @@ def test_tls(facts: dict[str, Any], tls: bool) -> None:
     """TLS is told by its library's frames anywhere on the stack."""
     assert speaks_tls(Stack((Frame(**facts),), True)) is tls
     assert not speaks_tls(None)
+
+
+def test_tls_is_asked_once_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of sockets share a stack: all languages are asked about its frames once, not for each socket."""
+    asked: list[Frame] = []
+
+    def package_of(frame: Frame) -> str:
+        asked.append(frame)
+        return ""
+
+    monkeypatch.setattr(owners, "package_of", package_of)
+    stack = Stack((LIBC, Frame("read_answer", "app")), True)
+    assert not any(speaks_tls(stack) for _ in range(1000))
+    assert asked == list(stack.frames)
