@@ -18,6 +18,7 @@ from tracer.session.guard import ENDLESS, Guard, GuardPolicy
 from tracer.session.heaps import Heaps
 from tracer.session.interpreters import Interpreters
 from tracer.session.naming import pod_names
+from tracer.session.pace import share_of
 from tracer.session.part import Part
 from tracer.session.ports import Ports
 from tracer.session.programs import Programs
@@ -77,6 +78,7 @@ class Following:
             partial(Heaps, self._keeper.holders, _lineage(request), lambda: self._keeper.hurried),
             self._programs,
             run.plan.unseen_calls(),
+            share=share_of(request.max_overhead),
             endless=request.endless,
             underway=request.underway,
         )
@@ -137,6 +139,7 @@ class Following:
     def limit(self, percent: float) -> None:
         """Allow so much from now on."""
         self._guard.allow(percent)
+        self._watch.allow(share_of(percent))
 
     def name_pods(self, where: str) -> None:
         """Have the names of pods from there from now on (:func:`tracer.session.naming.pod_names`)."""

@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.reuse import marked
@@ -30,6 +30,7 @@ from tracer.session.heaps import Heaps
 from tracer.session.join import Seen, join
 from tracer.session.lookout import Lookout
 from tracer.session.members import parents
+from tracer.session.pace import Pace, share_of
 from tracer.session.part import Part
 from tracer.session.preexisting import Preexisting
 from tracer.session.programs import Programs
@@ -46,8 +47,6 @@ _DIAG_TICK_NS = 100_000_000
 """The times of sock_diag come in ticks of up to 10 ms (CONFIG_HZ), so they may differ from those of a record."""
 _GONE_KEPT = 512
 """Findings of sockets that are no suspects any more: their endings are still to come, or were lost."""
-_PATIENCE = 10
-"""After a look at fresh suspects there is none for ten times as long as it took: a tenth of a core at most."""
 
 
 @contextlib.contextmanager
@@ -62,12 +61,20 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
+class _Waiting(NamedTuple):
+    """How many sockets were in CLOSE_WAIT at the last listing, and since when the oldest (CLOCK_MONOTONIC, ns)."""
+
+    sockets: int = 0
+    since_ns: Optional[int] = None
+
+
 class Watch:
     """State of one run. ``linger_ns`` is the threshold, ``unseen`` the calls that no hook shows; CLOCK_MONOTONIC ns.
 
-    ``heaps`` makes what looks at heaps, given what has to be done meanwhile. ``endless``: the run may last for months.
-    A socket that only the end of its process closed has then ended, as any other; else it stays in its site. Nobody
-    reads along then, so no look tells of sites.
+    ``heaps`` makes what looks at heaps, given what has to be done meanwhile. ``share`` is the part of one CPU that
+    looks may take, and that lists of suspects may take besides. ``endless``: the run may last for months. A socket that
+    only the end of its process closed has then ended, as any other; else it stays in its site. Nobody reads along then,
+    so no look tells of sites.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class Watch:
         programs: Programs,
         unseen: tuple[str, ...] = (),
         *,
+        share: float = share_of(None),
         endless: bool = False,
         underway: Underway,
     ) -> None:
@@ -98,21 +106,35 @@ class Watch:
         self._exited: dict[Key, Finding] = {}
         self._endings = Endings()
         self._shown: dict[object, tuple[int, int]] = {}
-        self._next_look_ns = 0
+        self._lists, self._looks = Pace(share), Pace(share)
+        self._waiting = _Waiting()
         self._endless, self._underway = endless, underway
+
+    def allow(self, share: float) -> None:
+        """Another part of one CPU for looks from now on."""
+        self._lists.share = self._looks.share = share
 
     def tick(self) -> Tick:
         """Read the suspects, look into those that crossed the threshold, drain what lies idle."""
-        took, unwound = Took(), self._stacks.unwound
-        now = time.monotonic_ns()
-        entries = self._recorder.suspects()
-        over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
-        fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
-        read = fresh if now >= self._next_look_ns else []
-        sites = self._look(read) if read else ()
+        sites = self._listed() if self._lists.due else ()
         self._drain.idle()
         self._take_endings()
-        self._forget(entries)
+        since_ns, now = self._waiting.since_ns, time.monotonic_ns()
+        oldest = now - since_ns if since_ns is not None else None
+        return Tick(sites, self._recorder.watched, self._waiting.sockets, oldest)
+
+    def _listed(self) -> tuple[Shown, ...]:
+        """List the suspects, and look into those that crossed the threshold."""
+        took, unwound = Took(), self._stacks.unwound
+        with self._lists.turn():
+            now, entries = time.monotonic_ns(), self._recorder.suspects()
+            over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
+            fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
+            waiting = [entry.since_ns for entry in entries if entry.state == TcpState.CLOSE_WAIT]
+            self._waiting = _Waiting(len(waiting), min(waiting, default=None))
+            self._forget(entries)
+        read = fresh if self._looks.due else []
+        sites = self._look(read) if read else ()
         _log.debug(
             "look: %d suspects, %d of them over the threshold, %d records read, %d boxes unwound in %s",
             len(entries),
@@ -121,19 +143,13 @@ class Watch:
             self._stacks.unwound - unwound,
             took,
         )
-        waiting = [entry for entry in entries if entry.state == TcpState.CLOSE_WAIT]
-        oldest = max((now - entry.since_ns for entry in waiting), default=None)
-        return Tick(sites, self._recorder.watched, len(waiting), oldest)
+        return sites
 
     def _look(self, fresh: Sequence[SuspectEntry]) -> tuple[Shown, ...]:
         """Examine suspects that have crossed the threshold, and tell what that adds."""
-        begun = time.monotonic_ns()
-        with _without_collection():
+        with self._looks.turn(), _without_collection():
             self._judge(self._joined(self._read(fresh)))
-            grown = () if self._endless else self._grown()
-        ended = time.monotonic_ns()
-        self._next_look_ns = ended + _PATIENCE * (ended - begun)
-        return grown
+            return () if self._endless else self._grown()
 
     def _forget(self, entries: Sequence[SuspectEntry]) -> None:
         """Keep the findings of what is a suspect now, and of the latest that are none any more."""

@@ -26,10 +26,15 @@ class Clock:
     def __init__(self, now: int = 1_000 * S) -> None:
         self.now = now
         self.step = 0
+        self.cpu_ns = self.cpu_step = 0
 
     def monotonic_ns(self) -> int:
         self.now += self.step
         return self.now
+
+    def thread_time_ns(self) -> int:
+        self.cpu_ns += self.cpu_step
+        return self.cpu_ns
 
     def sleep(self, seconds: float) -> None:
         self.now += int(seconds * S)
@@ -42,7 +47,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of the session's modules, to be moved by hand."""
     made = Clock()
-    for module in ("watch", "draining", "reading", "lives", "preexisting"):
+    for module in ("watch", "draining", "reading", "lives", "pace", "preexisting"):
         monkeypatch.setattr(f"tracer.session.{module}.time", made)
     return made
 

@@ -187,6 +187,25 @@ def test_a_site_is_shown_when_it_crosses_and_when_it_grows(bench: Bench) -> None
     assert (grown.number, grown.grown_from, grown.site.count) == (1, 1, 2)
 
 
+def test_what_looks_cost_is_a_small_share(bench: Bench) -> None:
+    """With many suspects each list and each look takes long: they become rarer, and what ends is taken all the same."""
+    bench.watch.allow(0.01)
+    bench.leak(1, ago=11)
+    bench.clock.cpu_step = S // 50
+    first = bench.watch.tick()
+    assert (len(first.sites), first.close_wait, first.oldest_ns) == (1, 1, 11 * S)
+    bench.leak(2, ago=10, call="other")
+    bench.clock.now += S
+    between = bench.watch.tick()
+    assert (between.sites, between.close_wait, between.oldest_ns) == ((), 1, 12 * S)
+    bench.close(1)
+    bench.clock.now += S
+    later = bench.watch.tick()
+    assert (len(later.sites), later.close_wait) == (1, 1)
+    (ended,) = bench.report().ended_findings
+    assert ended.connection.sk == 1
+
+
 def test_sites_are_told_apart_by_their_stack(bench: Bench) -> None:
     """Two call paths are two sites, numbered as they appeared."""
     bench.leak(1, ago=10, call="one<main")
