@@ -26,7 +26,9 @@ _PANELS = (
     Panel("MB", (("kernel memory of the maps", lambda s: s.kernel_mb),)),
     Panel("", (("descriptors of the agent", lambda s: s.agent_fds), ("of its workers", lambda s: s.workers_fds))),
     Panel("", (("series", lambda s: s.series), ("sites", lambda s: s.sites))),
-    Panel("", (("sockets in CLOSE_WAIT", lambda s: s.waiting),)),
+    Panel(
+        "", (("sockets told by an answer", lambda s: s.told), ("with the stack of their last call", lambda s: s.stacks))
+    ),
 )
 
 

@@ -8,7 +8,7 @@ import re
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.benchmarks import measure
 
@@ -19,11 +19,28 @@ _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ ")
 _BPF = "anon_inode:bpf-map"
 
 
+class Answer(NamedTuple):
+    """What the agent answered last: sockets, those with a stack of their last call, steps of ``--max-overhead``."""
+
+    told: int = 0
+    stacks: int = 0
+    steps: int = 0
+
+
+def answer(report: Any) -> Answer:
+    """The figures of a report, as JSON has it."""
+    sockets = [one for site in report["sites"] for one in site["sockets"]]
+    stacks = sum(1 for one in sockets if "stack" in one["record"].get("last", {}))
+    return Answer(len(sockets), stacks, len(report["cost"]["backed_off"]))
+
+
 class Sample(NamedTuple):
     """``s``: seconds since the start. Memory in MB (2**20 bytes).
 
     ``agent_mb`` and ``workers_mb`` are RSS without the BPF maps, which are mapped into the agent; these are counted in
     ``kernel_mb``. ``starts`` is how often a program was started, ``agent_cpu_s`` and ``workers_cpu_s`` are CPU so far.
+    ``told`` are the sockets of the last answer, ``stacks`` those of them whose last call has a stack, ``steps`` how
+    often ``--max-overhead`` took stacks away or gave them back.
     """
 
     s: float
@@ -39,6 +56,9 @@ class Sample(NamedTuple):
     starts: int
     agent_cpu_s: float
     workers_cpu_s: float
+    told: int
+    stacks: int
+    steps: int
 
     @property
     def both_mb(self) -> float:
@@ -84,8 +104,8 @@ def _metrics(port: int) -> str:
         return str(answer.read().decode())
 
 
-def take(pid: int, port: int, seconds: float, starts: int) -> Sample:
-    """Figures of the agent ``pid``, whose metrics are at ``port``."""
+def take(pid: int, port: int, seconds: float, starts: int, last: Answer) -> Sample:
+    """Figures of the agent ``pid``, whose metrics are at ``port``, with those of its ``last`` answer."""
     workers: Sequence[int] = children(pid)
     text = _metrics(port)
     return Sample(
@@ -102,4 +122,7 @@ def take(pid: int, port: int, seconds: float, starts: int) -> Sample:
         starts=starts,
         agent_cpu_s=_cpu_s(pid),
         workers_cpu_s=round(sum(map(_cpu_s, workers)), 2),
+        told=last.told,
+        stacks=last.stacks,
+        steps=last.steps,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from tests.fleet.engine import answers, eventually, free_port
 from tests.soak import picture, table
 from tests.soak.programs import Program, several
-from tests.soak.samples import Sample, take
+from tests.soak.samples import Answer, Sample, answer, take
 
 _EVERY_S, _ASK_S, _PATIENCE_S = 10.0, 60.0, 60.0
 _NETNS = f"closetrace-soak-{os.getpid()}"
@@ -46,32 +47,35 @@ def _agent(command: list[str], log: Path, port: int, place: str) -> Iterator[sub
     with log.open("wb") as file, subprocess.Popen(words, stderr=file) as process:
         try:
             eventually(lambda: answers(f"http://127.0.0.1:{port}/metrics"), "the agent publishes nothing")
+            eventually(lambda: os.path.exists(place), "the agent cannot be asked")
             yield process
         finally:
             process.terminate()
 
 
-def _ask(command: list[str], place: str) -> None:
+def _ask(command: list[str], place: str, before: Answer) -> Answer:
     """Without an answer the command traces anew, and would not end."""
     words = [*command, "--agent-socket", place, "--netns", _NETNS, "--json"]
     try:
-        subprocess.run(words, stdout=subprocess.DEVNULL, check=True, timeout=_PATIENCE_S)
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=_PATIENCE_S)
     except subprocess.TimeoutExpired:
         print(f"no answer within {_PATIENCE_S:g} s", file=sys.stderr)
+        return before
+    return answer(json.loads(done.stdout))
 
 
 def _watch(options: argparse.Namespace, programs: list[Program], pid: int, port: int, place: str) -> Iterator[Sample]:
-    begun = time.monotonic()
+    begun, last = time.monotonic(), Answer()
     sampled = asked = begun
     while (now := time.monotonic()) < begun + options.minutes * 60:
         for program in programs:
             program.look()
         if now >= asked:
             asked = now + _ASK_S
-            _ask(options.command, place)
+            last = _ask(options.command, place, last)
         if now >= sampled:
             sampled = now + _EVERY_S
-            yield take(pid, port, now - begun, sum(program.starts for program in programs))
+            yield take(pid, port, now - begun, sum(program.starts for program in programs), last)
         time.sleep(0.2)
 
 

@@ -19,6 +19,9 @@ _COLUMNS: tuple[tuple[str, Callable[[Sample], float], str], ...] = (
     ("series", lambda s: s.series, ".0f"),
     ("sites", lambda s: s.sites, ".0f"),
     ("in CLOSE_WAIT", lambda s: s.waiting, ".0f"),
+    ("told by the last answer", lambda s: s.told, ".0f"),
+    ("of these with a stack", lambda s: s.stacks, ".0f"),
+    ("steps of --max-overhead", lambda s: s.steps, ".0f"),
     ("program starts", lambda s: s.starts, ".0f"),
 )
 

@@ -192,7 +192,7 @@ class Listener:
 
     def _run(self) -> None:
         while not self._ends:
-            for key, events in self._selector.select(_LOOK_S):
+            for key, events in self._selector.select(_LOOK_S if self._clients else None):
                 if key.fileobj is self._place.socket:
                     self._accept()
                 elif key.fileobj is self._woken:

@@ -179,9 +179,10 @@ class Recorder:
 
     def suspects(self) -> list[SuspectEntry]:
         """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
-        found = ((key, *_SUSPECT.unpack(value)) for key, value in self._suspects.items())
         return [
-            SuspectEntry(_U64.unpack(key)[0], birth_ns, since_ns, state) for key, since_ns, birth_ns, state in found
+            SuspectEntry(sk, birth_ns, since_ns, state)
+            for keys, values in self._suspects.batches()
+            for (sk,), (since_ns, birth_ns, state) in zip(_U64.iter_unpack(keys), _SUSPECT.iter_unpack(values))
         ]
 
     def flight(self, sk: int) -> Optional[Flight]:

@@ -18,17 +18,23 @@ from tracer.model.finding import BackOff, Cost
 class GuardPolicy:
     """The cost is averaged over ``window_s`` seconds. So the short work of one report does not count as too high.
 
-    After ``calm_s`` seconds at less than half of the limit one step is taken back; None: never. If that was too early,
-    the next one takes twice as long, up to ``longest_calm_s``.
+    What was not spent is saved up, as much as the limit gives in ``saved_s`` seconds. A run begins with all of it:
+    each program that is met costs once. Nothing is taken away before that is spent.
+
+    After ``calm_s`` seconds well below the limit one step is taken back; None: never. If that was too early, the next
+    one takes twice as long, up to ``longest_calm_s``.
     """
 
     window_s: float = 5.0
+    saved_s: float = 0.0
     calm_s: Optional[float] = None
     longest_calm_s: float = 3600.0
 
 
-ENDLESS = GuardPolicy(window_s=60.0, calm_s=120.0)
+ENDLESS = GuardPolicy(window_s=60.0, saved_s=600.0, calm_s=120.0)
 """For a run of months: one busy hour must not leave it without stacks for ever."""
+_CALM = 0.8
+"""The part of the limit below which it is calm. What does not depend on stacks is spent all the same."""
 _STEPS_KEPT = 20
 
 ALL, SAMPLED, OFF = 0, 15, 0xFFFFFFFF
@@ -61,6 +67,7 @@ class Guard:
         self._calm_since: Optional[float] = None
         self._calm_s = policy.calm_s or 0.0
         self._excused_s = 0.0
+        self._saved_s = self._most_saved_s
         self._backed_off: deque[BackOff] = deque(maxlen=_STEPS_KEPT)
 
     def cpu_s(self) -> float:
@@ -76,6 +83,11 @@ class Guard:
         if self._percent is not None:
             self._percent = percent
 
+    @property
+    def _most_saved_s(self) -> float:
+        """CPU seconds that may be saved up."""
+        return (self._percent or 0.0) / 100 * self._policy.saved_s
+
     def check(self) -> None:
         """Compare the cost with the limit. Called once each interval."""
         now = time.monotonic()
@@ -84,8 +96,10 @@ class Guard:
         cpu, kernel = self.cpu_s(), (kernel_cost().run_ns or 0) / 1e9
         used = max(0.0, cpu - self._last - self._excused_s) + kernel - self._last_kernel
         spent = used / (now - self._checked) * 100
+        left_s = self._saved_s + self._percent / 100 * (now - self._checked) - used
+        self._saved_s = min(max(left_s, 0.0), self._most_saved_s)
         self._checked, self._last, self._last_kernel, self._excused_s = now, cpu, kernel, 0.0
-        if spent > self._percent and self._level + 1 < len(_LEVELS):
+        if left_s < 0.0 and self._level + 1 < len(_LEVELS):
             if self._level == 0 and self._backed_off:  # taken back too early
                 self._calm_s = min(2 * self._calm_s, self._policy.longest_calm_s)
             self._go(self._level + 1, spent)
@@ -98,7 +112,7 @@ class Guard:
         self._backed_off.append(BackOff(time.time(), _NAMES[_LEVELS[level]], spent, more))
 
     def _has_been_calm(self, now: float, spent: float) -> bool:
-        if self._policy.calm_s is None or self._percent is None or spent > self._percent / 2:
+        if self._policy.calm_s is None or self._percent is None or spent > _CALM * self._percent:
             self._calm_since = None
             return False
         if self._calm_since is None:

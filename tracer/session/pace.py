@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Optional
 
 _USUAL_SHARE = 0.1
-_OF_LIMIT = 0.002
-"""Share of one CPU for each percent that is allowed: a fifth of the limit. The rest is for hooks and stacks."""
+_OF_LIMIT = 0.001
+"""Share of one CPU for each percent that is allowed: a tenth of the limit. The rest is for hooks and stacks."""
 
 
 def share_of(percent: Optional[float]) -> float:
-    """The share of one CPU for looks at sockets, given ``--max-overhead`` in percent; None: there is no limit."""
+    """The share of one CPU for work of one kind, given ``--max-overhead`` in percent; None: there is no limit."""
     return _USUAL_SHARE if percent is None else min(_USUAL_SHARE, _OF_LIMIT * percent)
 
 

@@ -152,30 +152,47 @@ def test_a_run_of_months_takes_more_stacks_again(costs: Costs) -> None:
             costs.passes(60, cpu=cpu)
             watching.check()
 
-    minutes(1, 1.0)
+    minutes(14, 1.02)  # it has saved 6 s, and spends 0.42 of them each minute
+    assert recorder.masks == []
+    minutes(1, 1.02)
     assert recorder.masks == [SAMPLED]
     minutes(2, 0.2)
     assert recorder.masks == [SAMPLED]
     minutes(1, 0.2)
     assert recorder.masks == [SAMPLED, 0]
-    minutes(1, 1.0)
+    minutes(1, 2.3)
     minutes(4, 0.2)
     assert recorder.masks == [SAMPLED, 0, SAMPLED]
     minutes(1, 0.2)
     assert recorder.masks == [SAMPLED, 0, SAMPLED, 0]
     assert [(one.stacks, one.more) for one in watching.cost().backed_off[:2]] == [("sampled", False), ("all", True)]
-    watching.excuse(0.9)
-    minutes(1, 1.0)
+    watching.excuse(90.0)
+    minutes(1, 90.0)
     assert len(recorder.masks) == 4
     watching.allow(5.0)
-    minutes(1, 2.0)
+    minutes(1, 4.9)
     assert len(recorder.masks) == 4
+    watching.close()
+
+
+def test_what_was_saved_is_bounded(costs: Costs) -> None:
+    """A quiet week does not pay for a busy day: ten minutes' worth is saved at most, whatever the limit is by then."""
+    recorder = FakeRecorder()
+    watching = Guard(cast(Recorder, recorder), 1.0, policy=guard.ENDLESS)
+    costs.passes(7 * 86400)
+    watching.check()
+    costs.passes(60, cpu=6.5)
+    watching.check()
+    assert recorder.masks == []
+    costs.passes(60, cpu=0.8)
+    watching.check()
+    assert recorder.masks == [SAMPLED]
     watching.close()
 
 
 def test_what_it_keeps_of_its_steps_is_bounded(costs: Costs) -> None:
     """A host that is busy each hour makes many."""
-    watching = Guard(cast(Recorder, FakeRecorder()), 1.0, policy=guard.GuardPolicy(1.0, 1.0, 1.0))
+    watching = Guard(cast(Recorder, FakeRecorder()), 1.0, policy=guard.GuardPolicy(1.0, 0.0, 1.0, 1.0))
     for _ in range(200):
         costs.passes(2, cpu=1.0)
         watching.check()

@@ -42,7 +42,7 @@ def test_a_turn_that_fails_counts(clock: Clock) -> None:
     assert pace.due
 
 
-@pytest.mark.parametrize(("percent", "share"), [(None, 0.1), (1.0, 0.002), (5.0, 0.01), (400.0, 0.1)])
-def test_the_share_is_a_fifth_of_the_limit(percent: Optional[float], share: float) -> None:
+@pytest.mark.parametrize(("percent", "share"), [(None, 0.1), (1.0, 0.001), (5.0, 0.005), (400.0, 0.1)])
+def test_the_share_is_a_tenth_of_the_limit(percent: Optional[float], share: float) -> None:
     """And never more than without a limit."""
     assert share_of(percent) == pytest.approx(share)
