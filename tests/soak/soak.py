@@ -13,6 +13,7 @@ import contextlib
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--drawn", action="store_true", help="draw OUTPUT.csv again, without a run")
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what it started ends with it
     samples = _read(options.output.with_suffix(".csv")) if options.drawn else _run(options)
     options.output.with_suffix(".svg").write_text(picture.drawn(samples))
     options.output.with_suffix(".md").write_text(table.written(samples))
