@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -12,19 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.live.closetrace_command import (
     END_LIMIT_S,
     LINGER,
+    REPOSITORY,
     SLOW,
     START_LIMIT_S,
     Ran,
     Trace,
     let_linger,
+    run_closetrace,
 )
 from tests.live.oracles import assert_stack_is, seconds, ss_close_wait
 from tests.live.workload import Workload, start
+
+CENSUS_SCHEMA = json.loads((REPOSITORY / "docs/census.schema.json").read_text())
 
 
 class Agent(Trace):
@@ -233,6 +239,106 @@ def test_a_restart_knows_the_sockets_that_were_there(tmp_path: Path, agent: Agen
         let_linger()
         report = assert_tells(restarted, leaked)
     assert all(one["preexisting"] for site in report["sites"] for one in site["sockets"])
+
+
+def _census(agent: Agent, *words: str) -> Ran:
+    return run_closetrace("census", "--agent-socket", agent.path, *words)
+
+
+def _census_json(agent: Agent, *words: str) -> dict[str, Any]:
+    ran = _census(agent, *words, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found: dict[str, Any] = json.loads(ran.out)
+    jsonschema.Draft202012Validator(CENSUS_SCHEMA).validate(found)
+    return found
+
+
+def test_a_census_tells_the_code_paths_of_what_it_counts(agent: Agent, leaked: Workload) -> None:
+    """The counts are those of ss; the site, its function and its age are those of the agent's report."""
+    pid = str(leaked.pid())
+    listed = ss_close_wait({leaked.pid()})
+    (site,) = assert_tells(agent, leaked)["sites"]
+    told = _census_json(agent, "--pid", pid)
+    (state,) = (one for one in told["states"] if one["state"] == "CLOSE_WAIT")
+    found = told["recorded"]
+    assert state["count"] == found["close_wait"] == len(listed) == 3
+    (ours,) = found["sites"]
+    assert (ours["id"], ours["count"], ours["pid"]) == (site["id"], 3, leaked.pid())
+    assert ours["verdict"] == site["verdict"]
+    assert (found["older"], found["younger"], found["unknown"]) == (0, 0, 0)
+    assert seconds(found["since"]) < leaked.connected_between(leaked.sockets()[0]["inode"])[0]
+    names = [frame["function"] for frame in site["stack"] if not frame["internal"]]
+    for width in (80, 200):
+        ran = run_closetrace("census", "--agent-socket", agent.path, "--pid", pid, env={"COLUMNS": str(width)})
+        block = ran.out[ran.out.index("Code paths") :].split("\n\n")[0].splitlines()
+        assert max(map(len, block)) <= width
+        assert block[-1] == "  These are all 3 sockets in CLOSE_WAIT."
+        assert any(name in block[-2] for name in names)
+    assert "Code paths" not in _census(agent, "--pid", pid, "--fresh").out
+    assert _census_json(agent, "--pid", pid, "--fresh")["recorded"] is None
+
+
+def test_a_census_says_what_the_agent_does_not_know(agent: Agent, leaked: Workload, tmp_path: Path) -> None:
+    """One that has just begun has no code path of theirs, one that records others says so; the count is the same."""
+    pid = str(leaked.pid())
+    other, narrow = tmp_path / "other", tmp_path / "narrow"
+    other.mkdir()
+    narrow.mkdir()
+    with Agent(other) as late:
+        let_linger()
+        found = _census_json(late, "--pid", pid)["recorded"]
+        assert (found["close_wait"], found["older"], found["sites"]) == (len(ss_close_wait({leaked.pid()})), 3, [])
+        assert "3 are older than the recording" in _census(late, "--pid", pid).out
+    with Agent(narrow, "--pid", str(os.getpid())) as others:
+        ran = _census(others, "--pid", pid, "--json")
+    (line,) = ran.err.splitlines()
+    assert "does not record" in line
+    counted = json.loads(ran.out)
+    assert counted["recorded"] is None
+    assert counted["groups"][0]["count"] == 3
+    without = run_closetrace("census", "--pid", pid)
+    assert (without.code, without.err) == (0, "")
+    assert "Code paths" not in without.out
+
+
+def test_a_census_does_not_wait_for_an_agent_that_is_stopped(agent: Agent, leaked: Workload) -> None:
+    """Its socket takes connections and nobody answers: a line says so, and the count is printed."""
+    pid = str(leaked.pid())
+    agent.process.send_signal(signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        ran = _census(agent, "--pid", pid)
+        assert time.monotonic() - begun < 10 * SLOW
+    finally:
+        agent.process.send_signal(signal.SIGCONT)
+    (line,) = ran.err.splitlines()
+    assert "does not answer within" in line
+    assert "CLOSE_WAIT: 3 sockets" in ran.out
+    assert "Code paths" not in ran.out
+
+
+def test_a_census_of_a_user_who_may_not_ask(agent: Agent, leaked: Workload) -> None:
+    """The count without the agent's part, and not a word of it."""
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    ran = run_closetrace("census", "--agent-socket", agent.path, prefix=nobody)
+    assert (ran.code, ran.err) == (0, "")
+    assert "CLOSE_WAIT" in ran.out
+    assert "Code paths" not in ran.out
+
+
+def test_a_watched_census_has_the_code_paths_of_a_leak_to_come(agent: Agent) -> None:
+    """Each round counts anew; the agent is asked now and then, and what it does not know yet is younger."""
+    with start("idle_pool", "2") as program:
+        program.all_steps()
+        let_linger()
+        words = ("census", "--agent-socket", agent.path, "--pid", str(program.pid()), "--json", "--watch", "0.2")
+        with Trace(*words) as watch:
+            watch.until(lambda: watch.out().count("\n") >= 3, "three rounds")
+            ran = watch.stop()
+    assert (ran.code, ran.err) == (0, "")
+    for line in ran.lines():
+        found = json.loads(line)["recorded"]
+        assert found["close_wait"] == sum(site["count"] for site in found["sites"]) == 2
 
 
 def test_prometheus_gets_what_the_agent_tells(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Union
 
+from tracer.agent import records
 from tracer.agent.coverage import missing
 from tracer.agent.listener import Answer
 from tracer.agent.protocol import About, Question, Refusal
@@ -21,10 +22,19 @@ def answer(question: Question, session: Session, recorded: Scope) -> Union[Answe
     lacking = missing(question.scope, recorded, session.members())
     if lacking:
         return Refusal("scope", lacking)
+    if question.what == "census":
+        return _census(question, session)
     part = session.part(question.scope, question.target, question.linger_ns)
     report = session.report(part)
     pieces = _lives(report, question) if question.what == "timeline" else _report(report, question)
     return About(report.lingering, session.forgotten), pieces
+
+
+def _census(question: Question, session: Session) -> Answer:
+    """Which code path left which socket. It is asked again and again, so it does not look where threads are now."""
+    part = session.part(question.scope, question.target, session.linger_ns)
+    report = session.report(part, threads=False)
+    return About(report.lingering, session.forgotten), records.lines(report)
 
 
 def _report(report: Report, question: Question) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import Any, Optional
 
 import click
 
-from tracer.commands.options import DOCS, filters, make_scope
+from tracer.commands.options import DOCS, asking_beside, filters, make_scope
 from tracer.commands.output import census_writer
+from tracer.commands.records import Recorder
 from tracer.commands.times import Time
-from tracer.session.census import NoProcess, count
+from tracer.session.census import NoProcess, count, recorded_scope
 
 
 @click.command("census", epilog=DOCS, short_help="Count connections by state and process.")
@@ -33,12 +34,14 @@ from tracer.session.census import NoProcess, count
     help="Count again after TIME (seconds, or 5m, 1h), until Ctrl-C.  [--watch without a value: 2 seconds]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, one document a line.")
-def census(rows: int, watch: Optional[float], as_json: bool, **chosen: Any) -> None:
+@asking_beside
+def census(rows: int, watch: Optional[float], as_json: bool, fresh: bool, agent_socket: str, **chosen: Any) -> None:
     """Count TCP connections by state, remote endpoint and process, and say what the states mean.
 
     CLOSE_WAIT means that a program has not closed. TIME_WAIT is harmless until ephemeral ports run short; the census
     counts them for each destination. The figures come from the kernel's sock_diag: it needs no BPF and, for your own
-    processes, no root.
+    processes, no root. Where an agent runs (closetrace agent), root also sees which code paths left the sockets in
+    CLOSE_WAIT.
 
     \b
     closetrace census                        this network namespace
@@ -48,10 +51,14 @@ def census(rows: int, watch: Optional[float], as_json: bool, **chosen: Any) -> N
     """  # noqa: D301, click reads the backspace
     scope, netns = make_scope(**chosen), chosen["netns"]
     writer = census_writer(as_json, rows, watching=watch is not None)
+    agent = None if fresh else Recorder(agent_socket, recorded_scope(scope))
+    # It is asked before the count: what was closed meanwhile is not counted.
+    records = agent.newest() if agent is not None else None
     now = count(scope, netns)
-    writer.census(now, None)
+    writer.census(now, None, records)
     with contextlib.suppress(KeyboardInterrupt, NoProcess):
         while watch is not None:
             time.sleep(watch)
+            records = agent.newest() if agent is not None else None
             before, now = now, count(scope, netns)
-            writer.census(now, before)
+            writer.census(now, before, records)

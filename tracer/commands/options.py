@@ -161,22 +161,30 @@ lineage_option = click.option(
 )
 
 
-_FRESH = (
-    click.option("--fresh", is_flag=True, help="Trace anew, though an agent runs that has records."),
-    click.option(
-        "--agent-socket",
-        metavar="PATH",
-        envvar="CLOSETRACE_AGENT_SOCKET",
-        default=SOCKET,
-        show_default=True,
-        help="Ask the agent there. An option that says how to trace, such as --duration, traces anew.",
-    ),
-)
+def _agent_options(fresh: str, socket: str) -> tuple[Callable[[F], F], ...]:
+    return (
+        click.option("--fresh", is_flag=True, help=fresh),
+        click.option(
+            "--agent-socket",
+            metavar="PATH",
+            envvar="CLOSETRACE_AGENT_SOCKET",
+            default=SOCKET,
+            show_default=True,
+            help=socket,
+        ),
+    )
 
 
 def asking(command: F) -> F:
-    """Add --fresh and --agent-socket."""
-    return _add(_FRESH, command)
+    """Add --fresh and --agent-socket to a command that traces where no agent answers."""
+    fresh = "Trace anew, though an agent runs that has records."
+    socket = "Ask the agent there. An option that says how to trace, such as --duration, traces anew."
+    return _add(_agent_options(fresh, socket), command)
+
+
+def asking_beside(command: F) -> F:
+    """Add --fresh and --agent-socket to a command that counts by itself, and asks an agent what else it knows."""
+    return _add(_agent_options("Do not ask the agent of this host.", "Ask the agent there."), command)
 
 
 def _begin_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001

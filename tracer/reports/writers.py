@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # only for annotations: a command is attached before what the
     from collections.abc import Sequence
 
     from tracer.diagnose.census.counts import Census
+    from tracer.diagnose.census.recorded import Records
     from tracer.flight.transitions import Raw
     from tracer.model.connection import Connection
     from tracer.model.finding import Report, Streamed, Tick
@@ -60,5 +61,5 @@ class Exporter(Protocol):
 class CensusWriter(Protocol):
     """Writes a census, again and again if it is watched. Raises BrokenPipeError if nobody reads any more."""
 
-    def census(self, now: Census, before: Optional[Census]) -> None:
-        """Write ``now``; ``before`` is the one before it, None for the first."""
+    def census(self, now: Census, before: Optional[Census], records: Optional[Records]) -> None:
+        """Write ``now``; ``before`` is the one before it, None for the first. ``records`` is what an agent told."""

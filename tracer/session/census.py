@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Optional
 
 from tracer.diagnose.census.counts import Census, Namespace, Selection, take
@@ -44,6 +45,11 @@ def count(asked: Scope, netns: Optional[str]) -> Census:
         None if wanted is None else frozenset(wanted), asked.local_ports, asked.remote_ports, asked.remotes
     )
     return take(sockets, held, spaces, chosen, taken)
+
+
+def recorded_scope(asked: Scope) -> Scope:
+    """What an agent is to be asked for, so that it tells of all sockets that :func:`count` counts and of few others."""
+    return asked if asked.netns or asked.by_task else replace(asked, netns=(current(),))
 
 
 def _wanted(asked: Scope) -> list[int]:

@@ -128,9 +128,12 @@ class Following:
         """The part of what is recorded that these filters name."""
         return Part(scope, target, linger_ns, self._run.older, self._run.namespaces)
 
-    def report(self, part: Optional[Part] = None) -> Report:
-        """Return everything found so far, or a part of it. What that costs is not held against the limit."""
-        return self._report(part)
+    def report(self, part: Optional[Part] = None, *, threads: bool = True) -> Report:
+        """Return everything found so far, or a part of it. What that costs is not held against the limit.
+
+        ``threads``: with where threads are now.
+        """
+        return self._report(part, threads=threads)
 
     def summary(self) -> Report:
         """As a report of everything, with the fullest ports, but without where threads are now."""

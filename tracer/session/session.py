@@ -106,9 +106,12 @@ class Session:
         """Look at the suspects once each interval until ``stop`` is over. ``tick`` gets the result of each look."""
         self._follower().until(stop, tick)
 
-    def report(self, part: Optional[Part] = None) -> Report:
-        """Return everything found so far, or the part of it that :meth:`part` gave."""
-        return self._follower().report(part)
+    def report(self, part: Optional[Part] = None, *, threads: bool = True) -> Report:
+        """Return everything found so far, or the part of it that :meth:`part` gave.
+
+        ``threads``: with where threads are now, which takes long.
+        """
+        return self._follower().report(part, threads=threads)
 
     def part(self, scope: Scope, target: str, linger_ns: int) -> Part:
         """What is in ``scope`` (``target``: in words), and has lingered for ``linger_ns``, of all that is recorded."""
@@ -125,6 +128,11 @@ class Session:
     def name_pods(self, where: str) -> None:
         """Have the names of pods from there from now on (``Request.pod_names``)."""
         self._follower().name_pods(where)
+
+    @property
+    def linger_ns(self) -> int:
+        """The threshold."""
+        return self._run.request.wanted.linger_ns
 
     @property
     def forgotten(self) -> int:

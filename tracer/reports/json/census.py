@@ -9,22 +9,23 @@ from typing import Any, Optional
 from tracer.diagnose.census import advice as census_advice
 from tracer.diagnose.census.counts import Census, Group, Namespace, Owner, OwnerKind
 from tracer.diagnose.census.ports import PortUse
+from tracer.diagnose.census.recorded import Attributed, PathCount, Records, attribute
 from tracer.host.tcp_settings import TIME_WAIT_S
 
 SCHEMA = "closetrace.census/1"
 
 
-def render(census: Census, indent: Optional[int] = 2) -> str:
-    """One JSON document; ``indent`` None puts it on one line."""
-    return json.dumps(document(census), indent=indent)
+def render(census: Census, records: Optional[Records] = None, indent: Optional[int] = 2) -> str:
+    """One JSON document; ``records`` is what an agent told. ``indent`` None puts it on one line."""
+    return json.dumps(document(census, records), indent=indent)
 
 
-def document(census: Census) -> dict[str, Any]:
+def document(census: Census, records: Optional[Records] = None) -> dict[str, Any]:
     """Build the document as plain values. Times are seconds, shares parts of one."""
     explained = {it.state: it.sentences for it in census_advice.explain(census)}
     return {
         "schema": SCHEMA,
-        "taken": datetime.fromtimestamp(census.taken, timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "taken": _time(census.taken),
         "namespaces": [_namespace(it) for it in census.namespaces],
         "connections": len(census.connections),
         "listeners": census.listeners,
@@ -41,6 +42,39 @@ def document(census: Census) -> dict[str, Any]:
         "groups": [_group(it) for it in census.groups],
         "ports": [_ports(it) for it in census.ports],
         "warnings": list(census_advice.warnings(census)),
+        "recorded": None if records is None else _recorded(attribute(census, records)),
+    }
+
+
+def _time(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _recorded(found: Attributed) -> dict[str, Any]:
+    return {
+        "since": _time(found.since),
+        "linger_s": found.linger_ms / 1000,
+        "close_wait": found.sockets,
+        "sites": [_site(one) for one in found.paths],
+        "older": found.older,
+        "younger": found.younger,
+        "unknown": found.unknown,
+        "crowded_out": found.crowded_out,
+    }
+
+
+def _site(one: PathCount) -> dict[str, Any]:
+    path = one.path
+    return {
+        "id": path.id,
+        "count": one.count,
+        "oldest_s": one.oldest_ms / 1000,
+        "program": path.program,
+        "pid": path.pid or None,
+        "others": path.others,
+        "verdict": path.verdict,
+        "remote": path.remote,
+        "frame": None if path.where == "-" else path.where,
     }
 
 

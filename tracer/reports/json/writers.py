@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from tracer.diagnose.census.counts import Census
+from tracer.diagnose.census.recorded import Records
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
 from tracer.model.finding import Report, Streamed, Tick
@@ -70,6 +71,6 @@ class JsonCensus:
     def __init__(self, watching: bool) -> None:
         self._indent = None if watching else 2
 
-    def census(self, now: Census, before: Optional[Census]) -> None:  # noqa: ARG002
-        """Write ``now``; the reader has the one before."""
-        _line(census.render(now, indent=self._indent))
+    def census(self, now: Census, before: Optional[Census], records: Optional[Records]) -> None:  # noqa: ARG002
+        """Write ``now``, with what ``records`` tell of it; the reader has the one before."""
+        _line(census.render(now, records, indent=self._indent))

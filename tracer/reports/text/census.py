@@ -13,21 +13,29 @@ from tracer.diagnose import words
 from tracer.diagnose.census import advice as census_advice
 from tracer.diagnose.census.counts import Census, Group, Owner, OwnerKind, StateCount
 from tracer.diagnose.census.ports import PortUse
+from tracer.diagnose.census.recorded import Records, attribute
 from tracer.model.states import TcpState
 from tracer.reports.printable import clean
+from tracer.reports.text import recorded
 from tracer.reports.text.cells import wrap
 
 _INDENT = "  "
 _PORT_ROWS = 10
 
 
-def render(census: Census, width: int, rows: int, before: Optional[Census] = None) -> str:
+def render(
+    census: Census, width: int, rows: int, before: Optional[Census] = None, records: Optional[Records] = None
+) -> str:
     """Return the whole report for a terminal of ``width`` columns, with at most ``rows`` groups (0: all).
 
-    With ``before``, an earlier census, the states table shows what changed since.
+    With ``before``, an earlier census, the states table shows what changed since. With ``records``, what an agent told,
+    a table shows which code paths left the sockets in CLOSE_WAIT.
     """
     parts = [_headline(census), _states(census, before), _groups(census, rows)]
-    parts += [_explanation(it, width) for it in census_advice.explain(census)]
+    for it in census_advice.explain(census):
+        parts.append(_explanation(it, width))
+        if it.state is TcpState.CLOSE_WAIT and records is not None:
+            parts.append(recorded.render(attribute(census, records), census.taken, width, rows))
     parts += [_ports(census, width), _unowned(census, width), _unseen(census, width)]
     parts += [_wrap(f"WARNING: {clean(text)}", width, "") for text in census_advice.warnings(census)]
     return "\n\n".join(part for part in parts if part) + "\n"

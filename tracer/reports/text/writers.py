@@ -10,6 +10,7 @@ from typing import Optional
 import click
 
 from tracer.diagnose.census.counts import Census
+from tracer.diagnose.census.recorded import Records
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
 from tracer.model.finding import Finding, Report, Site, Streamed, Tick
@@ -135,7 +136,7 @@ class TextCensus:
         self._rows = rows
         self._clears = watching and sys.stdout.isatty()
 
-    def census(self, now: Census, before: Optional[Census]) -> None:
-        """Print ``now``, with the changes since ``before``."""
-        text = census.render(now, terminal.width(), self._rows, before)
+    def census(self, now: Census, before: Optional[Census], records: Optional[Records]) -> None:
+        """Print ``now``, with the changes since ``before`` and what ``records`` tell of it."""
+        text = census.render(now, terminal.width(), self._rows, before, records)
         click.echo((_CLEAR if self._clears else "") + text, nl=False)
