@@ -11,7 +11,7 @@ from concurrent import futures
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
-from typing import Any
+from typing import Any, Callable
 
 import grpc
 import opentelemetry.semconv._incubating.attributes as incubating
@@ -28,8 +28,21 @@ from tracer.model.frame import Stack
 from tracer.reports.figures import names
 from tracer.reports.figures.feeder import TALLIES
 from tracer.reports.figures.news import News
-from tracer.reports.otlp import events
+from tracer.reports.otlp import events, outbox
 from tracer.reports.otlp.exporter import open_exporter
+
+
+def records(request: Any) -> list[Any]:
+    """The events of a request; none if it has metrics."""
+    return [r for rl in getattr(request, "resource_logs", ()) for s in rl.scope_logs for r in s.log_records]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """What a thread of the exporter notes has no event."""
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 class Collector:
@@ -38,7 +51,8 @@ class Collector:
     def __init__(self) -> None:
         self.metrics: list[Any] = []
         self.logs: list[Any] = []
-        self.refuse = False
+        self.refuse, self.poison = False, ""
+        self.taken: list[str] = []
         self.changed = threading.Condition()
 
     def take(self, kind: str, request: Any) -> None:
@@ -56,10 +70,17 @@ class Collector:
         found = [m for scope in resource.scope_metrics for m in scope.metrics if m.name == name]
         return [point for m in found for point in (*m.gauge.data_points, *m.sum.data_points)]
 
-    def events(self) -> list[Any]:
-        return [
-            r for request in self.logs for rl in request.resource_logs for s in rl.scope_logs for r in s.log_records
-        ]
+    def events(self, after: int = 0) -> list[Any]:
+        """Those of all requests but the first ``after`` ones."""
+        return [record for request in self.logs[after:] for record in records(request)]
+
+    def accepts(self, request: Any) -> bool:
+        """Whether a request is taken; of events, their sites are noted then."""
+        sites = [attributes(record)["closetrace.site.id"] for record in records(request)]
+        if self.refuse or self.poison in sites:
+            return False
+        self.taken += sites
+        return True
 
 
 @pytest.fixture
@@ -75,7 +96,7 @@ def over_http() -> Iterator[tuple[Collector, str]]:
             }
             kind, request = requests[self.path]
             request.ParseFromString(body)
-            self.send_response(400 if collector.refuse else 200)
+            self.send_response(200 if collector.accepts(request) else 400)
             self.end_headers()
             collector.take(kind, request)
 
@@ -174,19 +195,65 @@ def test_what_is_gone_ends_and_growth_is_told(over_http: tuple[Collector, str]) 
     assert "20 sockets (2 before)" in grown.body.string_value
 
 
-def test_events_that_nobody_took_are_tried_again(over_http: tuple[Collector, str]) -> None:
-    """And the report that was lost is counted."""
+def test_events_wait_for_a_collector_that_refuses(over_http: tuple[Collector, str]) -> None:
+    """However many reports that takes, each event is taken once in the end; reports that were lost are counted."""
     collector, url = over_http
     collector.refuse = True
     exporter = open_exporter(url)
-    exporter.publish(counted({"a": 1}))
-    collector.wait(1, 1)
+    for number in range(1, 4):
+        exporter.publish(counted({f"path_{number}": 1}))
+        collector.wait(number, number)
+    until(lambda: TALLIES["otlp"].failed == 3)
+    assert TALLIES["otlp"].waiting == 3
+    before = len(collector.logs)
     collector.refuse = False
-    exporter.publish(counted({"a": 1}))
-    collector.wait(2, 2)
-    assert TALLIES["otlp"].failed == 1
+    exporter.publish(counted({}))
+    until(lambda: TALLIES["otlp"].waiting == 0)
+    exporter.publish(counted({}))
+    collector.wait(5, before)
     exporter.close()
-    assert [event.event_name for event in collector.events()] == ["closetrace.site.new"] * 2
+    taken = collector.events(before)
+    ids = [attributes(event)["closetrace.site.id"] for event in taken]
+    assert len(ids) == len(set(ids)) == 3
+    assert len(collector.events()) > 3
+    (waiting,) = collector.points("closetrace.export.waiting")
+    assert (waiting.as_double or waiting.as_int) == 0
+
+
+def test_an_event_that_is_always_refused_is_in_nobodys_way(over_http: tuple[Collector, str]) -> None:
+    """It ends up alone, behind all others."""
+    collector, url = over_http
+    collector.poison = counted({"bad": 1}).sites[0].id
+    exporter = open_exporter(url)
+    for number in range(20):
+        exporter.publish(counted({f"path_{one}": 1 for one in range(number)} | {"bad": 1}))
+        collector.wait(number + 1, 1)
+    for number in range(21, 40):
+        exporter.publish(counted({}))
+        collector.wait(number, 1)
+    until(lambda: TALLIES["otlp"].waiting == 1)
+    assert len(collector.taken) == len(set(collector.taken)) == 19
+    exporter.close()
+
+
+def test_no_event_is_lost_for_want_of_room(over_http: tuple[Collector, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sites that find no room are told once there is some. What waits is bounded."""
+    monkeypatch.setattr(outbox, "MOST_WAITING", 30)
+    collector, url = over_http
+    collector.refuse = True
+    exporter, now = open_exporter(url), counted({f"path_{one}": 1 + one for one in range(50)})
+    for number in (1, 2):
+        exporter.publish(now)
+        collector.wait(number, number)
+    until(lambda: TALLIES["otlp"].failed == 2)
+    assert TALLIES["otlp"].waiting == 30
+    collector.refuse, before = False, len(collector.logs)
+    for most in (30, 50):
+        exporter.publish(now)
+        until(lambda most=most: len(collector.taken) == most)  # type: ignore[misc]
+        until(lambda: TALLIES["otlp"].waiting == 0)
+    exporter.close()
+    assert len(set(collector.taken)) == len(collector.taken) == len(collector.events(before)) == 50
 
 
 def test_nobody_listens() -> None:

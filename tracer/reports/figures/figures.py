@@ -103,3 +103,5 @@ def _exports(tallies: tuple[Tally, ...]) -> Iterator[Figure]:
     for tally in tallies:
         yield Figure(names.DROPPED, (tally.exporter,), tally.dropped)
         yield Figure(names.FAILED, (tally.exporter,), tally.failed)
+        if tally.waiting is not None:
+            yield Figure(names.WAITING, (tally.exporter,), tally.waiting)

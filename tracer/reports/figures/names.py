@@ -123,6 +123,7 @@ DROPPED = Metric(
 FAILED = Metric(
     "closetrace.export.failed", "{report}", "Reports that an exporter could not send.", (EXPORTER,), total=True
 )
+WAITING = Metric("closetrace.export.waiting", "{event}", "Events that the collector has not taken yet.", (EXPORTER,))
 BUILD = Metric("closetrace.build_info", "{bool}", "Always 1; the label tells the version.", (VERSION,))
 
 ALL = (
@@ -147,5 +148,6 @@ ALL = (
     LAST_LOOK,
     DROPPED,
     FAILED,
+    WAITING,
     BUILD,
 )

@@ -28,8 +28,11 @@ class Newsroom:
     def __init__(self) -> None:
         self._told: OrderedDict[str, int] = OrderedDict()
 
-    def news(self, report: Report) -> list[News]:
-        """What is to be told of a report's sites. Sites with one id are told together, by the largest."""
+    def news(self, report: Report, room: int = _AT_ONCE) -> list[News]:
+        """What is to be told of a report's sites: at most ``room``, the others with a later report.
+
+        Sites with one id are told together, by the largest.
+        """
         counts: dict[str, int] = {}
         largest: dict[str, Site] = {}
         for site in report.sites:
@@ -40,8 +43,8 @@ class Newsroom:
         for known, count in sorted(counts.items(), key=lambda item: -item[1]):
             before = self._told.get(known, 0)
             if not before or count >= _TENFOLD * before:
-                if len(found) == _AT_ONCE:
-                    continue  # it is told with a later report
+                if len(found) >= min(room, _AT_ONCE):
+                    continue
                 found.append(News(largest[known], count, before))
                 self._told[known] = count
             self._told.move_to_end(known)

@@ -1,13 +1,16 @@
-"""Sends metrics and events to an OpenTelemetry collector, over HTTP or gRPC, from a thread of its own."""
+"""Sends metrics and events to an OpenTelemetry collector, over HTTP or gRPC, from a thread of its own.
+
+One thread makes figures and events of a report, and lets it go. Another one sends them: a collector may take minutes,
+or be away for hours. Meanwhile the newest figures wait, which have all that older ones had, and events up to a number.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tracer import __version__
@@ -15,12 +18,11 @@ from tracer.errors import ClosetraceError, UsageError
 from tracer.reports.figures.feeder import TALLIES, Feeder
 from tracer.reports.figures.figures import Figures
 from tracer.reports.figures.news import News, Newsroom
+from tracer.reports.otlp.outbox import Outbox
 
 if TYPE_CHECKING:
     from tracer.model.finding import Report
 
-_MOST_WAITING = 1
-"""The newest report has all that older ones had, and a large one takes much memory."""
 _TIMEOUT_S = 10
 _SUCCESS = "SUCCESS"  # of the SDK's enumerations, whose own names differ from release to release
 _HTTP, _GRPC = ("http", "https"), ("grpc", "grpcs")
@@ -50,9 +52,10 @@ class OtlpExporter:
     def __init__(self, url: str) -> None:
         _quiet()
         self._metrics, self._logs = _senders(url)
-        self._figures, self._newsroom = Figures(), Newsroom()
-        self._unsent: list[Any] = []
-        self._feeder = Feeder("otlp", self._prepared, _MOST_WAITING)
+        self._figures, self._newsroom, self._outbox = Figures(), Newsroom(), Outbox()
+        self._feeder: Feeder[Report] = Feeder("otlp", self._prepare, most=1)
+        self._feeder.tally.waiting = 0
+        self._sender: Feeder[Any] = Feeder("otlp", self._send, most=1, tally=self._feeder.tally)
 
     def publish(self, report: Report) -> None:
         """Send this report's figures and what is new in it."""
@@ -63,29 +66,36 @@ class OtlpExporter:
         for sender in (self._metrics, self._logs):
             sender.shutdown()
         self._feeder.close()
+        self._sender.close()
 
-    def _prepared(self, report: Report) -> Callable[[], None]:
-        """What sends it, and does not hold the report meanwhile."""
+    def _prepare(self, report: Report) -> None:
         from tracer.reports.otlp.metrics import metrics_data
 
         resource = _resource(report)
         started_ns, now_ns = round(report.started * 1e9), round(report.ended * 1e9)
         figures = self._figures.of(report, tuple(TALLIES.values()))
-        metrics = metrics_data(figures, resource, started_ns, now_ns)
-        return partial(self._send, metrics, _records(self._newsroom.news(report), resource, now_ns))
+        news = self._newsroom.news(report, self._outbox.room)
+        self._outbox.add(*_records(news, resource, now_ns))
+        self._feeder.tally.waiting = len(self._outbox)
+        self._sender.put(metrics_data(figures, resource, started_ns, now_ns))
 
-    def _send(self, metrics: Any, fresh: list[Any]) -> None:
-        # Events that nobody took are tried again with the next report, once.
-        again, self._unsent = self._unsent, fresh
-        sent = self._metrics.export(metrics)
-        if not self._told(again + fresh):
-            raise NotTaken("events")
-        self._unsent = []
-        if sent.name != _SUCCESS:
-            raise NotTaken("metrics")
+    def _send(self, metrics: Any) -> None:
+        taken = self._metrics.export(metrics).name == _SUCCESS
+        told = self._tell()
+        if not (taken and told):
+            raise NotTaken(" and ".join(["metrics"] * (not taken) + ["events"] * (not told)))
 
-    def _told(self, records: Sequence[Any]) -> bool:
-        return not records or bool(self._logs.export(records).name == _SUCCESS)
+    def _tell(self) -> bool:
+        """Send the events that wait, until one request is not taken: then again after the next report."""
+        taken = True
+        while taken and (batch := self._outbox.take()):
+            taken = False
+            try:
+                taken = self._logs.export([one.record for one in batch]).name == _SUCCESS
+            finally:
+                self._outbox.done(batch, taken=taken)
+                self._feeder.tally.waiting = len(self._outbox)
+        return taken
 
 
 def _senders(url: str) -> tuple[Any, Any]:
@@ -132,8 +142,8 @@ def _resource(report: Report) -> Any:
     )
 
 
-def _records(news: Sequence[News], resource: Any, now_ns: int) -> list[Any]:
-    """The events as the SDK's own logger makes them."""
+def _records(news: Sequence[News], resource: Any, now_ns: int) -> tuple[list[Any], list[int]]:
+    """The events as the SDK's own logger makes them, and how many bytes their texts take."""
     from opentelemetry._logs import LogRecord, SeverityNumber
     from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 
@@ -154,7 +164,10 @@ def _records(news: Sequence[News], resource: Any, now_ns: int) -> list[Any]:
     provider = LoggerProvider(resource, shutdown_on_exit=False)
     provider.add_log_record_processor(Gather())
     logger = provider.get_logger("closetrace", __version__)
+    sizes = []
     for one in news:
+        attributes = events.attributes(one)
+        sizes.append(sum(len(value) for value in attributes.values() if isinstance(value, str)))
         logger.emit(
             LogRecord(
                 timestamp=now_ns,
@@ -163,10 +176,10 @@ def _records(news: Sequence[News], resource: Any, now_ns: int) -> list[Any]:
                 severity_number=SeverityNumber.WARN,
                 event_name=events.event_name(one),
                 body=events.body(one),
-                attributes=events.attributes(one),
+                attributes=attributes,
             )
         )
-    return made
+    return made, sizes
 
 
 def _quiet() -> None:
