@@ -62,6 +62,10 @@ class Agent(Trace):
             if said.startswith(first):
                 return said
 
+    def descriptors(self) -> int:
+        """How many it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def ask(self, *words: str) -> Ran:
         """The answer. Where a machine is so busy that the agent's greeting takes a second, it is asked again."""
         command = words[:1] if words[0] in ("timeline",) else ()

@@ -1,0 +1,94 @@
+"""An agent whose collector goes away, refuses, stalls and comes back: what it records and tells does not suffer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.live.closetrace_command import let_linger
+from tests.live.collector import AWAY, REFUSES, STALLS, TAKES, Collector
+from tests.live.oracles import ss_close_wait
+from tests.live.test_live_agent import Agent, assert_tells
+from tests.live.workload import Workload, build
+
+NAME = f"leaks{os.getpid()}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+class Scrape:
+    """What the agent tells Prometheus of its other exporter."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/metrics"
+
+    def value(self, name: str, *labels: str) -> float:
+        with urllib.request.urlopen(self._url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        mine = [line for line in lines if line.startswith(name) and all(one in line for one in labels)]
+        return sum(float(line.rpartition(" ")[2]) for line in mine)
+
+    def of_otlp(self, name: str) -> float:
+        return self.value(f"closetrace_export_{name}", 'exporter="otlp"')
+
+
+def told(collector: Collector, program: Workload) -> int:
+    """How many events the collector has taken of a program's site."""
+    return sum(event.get("process.pid") == program.pid() for event in collector.events)
+
+
+def leak(agent: Agent, name: str, count: int, folder: Path) -> Workload:
+    """A program that has leaked. It is called as no program of another test is."""
+    alone = folder / name / NAME
+    alone.parent.mkdir()
+    shutil.copy(build(name), alone)
+    program = Workload(str(alone), str(count))
+    program.all_steps()
+    let_linger()
+    assert_tells(agent, program)
+    return program
+
+
+def sites_of(collector: Collector, *programs: Workload) -> set[str]:
+    pids = {program.pid() for program in programs}
+    return {event["closetrace.site.id"] for event in collector.events if event.get("process.pid") in pids}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", [AWAY, REFUSES, STALLS])
+def test_a_collector_that_comes_back(tmp_path: Path, mode: str) -> None:
+    """Nothing is lost that can be kept: each site is told once, the figures are those of ss, losses are counted."""
+    port = free_port()
+    scrape = Scrape(port)
+    with Collector() as collector:
+        collector.come(mode)
+        options = ("--otlp", collector.url, "--metrics", f"127.0.0.1:{port}", "--every", "0.2", "--comm", NAME)
+        with Agent(tmp_path, *options) as agent, leak(agent, "idle_pool", 3, tmp_path) as first:
+            agent.until(lambda: scrape.of_otlp("failed") >= 1, "what was not taken is counted")
+            agent.until(lambda: scrape.of_otlp("waiting") >= 1, "the event waits")
+            descriptors = agent.descriptors()
+            with leak(agent, "unread_data", 2, tmp_path) as second:
+                agent.until(lambda: scrape.of_otlp("waiting") >= 2, "both events wait")
+                assert not collector.events
+                collector.come(TAKES)
+                collector.until(lambda: bool(told(collector, first) and told(collector, second)), "both are told")
+                listed = len(ss_close_wait({first.pid(), second.pid()}))
+                assert listed >= 4
+                collector.until(
+                    lambda: sum(map(collector.sockets, sites_of(collector, first, second))) == listed, "figures"
+                )
+                seen = collector.requests
+                collector.until(lambda: collector.requests >= seen + 3, "three more reports")
+                assert (told(collector, first), told(collector, second)) == (1, 1)
+                assert collector.value("closetrace.export.failed", "closetrace.exporter", "otlp") >= 1
+                agent.until(lambda: scrape.of_otlp("waiting") == 0, "nothing waits any more")
+                assert agent.descriptors() <= descriptors + 4
+                assert_tells(agent, first)
