@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from typing import Any, Optional, cast
+from typing import Any, Optional, TextIO, cast
 
 import click
 
@@ -191,9 +191,9 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _to_devnull() -> None:
-    """Send stdout to /dev/null. Its reader has gone, and what is still buffered must not raise at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _to_devnull(stream: TextIO) -> None:
+    """Send it to /dev/null. Its reader has gone, or its disk is full: what is buffered must not raise at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run_command(arguments: Optional[list[str]] = None) -> int:
@@ -210,7 +210,7 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), 1)
     except (BrokenPipeError, SystemExit):  # click raises SystemExit only when a pipe is closed
-        _to_devnull()
+        _to_devnull(sys.stdout)
         return 0
     except (KeyboardInterrupt, click.Abort):  # of a command that has no report: what it has written is not whole
         return _INTERRUPTED
@@ -219,7 +219,8 @@ def run_command(arguments: Optional[list[str]] = None) -> int:
     except OSError as error:
         if error.errno == errno.EMFILE:
             return _fail(MORE_FILES, 1)
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+        what = error.filename or ("the output" if error.errno == errno.ENOSPC else "the system")
+        return _fail(f"{what}: {error.strerror or error}", 1)
 
 
 def _prepare_streams() -> None:
@@ -240,8 +241,9 @@ def main() -> None:
     """Entry point of the closetrace command."""
     _prepare_streams()
     code = run_command()
-    try:
-        sys.stdout.flush()
-    except OSError:  # already reported. Python would report it again at exit, with exit code 120
-        _to_devnull()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # already reported. Python would report it again at exit, with exit code 120
+            _to_devnull(stream)
     sys.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Optional
 
 import click
@@ -132,7 +133,13 @@ def agent(ctx: click.Context, /, **chosen: Any) -> None:
     words: list[str] = ctx.meta[__name__]
     settings = _settings(**chosen)
     warn_of_absent(settings.request.scope)
-    Agent(settings, lambda: _read_again(words), terminal.say).run()
+    Agent(settings, lambda: _read_again(words), _say).run()
+
+
+def _say(text: str) -> None:
+    """A line to the log. Recording goes on where nobody reads that any more, as when the journal has restarted."""
+    with contextlib.suppress(OSError):
+        terminal.say(text)
 
 
 def _read_again(words: list[str]) -> values.Settings:

@@ -25,14 +25,20 @@ def color() -> bool:
 def say(text: str) -> None:
     """A remark beside the report: stderr, so that stdout is the report alone.
 
-    A terminal gets lines of its width, broken between words. Anything else gets one line, for scripts to read.
+    A terminal gets lines of its width, broken between words. Anything else gets one line, for scripts to read. If the
+    disk under stderr is full, nothing is said and all else goes on. Raises BrokenPipeError if nobody reads any more.
     """
     told = clean(text)
     if sys.stderr.isatty():
         from tracer.reports.text.cells import wrap
 
         told = "\n".join(wrap(told, width_of_stderr(), rest="  "))
-    click.echo(told, err=True)
+    try:
+        click.echo(told, err=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def width_of_stderr() -> int:
