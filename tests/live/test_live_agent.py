@@ -97,10 +97,11 @@ def sockets(report: dict[str, Any]) -> set[tuple[str, str]]:
     return {(one["local"], one["remote"]) for site in report["sites"] for one in site["sockets"]}
 
 
-def assert_tells(agent: Agent, program: Workload) -> dict[str, Any]:
+def assert_tells(agent: Agent, program: Workload, netns: str | None = None) -> dict[str, Any]:
     """The report of the agent on this program is what ss lists."""
-    report = agent.ask("--pid", str(program.pid()), "--json").report()
-    assert sockets(report) == set(ss_close_wait({program.pid()}))
+    where = ("--netns", netns) if netns is not None else ()
+    report = agent.ask("--pid", str(program.pid()), *where, "--json").report()
+    assert sockets(report) == set(ss_close_wait({program.pid()}, netns))
     found = report["reconciliation"]
     assert found["complete"]
     assert found["listed"] - found["out_of_scope"] == found["told"] == report["lingering"]

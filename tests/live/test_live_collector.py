@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.live.closetrace_command import let_linger
 from tests.live.collector import AWAY, REFUSES, STALLS, TAKES, Collector
+from tests.live.namespaces import inside, network_namespace_named
 from tests.live.oracles import ss_close_wait
 from tests.live.test_live_agent import Agent, assert_tells
 from tests.live.workload import Workload, build
 
-NAME = f"leaks{os.getpid()}"
+
+@pytest.fixture
+def netns() -> Iterator[str]:
+    """What is busy on this machine is not in it: an agent publishes less often where to find a report takes long."""
+    with network_namespace_named("collector") as name:
+        yield name
 
 
 def free_port() -> int:
@@ -45,15 +50,12 @@ def told(collector: Collector, program: Workload) -> int:
     return sum(event.get("process.pid") == program.pid() for event in collector.events)
 
 
-def leak(agent: Agent, name: str, count: int, folder: Path) -> Workload:
-    """A program that has leaked. It is called as no program of another test is."""
-    alone = folder / name / NAME
-    alone.parent.mkdir()
-    shutil.copy(build(name), alone)
-    program = Workload(str(alone), str(count))
+def leak(agent: Agent, name: str, count: int, netns: str) -> Workload:
+    """A program that has leaked."""
+    program = Workload(*inside(netns), str(build(name)), str(count))
     program.all_steps()
     let_linger()
-    assert_tells(agent, program)
+    assert_tells(agent, program, netns)
     return program
 
 
@@ -64,23 +66,23 @@ def sites_of(collector: Collector, *programs: Workload) -> set[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", [AWAY, REFUSES, STALLS])
-def test_a_collector_that_comes_back(tmp_path: Path, mode: str) -> None:
+def test_a_collector_that_comes_back(tmp_path: Path, netns: str, mode: str) -> None:
     """Nothing is lost that can be kept: each site is told once, the figures are those of ss, losses are counted."""
     port = free_port()
     scrape = Scrape(port)
     with Collector() as collector:
         collector.come(mode)
-        options = ("--otlp", collector.url, "--metrics", f"127.0.0.1:{port}", "--every", "0.2", "--comm", NAME)
-        with Agent(tmp_path, *options) as agent, leak(agent, "idle_pool", 3, tmp_path) as first:
+        options = ("--otlp", collector.url, "--metrics", f"127.0.0.1:{port}", "--every", "0.2", "--netns", netns)
+        with Agent(tmp_path, *options) as agent, leak(agent, "idle_pool", 3, netns) as first:
             agent.until(lambda: scrape.of_otlp("failed") >= 1, "what was not taken is counted")
             agent.until(lambda: scrape.of_otlp("waiting") >= 1, "the event waits")
             descriptors = agent.descriptors()
-            with leak(agent, "unread_data", 2, tmp_path) as second:
+            with leak(agent, "unread_data", 2, netns) as second:
                 agent.until(lambda: scrape.of_otlp("waiting") >= 2, "both events wait")
                 assert not collector.events
                 collector.come(TAKES)
                 collector.until(lambda: bool(told(collector, first) and told(collector, second)), "both are told")
-                listed = len(ss_close_wait({first.pid(), second.pid()}))
+                listed = len(ss_close_wait({first.pid(), second.pid()}, netns))
                 assert listed >= 4
                 collector.until(
                     lambda: sum(map(collector.sockets, sites_of(collector, first, second))) == listed, "figures"
@@ -91,4 +93,4 @@ def test_a_collector_that_comes_back(tmp_path: Path, mode: str) -> None:
                 assert collector.value("closetrace.export.failed", "closetrace.exporter", "otlp") >= 1
                 agent.until(lambda: scrape.of_otlp("waiting") == 0, "nothing waits any more")
                 assert agent.descriptors() <= descriptors + 4
-                assert_tells(agent, first)
+                assert_tells(agent, first, netns)
