@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from typing import Optional
 
 from tracer.diagnose.census.ports import port_use, usable_ports
 from tracer.errors import ClosetraceError
 from tracer.host.namespaces import Namespaces
-from tracer.host.sockdiag import dump
+from tracer.host.sockdiag import each, listeners
 from tracer.host.tcp_settings import tcp_settings
 from tracer.model.finding import PortShare
 from tracer.model.states import TcpState
 
-_STATES = tuple(state for state in TcpState if state not in (TcpState.CLOSE, TcpState.NEW_SYN_RECV))
+_CONNECTED = frozenset(TcpState) - {TcpState.CLOSE, TcpState.NEW_SYN_RECV, TcpState.LISTEN}
 _EVERY_S = 60.0
 _MOST_NAMESPACES = 64
 _MOST = 10
@@ -37,15 +39,14 @@ class Ports:
     def _look(self) -> tuple[PortShare, ...]:
         found: list[PortShare] = []
         for inode in self._namespaces.all()[:_MOST_NAMESPACES]:
-            path = self._namespaces.path(inode)
-            try:
-                sockets, settings = dump(_STATES, path), tcp_settings(path)
-            except (OSError, ValueError, ClosetraceError):
-                continue
-            listening = {one.local.port for one in sockets if one.state is TcpState.LISTEN}
-            connected = (one for one in sockets if one.state is not TcpState.LISTEN)
-            found += (
-                PortShare(use.source, use.destination, use.used, use.time_wait, use.usable)
-                for use in port_use(connected, settings, usable_ports(settings, listening))[:_MOST]
-            )
+            with contextlib.suppress(OSError, ValueError, ClosetraceError):
+                found += _fullest(self._namespaces.path(inode))
         return tuple(sorted(found, key=lambda share: (-share.used / max(share.usable, 1), share.source))[:_MOST])
+
+
+def _fullest(path: Optional[str]) -> list[PortShare]:
+    """Those of a namespace. No list of its sockets is made. Raises OSError, ValueError, ClosetraceError."""
+    settings = tcp_settings(path)
+    usable = usable_ports(settings, (one.local.port for one in listeners(path)))
+    uses = port_use(each(_CONNECTED, path), settings, usable)[:_MOST]
+    return [PortShare(use.source, use.destination, use.used, use.time_wait, use.usable) for use in uses]

@@ -21,7 +21,7 @@ from tracer.host.accept_queues import first_holder, listening_at
 from tracer.host.inet_diag import DiagSocket, SockDiagError, parse, request
 from tracer.host.namespaces import Namespaces
 from tracer.host.netns import NetnsUnreachable, inside
-from tracer.host.sockdiag import dump, listeners
+from tracer.host.sockdiag import dump, each, listeners
 from tracer.model.connection import Endpoint, Holder, KernelCounters
 from tracer.model.states import TcpState
 
@@ -241,6 +241,22 @@ def test_values_of_a_live_close_wait() -> None:
         client.recv(1000)
         assert client.recv(1000) == b""
         assert find(dump((TcpState.CLOSE_WAIT,)), client.getsockname()[1]).rx_queue == 0
+
+
+def test_one_by_one() -> None:
+    """The same sockets as in the list; what the kernel counts of each is left out."""
+    with connection() as (client, server):
+        ports = {client.getsockname()[1], server.getsockname()[1]}
+        several = each((TcpState.ESTABLISHED,))
+        assert iter(several) is several
+        found = [one for one in several if {one.local.port, one.remote.port} == ports]
+        listed = [one for one in dump((TcpState.ESTABLISHED,)) if {one.local.port, one.remote.port} == ports]
+    assert [(one.local, one.cookie, one.inode) for one in found] == [
+        (one.local, one.cookie, one.inode) for one in listed
+    ]
+    assert {one.bytes_acked for one in found} == {None}
+    with pytest.raises(NetnsUnreachable):
+        next(each((TcpState.ESTABLISHED,), "/proc/0/ns/net"))
 
 
 def test_v4_mapped_and_ipv6() -> None:

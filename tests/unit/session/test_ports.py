@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection, Iterator
 from types import SimpleNamespace
 from typing import Optional
 
@@ -34,12 +35,13 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[DiagSocket]:
     """What sock_diag lists in this namespace."""
     sockets: list[DiagSocket] = []
 
-    def read(_states: object, path: Optional[str] = None) -> list[DiagSocket]:
+    def each(states: Collection[TcpState], path: Optional[str] = None) -> Iterator[DiagSocket]:
         if path is not None:
             raise NetnsUnreachable("it is gone")
-        return sockets
+        yield from (one for one in sockets if one.state in states)
 
-    monkeypatch.setattr(module, "dump", read)
+    monkeypatch.setattr(module, "each", each)
+    monkeypatch.setattr(module, "listeners", lambda path: list(each((TcpState.LISTEN,), path)))
     return sockets
 
 
