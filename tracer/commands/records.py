@@ -24,7 +24,7 @@ _MOST_BYTES = 64 << 20
 """Of an answer: some 40 for each socket."""
 
 
-class Recorder:
+class AgentBeside:
     """The agent at ``path``, which is asked of ``scope``."""
 
     def __init__(self, path: str, scope: Scope) -> None:

@@ -17,7 +17,7 @@ from tests.unit.builders import connection, report
 from tracer.agent.protocol import About, Greeting, Refusal, answer_line, chunk, question_from
 from tracer.agent.records import lines
 from tracer.commands import records
-from tracer.commands.records import Recorder
+from tracer.commands.records import AgentBeside
 from tracer.model.scope import Scope
 
 GREETING = answer_line(Greeting(5.0))
@@ -52,13 +52,13 @@ def test_without_an_agent_nothing_is_imported(tmp_path: Path, monkeypatch: pytes
     for name in ("asking", "protocol", "records"):
         monkeypatch.setitem(sys.modules, f"tracer.agent.{name}", None)
     monkeypatch.setattr(threading, "Thread", lambda **_: pytest.fail("a thread"))
-    assert Recorder(str(tmp_path / "agent.sock"), Scope()).newest() is None
+    assert AgentBeside(str(tmp_path / "agent.sock"), Scope()).newest() is None
 
 
 def test_who_may_not_connect_is_told_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As where nobody listens: connect(2) fails."""
     (tmp_path / "agent.sock").write_text("")
-    assert Recorder(str(tmp_path / "agent.sock"), Scope()).newest() is None
+    assert AgentBeside(str(tmp_path / "agent.sock"), Scope()).newest() is None
     assert capfd.readouterr() == ("", "")
 
 
@@ -66,7 +66,7 @@ def test_who_may_not_connect_is_told_nothing(tmp_path: Path, capfd: pytest.Captu
 def test_an_answer(tmp_path: Path) -> None:
     """It is asked for the scope; the second count does not ask again so soon."""
     with agent(tmp_path / "agent.sock", lambda line: line.sendall(ANSWER)) as asked:
-        recorder = Recorder(str(tmp_path / "agent.sock"), Scope(pids=(1,)))
+        recorder = AgentBeside(str(tmp_path / "agent.sock"), Scope(pids=(1,)))
         for _ in range(2):
             found = recorder.newest()
             assert found is not None
@@ -90,7 +90,7 @@ def test_an_answer(tmp_path: Path) -> None:
 def test_one_line_says_why_not(tmp_path: Path, capfd: pytest.CaptureFixture[str], said: bytes, why: str) -> None:
     """Once, however often is counted."""
     with agent(tmp_path / "agent.sock", lambda line: line.sendall(said)):
-        recorder = Recorder(str(tmp_path / "agent.sock"), Scope())
+        recorder = AgentBeside(str(tmp_path / "agent.sock"), Scope())
         assert recorder.newest() is None
         assert recorder.newest() is None
     out, err = capfd.readouterr()
@@ -114,7 +114,7 @@ def test_a_slow_one_is_not_waited_for(
         line.sendall(ANSWER[-3:])
 
     with agent(tmp_path / "agent.sock", slowly):
-        recorder = Recorder(str(tmp_path / "agent.sock"), Scope())
+        recorder = AgentBeside(str(tmp_path / "agent.sock"), Scope())
         begun = time.monotonic()
         assert recorder.newest() is None
         assert 0.3 <= time.monotonic() - begun < 10
@@ -136,7 +136,7 @@ def test_it_is_asked_again_when_that_is_cheap(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(records, "_SHARE", 0)
     path = tmp_path / "agent.sock"
     with agent(path, lambda line: line.sendall(ANSWER)) as asked:
-        recorder = Recorder(str(path), Scope())
+        recorder = AgentBeside(str(path), Scope())
         assert recorder.newest() is not None
         assert recorder.newest() is not None
         for asking in [one for one in threading.enumerate() if one.name == "closetrace-asks"]:
