@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -54,6 +55,44 @@ def test_a_socket_that_a_handler_used_is_its_holders() -> None:
         assert (site["verdict"], site["pid"]) == ("held-elsewhere", program.pid())
         assert {holder["relation"] for one in sockets(report) for holder in one["holders"]} == {"parent"}
         assert "parent" in site["advice"]
+
+
+CROWD = """
+import resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
+listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+pairs = []
+input()
+for _ in range(2200):
+    client = socket.create_connection(listener.getsockname())
+    pairs.append((client, listener.accept()[0]))
+for pair in pairs[:200]:
+    for end in pair:
+        end.close()
+for _, server in pairs[-60:]:
+    server.close()
+print("closed", flush=True)
+input()
+"""
+
+
+def test_where_records_ran_out_nothing_is_called_older(network_namespace: str) -> None:
+    """4,400 sockets that began after the trace, and 4,096 records: those without one are not older than the trace."""
+    options = ("--netns", network_namespace, *LINGER, "--memory", "4", "--json")
+    words = [*inside(network_namespace), sys.executable, "-c", CROWD]
+    with Trace(*options) as trace, subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as program:
+        trace.attached()
+        assert program.stdin is not None
+        assert program.stdout is not None
+        print("go", file=program.stdin, flush=True)
+        assert program.stdout.readline() == "closed\n"
+        let_linger()
+        report = trace.stop().report()
+        program.kill()
+    facts = [" ".join(one["evidence"]) for one in sockets(report)]
+    assert len(facts) == 60
+    assert report["losses"]["records"] > 0
+    assert all("No record was free when it began, or it is older than the trace" in fact for fact in facts), facts[0]
 
 
 def test_a_socket_that_others_alone_used_is_told() -> None:

@@ -105,6 +105,11 @@ def may_be_close_notify(c: Connection) -> bool:
     return 0 < last.ret <= _CLOSE_NOTIFY_MAX and speaks_tls(last.stack)
 
 
+def before_trace(c: Connection) -> bool:
+    """Whether it is known to be older than the trace: it did not just find no free record when it began."""
+    return c.preexisting and not c.crowded_out
+
+
 def opened_here(c: Connection) -> Optional[bool]:
     """Whether the program opened it: as recorded, else as the kernel's counters tell; None if neither does."""
     if c.passive is not None:

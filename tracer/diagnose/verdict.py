@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import last_call, opened_here, taken_bytes
+from tracer.diagnose.facts import before_trace, last_call, opened_here, taken_bytes
 from tracer.diagnose.held import sentence
 from tracer.diagnose.rules import held, holding, idling, reading, sending
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, unrecorded
@@ -95,7 +95,7 @@ def _since(c: Connection, trace_start_ns: int) -> int:
 
 
 def _nothing_known(c: Connection) -> Evidence:
-    facts = ["No call on it was seen since the trace began."] if c.preexisting else ["No call on it was seen."]
+    facts = ["No call on it was seen since the trace began." if before_trace(c) else "No call on it was seen."]
     if c.unrecorded:
         facts = []
     if c.state is not TcpState.CLOSE_WAIT:
@@ -113,8 +113,12 @@ def _caveats(c: Connection, now_ns: int, trace_start_ns: int) -> Evidence:
         facts.append(unrecorded(c))
     if c.preexisting and c.fin_ns is None:
         facts.append("It was there before the trace began; who used it until then is not known.")
-    elif c.preexisting:
+    elif before_trace(c):
         facts.append("It is older than the trace; calls before that were not seen.")
+    elif c.preexisting:
+        facts.append(
+            "No record was free when it began, or it is older than the trace; calls before it had one were not seen."
+        )
     if c.preexisting:
         facts += _older(c, now_ns)
     if c.fin_ns is None and c.fin_before_ns is not None and c.fin_before_ns < trace_start_ns:

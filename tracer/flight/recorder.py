@@ -278,6 +278,11 @@ class Recorder:
         return cast(list[transitions.Raw], self._events.unpack(transitions.RECORD))
 
     @property
+    def lacked_records(self) -> bool:
+        """Whether sockets found no free record. Such a one gets its record later, as one that is older does."""
+        return self._count(layout.COUNTERS.index("lost_records")) > 0
+
+    @property
     def events_lost(self) -> int:
         """Transitions and endings that found their buffer full."""
         return self._count(layout.COUNTERS.index("lost_events"))

@@ -135,7 +135,8 @@ class Interest:
 class Connection:
     """Everything known of one TCP socket, at the time ``seen_ns``.
 
-    Counters cover the traced life only; ``preexisting`` says that the socket is older than the trace.
+    Counters cover the traced life only; ``preexisting`` says that the socket is older than the trace; with
+    ``crowded_out`` it may be newer, and have found no free record when it began.
     ``fin_ns`` is when it entered CLOSE_WAIT; for a socket that was already there when the trace began it is None and
     ``fin_before_ns`` (sock_diag's last data or ACK time) is the earliest that the recorder can vouch for.
     ``rx_queue`` is the receive queue now (in CLOSE_WAIT the FIN counts as one byte until it is read), None if
@@ -152,7 +153,7 @@ class Connection:
     ``unheld`` is a number if no process, its owner included, was found to have a descriptor for it: that of the
     processes whose descriptors could not be read. ``unrecorded`` says
     that it was found in the kernel's list alone: no call on it was recorded though a process in scope holds it;
-    ``crowded_out``, that this is so though everybody's calls are recorded: most likely no record was free.
+    with ``crowded_out`` everybody's calls are recorded: most likely no record was free.
     ``unseen`` names the kinds of calls ("receive", "send") that no hook shows on this kernel: that none is recorded
     then says nothing.
     ``sent`` is the last send where the process receives in an event loop, whose stacks tell nothing of the program.

@@ -104,7 +104,7 @@ class Preexisting:
         return tuple(self._waiting.values())
 
     def crowded_out(self, cookie: int) -> bool:
-        """Whether a socket in CLOSE_WAIT that has no record would have one, had one been free.
+        """Whether a socket in CLOSE_WAIT whose beginning has no record would have one, had one been free.
 
         The transition to CLOSE_WAIT makes a record of every socket in scope, where scope does not depend on the task.
         """

@@ -47,4 +47,6 @@ class Reader:
         if connection.preexisting:
             changes["preexisting"] = self._preexisting.is_older(connection)
             changes["fin_before_ns"] = self._preexisting.fin_before_ns(connection.cookie)
+            crowded = self._recorder.lacked_records and self._preexisting.crowded_out(connection.cookie)
+            changes["crowded_out"] = changes["preexisting"] and crowded
         return changed(connection, **changes) if changes else connection

@@ -118,6 +118,7 @@ def test_closed_socket_is_not_still_there() -> None:
         ({"transitions_dropped": 2}, "2 more transitions not kept"),
         ({"opened_late": True, "opened": touch(Op.RECV, 1.006, 9)}, "first call seen: recv of 9 bytes"),
         ({"preexisting": True}, "older than the trace"),
+        ({"preexisting": True, "crowded_out": True}, "no record was free when it began, or older than the trace"),
         ({"last": touch(Op.RECV, 60.0, -11)}, "recv that found nothing yet (EAGAIN)"),
     ],
 )

@@ -71,6 +71,10 @@ class FakeRecorder:
     named: set[int] = field(default_factory=set)
     parents: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def lacked_records(self) -> bool:
+        return self.lost.records > 0
+
     def add(self, sk: int, birth_ns: int, state: TcpState = TcpState.CLOSE_WAIT, **fields: Any) -> layout.Record:
         made = layout.Record(sk=sk, birth_ns=birth_ns, state=state, family=2, rport=80, lport=sk % 60000 + 1, **fields)
         ct.memmove(made.laddr, b"\x7f\0\0\x01", 4)

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.session.offers import as_older, as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock, path
 from tracer.flight import layout
-from tracer.model.connection import Connection
+from tracer.model.connection import Connection, Losses
 from tracer.model.states import TcpState
 from tracer.session.reading import Reader
 from tracer.session.stackstore import StackStore
@@ -26,6 +26,9 @@ class FakePreexisting:
 
     def fin_before_ns(self, cookie: int) -> Optional[int]:
         return 77 if cookie == OLD else None
+
+    def crowded_out(self, cookie: int) -> bool:
+        return cookie == OLD
 
 
 @pytest.fixture
@@ -65,6 +68,14 @@ def test_only_what_was_there_at_the_start_is_older(
     assert [c.ended_ns is not None for c in found.values()] == [way is over] * 2
     assert all(c.last is not None and path(c.last.stack) == "leaky" for c in found.values())
     assert sorted(recorder.freed) == [1, 2]
+
+
+def test_a_socket_that_found_no_record_may_be_newer(recorder: FakeRecorder) -> None:
+    """Where records ran out, one that has none from its beginning on need not be older than the trace."""
+    assert [c.crowded_out for c in live(recorder)] == [False, False]
+    recorder.lost = Losses(records=1)
+    found = {connection.cookie: connection for connection in live(recorder)}
+    assert {cookie: c.crowded_out for cookie, c in found.items()} == {OLD: True, HANDED_OVER: False}
 
 
 def test_a_record_is_only_taken_for_the_suspect_of_its_birth(recorder: FakeRecorder) -> None:

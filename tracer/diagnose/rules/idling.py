@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import after_fin, sent_last, taken_bytes, unread_bytes
+from tracer.diagnose.facts import after_fin, before_trace, sent_last, taken_bytes, unread_bytes
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import speaks_tls
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, touched, watched
@@ -116,7 +116,7 @@ def idle_in_pool(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 def _last(c: Connection, now_ns: int) -> Evidence:
     if c.last is None:
-        return ("No call on it was seen" + (" since the trace began." if c.preexisting else "."),)
+        return ("No call on it was seen" + (" since the trace began." if before_trace(c) else "."),)
     if c.unseen:
         return (f"Last call that could be seen: {touched(c.last, now_ns)}.",)
     if c.fin_ns is None:

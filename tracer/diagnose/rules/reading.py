@@ -8,6 +8,7 @@ from typing import Optional
 from tracer.diagnose import words
 from tracer.diagnose.facts import (
     after_fin,
+    before_trace,
     end_read,
     end_taken,
     end_with_last_read,
@@ -46,7 +47,7 @@ def end_with_data(c: Connection, now_ns: int) -> Optional[Evidence]:
     if taken_unseen(c):
         how = "The peer's end (FIN) was taken from the receive queue by a call that was not seen."
     elif not end_with_last_read(c):
-        when = "that was before the trace" if c.preexisting else "that was not seen"
+        when = "that was before the trace" if before_trace(c) else "that was not seen"
         how = (
             "The end has left the receive queue: a read returned 0, or one took it together with the last data;"
             f" {when}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import opened_here
+from tracer.diagnose.facts import before_trace, opened_here
 from tracer.diagnose.texts.site import UNSEEN, Answer, TextSite
 
 
@@ -11,15 +11,8 @@ def unknown(site: TextSite) -> Answer:
     """Nothing was seen of it."""
     older = all(c.preexisting for c in site.connections)
     held = any(c.holders for c in site.connections)
-    why = [
-        site.say("It is", "They are")
-        + " older than the trace and no call has touched "
-        + site.say("it", "them")
-        + " since."
-        if older
-        else "No call was seen on " + site.say("it.", "them.")
-    ]
-    crowded_out = all(c.crowded_out for c in site.connections)
+    why = [_older(site) if older else "No call was seen on " + site.say("it.", "them.")]
+    crowded_out = all(c.crowded_out and not c.preexisting for c in site.connections)
     others = all(c.unrecorded for c in site.connections) and not crowded_out
     if crowded_out:
         why = ["Nothing of " + site.say("it", "them") + " is recorded: no record was free (`lost` tells how often)."]
@@ -37,6 +30,17 @@ def unknown(site: TextSite) -> Answer:
     if crowded_out:
         return tuple(why), (*_by_direction(site), "Give closetrace more memory for records (--memory), or a filter.")
     return tuple(why), (*_by_direction(site), _trace_others(site) if others else _leave_running(site))
+
+
+def _older(site: TextSite) -> str:
+    it_is, it = site.say("It is", "They are"), site.say("it", "them")
+    if all(map(before_trace, site.connections)):
+        return f"{it_is} older than the trace and no call has touched {it} since."
+    began = site.say("it began", "they began")
+    return (
+        f"{it_is} older than the trace, or no record was free when {began} (`lost` tells how often, --memory gives"
+        f" more): no call on {it} was seen."
+    )
 
 
 def _last_data(site: TextSite) -> list[str]:

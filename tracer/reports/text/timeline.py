@@ -54,7 +54,8 @@ def body(c: Connection, *, width: int, color: bool) -> list[str]:
     text_width = min(room, max(width - 40, 24))
     out = []
     if c.preexisting:
-        out.append(style("              older than the trace: earlier events are not known", color, dim=True))
+        why = "no record was free when it began, or older than the trace" if c.crowded_out else "older than the trace"
+        out.append(style(fit(f"              {why}: earlier events are not known", width), color, dim=True))
     for event in rows:
         seconds = (event.ns - start) / 1e9
         text = clean(event.text)
