@@ -70,7 +70,7 @@ class Recorder:
         self._known_programs = program.map("known_programs", _PROGRAM.size, _INTERPRETER.size) if interpreters else None
         self._asked = Ring(program.map("asked", 0, 4).descriptor, PAGE * ASKED_PAGES) if interpreters else None
         self._execs = program.map("execs", 4, _EXEC.size) if execs else None
-        self._drain = program.load_runnable("run_drain")
+        self._drain = bpf.Runnable(program.load_runnable("run_drain"), 6)
         self._unseeded = self._version = 0
         self._given_back = self._deep_given_back = 0
         self._endings = Ring(program.map("endings", 0, 1).descriptor, PAGE * RING_PAGES)
@@ -222,9 +222,8 @@ class Recorder:
 
     def replace_box(self, box: BoxHeader, stack: int) -> bool:
         """Put an interned stack's number in place of a box; False if the touch has been overwritten since."""
-        words = (box.sk, box.which, box.touch_seq, box.handle, stack, box.birth_ns)
         try:
-            return bpf.run_raw_tracepoint(self._drain, words) == 1
+            return self._drain.run(box.sk, box.which, box.touch_seq, box.handle, stack, box.birth_ns) == 1
         except OSError:
             return False
 

@@ -20,6 +20,7 @@ _TRACE_FENTRY, _TRACE_FEXIT = 24, 25
 # r0 = 0; exit
 _EMPTY = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
 
+_RESULT = struct.Struct("<I")
 _libc = ct.CDLL(None, use_errno=True)
 
 
@@ -121,19 +122,33 @@ def open_trampoline(program: int) -> int:
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program))
 
 
-def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
-    """Run a raw tracepoint program once with these arguments (BPF_PROG_TEST_RUN, since Linux 5.10, 1b4d60ec162f).
+class Runnable:
+    """A loaded raw tracepoint program that is run by itself, with ``count`` arguments (up to 64 bits each).
 
-    Return the program's result. Raises OSError if the kernel cannot do this.
+    It does not own the descriptor. Its buffers are made once: it may run a hundred thousand times.
     """
-    context = ct.create_string_buffer(struct.pack(f"<{len(arguments)}Q", *arguments), 8 * len(arguments))
-    attributes = ct.create_string_buffer(
-        struct.pack("<IIIIQQIIIIQQ", program, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ct.addressof(context), 0), 128
-    )
-    if _libc.syscall(_BPF, _PROG_TEST_RUN, attributes, len(attributes)) < 0:
-        number = ct.get_errno()
-        raise OSError(number, os.strerror(number))
-    return int(struct.unpack_from("<I", attributes, 4)[0])
+
+    def __init__(self, program: int, count: int) -> None:
+        self._words = struct.Struct(f"<{count}Q")
+        self._context = context = ct.create_string_buffer(self._words.size)
+        numbers = (program, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ct.addressof(context), 0)
+        self._attributes = ct.create_string_buffer(struct.pack("<IIIIQQIIIIQQ", *numbers), 128)
+
+    def run(self, *arguments: int) -> int:
+        """Run it once (BPF_PROG_TEST_RUN, since Linux 5.10, 1b4d60ec162f) and return the program's result.
+
+        Raises OSError if the kernel cannot do this.
+        """
+        self._words.pack_into(self._context, 0, *arguments)
+        if _libc.syscall(_BPF, _PROG_TEST_RUN, self._attributes, 128) < 0:
+            number = ct.get_errno()
+            raise OSError(number, os.strerror(number))
+        return int(_RESULT.unpack_from(self._attributes, 4)[0])
+
+
+def run_raw_tracepoint(program: int, arguments: tuple[int, ...]) -> int:
+    """Run a raw tracepoint program once with these arguments, as :class:`Runnable` does."""
+    return Runnable(program, len(arguments)).run(*arguments)
 
 
 def enable_run_time_stats() -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Set
 from typing import Optional
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 from tracer.model.frame import Stack
+
+_MET = 1024
+"""So many stacks are met before those that are gone are looked for."""
 
 
 class StackTable:
@@ -20,19 +23,31 @@ class StackTable:
     def __init__(self, most: int = 65_536) -> None:
         self._most = most
         self._by_value: WeakValueDictionary[Hashable, Stack] = WeakValueDictionary()
-        self._by_identity: WeakValueDictionary[int, Stack] = WeakValueDictionary()
+        self._by_identity: dict[int, tuple[ReferenceType[Stack], ReferenceType[Stack]]] = {}
+        """Stacks that were met, by their id, each with the one object for it. Some may be gone."""
+        self._most_met = _MET
         self._numbered: dict[int, Stack] = {}
         self._numbers: dict[int, int] = {}
         self._last = 0
 
     def one(self, stack: Stack) -> Stack:
         """The one object for all stacks that are equal to ``stack``."""
-        # Comparing by value hashes every frame. An object that is already known does not need that.
-        if self._by_identity.get(id(stack)) is stack:
-            return stack
+        # Comparing by value hashes every frame. An object that is already known does not need that, nor does one that
+        # is known to be equal: each of several processes may keep its own.
+        met = self._by_identity.get(id(stack))
+        if met is not None and met[0]() is stack:
+            one = met[1]()
+            if one is not None:
+                return one
         one = self._by_value.setdefault((stack.frames, stack.complete, stack.note), stack)
-        self._by_identity[id(one)] = one
+        if len(self._by_identity) >= self._most_met:
+            self._forget_the_gone()
+        self._by_identity[id(stack)] = (ref(stack), ref(one))
         return one
+
+    def _forget_the_gone(self) -> None:
+        self._by_identity = {met: pair for met, pair in self._by_identity.items() if pair[0]() is not None}
+        self._most_met = max(_MET, 2 * len(self._by_identity))
 
     def number(self, stack: Stack) -> Optional[int]:
         """The number of a stack that ``one`` returned; a new one if needed. None if ``most`` stacks have numbers."""
