@@ -16,7 +16,8 @@ _Touch = tuple[int, int, int, int, int]
 _BOX = 3  # its place in a _Touch
 _IDENTITY = struct.Struct("<QQ")  # struct ct_record: sk, birth_ns
 _TOUCH = struct.Struct("<Q4xII24xI4xI")  # struct ct_touch: ns, pid, tid, box, seq
-_TOUCHES = tuple(getattr(layout.Record, which).offset for which in layout.WHICH)
+_TOUCHES = tuple(getattr(layout.Record, which).offset for which in layout.TOUCHES)
+_BOXES = layout.of_each_touch("box")
 _LOCKED = layout.Record.last.offset
 """From here on a record is written under its lock, or by the one CPU that moves the socket's state. The counters before
 it never stand still on a busy socket, and each of them is right by itself.
@@ -33,14 +34,28 @@ class Flight(NamedTuple):
     record's touches, and a box is replaced by its stack's number under the record's lock.
     """
 
-    record: layout.Record
+    data: bytes
+    """The record, as ``layout.counted`` makes it."""
     boxes: dict[int, Box]
     ended: bool = False
+
+    @property
+    def record(self) -> layout.Record:
+        """The record by its fields."""
+        return layout.Record.of(self.data)
+
+    @property
+    def birth_ns(self) -> int:
+        """Of the record: with the socket's address it tells which socket it is."""
+        return int(_IDENTITY.unpack_from(self.data)[1])
 
 
 def _touches(data: bytes) -> list[_Touch]:
     """The touches of a record that have a box."""
-    return [touch for place in _TOUCHES if (touch := _TOUCH.unpack_from(data, place))[_BOX]]
+    boxes = _BOXES.unpack_from(data)
+    if not any(boxes):
+        return []
+    return [_TOUCH.unpack_from(data, place) for place, box in zip(_TOUCHES, boxes) if box]
 
 
 def _found(touches: list[_Touch], read_box: ReadBox) -> dict[int, Box]:
@@ -50,7 +65,9 @@ def _found(touches: list[_Touch], read_box: ReadBox) -> dict[int, Box]:
 
 def _own(data: bytes, touches: list[_Touch], found: dict[int, Box]) -> dict[int, Box]:
     """Those of ``found`` that were filled at exactly these touches of exactly this socket."""
-    own = {}
+    own: dict[int, Box] = {}
+    if not found:
+        return own
     whose = _IDENTITY.unpack_from(data)
     for ns, pid, tid, handle, seq in touches:
         box = found.get(handle)
@@ -86,16 +103,16 @@ def consistent(look_up: LookUp, read_box: ReadBox) -> Optional[Flight]:
         after = look_up()
         if after is None:
             return None
-        still = before[_LOCKED:] == after[_LOCKED:]
+        still = before == after or before[_LOCKED:] == after[_LOCKED:]
         touches = touches if still else _touches(after)
         own = _own(after, touches, found)
         before = after
         if still and len(own) == len(touches):
             break
-    return Flight(layout.Record.of(before), own)
+    return Flight(layout.counted(before), own)
 
 
 def ended(data: bytes, read_box: ReadBox) -> Flight:
     """A record that has left the kernel with its boxes: nobody writes them any more."""
     touches = _touches(data)
-    return Flight(layout.Record.of(data), _own(data, touches, _found(touches, read_box)), ended=True)
+    return Flight(layout.counted(data), _own(data, touches, _found(touches, read_box)), ended=True)

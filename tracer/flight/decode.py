@@ -11,10 +11,10 @@ import ipaddress
 import struct
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from tracer.flight import layout
-from tracer.model.changing import made
+from tracer.model.changing import drafted, frozen
 from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
 from tracer.model.frame import Stack
 from tracer.model.origin import origin
@@ -23,6 +23,8 @@ from tracer.model.states import Op, Origin, TcpState
 AF_INET = 2
 _STATES = {int(state): state for state in TcpState}
 _OPS = {int(op): op for op in Op if op is not Op.NONE}
+# To take a member from its class takes Python up to 3.11 60 ns: some 15 of these for each record.
+_CLOSE, _RECV, _SEND, _LOCAL = TcpState.CLOSE, Op.RECV, Op.SEND, Origin.LOCAL
 
 # Field by field, ctypes would take as long as all the rest.
 _TOUCH = struct.Struct("<QiIIi16sHHIII")  # struct ct_touch
@@ -32,8 +34,11 @@ _FIRST = struct.Struct("<QQ4xHBBQQIII4xQQ")
 _SECOND = struct.Struct("<QQ16s16sIHHIIQQIIQ")
 _SECOND_AT = layout.Record.cookie.offset
 _TRANSITIONS_AT = layout.Record.transitions.offset
-_PLACES = tuple((name, getattr(layout.Record, name).offset) for name in layout.WHICH)
+_NUMBERS = layout.of_each_touch("op")
+_PLACES = tuple((name, getattr(layout.Record, name).offset, layout.TOUCHES.index(name)) for name in layout.WHICH)
 
+Bytes = Union[bytes, layout.Record]
+_BLANK = Connection(0, 0, Endpoint("", 0), Endpoint("", 0), _CLOSE, 0)
 StackOrReason = tuple[Optional[Stack], Optional[str]]
 """The stack of a touch, or None and why there is none (None: nobody knows)."""
 
@@ -64,6 +69,13 @@ def _address(family: int, address: bytes) -> str:
         return str(ipaddress.IPv4Address(address[:4]))
     v6 = ipaddress.IPv6Address(address)
     return str(v6.ipv4_mapped or v6)
+
+
+def _one(family: int, address: bytes, port: int) -> Endpoint:
+    return Endpoint(_address(family, address), port)
+
+
+_same = functools.lru_cache(maxsize=4096)(_one)
 
 
 def state(number: int) -> TcpState:
@@ -117,39 +129,50 @@ class Call(NamedTuple):
         op, actor, ns, ret, syscall, flags, _, _ = self
         stack, reason = found
         return Touch(
-            op=op,
-            ns=ns,
-            actor=actor,
-            ret=ret if op is Op.RECV or op is Op.SEND else None,
-            syscall=syscall,
-            peek=bool(flags & layout.TOUCH_PEEK),
-            stack=stack,
-            stack_note=reason if stack is None else None,
-            exiting=bool(flags & layout.TOUCH_EXITING),
+            op,
+            ns,
+            actor,
+            ret if op is _RECV or op is _SEND else None,
+            syscall,
+            bool(flags & layout.TOUCH_PEEK),
+            stack,
+            reason if stack is None else None,
+            bool(flags & layout.TOUCH_EXITING),
         )
 
 
-def _call(record: layout.Record, place: int) -> Optional[Call]:
-    ns, ret, pid, tid, syscall, comm, number, flags, box, stack, _ = _TOUCH.unpack_from(record, place)
-    op = _OPS.get(number)
-    if op is None or not ns:
-        return None
-    return Call(op, _actor(pid, tid, comm), ns, ret, syscall, flags, box, stack)
+def _calls(record: Bytes) -> dict[str, Call]:
+    calls: dict[str, Call] = {}
+    numbers = _NUMBERS.unpack_from(record)
+    for name, place, which in _PLACES:
+        op = _OPS.get(numbers[which])
+        if op is not None:
+            ns, ret, pid, tid, syscall, comm, _, flags, box, stack, _ = _TOUCH.unpack_from(record, place)
+            if ns:
+                calls[name] = Call(op, _actor(pid, tid, comm), ns, ret, syscall, flags, box, stack)
+    return calls
 
 
 def _actor_of(tid: int, calls: Mapping[str, Call]) -> Optional[Actor]:
-    return next((call.actor for call in calls.values() if call.actor.tid == tid), None)
+    for call in calls.values():
+        if call.actor.tid == tid:
+            return call.actor
+    return None
 
 
-def _transitions(record: layout.Record, seen: int, calls: Mapping[str, Call]) -> tuple[Transition, ...]:
+def _transitions(record: Bytes, seen: int, calls: Mapping[str, Call]) -> tuple[Transition, ...]:
     kept: list[Transition] = []
+    latest, ordered = 0, True
     for number in range(min(seen, layout.TRANSITIONS)):
         place = _TRANSITIONS_AT + number * _TRANSITION.size
         ns, old_state, new_state, flags, tid = _TRANSITION.unpack_from(record, place)
         old, new, who = _change(old_state, new_state, flags)
-        actor = _actor_of(tid, calls) if who is Origin.LOCAL and tid else None
+        actor = _actor_of(tid, calls) if tid and who is _LOCAL else None
         kept.append(Transition(ns, old, new, who, actor))
-    kept.sort(key=attrgetter("ns"))
+        ordered = ordered and ns >= latest
+        latest = ns
+    if not ordered:
+        kept.sort(key=attrgetter("ns"))
     return tuple(kept)
 
 
@@ -161,88 +184,71 @@ def _latest(one: Optional[Touch], other: Optional[Touch]) -> Optional[Touch]:
 
 def _reset(ns: int, flags: int, stands: TcpState) -> tuple[Optional[int], Optional[Origin]]:
     # A segment that a living socket refuses is answered by RST too (tcp_v4_send_reset): that ends nothing.
-    if not ns or stands is not TcpState.CLOSE:
+    if not ns or stands is not _CLOSE:
         return None, None
     return ns, Origin.PEER if flags & layout.TR_RESET_PEER else Origin.LOCAL
 
 
 class Decoded(NamedTuple):
-    """What a record says, before the stacks of its calls are known; ``calls`` by their names in the record."""
+    """A record, read at ``seen_ns``, with its calls decoded, before their stacks are known.
+
+    ``calls`` are by their names in the record.
+    """
 
     calls: dict[str, Call]
-    rest: dict[str, Any]
-    """The connection's other fields."""
-    loops: bool
-    """Its process receives in an event loop."""
+    record: Bytes
+    seen_ns: int
+    ended: bool
 
     def connection(self, stacks: Mapping[str, StackOrReason]) -> Connection:
         """All that the record alone knows, with ``stacks`` for each of the calls.
 
         sock_diag and /proc are joined to it later (session/join.py).
         """
-        touches = {name: call.touch(stacks[name]) for name, call in self.calls.items()}
-        opened, eof, ending, sent = (touches.get(name) for name in ("opened", "eof", "ending", "sent"))
-        first = opened if self.rest["opened_late"] else None  # the kernel side keeps it once
-        if sent is None and first is not None and first.op is Op.SEND and self.loops:
-            sent = first
-        return made(
-            Connection,
-            **self.rest,
-            opened=opened,
-            last=_latest(_latest(_latest(touches.get("last"), sent), eof), first),
-            eof=eof,
-            sent=sent,
-            shutdown=ending if ending is not None and ending.op is Op.SHUTDOWN else None,
-            closed=ending if ending is not None and ending.op is Op.CLOSE else None,
+        c, record, calls = drafted(_BLANK), self.record, self.calls
+        (c.sk, c.birth_ns, family, state_number, flags, c.rx_bytes, c.tx_bytes, c.rx_calls, c.tx_calls, *more) = (
+            _FIRST.unpack_from(record)
         )
+        c.eof_reads, last_rx_ns, last_tx_ns = more
+        (c.cookie, c.inode, local, remote, c.netns, local_port, remote_port, c.missed_touches, unread, *more) = (
+            _SECOND.unpack_from(record, _SECOND_AT)
+        )
+        fin_ns, cut_ns, cut_flags, seen, state_ns = more
+        c.state, c.seen_ns = state(state_number), self.seen_ns
+        if fin_ns:
+            c.fin_ns, c.rx_queue_at_fin = fin_ns, unread
+        c.reset_ns, c.reset_by = _reset(cut_ns, cut_flags, c.state)
+        if self.ended:
+            c.ended_ns = state_ns or self.seen_ns
+        c.last_rx_ns, c.last_tx_ns = last_rx_ns or None, last_tx_ns or None
+        c.preexisting, c.opened_late = bool(flags & layout.R_ADOPTED), bool(flags & layout.R_OPENED_LATE)
+        # Of many connections one end is the same: where they were accepted, or what they were opened to.
+        if flags & layout.R_PASSIVE:
+            c.passive, c.accepted = True, bool(flags & layout.R_ACCEPTED) or c.inode != 0
+            c.local, c.remote = _same(family, local, local_port), _one(family, remote, remote_port)
+        else:
+            c.passive = False if flags & layout.R_ACTIVE else None
+            c.local, c.remote = _one(family, local, local_port), _same(family, remote, remote_port)
+        c.transitions = _transitions(record, seen, calls)
+        if seen > layout.TRANSITIONS:
+            c.transitions_dropped = seen - layout.TRANSITIONS
+        _add_touches(c, {name: call.touch(stacks[name]) for name, call in calls.items()}, bool(flags & layout.R_LOOPS))
+        return frozen(c, Connection)
 
 
-def decode(record: layout.Record, seen_ns: int, ended: bool = False) -> Decoded:
+def _add_touches(c: Any, touches: Mapping[str, Touch], loops: bool) -> None:
+    """Set the touches of a draft. ``loops``: its process receives in an event loop."""
+    c.opened, c.eof, ending, sent = (touches.get(name) for name in ("opened", "eof", "ending", "sent"))
+    first = c.opened if c.opened_late else None  # the kernel side keeps it once
+    if sent is None and first is not None and first.op is _SEND and loops:
+        sent = first
+    c.sent = sent
+    c.last = _latest(_latest(_latest(touches.get("last"), sent), c.eof), first)
+    if ending is not None:
+        c.shutdown = ending if ending.op is Op.SHUTDOWN else None
+        c.closed = ending if ending.op is Op.CLOSE else None
+
+
+def decode(record: Bytes, seen_ns: int, ended: bool = False) -> Decoded:
     """Decode a record that was read at ``seen_ns``. ``ended``: the kernel has destroyed the socket."""
-    calls = {name: call for name, place in _PLACES if (call := _call(record, place)) is not None}
-    sk, birth_ns, family, number, flags, rx_bytes, tx_bytes, rx_calls, tx_calls, eof_reads, last_rx_ns, last_tx_ns = (
-        _FIRST.unpack_from(record)
-    )
-    cookie, inode, local, remote, netns, local_port, remote_port, missed, unread, fin_ns, *since = _SECOND.unpack_from(
-        record, _SECOND_AT
-    )
-    cut_ns, cut_flags, seen, state_ns = since
-    stands = state(number)
-    reset_ns, reset_by = _reset(cut_ns, cut_flags, stands)
-    passive: Optional[bool] = None
-    if flags & (layout.R_PASSIVE | layout.R_ACTIVE):
-        passive = bool(flags & layout.R_PASSIVE)
-    accepted: Optional[bool] = None
-    if passive:
-        accepted = bool(flags & layout.R_ACCEPTED) or inode != 0
-    rest = {
-        "sk": sk,
-        "birth_ns": birth_ns,
-        "local": Endpoint(_address(family, local), local_port),
-        "remote": Endpoint(_address(family, remote), remote_port),
-        "state": stands,
-        "seen_ns": seen_ns,
-        "netns": netns,
-        "cookie": cookie,
-        "inode": inode,
-        "preexisting": bool(flags & layout.R_ADOPTED),
-        "passive": passive,
-        "accepted": accepted,
-        "transitions": _transitions(record, seen, calls),
-        "transitions_dropped": max(0, seen - layout.TRANSITIONS),
-        "opened_late": bool(flags & layout.R_OPENED_LATE),
-        "eof_reads": eof_reads,
-        "fin_ns": fin_ns or None,
-        "reset_ns": reset_ns,
-        "reset_by": reset_by,
-        "ended_ns": (state_ns or seen_ns) if ended else None,
-        "rx_bytes": rx_bytes,
-        "tx_bytes": tx_bytes,
-        "rx_calls": rx_calls,
-        "tx_calls": tx_calls,
-        "last_rx_ns": last_rx_ns or None,
-        "last_tx_ns": last_tx_ns or None,
-        "rx_queue_at_fin": unread if fin_ns else None,
-        "missed_touches": missed,
-    }
-    return Decoded(calls, rest, bool(flags & layout.R_LOOPS))
+    return Decoded(_calls(record), record, seen_ns, ended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as ct
+import struct
 
 TRANSITIONS = 8
 HINTS = LANGUAGES_KNOWN = 4096  # bpf/maps.h
@@ -124,14 +125,37 @@ class Record(ct.LittleEndianStructure):
 
     @classmethod
     def of(cls, data: bytes) -> Record:
-        """From the bytes of a map or ring: ``counts`` with what those counted who found the record busy."""
-        record = cls.from_buffer_copy(data)
-        beside = cls.contended
-        if not any(data[beside.offset : beside.offset + beside.size]):
-            return record
-        for name in COUNTED:
-            setattr(record.counts, name, getattr(record.counts, name) + getattr(record.contended, name))
-        return record
+        """From the bytes of a map or ring, or of :func:`counted`."""
+        return cls.from_buffer_copy(data)
+
+
+_BESIDE = Record.contended
+_BESIDE_END = _BESIDE.offset + _BESIDE.size
+_NOTHING_BESIDE = bytes(_BESIDE.size)
+
+
+def counted(data: bytes) -> bytes:
+    """The bytes of a record, its ``counts`` with what those counted who found it busy: ``contended``."""
+    if data[_BESIDE.offset : _BESIDE_END] == _NOTHING_BESIDE:
+        return data
+    record = Record.from_buffer_copy(data)
+    for name in COUNTED:
+        setattr(record.counts, name, getattr(record.counts, name) + getattr(record.contended, name))
+    return bytes(record)
+
+
+TOUCHES = tuple(sorted(WHICH, key=lambda which: int(getattr(Record, which).offset)))
+"""The touches of a record, in the order of their places."""
+
+
+def of_each_touch(field: str) -> struct.Struct:
+    """Reads one field (an unsigned number) of all touches of a record at once, in the order of ``TOUCHES``."""
+    place, parts, end = getattr(Touch, field), ["<"], 0
+    for which in TOUCHES:
+        at = getattr(Record, which).offset + place.offset
+        parts.append(f"{at - end}x{ {2: 'H', 4: 'I', 8: 'Q'}[place.size] }")
+        end = at + place.size
+    return struct.Struct("".join(parts))
 
 
 class Suspect(ct.LittleEndianStructure):

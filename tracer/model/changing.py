@@ -1,45 +1,41 @@
-"""Frozen values that are made by the hundred thousand: in less time and memory than by their own constructor.
-
-A field that has its default value is not kept in the value: Python then takes it from the class. A connection has some
-50 fields, most of them at their defaults.
-"""
+"""Changed copies of frozen values that are made by the hundred thousand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
-_NO_DEFAULT = object()
-
-
-def made(kind: type[T], **fields: Any) -> T:
-    """Return ``kind(**fields)``, which must have no ``__post_init__`` and no ``__slots__``.
-
-    Raises TypeError for a field that it does not have. All fields without a default must be given.
-    """
-    default = vars(kind).get
-    return _with({name: value for name, value in fields.items() if value is not default(name, _NO_DEFAULT)}, kind)
 
 
 def changed(value: T, **fields: object) -> T:
-    """Return ``value`` with other ``fields``, as dataclasses.replace() does, in a tenth of its time.
+    """Return ``value`` with other ``fields``, as dataclasses.replace() does, in a fifth of its time.
 
-    ``value`` is of a dataclass without ``__post_init__`` and ``__slots__``. Raises TypeError for a field that it does
+    ``value`` is of a class that :func:`tracer.model.slotted.slotted` made. Raises TypeError for a field that it does
     not have.
     """
-    values = vars(value).copy()
-    values.update(fields)
-    return _with(values, type(value))
+    kind, draft = type(value), drafted(value)
+    try:
+        for name, one in fields.items():
+            setattr(draft, name, one)
+    except AttributeError:
+        unknown = [name for name in fields if name not in vars(kind)["__dataclass_fields__"]]
+        raise TypeError(f"{kind.__name__} has no field {', '.join(unknown)}") from None
+    return frozen(draft, kind)
 
 
-def _with(values: dict[str, Any], kind: type[T]) -> T:
-    known: dict[str, Any] = vars(kind)["__dataclass_fields__"]
-    if not values.keys() <= known.keys():
-        raise TypeError(f"{kind.__name__} has no field {', '.join(values.keys() - known.keys())}")
-    value = object.__new__(kind)
-    object.__setattr__(value, "__dict__", values)
-    return value
+def drafted(value: object) -> Any:
+    """A copy of ``value`` whose fields can be set, to be given to :func:`frozen`. ``value`` is as in :func:`changed`.
+
+    To set some thirty fields so takes 0.6 us. To call a constructor with as many keywords takes 1.9 us.
+    """
+    return cast(Any, value)._draft()
+
+
+def frozen(draft: Any, kind: type[T]) -> T:
+    """Make what :func:`drafted` returned a value of ``kind``, the class of the value that it was made from."""
+    draft.__class__ = kind
+    return cast(T, draft)
 
 
 def taken(values: list[T]) -> Iterator[T]:

@@ -131,6 +131,7 @@ class Interest:
     events: int
 
 
+@slotted
 @dataclass(frozen=True)
 class Connection:
     """Everything known of one TCP socket, at the time ``seen_ns``.

@@ -27,7 +27,7 @@ class Reader:
     def suspect(self, entry: SuspectEntry) -> Optional[Connection]:
         """The socket of a suspect; None if it is gone, also if another has its address by now."""
         flight = self._recorder.flight(entry.sk)
-        if flight is None or flight.record.birth_ns != entry.birth_ns:
+        if flight is None or flight.birth_ns != entry.birth_ns:
             return None
         return self._connection(flight)
 
@@ -36,7 +36,7 @@ class Reader:
         return map(self._connection, self._recorder.endings())
 
     def _connection(self, flight: Flight) -> Connection:
-        decoded = decode(flight.record, time.monotonic_ns(), flight.ended)
+        decoded = decode(flight.data, time.monotonic_ns(), flight.ended)
         return self.corrected(decoded.connection(self._stacks.resolve(flight, decoded.calls)))
 
     def corrected(self, connection: Connection) -> Connection:

@@ -166,7 +166,20 @@ def test_formats_are_those_of_the_layout() -> None:
     data = bytes(range(1, 250)) * 4
     record = layout.Record.from_buffer_copy(data[: ct.sizeof(layout.Record)])
     assert module._IDENTITY.unpack_from(bytes(record)) == (record.sk, record.birth_ns)
-    for place, which in zip(module._TOUCHES, layout.WHICH):
+    for place, which in zip(module._TOUCHES, layout.TOUCHES):
         touch = getattr(record, which)
         expected = touch.ns, touch.pid, touch.tid, touch.box, touch.seq
         assert module._TOUCH.unpack_from(bytes(record), place) == expected
+    for name in ("ns", "op", "box"):
+        told = layout.of_each_touch(name).unpack_from(bytes(record))
+        assert told == tuple(getattr(getattr(record, which), name) for which in layout.TOUCHES)
+
+
+def test_what_was_counted_beside_is_added() -> None:
+    """Those who find a record busy count beside; else its bytes are as they were."""
+    record = layout.Record(sk=SK)
+    record.counts.rx_bytes, record.counts.tx_calls = 5, 2
+    assert layout.counted(bytes(record)) == bytes(record)
+    record.contended.rx_bytes, record.contended.eof_reads = 7, 1
+    told = layout.Record.of(layout.counted(bytes(record)))
+    assert (told.sk, told.rx_bytes, told.tx_calls, told.eof_reads) == (SK, 12, 2, 1)

@@ -15,7 +15,6 @@ import pytest
 
 from tests.unit.builders import actor, connection, frame, judged, report, touch
 from tracer.diagnose.sites import group
-from tracer.model.changing import changed
 from tracer.model.connection import Connection, Endpoint, Holder, Losses
 from tracer.model.finding import Cost, Finding, PortShare, Report, Verdict
 from tracer.model.frame import Stack
@@ -48,7 +47,7 @@ EMPTY, (FINDING,) = report(), judged(of_path("load", 1))
 def counted(sizes: dict[str, int]) -> Report:
     """A report with a site of so many sockets for each path."""
     ids = {path: hashlib.sha256(path.encode()).hexdigest()[:16] for path in sizes}
-    sites = (changed(SITE, id=ids[path], findings=(FINDING,) * count) for path, count in sizes.items())
+    sites = (replace(SITE, id=ids[path], findings=(FINDING,) * count) for path, count in sizes.items())
     return replace(EMPTY, sites=tuple(sorted(sites, key=lambda site: -site.count)))
 
 
