@@ -14,8 +14,6 @@ from tracer.model.connection import Holder
 
 _PREFIX = "socket:["
 _EPOLL_LINK = "anon_inode:[eventpoll]"
-_EPOLL = -1
-"""Stands for an inode: those of epoll sets are all the same one."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +43,44 @@ def read_descriptors(inodes: Collection[int], pids: Optional[Collection[int]] = 
 
     Without an inode nothing is read. Processes that end meanwhile are passed over.
     """
-    wanted = {f"{_PREFIX}{inode}]": inode for inode in inodes if inode}
+    wanted = {inode for inode in inodes if inode}
     if not wanted:
         return Descriptors()
-    wanted[_EPOLL_LINK] = _EPOLL
-    found: dict[int, list[Holder]] = {}
+    found: dict[int, tuple[Holder, ...]] = {}
+    others: dict[int, list[Holder]] = {}  # mostly a socket has one holder: then a list of its own would be a waste
     tables: dict[int, Table] = {}
     unreadable = []
     for pid in all_pids() if pids is None else pids:
         try:
-            table = _read_table(pid, wanted, found)
+            table = _read_table(pid, wanted, found, others)
         except PermissionError:
             unreadable.append(pid)
             continue
         if table is not None:
             tables[pid] = table
-    held = {inode: tuple(several) for inode, several in found.items()}
-    return Descriptors(held, tuple(pid for pid in unreadable if can_have_descriptors(pid)), tables)
+    found.update({inode: (*found[inode], *several) for inode, several in others.items()})
+    return Descriptors(found, tuple(pid for pid in unreadable if can_have_descriptors(pid)), tables)
 
 
-def _read_table(pid: int, wanted: dict[str, int], found: dict[int, list[Holder]]) -> Optional[Table]:
-    """Add what ``pid`` holds to ``found``; its table if it holds any of ``wanted``, which is by link text.
+def _read_table(
+    pid: int, wanted: Collection[int], found: dict[int, tuple[Holder, ...]], others: dict[int, list[Holder]]
+) -> Optional[Table]:
+    """Add what ``pid`` holds to ``found``, to ``others`` what is there already. Its table if it holds any ``wanted``.
 
     Raises PermissionError if the table may not be read.
     """
     comm, count, epoll_fds = None, 0, []
     for fd, link in _readable_links(pid):
         count += 1
-        inode = wanted.get(link)
-        if inode == _EPOLL:
+        if link.startswith(_PREFIX):
+            inode = int(link[len(_PREFIX) : -1])
+            if inode in wanted:
+                comm = comm if comm is not None else comm_of(pid)
+                holder = Holder(pid, fd, comm)
+                if found.setdefault(inode, mine := (holder,)) is not mine:
+                    others.setdefault(inode, []).append(holder)
+        elif link == _EPOLL_LINK:
             epoll_fds.append(fd)
-        elif inode is not None:
-            comm = comm if comm is not None else comm_of(pid)
-            found.setdefault(inode, []).append(Holder(pid, fd, comm))
     return None if comm is None else Table(count, tuple(epoll_fds))
 
 

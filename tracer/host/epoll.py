@@ -55,7 +55,7 @@ def interests(held: Mapping[int, tuple[Holder, ...]], tables: Mapping[int, Table
     sets = {pid: _sets_of(pid, tables.get(pid)) for pid in holding}
     using = {pid for pid, of_pid in sets.items() if of_pid is not None and any(of_pid.values())}
     found: dict[int, tuple[Interest, ...]] = {}
-    for inode, several in held.items():
+    for inode, several in held.items() if using else ():
         if using.isdisjoint(holder.pid for holder in several):
             continue
         theirs = [(pid, sets[pid]) for pid in sorted({holder.pid for holder in several})]

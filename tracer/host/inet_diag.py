@@ -11,9 +11,10 @@ import socket
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from tracer.errors import ClosetraceError
+from tracer.model.changing import drafted, frozen
 from tracer.model.connection import Endpoint, KernelCounters
 from tracer.model.slotted import slotted
 from tracer.model.states import TcpState
@@ -62,9 +63,12 @@ def _whole_tcp_info() -> struct.Struct:
     )
 
 
-_TCP_INFO_NAMES, _WHOLE_TCP_INFO = tuple(name for name, _, _ in _TCP_INFO), _whole_tcp_info()
+_WHOLE_TCP_INFO = _whole_tcp_info()
 _STATES = {int(state): state for state in TcpState}
 _MAPPED = bytes(10) + b"\xff\xff"
+
+
+_LISTEN, _OUR_END_OPEN = TcpState.LISTEN, (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT)
 
 
 class SockDiagError(ClosetraceError):
@@ -112,17 +116,17 @@ class DiagSocket:
 
     def counters(self, taken_ns: int) -> KernelCounters:
         """What the kernel counts of it; ``taken_ns`` is when the dump was made (CLOCK_MONOTONIC ns)."""
-        return KernelCounters(
-            bytes_received=self.bytes_received,
-            bytes_acked=self.bytes_acked,
-            last_data_in_ns=_before(taken_ns, self.last_data_recv_ms),
-            last_data_out_ns=_before(taken_ns, self.last_data_sent_ms),
-            last_ack_in_ns=_before(taken_ns, self.last_ack_recv_ms),
-            unsent=self.unsent,
-            unacked=self.unacked,
-            peer_window=self.peer_window,
-            backed_off_ns=self._backed_off_ns(),
-            opened_here=self.opened_here,
+        return KernelCounters(  # by place: with keywords it takes twice as long
+            self.bytes_received,
+            self.bytes_acked,
+            _before(taken_ns, self.last_data_recv_ms),
+            _before(taken_ns, self.last_data_sent_ms),
+            _before(taken_ns, self.last_ack_recv_ms),
+            self.unsent,
+            self.unacked,
+            self.peer_window,
+            self._backed_off_ns(),
+            self.opened_here,
         )
 
     def _backed_off_ns(self) -> Optional[int]:
@@ -131,7 +135,7 @@ class DiagSocket:
         A probe of a zero window waits ``rto_us << backoff``; for a retransmission ``rto_us`` itself has doubled
         (tcp_probe_timer() and tcp_retransmit_timer() in net/ipv4/tcp_timer.c).
         """
-        if self.backoff is None or self.rto_us is None or self.timer not in (_RETRANSMIT, _ZERO_WINDOW):
+        if self.timer not in (_RETRANSMIT, _ZERO_WINDOW) or self.backoff is None or self.rto_us is None:
             return None
         times = min(self.backoff, _DOUBLINGS)
         first = self.rto_us >> times if self.timer == _RETRANSMIT else self.rto_us
@@ -143,16 +147,19 @@ class DiagSocket:
 
         None where our own FIN may count, too, or the figures do not fit.
         """
-        figures = (self.bytes_acked, self.bytes_sent, self.bytes_retrans, self.unsent)
-        if self.state not in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT) or None in figures:
+        acked, sent, again, unsent = self.bytes_acked, self.bytes_sent, self.bytes_retrans, self.unsent
+        if acked is None or sent is None or again is None or unsent is None or self.state not in _OUR_END_OPEN:
             return None
-        acked, sent, again, unsent = (figure or 0 for figure in figures)
-        return {0: False, 1: True}.get(acked + self.tx_queue - unsent - (sent - again))
+        counted = acked + self.tx_queue - unsent - (sent - again)
+        return bool(counted) if counted in (0, 1) else None
 
     @property
     def awaits_accept(self) -> bool:
         """Whether it is still in a listener's queue: close(2) never leaves a socket without a file in these states."""
         return self.inode == 0 and self.state in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT, TcpState.SYN_RECV)
+
+
+_BLANK = DiagSocket(0, TcpState.CLOSE, Endpoint("", 0), Endpoint("", 0), 0, 0, 0, 0)
 
 
 def request(
@@ -206,39 +213,48 @@ def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
     state = _STATES.get(number)
     if state is None:
         raise SockDiagError(f"sock_diag sent a socket in state {number}, which is none of TCP's")
-    info = b"" if state is TcpState.LISTEN else _tcp_info(datagram, start + _MESSAGE.size, end)
-    return DiagSocket(
-        netns=netns,
-        state=state,
-        local=_endpoint(family, source, sport),
-        remote=_endpoint(family, destination, dport),
-        inode=inode,
-        cookie=high << 32 | low,
-        rx_queue=rx,
-        tx_queue=tx,
-        timer=timer,
-        timer_ms=expires if timer else None,
-        **_fields(info),
-    )
+    one = drafted(_BLANK)
+    one.netns, one.state, one.inode, one.cookie = netns, state, inode, high << 32 | low
+    one.local, one.remote = _endpoint(family, source, sport), _endpoint(family, destination, dport)
+    one.rx_queue, one.tx_queue, one.timer, one.timer_ms = rx, tx, timer, expires if timer else None
+    if state is not _LISTEN:
+        _add_info(one, datagram, start + _MESSAGE.size, end)
+    return frozen(one, DiagSocket)
 
 
-def _tcp_info(datagram: bytes, at: int, end: int) -> bytes:
-    """Find the payload of the INET_DIAG_INFO attribute, empty if there is none (TIME_WAIT and half-open sockets)."""
+def _add_info(one: Any, datagram: bytes, at: int, end: int) -> None:
+    """Set those fields of a draft that its struct tcp_info is long enough to have.
+
+    It is the payload of the attribute INET_DIAG_INFO. TIME_WAIT and half-open sockets have none.
+    """
     while at + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(datagram, at)
         if length < _ATTRIBUTE.size or at + length > end:
             raise SockDiagError(f"sock_diag sent a truncated attribute ({length} bytes, {end - at} left)")
         if kind == _INET_DIAG_INFO:
-            return datagram[at + _ATTRIBUTE.size : at + length]
+            _add_fields(one, datagram, at + _ATTRIBUTE.size, length - _ATTRIBUTE.size)
+            return
         at += _aligned(length)
-    return b""
 
 
-def _fields(info: bytes) -> dict[str, int]:
-    """Those fields of a struct tcp_info that it is long enough to have, by DiagSocket's names."""
-    if len(info) >= _WHOLE_TCP_INFO.size:
-        return dict(zip(_TCP_INFO_NAMES, _WHOLE_TCP_INFO.unpack_from(info)))
-    return {name: kind.unpack_from(info, at)[0] for name, kind, at in _TCP_INFO if at + kind.size <= len(info)}
+def _add_fields(one: Any, datagram: bytes, at: int, size: int) -> None:
+    if size < _WHOLE_TCP_INFO.size:
+        for name, kind, offset in _TCP_INFO:
+            if offset + kind.size <= size:
+                (value,) = kind.unpack_from(datagram, at + offset)
+                setattr(one, name, value)
+        return
+    # In the order of _TCP_INFO, all at once: a tenth of the time.
+    (
+        one.backoff,
+        one.rto_us,
+        one.unacked,
+        one.last_data_sent_ms,
+        one.last_data_recv_ms,
+        one.last_ack_recv_ms,
+        *more,
+    ) = _WHOLE_TCP_INFO.unpack_from(datagram, at)
+    one.bytes_acked, one.bytes_received, one.unsent, one.bytes_sent, one.bytes_retrans, one.peer_window = more
 
 
 def _endpoint(family: int, address: bytes, port: bytes) -> Endpoint:

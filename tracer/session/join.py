@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
@@ -15,8 +15,8 @@ from tracer.host.namespaces import Namespaces
 from tracer.host.netns import NetnsDenied, NetnsUnreachable
 from tracer.host.sockdiag import DiagSocket, SockDiagError, dump
 from tracer.host.threads import ThreadsNow
-from tracer.model.changing import changed, taken
-from tracer.model.connection import Blocked, Connection, Endpoint, Holder, KernelCounters
+from tracer.model.changing import drafted, frozen, taken
+from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import TcpState
 from tracer.model.thread import ThreadState
@@ -61,33 +61,22 @@ class Diagnosed:
         """Those in CLOSE_WAIT."""
         return [one for one in self._by_cookie.values() if one.state is TcpState.CLOSE_WAIT]
 
-    def taken_ns(self, netns: int) -> int:
-        """When a namespace was listed."""
-        return self._taken_ns[netns]
+    def taken_ns(self, netns: int, otherwise: int = 0) -> int:
+        """When a namespace was listed; ``otherwise`` if it was not."""
+        return self._taken_ns.get(netns, otherwise)
 
-    def inode(self, connection: Connection) -> int:
-        """Its inode: the listing's, or the one that is known already; 0 if there is none."""
-        found = self.find(connection)
-        return found.inode or connection.inode if found is not None else connection.inode
 
-    def told(self, connection: Connection) -> dict[str, Any]:
-        """What the listing knows better or alone, as fields of the connection."""
-        found = self.find(connection)
-        if found is None:
-            return {"inode": connection.inode, "accepted": connection.accepted}
-        accepted = connection.accepted
-        if found.inode == 0:
-            accepted = False
-        elif connection.passive:
-            accepted = True
-        return {
-            "cookie": found.cookie,
-            "inode": found.inode or connection.inode,
-            "rx_queue": found.rx_queue,
-            "tx_queue": found.tx_queue,
-            "kernel": found.counters(self._taken_ns.get(connection.netns, connection.seen_ns)),
-            "accepted": accepted,
-        }
+def _set_listed(c: Any, one: Optional[DiagSocket], taken_ns: int) -> None:
+    """Set in a draft what the listing knows better or alone; ``taken_ns`` is when that was made."""
+    if one is None:
+        return
+    if one.inode == 0:
+        c.accepted = False
+    else:
+        c.inode = one.inode
+        if c.passive:
+            c.accepted = True
+    c.cookie, c.rx_queue, c.tx_queue, c.kernel = one.cookie, one.rx_queue, one.tx_queue, one.counters(taken_ns)
 
 
 def _blocked_by_fd(
@@ -115,25 +104,21 @@ def _blocked_by_fd(
     return calls
 
 
-def _came_in(c: Connection, fields: dict[str, Any]) -> bool:
-    """Whether to look for the listening socket that it came in by: it waits there, or who opened it is not known."""
-    return fields["accepted"] is False or c.passive is None
+def _set_side(c: Any, seen: Seen) -> None:
+    """Set in a draft what the listening socket that it came in by tells, where it waits or who opened it is not known.
 
-
-def _by_counters(fields: dict[str, Any]) -> dict[str, Any]:
-    """A connection that this side did not open, as the kernel counts: where it came in nobody listens any more."""
-    kernel: Optional[KernelCounters] = fields.get("kernel")
-    if kernel is None or kernel.opened_here is not False or not fields["inode"]:
-        return {}
-    return {"passive": True, "accepted": True}
-
-
-def _by_port(c: Connection, fields: dict[str, Any], listener: Optional[Holder]) -> dict[str, Any]:
-    """A connection whose local port is listened on was accepted there, if nothing else tells who opened it."""
-    if c.passive is not None:
-        return {"listener": listener}
-    accepted = bool(fields["inode"]) if fields["accepted"] is None else fields["accepted"]
-    return {"listener": listener, "passive": True, "accepted": accepted}
+    A connection whose local port is listened on was accepted there, if nothing else tells who opened it. Where nobody
+    listens any more, the kernel's counters may tell that this side did not open it.
+    """
+    if c.accepted is not False and c.passive is not None:
+        return
+    one = seen.listening.get((c.netns, c.local))
+    if one is not None:
+        c.listener = first_holder(seen.holders(one.inode))
+        if c.passive is None:
+            c.passive, c.accepted = True, bool(c.inode) if c.accepted is None else c.accepted
+    elif c.passive is None and c.kernel is not None and c.kernel.opened_here is False and c.inode:
+        c.passive = c.accepted = True
 
 
 @dataclass(frozen=True)
@@ -141,6 +126,8 @@ class Seen:
     """What sock_diag and /proc tell at one moment: the sockets listed, who listens where, who holds which inode."""
 
     listing: Diagnosed
+    found: list[Optional[DiagSocket]]
+    """The listed socket of each connection that was looked at, in their order."""
     listening: dict[Place, DiagSocket]
     descriptors: Descriptors
     unheld: frozenset[int] = frozenset()
@@ -152,7 +139,8 @@ class Seen:
 
 
 def see(
-    connections: Iterable[Connection],
+    connections: Sequence[Connection],
+    found: list[Optional[DiagSocket]],
     listing: Diagnosed,
     namespaces: Namespaces,
     others: Collection[DiagSocket] = (),
@@ -160,48 +148,49 @@ def see(
 ) -> Seen:
     """Look at what these connections, and ``others`` that are listed alone, are joined with.
 
-    ``more`` are inodes whose holders are wanted besides.
+    ``found`` is what :meth:`Diagnosed.find` gives for each connection. ``more`` are inodes whose holders are wanted
+    besides.
     """
-    found = [(c, listing.find(c)) for c in connections]
-    places = [(c.netns, c.local) for c, one in found if _may_have_come_in(c, one)]
+    places = [
+        (c.netns, c.local)
+        for c, one in zip(connections, found)
+        if c.accepted is False or c.passive is None or (one is not None and not one.inode)
+    ]
     listening = listening_at([*places, *((one.netns, one.local) for one in others)], namespaces)
-    mine = {one.inode if one is not None and one.inode else c.inode for c, one in found}
-    mine.update(one.inode for one in others)
+    mine = {one.inode if one is not None and one.inode else c.inode for c, one in zip(connections, found)}
+    mine.update([one.inode for one in others])
     descriptors = read_descriptors({*mine, *(one.inode for one in listening.values()), *more})
-    every = [*(one for _, one in found if one is not None), *others]
-    return Seen(listing, listening, descriptors, _unheld(every, descriptors, namespaces))
+    return Seen(listing, found, listening, descriptors, _unheld((*found, *others), descriptors, namespaces))
 
 
-def _may_have_come_in(c: Connection, one: Optional[DiagSocket]) -> bool:
-    return c.accepted is False or c.passive is None or (one is not None and not one.inode)
-
-
-def _unheld(found: Iterable[DiagSocket], descriptors: Descriptors, namespaces: Namespaces) -> frozenset[int]:
+def _unheld(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors, namespaces: Namespaces) -> frozenset[int]:
     """Looked at twice: a socket may have been closed, or have changed hands, between the listing and the reading."""
-    missing = {one.netns for one in found if _is_missing(one, descriptors)}
+    missing = {one.netns for one in _missing(found, descriptors)}
     if not missing:
         return frozenset()
-    again = [one for one in Diagnosed(missing, namespaces).waiting() if _is_missing(one, descriptors)]
+    again = _missing(Diagnosed(missing, namespaces).waiting(), descriptors)
     held = read_descriptors({one.inode for one in again}).holders
     return frozenset(one.inode for one in again if one.inode not in held)
 
 
-def _is_missing(one: DiagSocket, descriptors: Descriptors) -> bool:
-    return one.state is TcpState.CLOSE_WAIT and bool(one.inode) and one.inode not in descriptors.holders
+def _missing(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors) -> list[DiagSocket]:
+    """Those in CLOSE_WAIT that a descriptor refers to, which was not found."""
+    held = descriptors.holders
+    return [one for one in found if one and one.inode and one.inode not in held and one.state is TcpState.CLOSE_WAIT]
 
 
-def _unheld_among(c: Connection, inode: int, seen: Seen) -> Optional[int]:
-    """See Connection.unheld. Whose own descriptors could not be read may well hold it."""
+def _unheld_among(c: Connection, seen: Seen) -> Optional[int]:
+    """See Connection.unheld; no descriptor was found. Whose own descriptors could not be read may well hold it."""
     unreadable = seen.descriptors.unreadable
-    if inode not in seen.unheld or (c.owner is None and unreadable):
-        return None
-    return None if c.owner is not None and c.owner.pid in unreadable else len(unreadable)
+    if c.owner is None:
+        return None if unreadable else 0
+    return None if c.owner.pid in unreadable else len(unreadable)
 
 
 def _related(c: Connection, holders: tuple[Holder, ...], parent_of: ParentOf) -> tuple[Holder, ...]:
     """With what each holder is to the owner; where the owner is the only one, that goes without saying."""
     owner = c.owner
-    if owner is None or all(holder.pid == owner.pid for holder in holders):
+    if owner is None or {holder.pid for holder in holders} <= {owner.pid}:
         return holders
     return tuple(replace(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
 
@@ -220,22 +209,22 @@ def join(
     """
     known = list(connections)
     if seen is None:
-        seen = see(known, Diagnosed((c.netns for c in known), namespaces), namespaces)
-    mine = {inode for inode in map(seen.listing.inode, known) if inode}
+        listing = Diagnosed((c.netns for c in known), namespaces)
+        seen = see(known, [listing.find(c) for c in known], listing, namespaces)
+    mine = {one.inode if one is not None and one.inode else c.inode for c, one in zip(known, seen.found)}
     suspects = {inode: several for inode, several in seen.descriptors.holders.items() if inode in mine}
     calls = _blocked_by_fd(suspects, threads, unwind)
     watched = interests(suspects, seen.descriptors.tables)
     joined = []
-    for c in taken(known):
-        fields = seen.listing.told(c)
-        inode = fields["inode"]
-        its = seen.holders(inode)
-        inside = tuple(call for holder in its for call in calls.get((holder.pid, holder.fd), ())) if calls else ()
-        one = seen.listening.get((c.netns, c.local)) if _came_in(c, fields) else None
-        if one is not None:
-            side = _by_port(c, fields, first_holder(seen.holders(one.inode)))
-        else:
-            side = _by_counters(fields) if c.passive is None else {}
-        now = {**fields, "holders": _related(c, its, parent_of), "blocked": inside, "interests": watched.get(inode)}
-        joined.append(changed(c, **{**now, **side}, unheld=_unheld_among(c, inode, seen)))
+    for c, one in zip(taken(known), seen.found):
+        now = drafted(c)
+        _set_listed(now, one, seen.listing.taken_ns(c.netns, c.seen_ns))
+        _set_side(now, seen)
+        held = seen.holders(now.inode)
+        if calls:
+            now.blocked = tuple([call for holder in held for call in calls.get((holder.pid, holder.fd), ())])
+        now.holders, now.interests = _related(c, held, parent_of), watched.get(now.inode)
+        if now.inode in seen.unheld:
+            now.unheld = _unheld_among(c, seen)
+        joined.append(frozen(now, Connection))
     return joined

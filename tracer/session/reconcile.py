@@ -42,9 +42,9 @@ class Comparison:
     """One look at the kernel's list. ``members`` is None if every process is in scope.
 
     ``found`` is what is to be told besides what was recorded: in scope, over the threshold. ``listed`` are cookies.
-    ``seen`` is what all of that is joined with. It is large, and None once that was done. ``holders_missing``: there is
-    a socket with a descriptor that was found nowhere. ``passed_over`` counts what was listed and not looked at, as
-    nobody in scope, and no descendant of theirs, can have it.
+    ``seen`` is what all of that is joined with, what was recorded before what was ``found``. It is large, and None once
+    that was done. ``holders_missing``: there is a socket with a descriptor that was found nowhere. ``passed_over``
+    counts what was listed and not looked at, as nobody in scope, and no descendant of theirs, can have it.
     """
 
     found: Sequence[Connection]
@@ -134,16 +134,20 @@ class Reconciler:
         denied = self._namespaces.denied
         listing = Diagnosed({*spaces, *(c.netns for c in recorded)}, self._namespaces)
         listed = [one for one in listing.waiting() if one.netns in spaces and self._matches(one)]
-        known, below = _cookies(recorded, listing), _cookies(young, listing)
+        found = [listing.find(c) for c in recorded]
+        known = {one.cookie for one in found if one is not None}
+        below = frozenset(one.cookie for c in young if (one := listing.find(c)) is not None)
         others = [one for one in listed if one.cookie not in known and one.cookie not in below]
         rest = others if self._may_have is None else [one for one in others if self._may_have(one)]
         mptcp = self._mptcp(spaces)
-        seen = see(recorded, listing, self._namespaces, rest, more=[one.inode for one in mptcp])
+        seen = see(recorded, found, listing, self._namespaces, rest, more=[one.inode for one in mptcp])
         told = [self._rest(one, seen, members, now_ns) for one in rest]
         strange = any(one.pids and not one.mine for one in told) or bool(seen.descriptors.unreadable)
+        besides = [one for one in told if one.mine and one.lingers]
+        found += [one.listed for one in besides]
         relatives = descendants(members) - members if members and strange else set()
         return Comparison(
-            found=[self._connection(one, listing) for one in told if one.mine and one.lingers],
+            found=[self._connection(one, listing) for one in besides],
             seen=seen,
             listed=[one.cookie for one in listed],
             holders_missing=any(one.inode and not seen.holders(one.inode) for one in listed),
@@ -209,8 +213,3 @@ def _nobodys(_cookie: int) -> bool:
 
 def _pids(holders: Iterable[Holder]) -> frozenset[int]:
     return frozenset(holder.pid for holder in holders)
-
-
-def _cookies(connections: Iterable[Connection], listing: Diagnosed) -> frozenset[int]:
-    found = (listing.find(c) for c in connections)
-    return frozenset(one.cookie for one in found if one is not None)
