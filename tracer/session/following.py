@@ -81,6 +81,7 @@ class Following:
             share=share_of(request.max_overhead),
             endless=request.endless,
             underway=request.underway,
+            hurried=lambda: self._keeper.hurried,
         )
 
     def _between(self) -> None:

@@ -47,6 +47,8 @@ _DIAG_TICK_NS = 100_000_000
 """The times of sock_diag come in ticks of up to 10 ms (CONFIG_HZ), so they may differ from those of a record."""
 _GONE_KEPT = 512
 """Findings of sockets that are no suspects any more: their endings are still to come, or were lost."""
+_AT_ONCE = 64
+"""So many suspects are read before it is asked whether to go on: some milliseconds."""
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ class Watch:
     ``heaps`` makes what looks at heaps, given what has to be done meanwhile. ``share`` is the part of one CPU that
     looks may take, and that lists of suspects may take besides. ``endless``: the run may last for months. A socket that
     only the end of its process closed has then ended, as any other; else it stays in its site. Nobody reads along then,
-    so no look tells of sites.
+    so no look tells of sites. ``hurried`` says whether the last report was asked for.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Watch:
         share: float = share_of(None),
         endless: bool = False,
         underway: Underway,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
         self._threads, self._reconciler, self._linger_ns = threads, reconciler, linger_ns
@@ -108,7 +111,7 @@ class Watch:
         self._shown: dict[object, tuple[int, int]] = {}
         self._lists, self._looks = Pace(share), Pace(share)
         self._waiting = _Waiting()
-        self._endless, self._underway = endless, underway
+        self._endless, self._underway, self._hurried = endless, underway, hurried
 
     def allow(self, share: float) -> None:
         """Another part of one CPU for looks from now on."""
@@ -146,9 +149,15 @@ class Watch:
         return sites
 
     def _look(self, fresh: Sequence[SuspectEntry]) -> tuple[Shown, ...]:
-        """Examine suspects that have crossed the threshold, and tell what that adds."""
+        """Examine suspects that have crossed the threshold, and tell what that adds.
+
+        That takes seconds where there are many. If the last report is asked for meanwhile, it looks at them all afresh.
+        """
         with self._looks.turn(), _without_collection():
-            self._judge(self._joined(self._read(fresh)))
+            read = self._read(fresh, until=self._hurried)
+            if self._hurried():
+                return ()
+            self._judge(self._joined(read))
             return () if self._endless else self._grown()
 
     def _forget(self, entries: Sequence[SuspectEntry]) -> None:
@@ -178,9 +187,15 @@ class Watch:
         """Make room for stacks where they come faster than once an interval; whether there is more to do at once."""
         return self._drain.relieve()
 
-    def _read(self, entries: Sequence[SuspectEntry]) -> list[Connection]:
-        told = self._underway.each("reading sockets", entries)
-        return [c for entry in told if (c := self._reader.suspect(entry)) is not None]
+    def _read(self, entries: Sequence[SuspectEntry], until: Callable[[], bool] = lambda: False) -> list[Connection]:
+        read = []
+        for number, entry in enumerate(self._underway.each("reading sockets", entries)):
+            if number % _AT_ONCE == 0 and until():
+                break
+            connection = self._reader.suspect(entry)
+            if connection is not None:
+                read.append(connection)
+        return read
 
     def _judge(self, joined: list[Connection], *, at_end: bool = False) -> list[Finding]:
         """Judge connections that were joined, and keep what is found. The list is empty then.
