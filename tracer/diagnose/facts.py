@@ -7,7 +7,7 @@ from typing import Optional
 from tracer.diagnose import words
 from tracer.diagnose.owners import speaks_tls
 from tracer.model.connection import Connection, Touch
-from tracer.model.states import Op, TcpState
+from tracer.model.states import CLOSE_WAIT, ESTABLISHED, RECV, SEND
 
 _CLOSE_NOTIFY_MAX = 128
 """A TLS close notify is a record of 23 to 85 bytes (RFC 8446 6.1), which some libraries read in two parts."""
@@ -17,14 +17,15 @@ def after_fin(c: Connection, ns: Optional[int]) -> bool:
     """Whether ``ns`` lies after FIN; for a socket already in CLOSE_WAIT at the start everything seen does."""
     if ns is None:
         return False
-    return ns > c.fin_ns if c.fin_ns is not None else c.preexisting and c.state is TcpState.CLOSE_WAIT
+    return ns > c.fin_ns if c.fin_ns is not None else c.preexisting and c.state is CLOSE_WAIT
 
 
 def unread_bytes(c: Connection) -> int:
     """Data bytes that lie unread now (FIN, which the queue counts as one until it is read, not included)."""
-    if c.rx_queue is not None:
-        return max(c.rx_queue - 1, 0) if c.state is TcpState.CLOSE_WAIT else c.rx_queue
-    read_since = c.last is not None and c.last.op is Op.RECV and after_fin(c, c.last.ns)
+    queue = c.rx_queue
+    if queue is not None:
+        return queue - 1 if queue and c.state is CLOSE_WAIT else queue
+    read_since = c.last is not None and c.last.op is RECV and after_fin(c, c.last.ns)
     return 0 if read_since else c.rx_queue_at_fin or 0
 
 
@@ -35,7 +36,7 @@ def end_read(c: Connection) -> bool:
 
 def end_taken(c: Connection) -> bool:
     """Whether FIN has left the receive queue, by a read of 0 or together with the last data (tcp_recvmsg_locked())."""
-    return end_read(c) or (c.rx_queue == 0 and c.state is TcpState.CLOSE_WAIT)
+    return end_read(c) or (c.rx_queue == 0 and c.state is CLOSE_WAIT)
 
 
 def end_with_last_read(c: Connection) -> bool:
@@ -46,7 +47,7 @@ def end_with_last_read(c: Connection) -> bool:
 
 def reads_were_seen(c: Connection) -> bool:
     """Whether its reads were recorded from its first state on: no older socket, one handed over, or calls left out."""
-    whole = any(t.new is TcpState.ESTABLISHED for t in c.transitions)
+    whole = any(t.new is ESTABLISHED for t in c.transitions)
     return whole and not (c.preexisting or c.missed_touches or "receive" in c.unseen)
 
 
@@ -55,10 +56,11 @@ def taken_bytes(c: Connection) -> Optional[int]:
 
     tcpi_bytes_received counts the FIN as one byte, and so does the queue until the FIN is taken.
     """
-    received = c.kernel.bytes_received if c.kernel is not None else None
-    if received is None or c.rx_queue is None or c.state is not TcpState.CLOSE_WAIT:
+    kernel, queue = c.kernel, c.rx_queue
+    if kernel is None or queue is None or c.state is not CLOSE_WAIT or kernel.bytes_received is None:
         return None
-    return max(received - c.rx_queue - (c.rx_queue == 0), 0)
+    taken = kernel.bytes_received - (queue or 1)
+    return taken if taken > 0 else 0  # max() takes longer, and each socket is asked this five times
 
 
 def taken_unseen(c: Connection) -> int:
@@ -84,9 +86,9 @@ def sent_last(c: Connection) -> bool:
     last = c.last
     if last is None or c.unseen:
         return False
-    if last.op is Op.SEND:
+    if last.op is SEND:
         return last.ret is None or last.ret > 0
-    tried = last.op is Op.RECV and last.ret is not None and words.would_block(last.ret)
+    tried = last.op is RECV and last.ret is not None and words.would_block(last.ret)
     return tried and c.last_tx_ns is not None and c.last_tx_ns > (c.last_rx_ns or 0)
 
 
@@ -100,7 +102,7 @@ def owes_an_answer(c: Connection) -> bool:
 def may_be_close_notify(c: Connection) -> bool:
     """Whether the last read may have taken the close notify, by which TLS tells the program of the peer's end."""
     last = c.last
-    if last is None or last.op is not Op.RECV or last.peek or last.ret is None:
+    if last is None or last.op is not RECV or last.peek or last.ret is None:
         return False
     return 0 < last.ret <= _CLOSE_NOTIFY_MAX and speaks_tls(last.stack)
 

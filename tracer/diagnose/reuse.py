@@ -13,7 +13,7 @@ from tracer.diagnose.per_stack import per_stack
 from tracer.model.changing import changed, taken
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
-from tracer.model.states import Op
+from tracer.model.states import RECV
 
 Group = tuple[object, ...]
 _LEAST = 2
@@ -95,4 +95,4 @@ def _beside_an_idle_one(several: Sequence[Connection]) -> int:
 
 def _was_answered(c: Connection) -> bool:
     """Whether its last use was the read of an answer: after a send it may have waited for one."""
-    return c.last is not None and c.last.op is Op.RECV and c.rx_bytes > 0
+    return c.last is not None and c.last.op is RECV and c.rx_bytes > 0

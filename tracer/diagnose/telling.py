@@ -8,7 +8,7 @@ from tracer.diagnose.facts import last_call
 from tracer.model.connection import Blocked, Touch
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
-from tracer.model.states import Op
+from tracer.model.states import RECV
 
 
 def telling_call(finding: Finding) -> Optional[Touch]:
@@ -49,7 +49,7 @@ def sent_stack(finding: Finding) -> Optional[Stack]:
     if sent is None:  # so it is mostly, and this is asked of each socket again and again
         return None
     telling = telling_call(finding)
-    return sent.stack if telling is not None and telling.op is Op.RECV and telling.ns >= sent.ns else None
+    return sent.stack if telling is not None and telling.op is RECV and telling.ns >= sent.ns else None
 
 
 def _blocked(finding: Finding) -> Optional[Blocked]:

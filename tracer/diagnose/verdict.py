@@ -12,7 +12,7 @@ from tracer.diagnose.rules.phrases import Evidence, taken_by_others, unrecorded
 from tracer.model.changing import changed
 from tracer.model.connection import Connection
 from tracer.model.finding import Finding, Verdict
-from tracer.model.states import TcpState
+from tracer.model.states import CLOSE, CLOSE_WAIT
 
 Rule = Callable[[Connection, int], Optional[Evidence]]
 """(connection, now in ns) -> the evidence if the rule holds, else None."""
@@ -52,8 +52,10 @@ def judge(connection: Connection, now_ns: int, trace_start_ns: int) -> Finding:
         stood = changed(stood, last=last)
     verdict, evidence = _decide(stood, now_ns)
     since = _since(stood, trace_start_ns)
-    facts = (*evidence, *_holder(connection, evidence), *_caveats(connection, now_ns, trace_start_ns))
-    return Finding(connection, verdict, facts, since)
+    caveats = _caveats(connection, now_ns, trace_start_ns)
+    if connection.lineage is not None or caveats:
+        evidence = (*evidence, *_holder(connection, evidence), *caveats)
+    return Finding(connection, verdict, evidence, since)
 
 
 def _decide(c: Connection, now_ns: int) -> tuple[Verdict, Evidence]:
@@ -78,7 +80,7 @@ def _before_its_end(c: Connection) -> Connection:
     reset_before = c.reset_ns is not None and end_ns is not None and c.reset_ns < end_ns
     if c.fin_ns is None or (reset_before and c.closed is not None):
         return c
-    return changed(c, state=TcpState.CLOSE_WAIT)
+    return changed(c, state=CLOSE_WAIT)
 
 
 def _since(c: Connection, trace_start_ns: int) -> int:
@@ -87,8 +89,8 @@ def _since(c: Connection, trace_start_ns: int) -> int:
     if c.fin_before_ns is not None:
         # What is not recorded may be newer than the trace: that is the least age it can have.
         return c.fin_before_ns if c.unrecorded else min(c.fin_before_ns, trace_start_ns)
-    if c.state is TcpState.CLOSE:
-        ends = [t.ns for t in c.transitions if t.new is TcpState.CLOSE]
+    if c.state is CLOSE:
+        ends = [t.ns for t in c.transitions if t.new is CLOSE]
         if c.reset_ns is not None or ends:
             return c.reset_ns if c.reset_ns is not None else ends[-1]
     return trace_start_ns
@@ -98,7 +100,7 @@ def _nothing_known(c: Connection) -> Evidence:
     facts = ["No call on it was seen since the trace began." if before_trace(c) else "No call on it was seen."]
     if c.unrecorded:
         facts = []
-    if c.state is not TcpState.CLOSE_WAIT:
+    if c.state is not CLOSE_WAIT:
         facts.append(f"Its state is {c.state.name}.")
     elif c.rx_queue == 1:
         facts.append("The end (FIN) is unread: nobody has read since the peer hung up.")
@@ -111,16 +113,8 @@ def _caveats(c: Connection, now_ns: int, trace_start_ns: int) -> Evidence:
         facts.append(f"This kernel has no hook for {words.listed(c.unseen)}: such calls were made unseen.")
     if c.unrecorded:
         facts.append(unrecorded(c))
-    if c.preexisting and c.fin_ns is None:
-        facts.append("It was there before the trace began; who used it until then is not known.")
-    elif before_trace(c):
-        facts.append("It is older than the trace; calls before that were not seen.")
-    elif c.preexisting:
-        facts.append(
-            "No record was free when it began, or it is older than the trace; calls before it had one were not seen."
-        )
     if c.preexisting:
-        facts += _older(c, now_ns)
+        facts += [_began_unseen(c), *_older(c, now_ns)]
     if c.fin_ns is None and c.fin_before_ns is not None and c.fin_before_ns < trace_start_ns:
         facts.append(
             f"The peer was last heard {words.duration(trace_start_ns - c.fin_before_ns)} before the trace began."
@@ -134,6 +128,14 @@ def _caveats(c: Connection, now_ns: int, trace_start_ns: int) -> Evidence:
             f"{words.plural(c.missed_touches, 'call')} on it went unrecorded: two threads at the same instant."
         )
     return tuple(facts)
+
+
+def _began_unseen(c: Connection) -> str:
+    if c.fin_ns is None:
+        return "It was there before the trace began; who used it until then is not known."
+    if before_trace(c):
+        return "It is older than the trace; calls before that were not seen."
+    return "No record was free when it began, or it is older than the trace; calls before it had one were not seen."
 
 
 def _older(c: Connection, now_ns: int) -> Evidence:

@@ -10,7 +10,7 @@ from typing import Optional
 from tracer.machine import calls
 from tracer.model.connection import Actor, Touch
 from tracer.model.frame import Frame
-from tracer.model.states import Op
+from tracer.model.states import RECV, SEND, Op
 from tracer.stacks.registry import language
 
 _SECOND = 1_000_000_000
@@ -102,7 +102,7 @@ def outcome(touch: Touch) -> str:
         return label
     if touch.ret < 0:
         return f"{label} = {error_name(touch.ret)}"
-    return f"{label} = {touch.ret}" if touch.op in (Op.RECV, Op.SEND) else label
+    return f"{label} = {touch.ret}" if touch.op in (RECV, SEND) else label
 
 
 def result(touch: Touch) -> str:
@@ -111,12 +111,12 @@ def result(touch: Touch) -> str:
     if touch.ret is None:
         return label
     if would_block(touch.ret):
-        return f"{label} that found {'no room' if touch.op is Op.SEND else 'nothing'} yet (EAGAIN)"
+        return f"{label} that found {'no room' if touch.op is SEND else 'nothing'} yet (EAGAIN)"
     if -touch.ret in _RESTARTS:
         return f"{label} that a signal interrupted"
     if touch.ret < 0:
         return f"{label} that failed with {error_name(touch.ret)} ({os.strerror(-touch.ret)})"
-    if touch.op not in (Op.RECV, Op.SEND):
+    if touch.op not in (RECV, SEND):
         return label
     return f"{label} that returned 0" if touch.ret == 0 else f"{label} of {plural(touch.ret, 'byte')}"
 

@@ -18,13 +18,11 @@ from tracer.model.changing import drafted, frozen
 from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
 from tracer.model.frame import Stack
 from tracer.model.origin import origin
-from tracer.model.states import Op, Origin, TcpState
+from tracer.model.states import CLOSE, LOCAL, PEER, RECV, SEND, Op, Origin, TcpState
 
 AF_INET = 2
 _STATES = {int(state): state for state in TcpState}
 _OPS = {int(op): op for op in Op if op is not Op.NONE}
-# To take a member from its class takes Python up to 3.11 60 ns: some 15 of these for each record.
-_CLOSE, _RECV, _SEND, _LOCAL = TcpState.CLOSE, Op.RECV, Op.SEND, Origin.LOCAL
 
 # Field by field, ctypes would take as long as all the rest.
 _TOUCH = struct.Struct("<QiIIi16sHHIII")  # struct ct_touch
@@ -38,7 +36,7 @@ _NUMBERS = layout.of_each_touch("op")
 _PLACES = tuple((name, getattr(layout.Record, name).offset, layout.TOUCHES.index(name)) for name in layout.WHICH)
 
 Bytes = Union[bytes, layout.Record]
-_BLANK = Connection(0, 0, Endpoint("", 0), Endpoint("", 0), _CLOSE, 0)
+_BLANK = Connection(0, 0, Endpoint("", 0), Endpoint("", 0), CLOSE, 0)
 StackOrReason = tuple[Optional[Stack], Optional[str]]
 """The stack of a touch, or None and why there is none (None: nobody knows)."""
 
@@ -80,7 +78,7 @@ _same = functools.lru_cache(maxsize=4096)(_one)
 
 def state(number: int) -> TcpState:
     """A state by its number; an unknown one counts as CLOSE, which no kernel has produced yet."""
-    return _STATES.get(number, TcpState.CLOSE)
+    return _STATES.get(number, CLOSE)
 
 
 def _text(comm: bytes) -> str:
@@ -96,9 +94,9 @@ def transition_origin(old: TcpState, new: TcpState, flags: int) -> Origin:
     """The origin from the facts that the kernel side keeps with a transition (CT_TR_*)."""
     reset = None
     if flags & layout.TR_RESET_LOCAL:
-        reset = Origin.LOCAL
+        reset = LOCAL
     if flags & layout.TR_RESET_PEER:
-        reset = Origin.PEER
+        reset = PEER
     owned, closing = bool(flags & layout.TR_OWNED), not flags & layout.TR_OPEN_FD
     return origin(old, new, owned=owned, reset_seen=reset, closing=closing)
 
@@ -132,7 +130,7 @@ class Call(NamedTuple):
             op,
             ns,
             actor,
-            ret if op is _RECV or op is _SEND else None,
+            ret if op is RECV or op is SEND else None,
             syscall,
             bool(flags & layout.TOUCH_PEEK),
             stack,
@@ -167,7 +165,7 @@ def _transitions(record: Bytes, seen: int, calls: Mapping[str, Call]) -> tuple[T
         place = _TRANSITIONS_AT + number * _TRANSITION.size
         ns, old_state, new_state, flags, tid = _TRANSITION.unpack_from(record, place)
         old, new, who = _change(old_state, new_state, flags)
-        actor = _actor_of(tid, calls) if tid and who is _LOCAL else None
+        actor = _actor_of(tid, calls) if tid and who is LOCAL else None
         kept.append(Transition(ns, old, new, who, actor))
         ordered = ordered and ns >= latest
         latest = ns
@@ -184,9 +182,9 @@ def _latest(one: Optional[Touch], other: Optional[Touch]) -> Optional[Touch]:
 
 def _reset(ns: int, flags: int, stands: TcpState) -> tuple[Optional[int], Optional[Origin]]:
     # A segment that a living socket refuses is answered by RST too (tcp_v4_send_reset): that ends nothing.
-    if not ns or stands is not _CLOSE:
+    if not ns or stands is not CLOSE:
         return None, None
-    return ns, Origin.PEER if flags & layout.TR_RESET_PEER else Origin.LOCAL
+    return ns, PEER if flags & layout.TR_RESET_PEER else LOCAL
 
 
 class Decoded(NamedTuple):
@@ -240,7 +238,7 @@ def _add_touches(c: Any, touches: Mapping[str, Touch], loops: bool) -> None:
     """Set the touches of a draft. ``loops``: its process receives in an event loop."""
     c.opened, c.eof, ending, sent = (touches.get(name) for name in ("opened", "eof", "ending", "sent"))
     first = c.opened if c.opened_late else None  # the kernel side keeps it once
-    if sent is None and first is not None and first.op is _SEND and loops:
+    if sent is None and first is not None and first.op is SEND and loops:
         sent = first
     c.sent = sent
     c.last = _latest(_latest(_latest(touches.get("last"), sent), c.eof), first)

@@ -47,3 +47,11 @@ class Origin(str, enum.Enum):
     PEER = "peer"
     TIMER = "timer"
     UNKNOWN = "unknown"
+
+
+CLOSE, CLOSE_WAIT, ESTABLISHED = TcpState.CLOSE, TcpState.CLOSE_WAIT, TcpState.ESTABLISHED
+RECV, SEND = Op.RECV, Op.SEND
+LOCAL, PEER = Origin.LOCAL, Origin.PEER
+"""Members by themselves. To take one from its class takes 60 ns (Python up to 3.11), and a report asks for some fifty
+of each socket.
+"""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 from tracer.diagnose import words
 from tracer.diagnose.facts import unread_bytes
 from tracer.model.connection import Actor, Connection, Touch, Transition
-from tracer.model.states import Op, Origin, TcpState
+from tracer.model.states import CLOSE, CLOSE_WAIT, LOCAL, PEER, Op, Origin, TcpState
 
 
 class Event(NamedTuple):
@@ -45,11 +45,11 @@ def start_ns(c: Connection) -> int:
 def _transition(t: Transition, c: Connection) -> Event:
     name = t.new.name
     text = name
-    if t.new is TcpState.CLOSE_WAIT:
+    if t.new is CLOSE_WAIT:
         text = "FIN from the peer, CLOSE_WAIT"
-    elif t.new is TcpState.CLOSE:
+    elif t.new is CLOSE:
         text = _closing(t, c)
-    elif t.origin is Origin.LOCAL and t.new in (TcpState.FIN_WAIT1, TcpState.LAST_ACK):
+    elif t.origin is LOCAL and t.new in (TcpState.FIN_WAIT1, TcpState.LAST_ACK):
         text = f"FIN sent, {name}"
     return Event(t.ns, name, text, t.origin, t.actor)
 
@@ -62,17 +62,17 @@ def _closing(t: Transition, c: Connection) -> str:
     if c.reset_by is not None:
         return "CLOSE"  # the RST has a line of its own
     left = _LEFT_TO_THE_KERNEL.get(t.old)
-    if left and t.origin is Origin.PEER:
+    if left and t.origin is PEER:
         return f"CLOSE (left to the kernel: {left})"
     return {
-        Origin.PEER: "CLOSE (by the peer)",
-        Origin.LOCAL: "CLOSE (by this host)",
+        PEER: "CLOSE (by the peer)",
+        LOCAL: "CLOSE (by this host)",
         Origin.TIMER: "CLOSE (a timer gave up: keepalive or retransmission)",
     }.get(t.origin, "CLOSE")
 
 
 def _touch(touch: Touch) -> Event:
-    return Event(touch.ns, touch.op.label, words.result(touch), Origin.LOCAL, touch.actor, words.outcome(touch))
+    return Event(touch.ns, touch.op.label, words.result(touch), LOCAL, touch.actor, words.outcome(touch))
 
 
 def _opening(c: Connection) -> list[Event]:
@@ -80,9 +80,7 @@ def _opening(c: Connection) -> list[Event]:
     if opened is None:
         return []
     if c.opened_late:
-        return [
-            Event(opened.ns, opened.op.label, f"first call seen: {words.result(opened)}", Origin.LOCAL, opened.actor)
-        ]
+        return [Event(opened.ns, opened.op.label, f"first call seen: {words.result(opened)}", LOCAL, opened.actor)]
     return [_touch(opened)]
 
 
@@ -90,10 +88,10 @@ def _data(c: Connection) -> list[Event]:
     found = []
     if c.last_tx_ns is not None:
         text = f"sent {words.byte_count(c.tx_bytes)}" + _calls(c.tx_calls)
-        found.append(Event(c.last_tx_ns, "send", text, Origin.LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
+        found.append(Event(c.last_tx_ns, "send", text, LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
     if c.last_rx_ns is not None:
         text = f"received {words.byte_count(c.rx_bytes)}" + _calls(c.rx_calls)
-        found.append(Event(c.last_rx_ns, "recv", text, Origin.LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
+        found.append(Event(c.last_rx_ns, "recv", text, LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
     return found
 
 
@@ -109,25 +107,25 @@ def _ends(c: Connection) -> list[Event]:
     found = []
     if c.eof is not None:
         times = f" ({c.eof_reads} times)" if c.eof_reads > 1 else ""
-        found.append(Event(c.eof.ns, "eof", f"recv returned 0: end seen{times}", Origin.LOCAL, c.eof.actor))
+        found.append(Event(c.eof.ns, "eof", f"recv returned 0: end seen{times}", LOCAL, c.eof.actor))
     if c.shutdown is not None:
         found.append(_touch(c.shutdown))
     if c.reset_ns is not None:
-        who = {Origin.PEER: "RST from the peer", Origin.LOCAL: "RST sent by this host"}
+        who = {PEER: "RST from the peer", LOCAL: "RST sent by this host"}
         by = c.reset_by or Origin.UNKNOWN
         found.append(Event(c.reset_ns, "reset", who.get(by, "RST"), by))
     if c.closed is not None:
-        found.append(Event(_close_ns(c, c.closed), "close", words.let_go(c.closed), Origin.LOCAL, c.closed.actor))
+        found.append(Event(_close_ns(c, c.closed), "close", words.let_go(c.closed), LOCAL, c.closed.actor))
     return found
 
 
 _ONE_CALL_NS = 50_000_000
-_MADE_BY_CLOSE = (TcpState.FIN_WAIT1, TcpState.LAST_ACK, TcpState.CLOSE)
+_MADE_BY_CLOSE = (TcpState.FIN_WAIT1, TcpState.LAST_ACK, CLOSE)
 
 
 def _close_ns(c: Connection, closed: Touch) -> int:
     """When the closing call began to show: its transition, where the close itself was recorded only at its end."""
-    own = [t for t in c.transitions if t.origin is Origin.LOCAL and t.actor == closed.actor]
+    own = [t for t in c.transitions if t.origin is LOCAL and t.actor == closed.actor]
     made = [t.ns for t in own if t.new in _MADE_BY_CLOSE]
     near = [ns for ns in made if 0 <= closed.ns - ns <= _ONE_CALL_NS and (c.fin_ns is None or ns >= c.fin_ns)]
     return min(near, default=closed.ns)
@@ -137,10 +135,10 @@ def _last(c: Connection, latest_ns: int) -> Event:
     """How it stands; never earlier than ``latest_ns``, for the record may have been read after ``seen_ns``."""
     if c.ended_ns is not None:
         return Event(max(c.ended_ns, latest_ns), "gone", "the socket is gone")
-    if c.closed is not None and c.state is TcpState.CLOSE:
+    if c.closed is not None and c.state is CLOSE:
         return Event(latest_ns, "gone", "the socket is gone")
     facts = [f"still {c.state.name}"]
-    if c.state is TcpState.CLOSE_WAIT:
+    if c.state is CLOSE_WAIT:
         unread = unread_bytes(c)
         if unread:
             facts.append(f"{words.byte_count(unread)} unread")

@@ -18,10 +18,10 @@ from tracer.host.threads import ThreadsNow
 from tracer.model.changing import drafted, frozen, taken
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
-from tracer.model.states import TcpState
+from tracer.model.states import CLOSE_WAIT, TcpState
 from tracer.model.thread import ThreadState
 
-_LIVE = (TcpState.CLOSE_WAIT, TcpState.LAST_ACK)
+_LIVE = (CLOSE_WAIT, TcpState.LAST_ACK)
 _STACKS_NS = 6_000_000_000
 """How long one pass over threads reads their stacks: some thousands, where each one is new."""
 Unwind = Callable[[BlackBox], Stack]
@@ -59,7 +59,7 @@ class Diagnosed:
 
     def waiting(self) -> list[DiagSocket]:
         """Those in CLOSE_WAIT."""
-        return [one for one in self._by_cookie.values() if one.state is TcpState.CLOSE_WAIT]
+        return [one for one in self._by_cookie.values() if one.state is CLOSE_WAIT]
 
     def taken_ns(self, netns: int, otherwise: int = 0) -> int:
         """When a namespace was listed; ``otherwise`` if it was not."""
@@ -176,7 +176,7 @@ def _unheld(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors, nam
 def _missing(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors) -> list[DiagSocket]:
     """Those in CLOSE_WAIT that a descriptor refers to, which was not found."""
     held = descriptors.holders
-    return [one for one in found if one and one.inode and one.inode not in held and one.state is TcpState.CLOSE_WAIT]
+    return [one for one in found if one and one.inode and one.inode not in held and one.state is CLOSE_WAIT]
 
 
 def _unheld_among(c: Connection, seen: Seen) -> Optional[int]:

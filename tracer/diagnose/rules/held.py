@@ -8,30 +8,30 @@ from tracer.diagnose.held import sentence
 from tracer.diagnose.rules.phrases import Evidence, last_call, watched
 from tracer.model.connection import Connection
 from tracer.model.holder import LOST, Lineage, Use
-from tracer.model.states import TcpState
+from tracer.model.states import CLOSE_WAIT
 
 
 def lost(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Nothing in the program refers to it any more: it was dropped without a close."""
-    if c.lineage is None or c.lineage.missing not in LOST or c.state is not TcpState.CLOSE_WAIT:
+    if c.lineage is None or c.lineage.missing not in LOST or c.state is not CLOSE_WAIT:
         return None
     return _evidence(c, c.lineage, now_ns)
 
 
 def leased(c: Connection, now_ns: int) -> Optional[Evidence]:
     """A pool has it among those that the program uses: it was never given back. Or a server has it in a request."""
-    return _by(c, now_ns, Use.LEASED, Use.SERVING)
+    return None if c.lineage is None else _by(c, c.lineage, now_ns, Use.LEASED, Use.SERVING)
 
 
 def idle(c: Connection, now_ns: int) -> Optional[Evidence]:
     """A pool has it among those that wait for their next use."""
-    return _by(c, now_ns, Use.IDLE)
+    return None if c.lineage is None else _by(c, c.lineage, now_ns, Use.IDLE)
 
 
-def _by(c: Connection, now_ns: int, *uses: Use) -> Optional[Evidence]:
-    if c.lineage is None or c.lineage.use not in uses or c.state is not TcpState.CLOSE_WAIT:
+def _by(c: Connection, lineage: Lineage, now_ns: int, *uses: Use) -> Optional[Evidence]:
+    if lineage.use not in uses or c.state is not CLOSE_WAIT:
         return None
-    return _evidence(c, c.lineage, now_ns)
+    return _evidence(c, lineage, now_ns)
 
 
 def _evidence(c: Connection, lineage: Lineage, now_ns: int) -> Evidence:

@@ -7,7 +7,7 @@ from typing import Optional
 from tracer.diagnose import words
 from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread
 from tracer.model.connection import Connection, Relation
-from tracer.model.states import Op, Origin, TcpState
+from tracer.model.states import CLOSE, LOCAL, PEER, Op, Origin
 
 
 def never_accepted(c: Connection, now_ns: int) -> Optional[Evidence]:
@@ -36,13 +36,13 @@ def held_elsewhere(c: Connection, now_ns: int) -> Optional[Evidence]:
     if c.unheld is not None:
         return _in_flight(c, now_ns)
     owner = c.owner
-    if owner is None or not c.holders or owner.pid in {h.pid for h in c.holders}:
+    if owner is None or not c.holders or owner.pid == c.holders[0].pid or owner.pid in {h.pid for h in c.holders}:
         return None
     opened = c.unseen or c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT)
     use = "opened it" if c.unseen else "opened it last" if opened else "used it last"
     gone = f"{words.thread(owner)} {use} and has no descriptor for it any more: it closed it, or exited."
     held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd}{_KIN.get(h.relation, '')})" for h in c.holders)
-    over = (f"{_cause(c)}{_when(c, now_ns)}.",) if c.state is TcpState.CLOSE else ()
+    over = (f"{_cause(c)}{_when(c, now_ns)}.",) if c.state is CLOSE else ()
     return (gone, f"Still held by {held}.", *over, *last_call(c, now_ns))
 
 
@@ -65,7 +65,7 @@ def _in_flight(c: Connection, now_ns: int) -> Evidence:
 
 def reset_still_open(c: Connection, now_ns: int) -> Optional[Evidence]:
     """The connection is gone, its descriptor is not."""
-    if c.state is not TcpState.CLOSE:
+    if c.state is not CLOSE:
         return None
     facts = [f"{_cause(c)}{_when(c, now_ns)}, but the descriptor is still open."]
     if c.fin_ns is not None:
@@ -76,13 +76,13 @@ def reset_still_open(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 
 def _cause(c: Connection) -> str:
-    if c.reset_by is Origin.PEER:
+    if c.reset_by is PEER:
         return "The peer reset the connection"
-    if c.reset_by is Origin.LOCAL:
+    if c.reset_by is LOCAL:
         return "This host reset the connection"
     if c.shutdown is not None:
         return "The program shut the connection down, and it has ended in order"
-    ends = [t.origin for t in c.transitions if t.new is TcpState.CLOSE]
+    ends = [t.origin for t in c.transitions if t.new is CLOSE]
     by_timer = bool(ends) and ends[-1] is Origin.TIMER
     return (
         "A timer (keepalive or retransmission) gave the connection up"

@@ -11,7 +11,7 @@ from tracer.diagnose.owners import speaks_tls
 from tracer.diagnose.rules.phrases import Evidence, taken_by_others, touched, watched
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
-from tracer.model.states import TcpState
+from tracer.model.states import CLOSE_WAIT
 
 _GOODBYE_MAX = 1024
 """A goodbye is a line or a record: SMTP and FTP replies 421 at most 512 bytes (RFC 5321 4.5.3.1.5), PostgreSQL's 57P05
@@ -23,8 +23,10 @@ _WITH_FIN_NS = 1_000_000_000
 
 def goodbye(c: Connection, now_ns: int) -> Optional[Evidence]:
     """A few bytes came right before FIN, after silence, on a connection that had been read before: an idle one."""
+    if c.passive is True or c.state is not CLOSE_WAIT:
+        return None
     size = unread_bytes(c)
-    if c.passive is True or c.state is not TcpState.CLOSE_WAIT or not 0 < size <= _GOODBYE_MAX:
+    if not 0 < size <= _GOODBYE_MAX:
         return None
     if not (c.rx_bytes or taken_bytes(c)) or sent_last(c):  # after a send it may be the answer
         return None
@@ -89,15 +91,17 @@ def _pools(stack: Stack) -> bool:
 
 def not_released(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Idle, and its library's pool did not take idle ones like it: they lay in no pool that their opener takes from."""
+    if not c.never_reused:
+        return None
     stacks = (touch.stack for touch in (c.last, c.opened) if touch is not None and touch.stack is not None)
-    if not c.never_reused or not any(_pools(stack) for stack in stacks):
+    if not any(map(_pools, stacks)):
         return None
     return idle_in_pool(c, now_ns)
 
 
 def idle_in_pool(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Opened by connect, and no call on it since before FIN."""
-    if c.passive is not False or c.state is not TcpState.CLOSE_WAIT:
+    if c.passive is not False or c.state is not CLOSE_WAIT:
         return None
     if c.last is not None and after_fin(c, c.last.ns):
         return None

@@ -20,7 +20,7 @@ from tracer.diagnose.facts import (
 from tracer.diagnose.rules import phrases
 from tracer.diagnose.rules.phrases import Evidence, touched, watched
 from tracer.model.connection import Connection
-from tracer.model.states import Op, TcpState
+from tracer.model.states import CLOSE_WAIT, RECV
 
 
 def eof_ignored(c: Connection, now_ns: int) -> Optional[Evidence]:
@@ -34,7 +34,7 @@ def eof_ignored(c: Connection, now_ns: int) -> Optional[Evidence]:
     else:
         facts = [f"The end was read: recv returned 0 ({words.plural(c.eof_reads, 'time')})."]
     facts.append("The descriptor was not closed.")
-    if c.last is not None and c.eof is not None and c.last.ns > c.eof.ns and c.last.op is not Op.RECV:
+    if c.last is not None and c.eof is not None and c.last.ns > c.eof.ns and c.last.op is not RECV:
         facts.append(f"Last call since then: {touched(c.last, now_ns)}.")
     return tuple(facts)
 
@@ -52,7 +52,7 @@ def end_with_data(c: Connection, now_ns: int) -> Optional[Evidence]:
             "The end has left the receive queue: a read returned 0, or one took it together with the last data;"
             f" {when}."
         )
-    elif last is not None and last.op is Op.RECV and last.ret and last.ret > 0:
+    elif last is not None and last.op is RECV and last.ret and last.ret > 0:
         how = (
             f"The last {words.plural(last.ret, 'byte')} and the peer's end (FIN) were taken by one read, which returned"
             f" {last.ret}: no read returned 0."
@@ -64,7 +64,7 @@ def end_with_data(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 def never_read_at_all(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Data lie unread, and no call has ever taken a byte from the socket."""
-    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c) or not never_read(c):
+    if c.state is not CLOSE_WAIT or not unread_bytes(c) or not never_read(c):
         return None
     side = ("It was accepted, and waits for somebody to read it.",) if c.passive and not c.rx_calls else ()
     return (
@@ -85,7 +85,7 @@ def _taken_by_none(c: Connection) -> str:
 
 def reading_paused(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Data lie unread, and no epoll set of its holders, which use epoll, asks for them."""
-    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c) or c.interests is None:
+    if c.state is not CLOSE_WAIT or not unread_bytes(c) or c.interests is None:
         return None
     if any(one.events & select.EPOLLIN for one in c.interests):
         return None
@@ -94,7 +94,7 @@ def reading_paused(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 def unread_data(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Data lie unread, after some were read."""
-    if c.state is not TcpState.CLOSE_WAIT or not unread_bytes(c):
+    if c.state is not CLOSE_WAIT or not unread_bytes(c):
         return None
     return (*_unread(c), *watched(c), *phrases.last_call(c, now_ns))
 
@@ -107,7 +107,7 @@ def _unread(c: Connection) -> Evidence:
 
 def not_read_since(c: Connection, now_ns: int) -> Optional[Evidence]:
     """The FIN is unread, and the last call is known."""
-    if c.last is None or c.state is not TcpState.CLOSE_WAIT:
+    if c.last is None or c.state is not CLOSE_WAIT:
         return None
     if c.unseen:
         called = f"Last call that could be seen: {touched(c.last, now_ns)}."

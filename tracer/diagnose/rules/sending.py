@@ -8,7 +8,7 @@ from tracer.diagnose import words
 from tracer.diagnose.facts import after_fin, send_stalled_ns
 from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched
 from tracer.model.connection import Connection
-from tracer.model.states import Op, TcpState
+from tracer.model.states import CLOSE_WAIT, SEND
 
 _STALLED_NS = 1_000_000_000
 """Longer than a healthy peer leaves a full send queue: more than its delayed ACKs and a few round trips."""
@@ -16,8 +16,10 @@ _STALLED_NS = 1_000_000_000
 
 def send_stalled(c: Connection, now_ns: int) -> Optional[Evidence]:
     """Data wait in the send queue, and the peer takes nothing of them."""
+    if not c.tx_queue or c.state is not CLOSE_WAIT:
+        return None
     stalled = send_stalled_ns(c, now_ns)
-    if c.state is not TcpState.CLOSE_WAIT or stalled < _STALLED_NS:
+    if stalled < _STALLED_NS:
         return None
     facts = [
         f"{words.plural(c.tx_queue or 0, 'byte')} wait in the send queue (Send-Q), and the peer has taken nothing of"
@@ -46,11 +48,10 @@ def half_closed_once(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 def _sent_after_fin(c: Connection) -> Optional[int]:
     """When the program last sent after FIN, counting a send that found the buffer full; None if it did not."""
-    times = [c.last_tx_ns] if c.last_tx_ns is not None else []
-    last = c.last
-    if last is not None and last.op is Op.SEND and (last.ret is None or last.ret > 0 or words.would_block(last.ret)):
-        times.append(last.ns)
-    return max((ns for ns in times if after_fin(c, ns)), default=None)
+    sent, last = c.last_tx_ns, c.last
+    if last is not None and last.op is SEND and (last.ret is None or last.ret > 0 or words.would_block(last.ret)):
+        sent = last.ns if sent is None else max(sent, last.ns)
+    return sent if after_fin(c, sent) else None
 
 
 def _half_closed(c: Connection, now_ns: int, sent_ns: int) -> Evidence:
