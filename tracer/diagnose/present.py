@@ -56,13 +56,14 @@ def wanted(site: Site) -> Wanted:
     touched: dict[tuple[int, int], Toucher] = {}
     others: set[int] = set()
     for finding in site.findings:
-        c, call = finding.connection, last_call(finding.connection)
-        holders = {holder.pid for holder in c.holders}
+        call = last_call(finding.connection)
+        holders = [holder.pid for holder in finding.connection.holders]
         if call is None or call.actor.pid not in holders:
-            others |= holders
+            others.update(holders)
         elif not moves_between_threads(call.stack):
             thread = (call.actor.pid, call.actor.tid)
-            if thread not in touched or call.ns > touched[thread].ns:
+            before = touched.get(thread)
+            if before is None or call.ns > before.ns:
                 touched[thread] = Toucher(call.actor, call.ns)
     if touched:
         return Wanted(tuple(sorted(touched.values(), key=lambda one: (-one.ns, one.actor.tid))))

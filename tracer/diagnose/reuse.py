@@ -29,10 +29,10 @@ def marked(connections: Iterable[Connection], others: Iterable[Connection] = ())
     Enough, not necessary: a group that shows no such thing may leak all the same. Pools that fill themselves in advance
     are left out.
     """
-    every = list(connections)
-    group_of = [_group(c) for c in every]
+    every, numbers = list(connections), _Numbers()
+    group_of = [_group(c, numbers) for c in every]
     groups: dict[Group, list[Connection]] = defaultdict(list)
-    for c, group in itertools.chain(zip(every, group_of), ((c, _group(c)) for c in others)):
+    for c, group in itertools.chain(zip(every, group_of), ((c, _group(c, numbers)) for c in others)):
         if group is not None:
             groups[group].append(c)
     guilty = {group for group, members in groups.items() if _never_reused(members)}
@@ -51,12 +51,26 @@ def _application(stack: Stack) -> Optional[tuple[str, ...]]:
     return tuple(f.function for f in stack.frames if f.function is not None and is_application(f))
 
 
-def _group(c: Connection) -> Optional[Group]:
+class _Numbers:
+    """Numbers for the names of functions: each connection is compared, and to compare many names takes longer."""
+
+    def __init__(self) -> None:
+        self._by_names: dict[tuple[str, ...], int] = {}
+        self._by_id: dict[int, tuple[tuple[str, ...], int]] = {}
+
+    def of(self, names: tuple[str, ...]) -> int:
+        known = self._by_id.get(id(names))
+        if known is None:  # the names are kept, too: their id may not become that of others
+            known = self._by_id[id(names)] = names, self._by_names.setdefault(names, len(self._by_names))
+        return known[1]
+
+
+def _group(c: Connection, numbers: _Numbers) -> Optional[Group]:
     """The process and the application's functions that opened it, and the remote; None if not all of it was seen."""
     if c.passive is not False or c.preexisting or c.unseen or c.opened is None or c.opened_late or c.missed_touches:
         return None
     application = _application(c.opened.stack) if c.opened.stack is not None else ()
-    return None if application is None else (c.opened.actor.pid, c.netns, c.remote, application)
+    return None if application is None else (c.opened.actor.pid, c.netns, c.remote, numbers.of(application))
 
 
 def _thread(c: Connection) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Callable
 
 from tracer.diagnose import advice, words
@@ -26,6 +27,8 @@ ProgramOf = Callable[[int], str]
 IdentityOf = Callable[[int], Identity]
 """Where a process belongs: unit, container, pod."""
 _Key = tuple[object, ...]
+_Likeness = tuple[object, ...]
+_ACCEPTED, _OPENED, _HELD_ELSEWHERE = Direction.ACCEPTED, Direction.OPENED, Verdict.HELD_ELSEWHERE
 _FIN_LATER = (Verdict.IDLE_IN_POOL, Verdict.NOT_RELEASED, Verdict.NOT_READ_SINCE)
 """What is told of a socket that END_TAKEN would be told of, had FIN come before the last read."""
 
@@ -41,13 +44,26 @@ def group(
     by nothing else. Verdicts that differ by the moment of FIN alone are one site, under the verdict of most of its
     sockets. The result does not depend on the order of ``findings``.
     """
-    every = sorted(findings, key=lambda f: (f.since_ns, f.connection.key, f.connection.local))
+    every = _in_order(findings)
     served, names = _served(every), _Names(every, program_of, identity_of)
     groups: dict[_Key, list[Finding]] = defaultdict(list)
+    alike: dict[_Likeness, list[Finding]] = {}
     for finding in every:
-        groups[_identity(finding, served, names)].append(finding)
+        likeness = _likeness(finding, served)
+        members = alike.get(likeness)
+        if members is None:
+            members = alike[likeness] = groups[_identity(finding, served, names)]
+        members.append(finding)
     sites = [_site(key, members, served, names) for key, members in _timing_apart(groups).items()]
     return tuple(sorted(sites, key=lambda s: (-s.count, s.since_ns, s.pid, s.verdict.value, s.remote)))
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """The oldest first. What tells two of one age apart is asked only where there are such."""
+    every = sorted(findings, key=attrgetter("since_ns"))
+    if len({finding.since_ns for finding in every}) < len(every):
+        every.sort(key=lambda f: (f.since_ns, f.connection.key, f.connection.local))
+    return every
 
 
 def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Site:
@@ -71,7 +87,7 @@ def process_of(finding: Finding) -> int:
     The owner of one that is held elsewhere has let go of it, and has often ended.
     """
     c = finding.connection
-    elsewhere = finding.verdict is Verdict.HELD_ELSEWHERE and c.holders
+    elsewhere = finding.verdict is _HELD_ELSEWHERE and c.holders
     owner = c.owner
     if owner is not None and not elsewhere:
         return owner.pid
@@ -120,23 +136,34 @@ def _served(findings: list[Finding]) -> Served:
     remotes: dict[tuple[int, str, int], set[str]] = defaultdict(set)
     for finding in findings:
         c = finding.connection
-        local = (c.netns, c.local.address, c.local.port)
         if c.passive or c.accepted is False:
-            served.add(local)
+            served.add(_local(c))
         elif opened_here(c) is None:
-            remotes[local].add(str(c.remote))
+            remotes[_local(c)].add(str(c.remote))
     return frozenset(served | {local for local, peers in remotes.items() if len(peers) > 1})
 
 
 def _direction(c: Connection, served: Served) -> Direction:
     opened = opened_here(c)
     if opened is False or c.accepted is False or (opened is None and _local(c) in served):
-        return Direction.ACCEPTED
-    return Direction.OPENED if opened else Direction.UNKNOWN
+        return _ACCEPTED
+    return _OPENED if opened else Direction.UNKNOWN
 
 
 def _local(c: Connection) -> tuple[int, str, int]:
     return (c.netns, c.local.address, c.local.port)
+
+
+def _likeness(finding: Finding, served: Served) -> _Likeness:
+    """Findings that are alike in this have one identity: the same process, the same stack objects.
+
+    To look for it costs a few numbers. An identity has the names of all functions, and to hash it takes longer.
+    """
+    c = finding.connection
+    direction = _direction(c, served)
+    port = c.local.port if direction is _ACCEPTED else None
+    stacks = id(telling_stack(finding)[0]), id(opener_stack(finding)), id(sent_stack(finding))
+    return (process_of(finding), finding.verdict, c.netns, direction, port, stacks, id(c.lineage))
 
 
 def _identity(finding: Finding, served: Served, names: _Names) -> _Key:
@@ -222,9 +249,10 @@ def _largest(item: tuple[int, int]) -> tuple[int, int]:
 
 def _remotes(members: list[Finding], direction: Direction) -> tuple[Remote, ...]:
     """Of accepted connections the peer's port tells nothing: it is another one each time."""
-    ends = (f.connection.remote for f in members)
-    accepted = direction is Direction.ACCEPTED
-    counts = Counter(_any_port(end.address) if accepted else str(end) for end in ends)
+    each = Counter([f.connection.remote for f in members])
+    counts: Counter[str] = Counter()
+    for end, count in each.items():
+        counts[_any_port(end.address) if direction is _ACCEPTED else str(end)] += count
     return tuple(Remote(end, count) for end, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

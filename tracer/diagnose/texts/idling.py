@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose import pooling, words
-from tracer.diagnose.facts import may_be_close_notify, sent_last, taken_unseen
+from tracer.diagnose.facts import may_be_close_notify, sent_last
 from tracer.diagnose.rules.idling import goodbye
 from tracer.diagnose.texts.held import in_a_request
 from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, TextSite, perhaps, span
@@ -71,7 +71,7 @@ def _untouched(site: TextSite, then: str = "") -> str:
     likely = then or f"Most likely {site.say('it waits', 'they wait')}"
     if site.unseen:
         return f"{UNSEEN} {likely}"
-    if any(taken_unseen(c) for c in site.connections):
+    if site.taken_unseen:
         return (
             "Some of the data were taken by calls that were not seen (splice, sendfile and zero-copy receive show in no"
             f" hook), so who read last is not known. {likely}"

@@ -12,6 +12,7 @@ from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stopped, stuck
 from tracer.diagnose.telling import sent_stack
+from tracer.model.connection import Touch
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
 from tracer.model.holder import LOST, Missing, Use
@@ -83,15 +84,24 @@ class TextSite:
         """Times in ns between the last call and FIN, of the sockets for which both are known, ascending."""
         if self.unseen:
             return []
-        calls = [(last_call(c), c.fin_ns) for c in self.connections if not taken_unseen(c)]
-        return sorted(fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns)
+        calls = self._last_and_fin
+        return sorted([fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns])
 
     @cached_property
     def fin_spread(self) -> int:
         """Time in ns between the first FIN and the last, of the sockets for which the silence is known."""
-        known = [c for c in self.connections if not taken_unseen(c) and last_call(c) is not None]
-        fins = [c.fin_ns for c in known if c.fin_ns is not None]
+        fins = [fin for last, fin in self._last_and_fin if last is not None and fin is not None]
         return max(fins) - min(fins) if fins else 0
+
+    @cached_property
+    def _last_and_fin(self) -> list[tuple[Optional[Touch], Optional[int]]]:
+        """The last call and FIN of each socket of which no data were taken by calls that were not seen."""
+        return [(last_call(c), c.fin_ns) for c in self.connections if not taken_unseen(c)]
+
+    @property
+    def taken_unseen(self) -> bool:
+        """Whether data of any socket were taken by calls that were not seen."""
+        return len(self._last_and_fin) < self.count
 
     def holders(self) -> str:
         """Who holds the descriptors, each process once."""
@@ -114,6 +124,8 @@ class TextSite:
         if all(c.interests == () for c in self.connections):
             it = self.say("It is", "They are")
             return (f"{it} in no epoll set, although the program uses epoll: no event loop is told of the peer's end.",)
+        if not all(c.interests for c in self.connections):
+            return ()
         asked = [[one.events for one in c.interests or () if one.events & select.EPOLLIN] for c in self.connections]
         if all(asked) and all(events & select.EPOLLET for several in asked for events in several):
             return (
