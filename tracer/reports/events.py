@@ -24,13 +24,20 @@ class Event(NamedTuple):
 def events(c: Connection) -> tuple[Event, ...]:
     """All that is known, merged; ``now`` (or ``gone``) comes last."""
     found = [_transition(t, c) for t in c.transitions]
-    found += _opening(c) + _data(c) + _ends(c)
-    known = {e.ns for e in found if e.actor is not None}
-    if c.last is not None and c.last.ns not in known and c.last.ns not in (c.last_rx_ns, c.last_tx_ns):
-        found.append(_touch(c.last))
-    found.sort(key=lambda e: (e.ns, _RANK.get(e.name, 1)))
-    latest = found[-1].ns if found else 0
-    return (*found, _last(c, latest))
+    _add_opening(found, c)
+    _add_data(found, c)
+    _add_ends(found, c)
+    last = c.last
+    counted = last is None or last.ns in (c.last_rx_ns, c.last_tx_ns)
+    if last is not None and not counted and not [e for e in found if e.ns == last.ns and e.actor is not None]:
+        found.append(_touch(last))
+    found.sort(key=_when)
+    found.append(_last(c, found[-1].ns if found else 0))
+    return tuple(found)
+
+
+def _when(event: Event) -> tuple[int, int]:
+    return event.ns, _RANK.get(event.name, 1)
 
 
 _RANK = {"connect": 0, "close": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3, "gone": 9}
@@ -43,15 +50,19 @@ def start_ns(c: Connection) -> int:
 
 
 def _transition(t: Transition, c: Connection) -> Event:
-    name = t.new.name
-    text = name
-    if t.new is CLOSE_WAIT:
+    new = t.new
+    name = text = _NAMES[new]
+    if new is CLOSE_WAIT:
         text = "FIN from the peer, CLOSE_WAIT"
-    elif t.new is CLOSE:
+    elif new is CLOSE:
         text = _closing(t, c)
-    elif t.origin is LOCAL and t.new in (TcpState.FIN_WAIT1, TcpState.LAST_ACK):
+    elif t.origin is LOCAL and new in _FIN_SENT:
         text = f"FIN sent, {name}"
     return Event(t.ns, name, text, t.origin, t.actor)
+
+
+_NAMES = {state: state.name for state in TcpState}
+_FIN_SENT = (TcpState.FIN_WAIT1, TcpState.LAST_ACK)
 
 
 _LEFT_TO_THE_KERNEL = {TcpState.FIN_WAIT2: "FIN_WAIT2, then TIME_WAIT", TcpState.CLOSING: "TIME_WAIT"}
@@ -75,24 +86,24 @@ def _touch(touch: Touch) -> Event:
     return Event(touch.ns, touch.op.label, words.result(touch), LOCAL, touch.actor, words.outcome(touch))
 
 
-def _opening(c: Connection) -> list[Event]:
+def _add_opening(found: list[Event], c: Connection) -> None:
     opened = c.opened
     if opened is None:
-        return []
+        return
     if c.opened_late:
-        return [Event(opened.ns, opened.op.label, f"first call seen: {words.result(opened)}", LOCAL, opened.actor)]
-    return [_touch(opened)]
+        text = f"first call seen: {words.result(opened)}"
+        found.append(Event(opened.ns, opened.op.label, text, LOCAL, opened.actor))
+    else:
+        found.append(_touch(opened))
 
 
-def _data(c: Connection) -> list[Event]:
-    found = []
+def _add_data(found: list[Event], c: Connection) -> None:
     if c.last_tx_ns is not None:
         text = f"sent {words.byte_count(c.tx_bytes)}" + _calls(c.tx_calls)
         found.append(Event(c.last_tx_ns, "send", text, LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
     if c.last_rx_ns is not None:
         text = f"received {words.byte_count(c.rx_bytes)}" + _calls(c.rx_calls)
         found.append(Event(c.last_rx_ns, "recv", text, LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
-    return found
 
 
 def _calls(count: int) -> str:
@@ -103,8 +114,7 @@ def _actor_at(c: Connection, ns: int) -> Optional[Actor]:
     return c.last.actor if c.last is not None and c.last.ns == ns else None
 
 
-def _ends(c: Connection) -> list[Event]:
-    found = []
+def _add_ends(found: list[Event], c: Connection) -> None:
     if c.eof is not None:
         times = f" ({c.eof_reads} times)" if c.eof_reads > 1 else ""
         found.append(Event(c.eof.ns, "eof", f"recv returned 0: end seen{times}", LOCAL, c.eof.actor))
@@ -116,7 +126,6 @@ def _ends(c: Connection) -> list[Event]:
         found.append(Event(c.reset_ns, "reset", who.get(by, "RST"), by))
     if c.closed is not None:
         found.append(Event(_close_ns(c, c.closed), "close", words.let_go(c.closed), LOCAL, c.closed.actor))
-    return found
 
 
 _ONE_CALL_NS = 50_000_000
@@ -137,7 +146,7 @@ def _last(c: Connection, latest_ns: int) -> Event:
         return Event(max(c.ended_ns, latest_ns), "gone", "the socket is gone")
     if c.closed is not None and c.state is CLOSE:
         return Event(latest_ns, "gone", "the socket is gone")
-    facts = [f"still {c.state.name}"]
+    facts = [f"still {_NAMES[c.state]}"]
     if c.state is CLOSE_WAIT:
         unread = unread_bytes(c)
         if unread:

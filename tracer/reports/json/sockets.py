@@ -5,6 +5,7 @@ A report may have a hundred thousand of them. To build and encode each as a whol
 
 from __future__ import annotations
 
+import functools
 import json
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Optional
@@ -121,8 +122,14 @@ def _timeline(c: Connection) -> str:
     start = min([e.ns for e in found])
     return ", ".join(
         [
-            f'{{"t": {(e.ns - start) / 1e9}, "event": {quoted(e.name)}, "origin": {_ORIGIN[e.origin]}, '
-            f'"text": {quoted(e.text)}, {_actor(e.actor)}}}'
-            for e in found
+            f'{{"t": {(ns - start) / 1e9}, {_event(name, text, origin)}, '
+            f"{_NOBODY if actor is None else _actor(actor)}}}"
+            for ns, name, text, origin, actor, _ in found
         ]
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _event(name: str, text: str, origin: Optional[Origin]) -> str:
+    """What happened. Most events of thousands of sockets are alike in that."""
+    return f'"event": {quoted(name)}, "origin": {_ORIGIN[origin]}, "text": {quoted(text)}'
