@@ -17,7 +17,8 @@ from tracer.model.frame import BlackBox, WordsEnd
 
 _HEAD = ct.sizeof(layout.BoxHead)
 _BOX = struct.Struct("<IIQQQIII4BII21Q")  # struct ct_box_head
-_LENGTH, _LANGUAGE = 1, 9
+# of the same head, what tells how much of the box is in use
+_USED = struct.Struct(f"<{layout.BoxHead.length.offset}xI{layout.BoxHead.language.offset - 8}xB")
 _PAIR = struct.Struct("<QQ")
 _ENDS = {int(end): end for end in WordsEnd}
 _registers = itemgetter(*PT_REGS_OF_DWARF)
@@ -68,8 +69,8 @@ class _Pool:
 
     def _used(self, head: bytes) -> int:
         """How many bytes of the box whose head this is are in use: the words lie at its end."""
-        words = _BOX.unpack_from(head)
-        return _HEAD + (self._stack_bytes if words[_LANGUAGE] else int(words[_LENGTH]))
+        length, language = _USED.unpack_from(head)
+        return _HEAD + (self._stack_bytes if language else int(length))
 
     def written(self) -> list[BoxHeader]:
         found: list[BoxHeader] = []

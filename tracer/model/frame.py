@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from tracer.machine.registers import RETURN_ADDRESS, RSP
+from tracer.model.slotted import slotted
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class WordsEnd(enum.IntEnum):
     NO_THREAD = 4
 
 
+@slotted
 @dataclass(frozen=True)
 class BlackBox:
     """User registers and the top of the user stack at one touch, as the kernel side copied them.

@@ -190,7 +190,9 @@ def _unheld_among(c: Connection, seen: Seen) -> Optional[int]:
 def _related(c: Connection, holders: tuple[Holder, ...], parent_of: ParentOf) -> tuple[Holder, ...]:
     """With what each holder is to the owner; where the owner is the only one, that goes without saying."""
     owner = c.owner
-    if owner is None or {holder.pid for holder in holders} <= {owner.pid}:
+    if owner is None or (len(holders) == 1 and holders[0].pid == owner.pid):
+        return holders
+    if {holder.pid for holder in holders} <= {owner.pid}:
         return holders
     return tuple(replace(holder, relation=relation(owner.pid, holder.pid, parent_of)) for holder in holders)
 

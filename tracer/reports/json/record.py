@@ -83,8 +83,15 @@ def _touch(touch: Touch, now_ns: int, shown: Stacks) -> str:
     if touch.stack_note is not None:
         told += f', "stack_note": {quoted(touch.stack_note)}'
     if touch.stack is not None:
-        told += f', "stack": {quoted(next((key for key, stack in shown if stack is touch.stack), ALIKE))}'
+        told += f', "stack": {quoted(_which(touch.stack, shown))}'
     return told + "}"
+
+
+def _which(stack: Stack, shown: Stacks) -> str:
+    for key, one in shown:
+        if one is stack:
+            return key
+    return ALIKE
 
 
 def _kernel(k: KernelCounters, now_ns: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Optional
 
 from tracer.machine.registers import REGISTER_COUNT
@@ -29,7 +30,7 @@ class Implausible(Exception):
 
 def box_to_json(box: BlackBox) -> dict[str, Any]:
     """All but the copied stack, which goes as bytes, the part behind a gap after the rest."""
-    values = {name: value for name, value in vars(box).items() if name not in ("stack", "far")}
+    values = {one.name: getattr(box, one.name) for one in fields(box) if one.name not in ("stack", "far")}
     return {**values, "unknown": sorted(box.unknown), "far_bytes": len(box.far)}
 
 
