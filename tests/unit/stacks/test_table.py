@@ -28,6 +28,24 @@ def test_equal_stacks_are_one_object_while_it_is_held() -> None:
     assert gone() is None
 
 
+def test_an_equal_stack_is_remembered_as_such() -> None:
+    """Each of several processes may keep its own. It stands for the first as long as that is there."""
+    table = StackTable()
+    first, twin = table.one(stack("a", "b")), stack("a", "b")
+    assert table.one(twin) is table.one(twin) is first
+    del first
+    gc.collect()
+    assert table.one(twin) is twin
+
+
+def test_stacks_that_are_gone_are_not_remembered_for_ever() -> None:
+    """A run of months meets ever new ones."""
+    table = StackTable()
+    for number in range(5000):
+        table.one(stack(str(number)))
+    assert len(table._by_identity) <= 1024
+
+
 def test_a_number_keeps_its_stack() -> None:
     """A number of a stack is valid for the whole run, because records have it. No stack has number 0."""
     table = StackTable()
