@@ -139,7 +139,58 @@ static __always_inline u64 ct_kind_for(u64 size)
 	return CT_USUAL + (CT_STACK_BYTES - size >> 63) - ((size - CT_SMALL_STACK - 1 & -size) >> 63);
 }
 
-/* A free box; 0 if that pool is spent. */
+/* Who finds it taken gives way, and so may both of two who come at once. */
+static __always_inline int ct_try(u32 *lock)
+{
+	u32 busy;
+
+	__sync_fetch_and_add(lock, 1);
+	busy = *(volatile u32 *)lock;
+	if (busy == 1)
+		return 1;
+	/* It was -1: run_drain let go of a record that had ended and whose memory serves another socket by now. */
+	__sync_fetch_and_add(lock, busy == 0 ? 1 : -1);
+	return busy == 0;
+}
+
+static __always_inline void ct_let_go(u32 *lock) { __sync_fetch_and_add(lock, -1); }
+
+/* One of the CPU's own; 0 if it has none. */
+static __always_inline u64 ct_unstash(u64 kind, u64 cpu)
+{
+	u64 index = CT_STASH_OF(cpu, kind), count, box = 0;
+	struct ct_stash *stash = stashes.lookup(&index);
+
+	if (!stash || !*(volatile u32 *)&stash->count || !ct_try(&stash->busy))
+		return 0;
+	count = stash->count - 1;
+	if (count < CT_STASHED) {
+		box = stash->boxes[count];
+		stash->count = count;
+	}
+	ct_let_go(&stash->busy);
+	return box;
+}
+
+/* 0 if there is no room. */
+static __always_inline u64 ct_stash(u64 box, u64 kind, u64 cpu)
+{
+	u64 index = CT_STASH_OF(cpu, kind), count, most = CT_STASH_MOST >> 8 * kind & 255;
+	struct ct_stash *stash = stashes.lookup(&index);
+
+	if (!stash || *(volatile u32 *)&stash->count >= most || !ct_try(&stash->busy))
+		return 0;
+	count = stash->count;
+	if (count < most && count < CT_STASHED) {
+		stash->boxes[count] = box;
+		stash->count = count + 1;
+	} else
+		box = 0;
+	ct_let_go(&stash->busy);
+	return box;
+}
+
+/* A free box from the list of all CPUs; 0 if that is empty. */
 static __always_inline u32 ct_pop(u64 kind)
 {
 	u64 box = 0; /* see ct_count */
@@ -153,21 +204,25 @@ static __always_inline u32 ct_pop(u64 kind)
 	return free_boxes.pop(&box) ? 0 : box;
 }
 
-static __always_inline void ct_free_box(u64 box)
+static __always_inline u64 ct_push(u64 box)
 {
-	if (!box)
-		return;
+	if (box & CT_SMALL_BOX)
+		return !free_small_boxes.push(&box, 0);
 #ifdef CT_DEEP_STACK
-	if (box & CT_DEEP_BOX) {
-		if (!free_deep_boxes.push(&box, 0)) {
-			ct_count(CT_N_DEEP_FREED);
-			ct_count(CT_N_BOXES_FREED);
-		}
-		return;
-	}
+	if (box & CT_DEEP_BOX)
+		return !free_deep_boxes.push(&box, 0);
 #endif
-	if (!(box & CT_SMALL_BOX ? free_small_boxes.push(&box, 0) : free_boxes.push(&box, 0)))
-		ct_count(CT_N_BOXES_FREED);
+	return !free_boxes.push(&box, 0);
+}
+
+/* cpu: who took it. */
+static __always_inline void ct_free_box(u64 box, u64 cpu)
+{
+	if (!box || !(ct_stash(box, ct_kind_of(box), cpu) || ct_push(box)))
+		return;
+	ct_count(CT_N_BOXES_FREED);
+	if (box & CT_DEEP_BOX)
+		ct_count(CT_N_DEEP_FREED);
 }
 
 static __always_inline void ct_count_taken(u32 box)
@@ -178,10 +233,12 @@ static __always_inline void ct_count_taken(u32 box)
 }
 
 /* One from the pool that suits, else from a larger one, else from a smaller one; 0 if all stack memory is spent. */
-static __always_inline u64 ct_take_box(u64 kind)
+static __always_inline u64 ct_take_box(u64 kind, u64 cpu)
 {
-	u64 box = ct_pop(kind);
+	u64 box = ct_unstash(kind, cpu);
 
+	if (!box)
+		box = ct_pop(kind);
 	if (!box)
 		box = ct_pop(kind == CT_USUAL ? CT_DEEP : CT_USUAL);
 	if (!box)
@@ -196,17 +253,21 @@ static __always_inline u64 ct_take_box(u64 kind)
 /* The touch's own box if the stack has room in it, or another. A stack that is cut is better than none. */
 static __always_inline u64 ct_box_of(struct ct_touch *touch, u64 kind)
 {
-	u64 held = touch->box, larger;
+	u64 held = touch->box, cpu, larger;
 
-	if (!held)
-		return ct_take_box(kind);
-	if (ct_kind_of(held) >= kind)
+	if (held && ct_kind_of(held) >= kind)
 		return held;
+	cpu = bpf_get_smp_processor_id() & 255;
+	if (!held) {
+		touch->cpu = cpu;
+		return ct_take_box(kind, cpu);
+	}
 	larger = ct_pop(kind);
 	if (!larger)
 		return held;
 	ct_count_taken(larger);
-	ct_free_box(held);
+	ct_free_box(held, touch->cpu);
+	touch->cpu = cpu;
 	return larger;
 }
 
@@ -286,18 +347,7 @@ static __always_inline u32 ct_fill_box(u32 handle, u64 size, struct ct_user *use
 }
 
 /* Only one thread at a time writes the touches of a record; the others give way and say so. */
-static __always_inline int ct_try_lock(struct ct_record *record)
-{
-	u32 busy;
-
-	__sync_fetch_and_add(&record->busy, 1);
-	busy = *(volatile u32 *)&record->busy;
-	if (busy == 1)
-		return 1;
-	/* It was -1: run_drain let go of a record that had ended and whose memory serves another socket by now. */
-	__sync_fetch_and_add(&record->busy, busy == 0 ? 1 : -1);
-	return busy == 0;
-}
+static __always_inline int ct_try_lock(struct ct_record *record) { return ct_try(&record->busy); }
 
 /* For the end of a record: nobody but run_drain can hold the lock then, and not for long. Never given back. */
 static __always_inline int ct_lock_for_good(struct ct_record *record)
@@ -309,7 +359,7 @@ static __always_inline int ct_lock_for_good(struct ct_record *record)
 	return 0;
 }
 
-static __always_inline void ct_unlock(struct ct_record *record) { __sync_fetch_and_add(&record->busy, -1); }
+static __always_inline void ct_unlock(struct ct_record *record) { ct_let_go(&record->busy); }
 
 static __always_inline struct ct_touch *ct_touch_of(struct ct_record *record, u64 which)
 {
@@ -409,7 +459,7 @@ static __always_inline u64 ct_box_touch(struct ct_record *record, struct ct_touc
 	}
 	return CT_LEFT(touch->box, language);
 drop:
-	ct_free_box(touch->box);
+	ct_free_box(touch->box, touch->cpu);
 	touch->box = 0;
 	return 0;
 }
@@ -443,8 +493,10 @@ static __always_inline u64 ct_touch(struct ct_record *record, u16 which, u32 op,
 	}
 	touch = ct_touch_at(record, which, now);
 	which = CT_FORGET(which, now);
+	op = CT_FORGET(op, now);
+	record->closed |= 1 ^ CT_IS_SET(op ^ CT_OP_CLOSE);
 	if (touch)
-		left = ct_write_touch(record, touch, which, CT_FORGET(op, now), ret, CT_FORGET(flags, now), now);
+		left = ct_write_touch(record, touch, which, op, ret, CT_FORGET(flags, now), now);
 	ct_unlock(record);
 	return left;
 }

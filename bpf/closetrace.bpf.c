@@ -4,20 +4,13 @@
  * attach plan's choice (tracer/kernel/plan.py), given as CT_WAY_* below; argument positions that drift between kernels
  * come from BTF as CT_ARG_*.
  */
-/* A number that is not known before load: the loader finds the instruction by the word and puts the number there
- * (tracer/kernel/objectcode.py). */
-#define CT_PARAMETER(word)                                                                                             \
-	({                                                                                                             \
-		u64 ct_value;                                                                                          \
-		asm volatile("%0 = " #word " ll" : "=r"(ct_value));                                                    \
-		ct_value;                                                                                              \
-	})
 
 #include "record.h"
 #include "maps.h"
 #include "task.h"
 #include "interpreters.h"
 #include "blackbox.h"
+#include "table.h"
 #include "sock.h"
 #include "lifecycle.h"
 #include "hooks/close.h"

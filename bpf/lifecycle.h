@@ -33,7 +33,7 @@ static __always_inline struct ct_record *ct_record_of(u64 key)
 	if (!ct_is_known(key))
 		return 0;
 #endif
-	return sockets.lookup(&key);
+	return ct_find(key);
 }
 
 /* Creation */
@@ -111,10 +111,11 @@ static __always_inline int ct_is_foreign(struct ct_record *record)
 #endif
 }
 
-static __always_inline void ct_forget(u64 key)
+static __always_inline void ct_forget(struct ct_record *record, u64 key)
 {
-	if (!sockets.delete(&key))
-		ct_know(key, -1ULL);
+	if (!ct_delete(record, key))
+		return;
+	ct_know(key, -1ULL);
 	ct_count(CT_N_DESTROYED);
 }
 
@@ -122,24 +123,17 @@ static __always_inline void ct_forget(u64 key)
  * see CT_SOCK_READ. */
 static __always_inline struct ct_record *ct_create(struct sock *sk, u64 key, int typed, u32 flags, u8 state, u64 now)
 {
-	u32 zero = 0;
-	struct ct_record *empty = blank.lookup(&zero), *record;
+	struct ct_record *record;
 
-	if (!empty || !ct_is_tcp(sk, typed))
+	if (!ct_is_tcp(sk, typed))
 		return 0;
 	ct_know(key, 1); /* before it can be found, so that no hook misses it */
-	if (sockets.insert(&key, empty)) {
+	record = ct_insert(key);
+	if (!record) {
 		ct_know(key, -1ULL);
-		record = sockets.lookup(&key); /* another thread's, made in this instant */
-		if (!record)
-			ct_count(CT_LOST_RECORDS);
-		return record;
-	}
-	record = sockets.lookup(&key);
-	if (!record)
 		return 0;
+	}
 	ct_count(CT_N_CREATED);
-	record->sk = key;
 	record->birth_ns = now;
 	record->state = state;
 	record->state_ns = flags & CT_R_ADOPTED ? 0 : now;
@@ -147,35 +141,34 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u64 key, int
 	ct_read_tuple(sk, typed, record);
 	if (ct_tuple_in_scope(record))
 		return record;
-	ct_forget(key);
+	ct_forget(record, key);
 	return 0;
 }
 
 /* Suspects */
 
-/* The record knows what the map says: most sockets never are in there, and need no look into it. */
-static __always_inline void ct_suspect(struct ct_record *record, u64 key, int new, u64 now)
+static __always_inline void ct_mark(struct ct_record *record, u8 suspect)
 {
-	struct ct_suspect suspect = {.birth_ns = record->birth_ns, .state = new}, *known;
+	u64 bucket = record->bucket; /* see ct_count */
+	struct ct_marks *of = marks.lookup(&bucket);
 
-	if (!record->suspect_ns)
-		record->suspect_ns = now;
-	suspect.since_ns = record->suspect_ns;
-	if (record->suspect_state) {
-		known = suspects.lookup(&key);
-		if (known)
-			known->state = new;
-	} else if (suspects.update(&key, &suspect)) {
-		ct_count(CT_LOST_SUSPECTS);
-		return;
-	}
-	record->suspect_state = new;
+	CT_STORES_IN_ORDER(); /* what the record says of it comes first */
+	if (of)
+		*(volatile u8 *)&of->ways[record->way & 7] = suspect;
 }
 
-static __always_inline void ct_unsuspect(struct ct_record *record, u64 key)
+static __always_inline void ct_suspect(struct ct_record *record, int new, u64 now)
+{
+	if (!record->suspect_ns)
+		record->suspect_ns = now;
+	record->suspect_state = new;
+	ct_mark(record, 1);
+}
+
+static __always_inline void ct_unsuspect(struct ct_record *record)
 {
 	if (record->suspect_state)
-		suspects.delete(&key);
+		ct_mark(record, 0);
 	record->suspect_state = 0;
 }
 
@@ -196,7 +189,7 @@ static __always_inline struct ct_record *ct_adopt(u64 key, u64 now)
 	record = ct_create((struct sock *)key, key, CT_UNTYPED, CT_R_ADOPTED, state, now);
 	/* Its FIN came before our time; user space knows from sock_diag how long ago at least. */
 	if (record && state == CT_CLOSE_WAIT)
-		ct_suspect(record, key, state, now);
+		ct_suspect(record, state, now);
 	return record;
 }
 
@@ -225,10 +218,12 @@ static __always_inline u64 ct_end(struct ct_record *record, u32 op, s32 how, u64
 
 static __always_inline void ct_free_boxes(struct ct_record *record)
 {
-	ct_free_box(record->last.box);
+	ct_free_box(record->last.box, record->last.cpu);
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < 4; i++) /* opened, eof, ending, sent */
-		ct_free_box((&record->opened + i)->box);
+	for (u64 i = 0; i < 4; i++) { /* opened, eof, ending, sent */
+		struct ct_touch *touch = &record->opened + i;
+		ct_free_box(touch->box, touch->cpu);
+	}
 }
 
 /* With the record go its boxes: user space gives them back once it has read them. 0 if there is no room for it. */
@@ -248,8 +243,8 @@ static __always_inline void ct_remove(struct ct_record *record, u64 key, int wan
 		ct_count(CT_LOST_BOXES); /* freeing them beside run_drain would give a box two owners */
 	else if (!wanted || !ct_hand_over(record, now))
 		ct_free_boxes(record);
-	ct_unsuspect(record, key);
-	ct_forget(key);
+	ct_unsuspect(record);
+	ct_forget(record, key);
 }
 
 /* The socket has ended: its record is handed over if it lingered (to `timeline`: always). */

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Every map, with who writes and who reads it. */
 
+/* A number that is not known before load: the loader finds the instruction by the word and puts the number there
+ * (tracer/kernel/objectcode.py). */
+#define CT_PARAMETER(word)                                                                                             \
+	({                                                                                                             \
+		u64 ct_value;                                                                                          \
+		asm volatile("%0 = " #word " ll" : "=r"(ct_value));                                                    \
+		ct_value;                                                                                              \
+	})
+
 /* The compiler makes the map with one entry; how many there really are comes from the memory budget, at load
  * (Sizes.entries in tracer/kernel/source.py). */
 #define CT_SIZED 1
@@ -17,9 +26,16 @@ struct ct_listener {
 	u32 port;
 };
 
-/* Inserted: connect, passive ESTABLISHED, first touch (ct_create). Deleted: ct_forget. User space reads suspects only.
+/*
+ * The records, and the table that finds them by their socket's address (table.h). Both are mapped into user space.
+ * Inserted: connect, passive ESTABLISHED, first touch (ct_create). Deleted: ct_forget. It is not a hash of the
+ * kernel's: a look-up there is four calls, and to insert or delete takes a lock and more of them.
  */
-BPF_TABLE("hash", u64, struct ct_record, sockets, CT_SIZED);
+BPF_F_TABLE("array", u32, struct ct_bucket, buckets, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
+BPF_F_TABLE("array", u32, struct ct_record, sockets, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
+/* The few whose buckets are full: the place in `sockets` by the socket's address, and the places that are free. */
+BPF_TABLE("hash", u64, u32, crowded, CT_SIZED);
+BPF_STACK(spare_places, u32, CT_SIZED);
 
 #ifdef CT_SCOPE_TASKS
 /*
@@ -38,12 +54,9 @@ BPF_ARRAY(known, u64, 1 << (CT_KNOWN_BITS - 2));
 BPF_ARRAY(hints, u32, 2 * CT_HINTS);
 #endif
 
-/* Never written: the zeroes that a new record starts from, too large for the BPF stack. */
-BPF_ARRAY(blank, struct ct_record, 1);
-
-/* Inserted: on CLOSE_WAIT, or on CLOSE with a descriptor open. Deleted: when the program lets go. Read: every interval.
- */
-BPF_TABLE("hash", u64, struct ct_suspect, suspects, CT_SIZED);
+/* By the number of the bucket. Set: on CLOSE_WAIT, or on CLOSE with a descriptor open. Cleared: when the program lets
+ * go. Read by user space: every interval. */
+BPF_F_TABLE("array", u32, struct ct_marks, marks, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
 
 /* The pools of black boxes, mapped into user space, and the handles of their free boxes: last in, first out, so that
  * the used ones lie together. */
@@ -55,6 +68,11 @@ BPF_STACK(free_small_boxes, u32, CT_SIZED);
 BPF_F_TABLE("array", u32, struct ct_deep_box, deep_boxes, CT_SIZED, 1024 /* BPF_F_MMAPABLE */);
 BPF_STACK(free_deep_boxes, u32, CT_SIZED);
 #endif
+
+/* By CPU (the low byte of its number) and kind of box (CT_STASH_OF). How many boxes each may have is a parameter: all
+ * of them together no more than an eighth of the pool. */
+#define CT_STASH_OF(cpu, kind) ((cpu)*4 + (kind))
+BPF_ARRAY(stashes, struct ct_stash, CT_SIZED);
 
 /* Losses and totals, indexed by enum ct_counter. */
 BPF_PERCPU_ARRAY(counters, u64, CT_COUNTERS);

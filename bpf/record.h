@@ -67,7 +67,8 @@ struct ct_touch {
 	u32 tid;
 	s32 syscall;
 	char comm[16];
-	u16 op;
+	u8 op;
+	u8 cpu; /* whose stash the box goes back to, see struct ct_stash */
 	u16 flags;
 	u32 box;
 	u32 stack;
@@ -107,55 +108,70 @@ struct ct_counts {
 };
 
 /*
- * The flight record of one socket, overwritten in place. Its order is that of cache lines: in the hash table a record
- * begins with the last 8 bytes of one (after struct htab_elem and the key), and its size keeps all records so. A call
- * touches two lines more, up to the end of last.
+ * The flight record of one socket, overwritten in place. Its order is that of cache lines of 64 bytes: a record begins
+ * with one, and its size keeps all records so. A call touches the first three, a transition the first two and the one
+ * with its slot of transitions.
  */
 struct ct_record {
 	u64 sk;
-
 	u64 birth_ns;
 	u32 busy; /* trylock of the counts, the four touches and their boxes: who finds it taken skips, and counts */
 	u16 family;
 	u8 state;
 	u8 flags;
 	struct ct_counts counts;
+
 	u64 last_rx_ns;
 	u64 last_tx_ns;
-
-	struct ct_touch last;
-	u64 cookie;
-
-	u64 inode;
-	u8 laddr[16];
-	u8 raddr[16];
+	u32 transitions_seen;
+	u32 reset_flags;
+	u64 state_ns;	  /* last transition; in a record that ended, its end */
+	u64 suspect_ns;	  /* since when it is a suspect, 0 if it never was one */
+	u8 suspect_state; /* in which state it is one, 0 if it is none (any more) */
+	u8 way;		  /* where the table of records has it: */
+	u8 passed;	  /* after so many buckets that it passed by */
+	u8 closed;	  /* ending is a close */
+	u32 bucket;
 	u32 netns;
 	u16 lport;
 	u16 rport;
+	u64 cookie;
+
+	struct ct_touch last;
+	u64 inode;
+
+	u8 laddr[16];
+	u8 raddr[16];
 	u32 missed;
 	u32 unread_at_fin;
 	u64 fin_ns;
-
 	u64 reset_ns;
-	u32 reset_flags;
-	u32 transitions_seen;
-	u64 state_ns;		    /* last transition; in a record that ended, its end */
-	u64 suspect_ns;		    /* since when it is a suspect, 0 if it never was one */
-	u64 suspect_state;	    /* what the map of suspects says of it, 0 if it is not in there */
-	struct ct_counts contended; /* of those who found it busy */
 	struct ct_touch opened;
 	struct ct_touch eof;
-	struct ct_touch ending; /* the shutdown or close that the program made */
-	struct ct_touch sent;	/* CT_R_LOOPS: the last send, which receives do not overwrite */
+	struct ct_touch ending;	    /* the shutdown or close that the program made */
+	struct ct_touch sent;	    /* CT_R_LOOPS: the last send, which receives do not overwrite */
+	struct ct_counts contended; /* of those who found it busy */
+
 	struct ct_transition transitions[CT_TRANSITIONS];
-	u64 spare[3];
 };
 
-/* What Python reads every interval: nothing but this for a socket that is not yet over the threshold. */
-struct ct_suspect {
-	u64 since_ns;
-	u64 birth_ns;
-	u64 state;
+/*
+ * The table of records: each bucket is one cache line, and has the places of CT_WAYS records in the array `sockets`.
+ * The address of a socket, halved, tells its bucket. If that is full, the record goes into the next of CT_PROBES, and
+ * the bucket counts it as passed by: who looks for a record goes on only from such a bucket (bpf/table.h). If all are
+ * full, it gets a place in the buckets after the CT_BUCKETS first ones, and the hash `crowded` tells which.
+ */
+#define CT_WAYS 7
+#define CT_PROBES 3
+struct ct_bucket {
+	u64 keys[CT_WAYS]; /* 0: free */
+	u32 passed;
+	u32 busy; /* trylock of who inserts */
+};
+
+/* What Python reads every interval: which records of a bucket are of suspects, 1 for each that is, else 0. */
+struct ct_marks {
+	u8 ways[8];
 };
 
 /*
@@ -200,6 +216,18 @@ struct ct_deep_box {
 struct ct_small_box {
 	struct ct_box_head head;
 	u8 stack[CT_SMALL_STACK];
+};
+
+/*
+ * Free boxes of one kind that one CPU used last, last in, first out: they are in its cache, and no other CPU waits for
+ * the same lock. Who frees a box gives it back to the CPU that took it. What finds no room here goes into the list of
+ * all CPUs.
+ */
+#define CT_STASHED 14
+struct ct_stash {
+	u32 busy; /* trylock: a program may interrupt another one on its CPU */
+	u32 count;
+	u32 boxes[CT_STASHED];
 };
 
 /* which touch of the record a box belongs to */
@@ -273,12 +301,11 @@ enum ct_counter {
 	CT_LOST_EVENTS = 4,
 	CT_LOST_CONTENDED = 5,
 	CT_LOST_RETURNS = 6,
-	CT_LOST_SUSPECTS = 7,
-	CT_N_BOXES_TAKEN = 8,
-	CT_N_BOXES_FREED = 9, /* by the kernel side; user space counts its own */
-	CT_N_DEEP_TAKEN = 10, /* of these the deep ones, which are few */
-	CT_N_DEEP_FREED = 11,
-	CT_COUNTERS = 12,
+	CT_N_BOXES_TAKEN = 7,
+	CT_N_BOXES_FREED = 8, /* by the kernel side; user space counts its own */
+	CT_N_DEEP_TAKEN = 9,  /* of these the deep ones, which are few */
+	CT_N_DEEP_FREED = 10,
+	CT_COUNTERS = 11,
 };
 
 #endif

@@ -10,7 +10,7 @@ static __always_inline int ct_destroy(struct sock *sk)
 		return 0;
 #ifndef CT_CLOSE_HOOKED
 	/* A socket that was reset before is closed without a transition: then this is the program's own call. */
-	if (record->suspect_state == CT_CLOSE && record->ending.op != CT_OP_CLOSE)
+	if (record->suspect_state == CT_CLOSE && !record->closed)
 		ct_end(record, CT_OP_CLOSE, 0, bpf_ktime_get_ns());
 #endif
 	ct_retire(record, key);

@@ -6,7 +6,7 @@
  */
 static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 box, u64 stack, u64 birth_ns)
 {
-	struct ct_record *record = sockets.lookup(&key);
+	struct ct_record *record = ct_find(key);
 	struct ct_touch *touch;
 	int done = 0;
 
@@ -14,7 +14,7 @@ static __always_inline int ct_drain(u64 key, u64 which, u64 seq, u64 box, u64 st
 		return 0;
 	touch = ct_touch_of(record, which);
 	if (record->birth_ns == birth_ns && touch->box == (u32)box && touch->seq == (u32)seq) {
-		ct_free_box(touch->box);
+		ct_free_box(touch->box, touch->cpu);
 		touch->box = 0;
 		touch->stack = (u32)stack;
 		done = 1;

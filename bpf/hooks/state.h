@@ -135,29 +135,28 @@ static __always_inline u64 ct_local_call(struct ct_record *record, int old, int 
  * Into the suspects on CLOSE_WAIT, and on a CLOSE that leaves a descriptor behind (RST, keepalive failure, the ACK of a
  * shutdown's FIN). Out when the program closes; after shutdown alone the descriptor is still open, so it stays.
  */
-static __always_inline void ct_follow(struct ct_record *record, struct sock *sk, u64 key, int old, int new, u32 flags,
-				      u64 now)
+static __always_inline void ct_follow(struct ct_record *record, struct sock *sk, int old, int new, u32 flags, u64 now)
 {
 	if (new == CT_CLOSE_WAIT) {
 		record->fin_ns = now;
 		record->unread_at_fin = ct_unread(sk);
 		record->inode = ct_inode(sk);
-		ct_suspect(record, key, new, now);
+		ct_suspect(record, new, now);
 		return;
 	}
-	if (record->ending.op == CT_OP_CLOSE) { /* only the peer's last ACK is missing */
-		ct_unsuspect(record, key);
+	if (record->closed) { /* only the peer's last ACK is missing */
+		ct_unsuspect(record);
 		return;
 	}
 	if (new == CT_CLOSE && (flags & CT_TR_OPEN_FD) && old != CT_SYN_SENT && old != CT_LISTEN) {
 		u64 inode = ct_inode(sk);
 		if (inode)
 			record->inode = inode;
-		ct_suspect(record, key, new, now);
+		ct_suspect(record, new, now);
 		return;
 	}
 	if (new == CT_LAST_ACK)
-		ct_suspect(record, key, new, now);
+		ct_suspect(record, new, now);
 }
 
 #ifdef CT_EVENTS
@@ -233,7 +232,7 @@ static __always_inline u64 ct_move(u64 key, int old, int new)
 	}
 	now = bpf_ktime_get_ns();
 	if (!record) {
-		record = ct_create(sk, key, CT_TYPED, flags, old, now);
+		record = ct_create(sk, key, CT_TYPED, CT_FORGET(flags, now), old, now);
 		if (!record)
 			return 0;
 	} else if (new == CT_ESTABLISHED || !record->lport) { /* the local port of a connect comes after SYN_SENT */
@@ -249,7 +248,7 @@ static __always_inline u64 ct_move(u64 key, int old, int new)
 	if (new == old)
 		return left;
 	ct_keep_transition(record, old, new, flags, now);
-	ct_follow(record, sk, key, old, new, flags, now);
+	ct_follow(record, sk, old, new, flags, now);
 	ct_emit(record, old, new, flags, now);
 	record->state = new;
 	record->state_ns = now;

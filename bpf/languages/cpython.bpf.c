@@ -11,6 +11,7 @@
 #include "task.h"
 #include "interpreters.h"
 #include "blackbox.h"
+#include "table.h"
 #include "languages/walk.h"
 
 /* struct ct_interpreter.values: tracer/stacks/languages/cpython/layouts.py gives them in this order. */

@@ -11,6 +11,7 @@
 #include "task.h"
 #include "interpreters.h"
 #include "blackbox.h"
+#include "table.h"
 #include "languages/walk.h"
 
 #define V8_LANGUAGE 2

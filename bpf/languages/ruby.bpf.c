@@ -9,6 +9,7 @@
 #include "task.h"
 #include "interpreters.h"
 #include "blackbox.h"
+#include "table.h"
 #include "languages/walk.h"
 
 /* struct ct_interpreter.values: tracer/stacks/languages/ruby/layouts.py gives them in this order. */

@@ -172,7 +172,7 @@ static __always_inline void ct_write_words(u32 handle, struct ct_walk *walk)
 static __always_inline void ct_tell(struct ct_walk *walk)
 {
 	u64 key = walk->sk;
-	struct ct_record *record = sockets.lookup(&key);
+	struct ct_record *record = ct_find(key);
 	struct ct_touch *touch;
 
 	if (!record || !ct_lock_for_good(record))

@@ -84,7 +84,7 @@ def test_the_part_for_interpreters_is_little_to_verify() -> None:
     taken = []
     for wanted in (Wanted(10**9), Wanted(10**9, interpreters=True)):
         code = compile_text(program_text(plan, scope, sizes, wanted), tree)
-        program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
+        program = Program(code, plan, sizes.entries(), parameters(scope, sizes, wanted))
         try:
             with mock.patch.object(verifier, "EVERYTHING", 4):  # BPF_LOG_STATS
                 said = [verified.log for _, verified in program.verified(plan)]

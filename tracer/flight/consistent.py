@@ -18,7 +18,7 @@ _IDENTITY = struct.Struct("<QQ")  # struct ct_record: sk, birth_ns
 _TOUCH = struct.Struct("<Q4xII24xI4xI")  # struct ct_touch: ns, pid, tid, box, seq
 _TOUCHES = tuple(getattr(layout.Record, which).offset for which in layout.TOUCHES)
 _BOXES = layout.of_each_touch("box")
-_LOCKED = layout.Record.last.offset
+_LOCKED = layout.Record.transitions_seen.offset
 """From here on a record is written under its lock, or by the one CPU that moves the socket's state. The counters before
 it never stand still on a busy socket, and each of them is right by itself.
 """

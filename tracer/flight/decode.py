@@ -25,12 +25,12 @@ _STATES = {int(state): state for state in TcpState}
 _OPS = {int(op): op for op in Op if op is not Op.NONE}
 
 # Field by field, ctypes would take as long as all the rest.
-_TOUCH = struct.Struct("<QiIIi16sHHIII")  # struct ct_touch
+_TOUCH = struct.Struct("<QiIIi16sBBHIII")  # struct ct_touch
 _TRANSITION = struct.Struct("<QBBHI")  # struct ct_transition
 # struct ct_record up to its first touch, and from there up to its second one
-_FIRST = struct.Struct("<QQ4xHBBQQIII4xQQ")
-_SECOND = struct.Struct("<QQ16s16sIHHIIQQIIQ")
-_SECOND_AT = layout.Record.cookie.offset
+_FIRST = struct.Struct("<QQ4xHBBQQIII4xQQIIQ16xIHHQ")
+_SECOND = struct.Struct("<Q16s16sIIQQ")
+_SECOND_AT = layout.Record.inode.offset
 _TRANSITIONS_AT = layout.Record.transitions.offset
 _NUMBERS = layout.of_each_touch("op")
 _PLACES = tuple((name, getattr(layout.Record, name).offset, layout.TOUCHES.index(name)) for name in layout.WHICH)
@@ -145,7 +145,7 @@ def _calls(record: Bytes) -> dict[str, Call]:
     for name, place, which in _PLACES:
         op = _OPS.get(numbers[which])
         if op is not None:
-            ns, ret, pid, tid, syscall, comm, _, flags, box, stack, _ = _TOUCH.unpack_from(record, place)
+            ns, ret, pid, tid, syscall, comm, _, _, flags, box, stack, _ = _TOUCH.unpack_from(record, place)
             if ns:
                 calls[name] = Call(op, _actor(pid, tid, comm), ns, ret, syscall, flags, box, stack)
     return calls
@@ -207,11 +207,8 @@ class Decoded(NamedTuple):
         (c.sk, c.birth_ns, family, state_number, flags, c.rx_bytes, c.tx_bytes, c.rx_calls, c.tx_calls, *more) = (
             _FIRST.unpack_from(record)
         )
-        c.eof_reads, last_rx_ns, last_tx_ns = more
-        (c.cookie, c.inode, local, remote, c.netns, local_port, remote_port, c.missed_touches, unread, *more) = (
-            _SECOND.unpack_from(record, _SECOND_AT)
-        )
-        fin_ns, cut_ns, cut_flags, seen, state_ns = more
+        c.eof_reads, last_rx_ns, last_tx_ns, seen, cut_flags, state_ns, c.netns, local_port, remote_port, c.cookie = more
+        c.inode, local, remote, c.missed_touches, unread, fin_ns, cut_ns = _SECOND.unpack_from(record, _SECOND_AT)
         c.state, c.seen_ns = state(state_number), self.seen_ns
         if fin_ns:
             c.fin_ns, c.rx_queue_at_fin = fin_ns, unread

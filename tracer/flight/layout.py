@@ -6,6 +6,7 @@ import ctypes as ct
 import struct
 
 TRANSITIONS = 8
+WAYS, PROBES, SPREAD = 7, 3, 0x9E3779B97F4A7C15  # bpf/record.h, bpf/table.h
 HINTS = LANGUAGES_KNOWN = 4096  # bpf/maps.h
 SMALL_BOX, DEEP_BOX = 0x80000000, 0x40000000
 FIRST_BOX, FIRST_SMALL_BOX, FIRST_DEEP_BOX = 1, SMALL_BOX | 1, DEEP_BOX | 1
@@ -29,7 +30,6 @@ COUNTERS = (
     "lost_events",
     "lost_contended",
     "lost_returns",
-    "lost_suspects",
     "boxes_taken",
     "boxes_freed",
     "deep_taken",
@@ -50,7 +50,8 @@ class Touch(ct.LittleEndianStructure):
         ("tid", ct.c_uint32),
         ("syscall", ct.c_int32),
         ("comm", ct.c_char * 16),
-        ("op", ct.c_uint16),
+        ("op", ct.c_uint8),
+        ("cpu", ct.c_uint8),
         ("flags", ct.c_uint16),
         ("box", ct.c_uint32),
         ("stack", ct.c_uint32),
@@ -97,30 +98,33 @@ class Record(ct.LittleEndianStructure):
         ("counts", Counts),
         ("last_rx_ns", ct.c_uint64),
         ("last_tx_ns", ct.c_uint64),
-        ("last", Touch),
-        ("cookie", ct.c_uint64),
-        ("inode", ct.c_uint64),
-        ("laddr", ct.c_uint8 * 16),
-        ("raddr", ct.c_uint8 * 16),
+        ("transitions_seen", ct.c_uint32),
+        ("reset_flags", ct.c_uint32),
+        ("state_ns", ct.c_uint64),
+        ("suspect_ns", ct.c_uint64),
+        ("suspect_state", ct.c_uint8),
+        ("way", ct.c_uint8),
+        ("passed", ct.c_uint8),
+        ("closed", ct.c_uint8),
+        ("bucket", ct.c_uint32),
         ("netns", ct.c_uint32),
         ("lport", ct.c_uint16),
         ("rport", ct.c_uint16),
+        ("cookie", ct.c_uint64),
+        ("last", Touch),
+        ("inode", ct.c_uint64),
+        ("laddr", ct.c_uint8 * 16),
+        ("raddr", ct.c_uint8 * 16),
         ("missed", ct.c_uint32),
         ("unread_at_fin", ct.c_uint32),
         ("fin_ns", ct.c_uint64),
         ("reset_ns", ct.c_uint64),
-        ("reset_flags", ct.c_uint32),
-        ("transitions_seen", ct.c_uint32),
-        ("state_ns", ct.c_uint64),
-        ("suspect_ns", ct.c_uint64),
-        ("suspect_state", ct.c_uint64),
-        ("contended", Counts),
         ("opened", Touch),
         ("eof", Touch),
         ("ending", Touch),
         ("sent", Touch),
+        ("contended", Counts),
         ("transitions", Transition * TRANSITIONS),
-        ("spare", ct.c_uint64 * 3),
     ]
 
     @classmethod
@@ -153,19 +157,25 @@ def of_each_touch(field: str) -> struct.Struct:
     place, parts, end = getattr(Touch, field), ["<"], 0
     for which in TOUCHES:
         at = getattr(Record, which).offset + place.offset
-        parts.append(f"{at - end}x{ {2: 'H', 4: 'I', 8: 'Q'}[place.size] }")
+        parts.append(f"{at - end}x{ {1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[place.size] }")
         end = at + place.size
     return struct.Struct("".join(parts))
 
 
-class Suspect(ct.LittleEndianStructure):
-    """struct ct_suspect"""
+class Bucket(ct.LittleEndianStructure):
+    """struct ct_bucket"""
 
     _fields_ = [
-        ("since_ns", ct.c_uint64),
-        ("birth_ns", ct.c_uint64),
-        ("state", ct.c_uint64),
+        ("keys", ct.c_uint64 * WAYS),
+        ("passed", ct.c_uint32),
+        ("busy", ct.c_uint32),
     ]
+
+
+class Marks(ct.LittleEndianStructure):
+    """struct ct_marks"""
+
+    _fields_ = [("ways", ct.c_uint8 * (WAYS + 1))]
 
 
 class BoxHead(ct.LittleEndianStructure):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes as ct
 import os
 import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Optional, cast
+from typing import Optional, cast
 
 from tracer.flight import layout, transitions
 from tracer.flight.boxes import Box, Boxes, BoxHeader
 from tracer.flight.consistent import Flight, consistent, ended
+from tracer.flight.records import SuspectEntry, mapped
 from tracer.kernel import bpf
 from tracer.kernel.maps import Map, possible_cpus
 from tracer.kernel.objectcode import ObjectCode
@@ -28,7 +28,6 @@ _OWNED = {which: getattr(layout.Record, name).offset + layout.Touch.box.offset f
 _OWNER = struct.Struct("<III")  # struct ct_touch from box on
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 _EXEC = struct.Struct("<QQ")  # struct ct_exec
-_SUSPECT = struct.Struct("<QQQ")  # struct ct_suspect
 _MADE = struct.Struct("<QI4x")  # struct ct_made
 _PROGRAM = struct.Struct("<QQII")  # struct ct_program
 _INTERPRETER = struct.Struct("<BBHI120s")  # struct ct_interpreter
@@ -38,22 +37,12 @@ def _keys(numbers: Map) -> set[int]:
     return {_U32.unpack(key)[0] for key, _ in numbers.items()}
 
 
-class SuspectEntry(NamedTuple):
-    """One line of the suspects map: a socket (address, birth) in ``state`` that became suspect at ``since_ns``."""
-
-    sk: int
-    birth_ns: int
-    since_ns: int
-    state: int
-
-
 class Recorder:
     """Reads and maintains the maps of an attached program. All times are CLOCK_MONOTONIC ns."""
 
     def __init__(self, program: Program, sizes: Sizes, wanted: Wanted, scope: Scope, *, execs: bool) -> None:
         self._program = program
-        self._sockets = program.map("sockets", 8, ct.sizeof(layout.Record))
-        self._suspects = program.map("suspects", 8, ct.sizeof(layout.Suspect))
+        self._records = mapped(program, sizes)
         self._cpus = possible_cpus()
         self._counters = program.map("counters", 4, 8 * self._cpus)
         self._boxes = Boxes(program, sizes)
@@ -179,16 +168,11 @@ class Recorder:
 
     def suspects(self) -> list[SuspectEntry]:
         """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
-        return [
-            SuspectEntry(sk, birth_ns, since_ns, state)
-            for keys, values in self._suspects.batches()
-            for (sk,), (since_ns, birth_ns, state) in zip(_U64.iter_unpack(keys), _SUSPECT.iter_unpack(values))
-        ]
+        return self._records.suspects()
 
     def flight(self, sk: int) -> Optional[Flight]:
         """The flight record of a socket with its boxes, as of one moment; None if the socket is gone."""
-        key = _U64.pack(sk)
-        return consistent(lambda: self._sockets.lookup(key), self._boxes.read)
+        return consistent(lambda: self._records.lookup(sk), self._boxes.read)
 
     def last_exec(self, pid: int) -> Optional[LastExec]:
         """The newest exec of the process ``pid`` since the start; None if this kernel does not show them."""
@@ -199,7 +183,7 @@ class Recorder:
 
     def owns(self, box: BoxHeader) -> bool:
         """Whether the touch that filled this box is still its socket's newest of that kind, and has not left it."""
-        data = self._sockets.lookup(_U64.pack(box.sk))
+        data = self._records.lookup(box.sk)
         place = _OWNED.get(box.which)
         if data is None or place is None or _U64.unpack_from(data, _BIRTH)[0] != box.birth_ns:
             return False
@@ -209,7 +193,7 @@ class Recorder:
     def stacks_in_use(self) -> set[int]:
         """The stack numbers in the records of all living sockets."""
         places = list(_OWNED.values())
-        found = {_OWNER.unpack_from(data, place)[1] for _, data in self._sockets.items() for place in places}
+        found = {_OWNER.unpack_from(data, place)[1] for data in self._records for place in places}
         return found - {0}
 
     def box(self, handle: int) -> Optional[Box]:
@@ -309,7 +293,7 @@ class Recorder:
         count = self.counters()
         return Losses(
             events=count["lost_events"],
-            records=count["lost_records"] + count["lost_suspects"] + self._unseeded,
+            records=count["lost_records"] + self._unseeded,
             boxes=count["lost_boxes"],
             contended=count["lost_contended"],
             returns=count["lost_returns"],
@@ -326,6 +310,7 @@ class Recorder:
         """Detach, free. Harmless when repeated."""
         self._program.close()
         self._boxes.close()
+        self._records.close()
         for ring in (self._endings, self._events, self._asked):
             if ring is not None:
                 ring.close()

@@ -13,7 +13,7 @@ from tracer.model.scope import MAPPED, Network, Scope
 def defines(scope: Scope) -> dict[str, str]:
     """The filters as macros. The compiler leaves out filters that were not given.
 
-    Pids differ from run to run. So they are not in the text but are parameters 1 and up of the object code.
+    Pids differ from run to run. So they are not in the text but are parameters 3 and up of the object code.
     """
     macros = {}
     if scope.by_task:
@@ -21,7 +21,7 @@ def defines(scope: Scope) -> dict[str, str]:
     if scope.follows_pids:
         macros["CT_SCOPE_FORKS"] = "1"
     elif scope.pids:
-        macros["CT_PIDS(t)"] = _any(f"(t) == {parameter(1 + n)}" for n in range(len(scope.pids)))
+        macros["CT_PIDS(t)"] = _any(f"(t) == {parameter(3 + n)}" for n in range(len(scope.pids)))
     if scope.comm:
         low, high = struct.unpack("<QQ", scope.comm_bytes.ljust(16, b"\0"))
         macros["CT_COMM_LOW"], macros["CT_COMM_HIGH"] = f"{low:#x}ULL", f"{high:#x}ULL"

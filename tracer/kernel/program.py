@@ -72,7 +72,7 @@ class Program:
         self._kprobes: list[Kprobe] = []
         self._programs: list[int] = []
         self._loading = Loading({})
-        self._calls = TailCalls(code, lambda spec: create(spec, spec.entries))
+        self._calls = TailCalls(code, self._parameters, lambda spec: create(spec, spec.entries))
         took = Took()
         try:
             for spec in code.maps:

@@ -6,6 +6,7 @@ by the content of its file.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tracer.kernel import filters
 from tracer.kernel.headers import bpf_directory
+from tracer.kernel.maps import possible_cpus
 from tracer.kernel.objectcode import parameter
 from tracer.kernel.plan import Plan
 from tracer.machine.macros import machine_macros
@@ -23,8 +25,15 @@ PAGE = 4096
 RING_PAGES, ASKED_PAGES = 1024, 4
 SMALL_STACK, USUAL_STACK, DEEP_STACK = 4096, 16384, 65536
 """Bytes of stack in the boxes of the three pools; the last is what ``--stack-bytes`` is unless it is given."""
-FAR_SHARE = 4  # bpf/record.h
-_RECORD_BYTES, _SUSPECT_BYTES, _BOX_HEADER = 704, 64, 256
+FAR_SHARE, STASHED = 4, 14  # bpf/record.h
+_BOX_HEADER = 256
+WAYS, _RECORD_BYTES, _BUCKET_BYTES = 7, 640, 64 + 8  # bpf/record.h
+_PLACES, _SPARE = 17 / 16, 1 / 16
+"""Places for each record that is promised: in the buckets that its address tells, and in those for what finds these
+full, about 3 in 100 where so many are followed (bpf/table.h).
+"""
+_CROWDED_BYTES = 80  # struct htab_elem, key and value, its share of the hash's buckets
+_RECORD_SHARE = math.ceil((_PLACES + _SPARE) * (_RECORD_BYTES + _BUCKET_BYTES / WAYS) + _SPARE * _CROWDED_BYTES)
 _SMALL_SHARE, _DEEP_SHARE, _LEAST_BOXES, _LEAST_DEEP = 4, 4, 64, 16
 _INCLUDE = re.compile(r'^#include "(?P<name>[^"]+)"$', re.MULTILINE)
 _STATES = tuple(state.name for state in TcpState)
@@ -46,7 +55,17 @@ class Sizes:
     @property
     def records(self) -> int:
         """How many sockets can be followed at once. Records take an eighth of the budget; there are at least 4096."""
-        return max(4096, self.memory // 8 // (_RECORD_BYTES + _SUSPECT_BYTES))
+        return max(4096, self.memory // 8 // _RECORD_SHARE)
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets of the table of records are found by an address. Each has WAYS places."""
+        return math.ceil(self.records * _PLACES / WAYS)
+
+    @property
+    def spare_buckets(self) -> int:
+        """How many buckets follow, for records whose own are full."""
+        return math.ceil(self.records * _SPARE / WAYS)
 
     @property
     def deep_boxes(self) -> int:
@@ -78,9 +97,18 @@ class Sizes:
     def _for_boxes(self) -> int:
         return self.memory - self.memory // 8
 
+    def stashes(self, cpus: int) -> int:
+        """How many free boxes each of ``cpus`` CPUs may keep for itself, one byte for each kind: small, usual, deep.
+
+        All CPUs together no more than an eighth of the pool, which others then cannot take.
+        """
+        most = (min(STASHED, count // cpus // 8) for count in (self.small_boxes, self.boxes, self.deep_boxes))
+        return sum(count << 8 * kind for kind, count in enumerate(most))
+
     def defines(self) -> dict[str, str]:
         """As macros."""
         macros = {"CT_STACK_PAGES": str(self.usual_stack // PAGE), "CT_STACK_BYTES": str(self.usual_stack)}
+        macros["CT_BUCKETS"], macros["CT_STASH_MOST"] = parameter(1), parameter(2)
         if self.deep_boxes:
             macros["CT_DEEP_STACK"] = str(self.stack_bytes)
         return macros
@@ -88,11 +116,14 @@ class Sizes:
     def entries(self) -> dict[str, int]:
         """The number of entries (a ring: bytes) of each map that bpf/maps.h gives the size CT_SIZED, by name."""
         rings = {**dict.fromkeys(("endings", "events"), RING_PAGES * PAGE), "asked": ASKED_PAGES * PAGE}
-        records = dict.fromkeys(("sockets", "suspects", "seeds"), self.records)
+        buckets, spare = self.buckets + self.spare_buckets, self.spare_buckets * WAYS
+        table = {"buckets": buckets, "marks": buckets, "sockets": buckets * WAYS}
+        table |= {"crowded": spare, "spare_places": spare}
         boxes = dict.fromkeys(("boxes", "free_boxes"), self.boxes)
         small = dict.fromkeys(("small_boxes", "free_small_boxes"), self.small_boxes)
         deep = dict.fromkeys(("deep_boxes", "free_deep_boxes"), self.deep_boxes)
-        return {**rings, **records, **boxes, **small, **deep}
+        table["stashes"] = 4 * min(possible_cpus(), 256)  # CT_STASH_OF
+        return {**rings, **table, "seeds": self.records, **boxes, **small, **deep}
 
 
 @dataclass(frozen=True)
@@ -129,9 +160,12 @@ class Wanted:
         return macros
 
 
-def parameters(scope: Scope, wanted: Wanted) -> tuple[int, ...]:
-    """The values of the parameters in the text: the threshold in ns, then the pids."""
-    return (wanted.linger_ns, *scope.pids)
+def parameters(scope: Scope, sizes: Sizes, wanted: Wanted) -> tuple[int, ...]:
+    """The values of the parameters in the text.
+
+    The threshold in ns, the number of buckets, how many boxes a CPU may keep (one byte for each kind), then the pids.
+    """
+    return (wanted.linger_ns, sizes.buckets, sizes.stashes(possible_cpus()), *scope.pids)
 
 
 def _inlined(directory: Path, name: str, seen: set[str]) -> str:

@@ -50,9 +50,9 @@ def kind_of(attachment: Attachment, btf_ids: Mapping[str, int]) -> Kind:
 class TailCalls:
     """The prog arrays of the programs in ``code``, and what was loaded into them."""
 
-    def __init__(self, code: ObjectCode, create: Callable[[MapSpec], int]) -> None:
-        """``create`` makes a map."""
-        self._code, self._create = code, create
+    def __init__(self, code: ObjectCode, parameters: Sequence[int], create: Callable[[MapSpec], int]) -> None:
+        """``create`` makes a map. ``parameters`` are those of ``code``; the languages' programs have the same."""
+        self._code, self._parameters, self._create = code, parameters, create
         self._index = next((at for at, spec in enumerate(code.maps) if spec.name == _ARRAY), None)
         self._arrays: dict[Kind, list[int]] = {}
         self._more: dict[str, int] = {}
@@ -82,7 +82,7 @@ class TailCalls:
                 self._more[spec.name] = self._create(spec)
         known.update(self._more)
         (name,) = code.programs
-        return name, code.linked(name, [known[spec.name] for spec in code.maps], ())
+        return name, code.linked(name, [known[spec.name] for spec in code.maps], self._parameters)
 
     def load(self, number: int, code: ObjectCode, maps: Sequence[int], load: Callable[[str, bytes, Kind], int]) -> None:
         """Have the program of ``code`` called for the language ``number``, by all programs that call one.

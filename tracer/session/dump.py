@@ -190,7 +190,7 @@ def _plan(features: Features, plan: Plan, request: Request) -> str:
             "features": offered,
             "attachments": [asdict(one) for one in plan.attachments()],
             "probes": [asdict(probe) for probe in plan.probes()],
-            "parameters": list(parameters(request.scope, request.wanted)),
+            "parameters": list(parameters(request.scope, request.sizes, request.wanted)),
             "entries": request.sizes.entries(),
         },
         indent=2,
@@ -200,7 +200,7 @@ def _plan(features: Features, plan: Plan, request: Request) -> str:
 def _logs(
     code: ObjectCode, plan: Plan, request: Request, languages: Sequence[ObjectCode]
 ) -> Iterator[tuple[str, Content]]:
-    program = Program(code, plan, request.sizes.entries(), parameters(request.scope, request.wanted))
+    program = Program(code, plan, request.sizes.entries(), parameters(request.scope, request.sizes, request.wanted))
     try:
         for name, verified in program.verified(plan, _RUNNABLE):
             yield f"verifier/{name}.log", _log(verified)

@@ -107,7 +107,7 @@ def open_recorder(
             import shutil
 
             shutil.rmtree(remove, ignore_errors=True)
-    program = Program(code, plan, sizes.entries(), parameters(scope, wanted))
+    program = Program(code, plan, sizes.entries(), parameters(scope, sizes, wanted))
     try:
         recorder = Recorder(program, sizes, wanted, scope, execs=plan.sees_execs)
         return Opened(recorder, plan)

@@ -8,7 +8,8 @@ from typing import Any, Optional
 
 from tracer.flight.consistent import Flight
 from tracer.flight.decode import decode
-from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.flight.recorder import Recorder
+from tracer.flight.records import SuspectEntry
 from tracer.model.changing import changed
 from tracer.model.connection import Connection
 from tracer.session.preexisting import Preexisting

@@ -13,7 +13,8 @@ from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.reuse import marked
 from tracer.diagnose.sites import group
 from tracer.diagnose.verdict import judge
-from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.flight.recorder import Recorder
+from tracer.flight.records import SuspectEntry
 from tracer.host.identity import this_host
 from tracer.host.namespaces import Namespaces
 from tracer.host.sockdiag import DiagSocket

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from tests.unit.cc import output
-from tracer.flight import boxes, decode, layout, recorder
+from tracer.flight import boxes, decode, layout
 from tracer.kernel.headers import bpf_directory
-from tracer.kernel.source import DEEP_STACK, FAR_SHARE, SMALL_STACK
+from tracer.kernel.source import DEEP_STACK, FAR_SHARE, SMALL_STACK, STASHED
 from tracer.model.frame import WordsEnd
 from tracer.model.states import Op
 
@@ -30,7 +30,8 @@ MIRRORS = {
     "ct_touch": layout.Touch,
     "ct_transition": layout.Transition,
     "ct_record": layout.Record,
-    "ct_suspect": layout.Suspect,
+    "ct_bucket": layout.Bucket,
+    "ct_marks": layout.Marks,
     "ct_event": layout.Event,
     "ct_box_head": layout.BoxHead,
     "ct_interpreter": layout.Interpreter,
@@ -118,6 +119,7 @@ def test_constants_are_those_of_the_header() -> None:
     ours |= {f"CT_{name}": getattr(layout, name) for name in vars(layout) if re.match(r"(TOUCH|TR|R)_", name)}
     ours |= {f"CT_WHICH_{name.upper()}": number for name, number in layout.WHICH.items()}
     ours |= {"CT_TRANSITIONS": layout.TRANSITIONS, "CT_COUNTERS": len(layout.COUNTERS)}
+    ours |= {"CT_STASHED": STASHED, "CT_WAYS": layout.WAYS, "CT_PROBES": layout.PROBES}
     ours |= {"CT_SMALL_BOX": layout.SMALL_BOX, "CT_SMALL_STACK": SMALL_STACK, "CT_DEEP_BOX": layout.DEEP_BOX}
     ours |= {"CT_FAR_SHARE": FAR_SHARE, "CT_MOST_FRAMES": layout.MOST_FRAMES}
     ours |= {"CT_FRAMES_PENDING": layout.FRAMES_PENDING, "CT_WORDS_BYTES": layout.WORDS_BYTES}
@@ -136,7 +138,6 @@ def test_formats_that_are_unpacked_at_once_are_the_same_layout() -> None:
     """What is read by format strings: whatever the bytes, the fields are the mirror's."""
     for format_, mirror in (
         (boxes._BOX, layout.BoxHead),
-        (recorder._SUSPECT, layout.Suspect),
         (decode._TOUCH, layout.Touch),
         (decode._TRANSITION, layout.Transition),
     ):

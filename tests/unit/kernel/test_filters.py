@@ -37,7 +37,7 @@ def evaluate(scope: Scope, *expressions: str) -> list[int]:
     """What C makes of ``expressions`` under the macros of ``scope``."""
     macros = "".join(f"#define {name} {value}\n" for name, value in defines(scope).items())
     lines = "".join(f'printf("%d\\n", !!({expression}));' for expression in expressions)
-    values = ", ".join(map(str, (0, *scope.pids)))
+    values = ", ".join(map(str, (0, 0, 0, *scope.pids)))
     put_in = f"static const unsigned long long parameters[] = {{ {values} }};\n"
     put_in += "#define CT_PARAMETER(word) parameters[(word) & 0xFFFF]\n"
     source = f"#include <stdio.h>\ntypedef unsigned int u32;\n{put_in}{macros}int main(void) {{ {lines} return 0; }}\n"

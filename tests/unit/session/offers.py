@@ -11,7 +11,8 @@ from typing import Optional, Protocol, cast
 
 from tracer.flight.boxes import Box, BoxHeader
 from tracer.flight.consistent import Flight
-from tracer.flight.recorder import Recorder, SuspectEntry
+from tracer.flight.recorder import Recorder
+from tracer.flight.records import SuspectEntry
 from tracer.model.connection import Connection, Losses
 from tracer.model.frame import BlackBox, Stack
 from tracer.session.preexisting import Preexisting

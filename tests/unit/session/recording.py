@@ -12,7 +12,7 @@ import pytest
 from tracer.flight import layout
 from tracer.flight.boxes import Box, BoxHeader
 from tracer.flight.consistent import Flight, consistent, ended
-from tracer.flight.recorder import SuspectEntry
+from tracer.flight.records import SuspectEntry
 from tracer.model.connection import Losses
 from tracer.model.frame import BlackBox, Frame, LastExec, Stack
 from tracer.model.states import Op, TcpState

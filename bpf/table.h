@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The table of records (struct ct_bucket). CT_BUCKETS is how many buckets there are. tracer/flight/records.py does the
+ * same look-up in user space.
+ */
+
+/* Multiplicative hashing (Knuth, volume 3, 6.4): the high half of the product says where, the low half how far the next
+ * bucket is. */
+#define CT_SPREAD 0x9e3779b97f4a7c15ULL
+
+static __always_inline struct ct_bucket *ct_bucket_at(u64 at, u64 *bucket)
+{
+	*bucket = (at >> 32) * CT_BUCKETS >> 32; /* see ct_count */
+	return buckets.lookup(bucket);
+}
+
+/* The high half, which says where, of the next bucket. */
+#define CT_NEXT_BUCKET(at, hash) ((at) + ((hash) << 32))
+
+/* Whether value is 0 (then 0) or not (then 1), as a number of which the compiler does not know that it is no more: it
+ * would make a branch of what depends on it. An AND would do the same: newer verifiers follow both ways. */
+#define CT_DIFFERS(value)                                                                                              \
+	({                                                                                                             \
+		u64 __set = CT_IS_SET(value);                                                                          \
+		asm("" : "+r"(__set));                                                                                 \
+		__set;                                                                                                 \
+	})
+
+/* Which way of the bucket has this halved address, counted from 1; 0 if none has. */
+static __always_inline u64 ct_way_of(struct ct_bucket *bucket, u64 half)
+{
+	u64 found = CT_WAYS * (CT_WAYS + 1) / 2;
+
+#pragma unroll
+	for (u64 i = 0; i < CT_WAYS; i++)
+		found -= CT_DIFFERS(bucket->keys[i] ^ half) * (i + 1);
+	return found;
+}
+
+/* How many ways are taken before the first one that is free. */
+static __always_inline u64 ct_taken_ways_of(struct ct_bucket *bucket)
+{
+	u64 all = 1, found = 0;
+
+#pragma unroll
+	for (u64 i = 0; i < CT_WAYS; i++) {
+		all *= CT_DIFFERS(bucket->keys[i]);
+		found += all;
+	}
+	return found;
+}
+
+static __always_inline struct ct_record *ct_find(u64 key)
+{
+	u64 hash = key * CT_SPREAD, at = hash, index, way = 0, passed = 0;
+	struct ct_bucket *bucket;
+	u32 *place;
+
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < CT_PROBES; i++) {
+		bucket = ct_bucket_at(at, &index);
+		if (!bucket)
+			return 0;
+		way = ct_way_of(bucket, key >> 1);
+		passed = bucket->passed;
+		if (way || !passed)
+			break;
+		at = CT_NEXT_BUCKET(at, hash);
+	}
+	if (way) {
+		index = index * CT_WAYS + way - 1;
+	} else {
+		place = passed ? crowded.lookup(&key) : 0;
+		if (!place)
+			return 0;
+		index = *place;
+	}
+	return sockets.lookup(&index);
+}
+
+/* Counts a record as passed by in the first so many buckets of its key, or no more (more is -1). */
+static __always_inline void ct_pass_by(u64 key, u64 passed, u32 more)
+{
+	u64 hash = key * CT_SPREAD, at = hash, index;
+	struct ct_bucket *bucket;
+
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < CT_PROBES; i++) {
+		if (i >= passed)
+			break;
+		bucket = ct_bucket_at(at, &index);
+		if (bucket)
+			__sync_fetch_and_add(&bucket->passed, more);
+		at = CT_NEXT_BUCKET(at, hash);
+	}
+}
+
+static __always_inline void ct_begin(struct ct_record *record, u64 key, u64 index, u64 way, u64 passed)
+{
+	__builtin_memset(record, 0, sizeof(*record));
+	record->sk = key;
+	record->bucket = index;
+	record->way = way;
+	record->passed = passed;
+}
+
+/* Where all buckets of the key are full. */
+static __always_inline struct ct_record *ct_insert_crowded(u64 key)
+{
+	u64 place = 0, index, way;
+	struct ct_bucket *bucket;
+	struct ct_record *record;
+
+	if (spare_places.pop(&place))
+		return 0;
+	index = place / CT_WAYS;
+	way = place - index * CT_WAYS;
+	record = sockets.lookup(&place);
+	bucket = buckets.lookup(&index);
+	if (!record || !bucket)
+		return 0;
+	ct_begin(record, key, index, way, CT_PROBES);
+	if (crowded.insert(&key, (u32 *)&place)) {
+		spare_places.push(&place, 0);
+		return 0;
+	}
+	CT_STORES_IN_ORDER();
+	*(volatile u64 *)&bucket->keys[way & 7] = key >> 1; /* for user space */
+	ct_pass_by(key, CT_PROBES, 1);
+	return record;
+}
+
+/*
+ * A new record for this key, zeroed but for what the table says of it. 0 if there is none free, or if another thread
+ * has just inserted the same key.
+ */
+static __always_inline struct ct_record *ct_insert(u64 key)
+{
+	u64 hash = key * CT_SPREAD, at = hash, index = 0, way = CT_WAYS, known = 0, passed = 0, place;
+	struct ct_bucket *bucket = 0;
+	struct ct_record *record;
+
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < CT_PROBES; i++) {
+		bucket = ct_bucket_at(at, &index);
+		if (!bucket)
+			return 0;
+		if (ct_try(&bucket->busy)) {
+			known = ct_way_of(bucket, key >> 1);
+			way = ct_taken_ways_of(bucket);
+			if (known || way < CT_WAYS)
+				break;
+			ct_let_go(&bucket->busy);
+		}
+		at = CT_NEXT_BUCKET(at, hash);
+		passed = CT_FORGET(passed + 1, key);
+	}
+	if (!known && way >= CT_WAYS) {
+		record = ct_insert_crowded(key);
+		if (!record)
+			ct_count(CT_LOST_RECORDS);
+		return record;
+	}
+	place = index * CT_WAYS + way;
+	record = known ? 0 : sockets.lookup(&place);
+	if (record) {
+		ct_begin(record, key, index, way, passed);
+		if (passed)
+			ct_pass_by(key, passed, 1); /* before it can be found */
+		CT_STORES_IN_ORDER();
+		*(volatile u64 *)&bucket->keys[way & 7] = key >> 1;
+	} else
+		ct_count(CT_LOST_CONTENDED);
+	ct_let_go(&bucket->busy);
+	return record;
+}
+
+/* 0 if the table did not have it any more. */
+static __always_inline int ct_delete(struct ct_record *record, u64 key)
+{
+	u64 index = record->bucket, way = record->way, passed = record->passed, place = index * CT_WAYS + way;
+	struct ct_bucket *bucket = buckets.lookup(&index);
+
+	if (!bucket || bucket->keys[way & 7] != key >> 1)
+		return 0;
+	*(volatile u64 *)&bucket->keys[way & 7] = 0;
+	if (!passed)
+		return 1;
+	ct_pass_by(key, passed, -1);
+	if (passed == CT_PROBES) {
+		crowded.delete(&key);
+		spare_places.push(&place, 0);
+	}
+	return 1;
+}
