@@ -12,7 +12,7 @@ from tests.unit.kernel.hosts import BULLSEYE, HARDENED, MODERN
 from tracer.kernel.features import Features
 from tracer.kernel.headers import bpf_directory
 from tracer.kernel.plan import make_plan
-from tracer.kernel.source import PAGE, SMALL_STACK, USUAL_STACK, Sizes, Wanted, program_text
+from tracer.kernel.source import PAGE, SMALL_STACK, STASHED, USUAL_STACK, WAYS, Sizes, Wanted, program_text
 from tracer.model.scope import Scope
 
 SIZES = Sizes(16 << 20)
@@ -61,10 +61,34 @@ def test_sizes_keep_to_the_budget(megabytes: int, pages: int) -> None:
     assert sizes.deep_boxes >= 16 if sizes.stack_bytes > USUAL_STACK else sizes.deep_boxes == 0
     assert sizes.small_boxes >= 64
     assert sizes.records >= 4096
-    boxes, records = sizes.boxes * box + sizes.small_boxes * small + sizes.deep_boxes * deep, sizes.records * 704
+    boxes = sizes.boxes * box + sizes.small_boxes * small + sizes.deep_boxes * deep
+    entries = sizes.entries()
+    table = entries["sockets"] * 640 + entries["buckets"] * 64 + entries["marks"] * 8 + entries["crowded"] * 80
     floor = 64 * (box + small) + 16 * deep
     assert boxes <= max(sizes.memory, floor)
-    assert boxes + records <= max(sizes.memory, floor) + 4096 * 704
+    assert boxes + table <= max(sizes.memory, floor) + 4096 * 800
+
+
+@given(st.integers(4, 65536))
+def test_the_table_has_a_place_for_each_record(megabytes: int) -> None:
+    """One in 16 more in the buckets that an address tells, and one in 16 for those that find theirs full."""
+    sizes = Sizes(megabytes << 20)
+    entries = sizes.entries()
+    assert entries["buckets"] == entries["marks"] == sizes.buckets + sizes.spare_buckets
+    assert entries["sockets"] == entries["buckets"] * WAYS
+    assert sizes.buckets * WAYS >= sizes.records * 17 / 16
+    assert entries["crowded"] == entries["spare_places"] == sizes.spare_buckets * WAYS >= sizes.records / 16
+
+
+@given(st.integers(4, 4096), st.integers(1, 512))
+def test_cpus_keep_an_eighth_of_the_free_boxes_at_most(megabytes: int, cpus: int) -> None:
+    """Of each kind, all CPUs together, and no CPU more than its stash has room for."""
+    sizes = Sizes(megabytes << 20)
+    most = sizes.stashes(cpus).to_bytes(3, "little")
+    for count, kept in zip((sizes.small_boxes, sizes.boxes, sizes.deep_boxes), most):
+        assert kept <= STASHED
+        assert kept * cpus * 8 <= count
+        assert kept == STASHED or (kept + 1) * cpus * 8 > count
 
 
 @pytest.mark.parametrize(
