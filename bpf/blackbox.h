@@ -204,15 +204,22 @@ static __always_inline u32 ct_pop(u64 kind)
 	return free_boxes.pop(&box) ? 0 : box;
 }
 
+/* 0 if that pool's list is full, which it never is. */
 static __always_inline u64 ct_push(u64 box)
 {
-	if (box & CT_SMALL_BOX)
-		return !free_small_boxes.push(&box, 0);
+	u64 failed;
+
+	if (box & CT_SMALL_BOX) {
+		failed = free_small_boxes.push(&box, 0);
+		CT_OWN_CALL(CT_SMALL);
 #ifdef CT_DEEP_STACK
-	if (box & CT_DEEP_BOX)
-		return !free_deep_boxes.push(&box, 0);
+	} else if (box & CT_DEEP_BOX) {
+		failed = free_deep_boxes.push(&box, 0);
+		CT_OWN_CALL(CT_DEEP);
 #endif
-	return !free_boxes.push(&box, 0);
+	} else
+		failed = free_boxes.push(&box, 0);
+	return !failed;
 }
 
 /* cpu: who took it. */

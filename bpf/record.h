@@ -136,6 +136,7 @@ struct ct_record {
 	u16 lport;
 	u16 rport;
 	u64 cookie;
+	u64 to_line; /* here and below: so that what follows begins with a cache line */
 
 	struct ct_touch last;
 	u64 inode;
@@ -151,6 +152,7 @@ struct ct_record {
 	struct ct_touch ending;	    /* the shutdown or close that the program made */
 	struct ct_touch sent;	    /* CT_R_LOOPS: the last send, which receives do not overwrite */
 	struct ct_counts contended; /* of those who found it busy */
+	u64 to_last_lines;
 
 	struct ct_transition transitions[CT_TRANSITIONS];
 };

@@ -84,7 +84,7 @@ static __always_inline void ct_pass_by(u64 key, u64 passed, u32 more)
 	u64 hash = key * CT_SPREAD, at = hash, index;
 	struct ct_bucket *bucket;
 
-#pragma clang loop unroll(disable)
+#pragma unroll
 	for (u64 i = 0; i < CT_PROBES; i++) {
 		if (i >= passed)
 			break;

@@ -111,6 +111,7 @@ class Record(ct.LittleEndianStructure):
         ("lport", ct.c_uint16),
         ("rport", ct.c_uint16),
         ("cookie", ct.c_uint64),
+        ("to_line", ct.c_uint64),
         ("last", Touch),
         ("inode", ct.c_uint64),
         ("laddr", ct.c_uint8 * 16),
@@ -124,6 +125,7 @@ class Record(ct.LittleEndianStructure):
         ("ending", Touch),
         ("sent", Touch),
         ("contended", Counts),
+        ("to_last_lines", ct.c_uint64),
         ("transitions", Transition * TRANSITIONS),
     ]
 

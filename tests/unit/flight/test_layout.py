@@ -92,6 +92,14 @@ def test_stacks_begin_on_word_boundaries(c_layout: dict[str, tuple[int, int]]) -
     assert c_layout["ct_record"][1] % 8 == 0
 
 
+def test_records_and_buckets_keep_to_cache_lines(c_layout: dict[str, tuple[int, int]]) -> None:
+    """What each hook needs of a record lies in its first lines."""
+    assert c_layout["ct_record"][1] % 64 == 0
+    assert c_layout["ct_bucket"][1] == 64
+    assert c_layout["ct_record.last"][0] == 128
+    assert c_layout["ct_record.transitions"][0] % 64 == 0
+
+
 def test_the_first_box_of_each_pool_lies_at_index_0() -> None:
     """The handles that fill the free lists are those that the kernel side turns into places in the pools."""
     prints = "".join(
