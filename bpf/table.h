@@ -84,8 +84,9 @@ static __always_inline void ct_pass_by(u64 key, u64 passed, u32 more)
 	u64 hash = key * CT_SPREAD, at = hash, index;
 	struct ct_bucket *bucket;
 
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (u64 i = 0; i < CT_PROBES; i++) {
+		asm volatile("" : "+r"(passed)); /* else it counts down from there, of which 5.10 sees no end */
 		if (i >= passed)
 			break;
 		bucket = ct_bucket_at(at, &index);
