@@ -207,7 +207,9 @@ class Decoded(NamedTuple):
         (c.sk, c.birth_ns, family, state_number, flags, c.rx_bytes, c.tx_bytes, c.rx_calls, c.tx_calls, *more) = (
             _FIRST.unpack_from(record)
         )
-        c.eof_reads, last_rx_ns, last_tx_ns, seen, cut_flags, state_ns, c.netns, local_port, remote_port, c.cookie = more
+        c.eof_reads, last_rx_ns, last_tx_ns, seen, cut_flags, state_ns, c.netns, local_port, remote_port, c.cookie = (
+            more
+        )
         c.inode, local, remote, c.missed_touches, unread, fin_ns, cut_ns = _SECOND.unpack_from(record, _SECOND_AT)
         c.state, c.seen_ns = state(state_number), self.seen_ns
         if fin_ns:
