@@ -63,7 +63,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
 listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 pairs = []
 input()
-for _ in range(2200):
+for _ in range(2900):
     client = socket.create_connection(listener.getsockname())
     pairs.append((client, listener.accept()[0]))
 for pair in pairs[:200]:
@@ -77,7 +77,7 @@ input()
 
 
 def test_where_records_ran_out_nothing_is_called_older(network_namespace: str) -> None:
-    """4,400 sockets that began after the trace, and 4,096 records: those without one are not older than the trace."""
+    """5,800 sockets that began after the trace, and room for some 4,600: the others are not older than the trace."""
     options = ("--netns", network_namespace, *LINGER, "--memory", "4", "--json")
     words = [*inside(network_namespace), sys.executable, "-c", CROWD]
     with Trace(*options) as trace, subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as program:
@@ -89,10 +89,11 @@ def test_where_records_ran_out_nothing_is_called_older(network_namespace: str) -
         let_linger()
         report = trace.stop().report()
         program.kill()
-    facts = [" ".join(one["evidence"]) for one in sockets(report)]
-    assert len(facts) == 60
-    assert report["losses"]["records"] > 0
-    assert all("No record was free when it began, or it is older than the trace" in fact for fact in facts), facts[0]
+    found = sockets(report)
+    without = [" ".join(one["evidence"]) for one in found if one["preexisting"]]
+    assert len(found) == 60
+    assert report["losses"]["records"] >= len(without) > 0
+    assert all("No record was free when it began, or it is older than the trace" in facts for facts in without)
 
 
 def test_a_socket_that_others_alone_used_is_told() -> None:
