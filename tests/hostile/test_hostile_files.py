@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_the_stack_comes(keeper: Keeper, program: Path, tmp_path: Path, name: st
         first_cpu_s, harms = keeper.cpu_s(), list(keeper.harms)
         begun = time.monotonic()
         for tid in range(3):
-            service.unwind(type(box)(**{**vars(box), "tid": tid, "stack": box.stack[:-8]}))
+            service.unwind(replace(box, tid=tid, stack=box.stack[:-8]))
         again_s = time.monotonic() - begun
     assert keeper.unserved == 0
     assert names(stack)[0] == "read"
