@@ -153,6 +153,16 @@ static __always_inline int ct_try(u32 *lock)
 	return busy == 0;
 }
 
+/* Tries for longer than a holder on another CPU needs. One that this program interrupted does not let go meanwhile. */
+static __always_inline int ct_try_some(u32 *lock)
+{
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < 16; i++)
+		if (ct_try(lock))
+			return 1;
+	return 0;
+}
+
 static __always_inline void ct_let_go(u32 *lock) { __sync_fetch_and_add(lock, -1); }
 
 /* One of the CPU's own; 0 if it has none. */

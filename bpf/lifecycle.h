@@ -123,25 +123,26 @@ static __always_inline void ct_forget(struct ct_record *record, u64 key)
  * see CT_SOCK_READ. */
 static __always_inline struct ct_record *ct_create(struct sock *sk, u64 key, int typed, u32 flags, u8 state, u64 now)
 {
+	struct ct_birth birth = {.key = key, .ns = now, .flags = flags, .state = state};
 	struct ct_record *record;
 
 	if (!ct_is_tcp(sk, typed))
 		return 0;
 	ct_know(key, 1); /* before it can be found, so that no hook misses it */
-	record = ct_insert(key);
+	record = ct_insert(&birth);
 	if (!record) {
 		ct_know(key, -1ULL);
-		return 0;
+		record = ct_find(key); /* another thread's, made in this instant */
+		if (!record)
+			ct_count(CT_LOST_RECORDS);
+		return record;
 	}
 	ct_count(CT_N_CREATED);
-	record->birth_ns = now;
-	record->state = state;
-	record->state_ns = flags & CT_R_ADOPTED ? 0 : now;
-	record->flags = flags;
 	ct_read_tuple(sk, typed, record);
 	if (ct_tuple_in_scope(record))
 		return record;
-	ct_forget(record, key);
+	if (ct_try(&record->gone))
+		ct_forget(record, key);
 	return 0;
 }
 
@@ -236,9 +237,11 @@ static __always_inline int ct_hand_over(struct ct_record *record, u64 now)
 	return 0;
 }
 
-/* Takes the record away. wanted: user space is to see it. */
+/* Takes the record away, once, whoever else is about to. wanted: user space is to see it. */
 static __always_inline void ct_remove(struct ct_record *record, u64 key, int wanted, u64 now)
 {
+	if (!ct_try(&record->gone))
+		return;
 	if (!ct_lock_for_good(record))
 		ct_count(CT_LOST_BOXES); /* freeing them beside run_drain would give a box two owners */
 	else if (!wanted || !ct_hand_over(record, now))

@@ -136,7 +136,8 @@ struct ct_record {
 	u16 lport;
 	u16 rport;
 	u64 cookie;
-	u64 to_line; /* here and below: so that what follows begins with a cache line */
+	u32 gone;    /* trylock, never given back: who takes the record away */
+	u32 to_line; /* here and below: so that what follows begins with a cache line */
 
 	struct ct_touch last;
 	u64 inode;

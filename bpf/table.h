@@ -8,6 +8,14 @@
  * bucket is. */
 #define CT_SPREAD 0x9e3779b97f4a7c15ULL
 
+/* What a record begins with. */
+struct ct_birth {
+	u64 key;
+	u64 ns;
+	u32 flags;
+	u32 state;
+};
+
 static __always_inline struct ct_bucket *ct_bucket_at(u64 at, u64 *bucket)
 {
 	*bucket = (at >> 32) * CT_BUCKETS >> 32; /* see ct_count */
@@ -54,6 +62,7 @@ static __always_inline struct ct_record *ct_find(u64 key)
 {
 	u64 hash = key * CT_SPREAD, at = hash, index, way = 0, passed = 0;
 	struct ct_bucket *bucket;
+	struct ct_record *record;
 	u32 *place;
 
 #pragma clang loop unroll(disable)
@@ -75,7 +84,9 @@ static __always_inline struct ct_record *ct_find(u64 key)
 			return 0;
 		index = *place;
 	}
-	return sockets.lookup(&index);
+	record = sockets.lookup(&index);
+	/* A way that is free looks like one of key 0. */
+	return record && record->sk == key ? record : 0;
 }
 
 /* Counts a record as passed by in the first so many buckets of its key, or no more (more is -1). */
@@ -96,19 +107,24 @@ static __always_inline void ct_pass_by(u64 key, u64 passed, u32 more)
 	}
 }
 
-static __always_inline void ct_begin(struct ct_record *record, u64 key, u64 index, u64 way, u64 passed)
+/* What another thread must not find unset, once the key is there. */
+static __always_inline void ct_begin(struct ct_record *record, struct ct_birth *birth, u64 index, u64 way, u64 passed)
 {
 	__builtin_memset(record, 0, sizeof(*record));
-	record->sk = key;
+	record->sk = birth->key;
+	record->birth_ns = birth->ns;
+	record->state = birth->state;
+	record->state_ns = birth->flags & CT_R_ADOPTED ? 0 : birth->ns;
+	record->flags = birth->flags;
 	record->bucket = index;
 	record->way = way;
 	record->passed = passed;
 }
 
 /* Where all buckets of the key are full. */
-static __always_inline struct ct_record *ct_insert_crowded(u64 key)
+static __always_inline struct ct_record *ct_insert_crowded(struct ct_birth *birth)
 {
-	u64 place = 0, index, way;
+	u64 key = birth->key, place = 0, index, way;
 	struct ct_bucket *bucket;
 	struct ct_record *record;
 
@@ -120,7 +136,7 @@ static __always_inline struct ct_record *ct_insert_crowded(u64 key)
 	bucket = buckets.lookup(&index);
 	if (!record || !bucket)
 		return 0;
-	ct_begin(record, key, index, way, CT_PROBES);
+	ct_begin(record, birth, index, way, CT_PROBES);
 	if (crowded.insert(&key, (u32 *)&place)) {
 		spare_places.push(&place, 0);
 		return 0;
@@ -131,13 +147,10 @@ static __always_inline struct ct_record *ct_insert_crowded(u64 key)
 	return record;
 }
 
-/*
- * A new record for this key, zeroed but for what the table says of it. 0 if there is none free, or if another thread
- * has just inserted the same key.
- */
-static __always_inline struct ct_record *ct_insert(u64 key)
+/* Into the first of the key's buckets that has room. The caller holds the lock of home, which is the first of them. */
+static __always_inline struct ct_record *ct_insert_locked(struct ct_bucket *home, struct ct_birth *birth)
 {
-	u64 hash = key * CT_SPREAD, at = hash, index = 0, way = CT_WAYS, known = 0, passed = 0, place;
+	u64 key = birth->key, hash = key * CT_SPREAD, at = hash, index = 0, way = CT_WAYS, passed = 0, place;
 	struct ct_bucket *bucket = 0;
 	struct ct_record *record;
 
@@ -146,33 +159,47 @@ static __always_inline struct ct_record *ct_insert(u64 key)
 		bucket = ct_bucket_at(at, &index);
 		if (!bucket)
 			return 0;
-		if (ct_try(&bucket->busy)) {
-			known = ct_way_of(bucket, key >> 1);
+		if (bucket == home || ct_try(&bucket->busy)) {
 			way = ct_taken_ways_of(bucket);
-			if (known || way < CT_WAYS)
+			if (way < CT_WAYS)
 				break;
-			ct_let_go(&bucket->busy);
+			if (bucket != home)
+				ct_let_go(&bucket->busy);
 		}
 		at = CT_NEXT_BUCKET(at, hash);
 		passed = CT_FORGET(passed + 1, key);
 	}
-	if (!known && way >= CT_WAYS) {
-		record = ct_insert_crowded(key);
-		if (!record)
-			ct_count(CT_LOST_RECORDS);
-		return record;
-	}
+	if (way >= CT_WAYS)
+		return ct_insert_crowded(birth);
 	place = index * CT_WAYS + way;
-	record = known ? 0 : sockets.lookup(&place);
+	record = sockets.lookup(&place);
 	if (record) {
-		ct_begin(record, key, index, way, passed);
+		ct_begin(record, birth, index, way, passed);
 		if (passed)
 			ct_pass_by(key, passed, 1); /* before it can be found */
 		CT_STORES_IN_ORDER();
 		*(volatile u64 *)&bucket->keys[way & 7] = key >> 1;
-	} else
-		ct_count(CT_LOST_CONTENDED);
-	ct_let_go(&bucket->busy);
+	}
+	if (bucket != home)
+		ct_let_go(&bucket->busy);
+	return record;
+}
+
+/*
+ * A new record. 0 if none is free, or if the key has one: another thread may have made it in this instant. Whoever
+ * inserts this key needs the lock of its first bucket, so it is never there twice.
+ */
+static __always_inline struct ct_record *ct_insert(struct ct_birth *birth)
+{
+	u64 index;
+	struct ct_bucket *home = ct_bucket_at(birth->key * CT_SPREAD, &index);
+	struct ct_record *record = 0;
+
+	if (!home || !ct_try_some(&home->busy))
+		return 0;
+	if (!ct_find(birth->key))
+		record = ct_insert_locked(home, birth);
+	ct_let_go(&home->busy);
 	return record;
 }
 
@@ -189,8 +216,10 @@ static __always_inline int ct_delete(struct ct_record *record, u64 key)
 		return 1;
 	ct_pass_by(key, passed, -1);
 	if (passed == CT_PROBES) {
-		crowded.delete(&key);
-		spare_places.push(&place, 0);
+		/* Where the kernel refuses to delete (5.11 to 6.6, in an interrupt), the place must not get another
+		 * owner. */
+		if (!crowded.delete(&key))
+			spare_places.push(&place, 0);
 	}
 	return 1;
 }

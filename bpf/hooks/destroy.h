@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The kernel destroys the socket: the end of its record. Any context. */
 
-/* Twice: two threads that met an older socket at one instant may each have made a record of it. */
 static __always_inline int ct_destroy(struct sock *sk)
 {
 	u64 key = (u64)sk;
-	struct ct_record *record;
+	struct ct_record *record = ct_record_of(key);
 
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < 2; i++) {
-		record = ct_record_of(key);
-		if (!record)
-			return 0;
+	if (!record)
+		return 0;
 #ifndef CT_CLOSE_HOOKED
-		/* A socket that was reset before is closed without a transition: then this is the program's own call.
-		 */
-		if (record->suspect_state == CT_CLOSE && !record->closed)
-			ct_end(record, CT_OP_CLOSE, 0, bpf_ktime_get_ns());
+	/* A socket that was reset before is closed without a transition: then this is the program's own call. */
+	if (record->suspect_state == CT_CLOSE && !record->closed)
+		ct_end(record, CT_OP_CLOSE, 0, bpf_ktime_get_ns());
 #endif
-		ct_retire(record, key);
-	}
+	ct_retire(record, key);
 	return 0;
 }

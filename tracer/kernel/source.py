@@ -28,9 +28,9 @@ SMALL_STACK, USUAL_STACK, DEEP_STACK = 4096, 16384, 65536
 FAR_SHARE, STASHED = 4, 14  # bpf/record.h
 _BOX_HEADER = 256
 WAYS, _RECORD_BYTES, _BUCKET_BYTES = 7, 640, 64 + 8  # bpf/record.h
-_PLACES, _SPARE = 17 / 16, 1 / 16
+_PLACES, _SPARE = 17 / 16, 1 / 8
 """Places for each record that is promised: in the buckets that its address tells, and in those for what finds these
-full, about 3 in 100 where so many are followed (bpf/table.h).
+full: 3 in 100 where so many have just come, up to 10 in 100 once they come and go (bpf/table.h).
 """
 _CROWDED_BYTES = 80  # struct htab_elem, key and value, its share of the hash's buckets
 _RECORD_SHARE = math.ceil((_PLACES + _SPARE) * (_RECORD_BYTES + _BUCKET_BYTES / WAYS) + _SPARE * _CROWDED_BYTES)
