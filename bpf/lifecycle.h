@@ -132,10 +132,7 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u64 key, int
 	record = ct_insert(&birth);
 	if (!record) {
 		ct_know(key, -1ULL);
-		record = ct_find(key); /* another thread's, made in this instant */
-		if (!record)
-			ct_count(CT_LOST_RECORDS);
-		return record;
+		return ct_find(key); /* another thread's, made in this instant */
 	}
 	ct_count(CT_N_CREATED);
 	ct_read_tuple(sk, typed, record);

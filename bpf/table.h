@@ -169,8 +169,12 @@ static __always_inline struct ct_record *ct_insert_locked(struct ct_bucket *home
 		at = CT_NEXT_BUCKET(at, hash);
 		passed = CT_FORGET(passed + 1, key);
 	}
-	if (way >= CT_WAYS)
-		return ct_insert_crowded(birth);
+	if (way >= CT_WAYS) {
+		record = ct_insert_crowded(birth);
+		if (!record)
+			ct_count(CT_LOST_RECORDS);
+		return record;
+	}
 	place = index * CT_WAYS + way;
 	record = sockets.lookup(&place);
 	if (record) {
@@ -195,8 +199,12 @@ static __always_inline struct ct_record *ct_insert(struct ct_birth *birth)
 	struct ct_bucket *home = ct_bucket_at(birth->key * CT_SPREAD, &index);
 	struct ct_record *record = 0;
 
-	if (!home || !ct_try_some(&home->busy))
+	if (!home)
 		return 0;
+	if (!ct_try_some(&home->busy)) {
+		ct_count(CT_LOST_CONTENDED);
+		return 0;
+	}
 	if (!ct_find(birth->key))
 		record = ct_insert_locked(home, birth);
 	ct_let_go(&home->busy);
