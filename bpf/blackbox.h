@@ -157,7 +157,7 @@ static __always_inline int ct_try(u32 *lock)
 static __always_inline int ct_try_some(u32 *lock)
 {
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < 16; i++)
+	for (u64 i = 0; i < 8; i++)
 		if (ct_try(lock))
 			return 1;
 	return 0;

@@ -125,14 +125,15 @@ static __always_inline struct ct_record *ct_create(struct sock *sk, u64 key, int
 {
 	struct ct_birth birth = {.key = key, .ns = now, .flags = flags, .state = state};
 	struct ct_record *record;
+	u64 made;
 
 	if (!ct_is_tcp(sk, typed))
 		return 0;
 	ct_know(key, 1); /* before it can be found, so that no hook misses it */
-	record = ct_insert(&birth);
-	if (!record) {
+	record = ct_insert(&birth, &made);
+	if (!record || !made) {
 		ct_know(key, -1ULL);
-		return ct_find(key); /* another thread's, made in this instant */
+		return record;
 	}
 	ct_count(CT_N_CREATED);
 	ct_read_tuple(sk, typed, record);

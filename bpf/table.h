@@ -190,23 +190,29 @@ static __always_inline struct ct_record *ct_insert_locked(struct ct_bucket *home
 }
 
 /*
- * A new record. 0 if none is free, or if the key has one: another thread may have made it in this instant. Whoever
+ * A new record (then *made is 1), or the one that another thread has made in this instant; 0 if none is free. Whoever
  * inserts this key needs the lock of its first bucket, so it is never there twice.
  */
-static __always_inline struct ct_record *ct_insert(struct ct_birth *birth)
+static __always_inline struct ct_record *ct_insert(struct ct_birth *birth, u64 *made)
 {
-	u64 index;
+	u64 index, locked;
 	struct ct_bucket *home = ct_bucket_at(birth->key * CT_SPREAD, &index);
-	struct ct_record *record = 0;
+	struct ct_record *record;
 
+	*made = 0;
 	if (!home)
 		return 0;
-	if (!ct_try_some(&home->busy)) {
-		ct_count(CT_LOST_CONTENDED);
-		return 0;
+	locked = ct_try_some(&home->busy);
+	record = ct_find(birth->key);
+	if (!locked) {
+		if (!record)
+			ct_count(CT_LOST_CONTENDED);
+		return record;
 	}
-	if (!ct_find(birth->key))
+	if (!record) {
 		record = ct_insert_locked(home, birth);
+		*made = 1;
+	}
 	ct_let_go(&home->busy);
 	return record;
 }
