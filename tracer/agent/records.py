@@ -9,13 +9,14 @@ from typing import Any
 from tracer.agent.protocol import NoAnswer
 from tracer.diagnose import words
 from tracer.diagnose.census.recorded import Calls, CodePath, Known, Records
+from tracer.diagnose.sites import process_of
 from tracer.model.connection import Connection
 from tracer.model.finding import Finding, Report, Site
 from tracer.reports import saying
 from tracer.stacks.registry import language
 
 _LONGEST_NAME = 200
-_TEXTS = ("id", "program", "verdict", "remote", "function", "where")
+_TEXTS = ("id", "program", "verdict", "function", "where")
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -36,10 +37,7 @@ def _site(site: Site, now_ns: int) -> dict[str, Any]:
     return {
         "id": site.id,
         "program": (site.program or site.comm)[:_LONGEST_NAME],
-        "pid": site.pid,
-        "others": max(len(site.processes) - 1, 0),
         "verdict": site.verdict.value,
-        "remote": site.remote,
         "function": (f"{how}{words.short_name(frame)}" if frame is not None else where)[:_LONGEST_NAME],
         "where": where[:_LONGEST_NAME],
         "end_tells": frame is not None and language(frame.language).ends_tell,
@@ -49,7 +47,7 @@ def _site(site: Site, now_ns: int) -> dict[str, Any]:
 
 def _socket(finding: Finding, now_ns: int) -> list[Any]:
     c = finding.connection
-    return [c.netns, c.cookie, max(now_ns - finding.since_ns, 0) // 1_000_000, _calls(c).value]
+    return [c.netns, c.cookie, max(now_ns - finding.since_ns, 0) // 1_000_000, _calls(c).value, process_of(finding)]
 
 
 def _calls(c: Connection) -> Calls:
@@ -72,11 +70,9 @@ def records_from(text: bytes, since: float) -> Records:
 def _path(values: dict[str, Any]) -> CodePath:
     return CodePath(
         **{name: str(values[name]) for name in _TEXTS},
-        pid=int(values["pid"]),
-        others=int(values["others"]),
         end_tells=bool(values["end_tells"]),
         sockets=tuple(
-            Known(int(netns), int(cookie), int(age_ms), Calls(calls))
-            for netns, cookie, age_ms, calls in values["sockets"]
+            Known(int(netns), int(cookie), int(age_ms), Calls(calls), int(pid))
+            for netns, cookie, age_ms, calls, pid in values["sockets"]
         ),
     )

@@ -89,4 +89,4 @@ class AgentBeside:
         """Say it once, however often it happens."""
         if why and why != self._said:
             terminal.say(f"the agent at {self._path} is no help: {why}. This is the kernel's count alone.")
-        self._said = why or self._said
+        self._said = why

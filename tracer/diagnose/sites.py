@@ -252,12 +252,8 @@ def _remotes(members: list[Finding], direction: Direction) -> tuple[Remote, ...]
     each = Counter([f.connection.remote for f in members])
     counts: Counter[str] = Counter()
     for end, count in each.items():
-        counts[_any_port(end.address) if direction is _ACCEPTED else str(end)] += count
+        counts[words.any_port(end.address) if direction is _ACCEPTED else str(end)] += count
     return tuple(Remote(end, count) for end, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _any_port(address: str) -> str:
-    return f"[{address}]:*" if ":" in address else f"{address}:*"
 
 
 def _remote(members: list[Finding], remotes: tuple[Remote, ...], direction: Direction) -> str:
@@ -268,7 +264,7 @@ def _remote(members: list[Finding], remotes: tuple[Remote, ...], direction: Dire
     if direction is Direction.ACCEPTED:
         return words.plural(len(remotes), "host")
     hosts = {f.connection.remote.address for f in members}
-    return _any_port(hosts.pop()) if len(hosts) == 1 else words.plural(len(remotes), "remote")
+    return words.any_port(hosts.pop()) if len(hosts) == 1 else words.plural(len(remotes), "remote")
 
 
 def _listening(members: list[Finding]) -> str:

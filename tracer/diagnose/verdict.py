@@ -93,7 +93,8 @@ def _since(c: Connection, trace_start_ns: int) -> int:
         ends = [t.ns for t in c.transitions if t.new is CLOSE]
         if c.reset_ns is not None or ends:
             return c.reset_ns if c.reset_ns is not None else ends[-1]
-    return trace_start_ns
+    # It was in CLOSE_WAIT already when its record began: that is the least age it can have, if it may be newer.
+    return c.birth_ns if c.crowded_out and c.preexisting else trace_start_ns
 
 
 def _nothing_known(c: Connection) -> Evidence:
@@ -131,11 +132,11 @@ def _caveats(c: Connection, now_ns: int, trace_start_ns: int) -> Evidence:
 
 
 def _began_unseen(c: Connection) -> str:
+    if not before_trace(c):
+        return "No record was free when it began, or it is older than the trace; calls before it had one were not seen."
     if c.fin_ns is None:
         return "It was there before the trace began; who used it until then is not known."
-    if before_trace(c):
-        return "It is older than the trace; calls before that were not seen."
-    return "No record was free when it began, or it is older than the trace; calls before it had one were not seen."
+    return "It is older than the trace; calls before that were not seen."
 
 
 def _older(c: Connection, now_ns: int) -> Evidence:

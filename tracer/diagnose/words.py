@@ -166,3 +166,8 @@ def located(frame: Frame) -> str:
     where = place(frame)
     name = short_name(frame)
     return f"{name} ({where})" if where and frame.function else name
+
+
+def any_port(address: str) -> str:
+    """An address with any port, as endpoints are written: IPv6 in brackets."""
+    return f"[{address}]:*" if ":" in address else f"{address}:*"

@@ -78,11 +78,15 @@ class Following:
             partial(Heaps, self._keeper.holders, _lineage(request), lambda: self._keeper.hurried),
             self._programs,
             run.plan.unseen_calls(),
-            share=share_of(request.max_overhead),
+            share=self._share(request.max_overhead),
             endless=request.endless,
             underway=request.underway,
             hurried=lambda: self._keeper.hurried,
         )
+
+    def _share(self, percent: Optional[float]) -> float:
+        """The part of one CPU for looks. Somebody reads what a run tells that has an end."""
+        return share_of(percent if self._run.request.endless else None)
 
     def _between(self) -> None:
         """Who asks waits for one box at most; not once the report was asked for, when each moment counts."""
@@ -143,7 +147,7 @@ class Following:
     def limit(self, percent: float) -> None:
         """Allow so much from now on."""
         self._guard.allow(percent)
-        self._watch.allow(share_of(percent))
+        self._watch.allow(self._share(percent))
 
     def name_pods(self, where: str) -> None:
         """Have the names of pods from there from now on (:func:`tracer.session.naming.pod_names`)."""

@@ -13,7 +13,7 @@ _OF_LIMIT = 0.001
 
 
 def share_of(percent: Optional[float]) -> float:
-    """The share of one CPU for work of one kind, given ``--max-overhead`` in percent; None: there is no limit."""
+    """The share of one CPU for work of one kind, given the limit of a run of months in percent; None: no limit."""
     return _USUAL_SHARE if percent is None else min(_USUAL_SHARE, _OF_LIMIT * percent)
 
 

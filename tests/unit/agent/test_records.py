@@ -30,11 +30,11 @@ def test_what_was_written_is_read() -> None:
     assert found.crowded_out == 7
     ours = next(path for path in found.paths if {one.cookie for one in path.sockets} == {1, 2})
     site = next(site for site in now.sites if site.id == ours.id)
-    assert (ours.program, ours.pid, ours.others, ours.verdict) == ("app", 100, 0, site.verdict.value)
+    assert (ours.program, ours.verdict) == ("app", site.verdict.value)
     assert (ours.function, ours.where) == ("read_reply", "read_reply (app)")
     assert sorted(ours.sockets) == [
-        Known(4026531840, 1, 134_000, Calls.RECORDED),
-        Known(4026531840, 2, 100_000, Calls.RECORDED),
+        Known(4026531840, 1, 134_000, Calls.RECORDED, 100),
+        Known(4026531840, 2, 100_000, Calls.RECORDED, 100),
     ]
     calls = {one.cookie: one.calls for path in found.paths for one in path.sockets}
     assert (calls[3], calls[4], calls[5]) == (Calls.RECORDED, Calls.OLDER, Calls.NOT_FOLLOWED)
@@ -59,7 +59,7 @@ def test_what_is_no_answer(text: bytes) -> None:
         records_from(text, 1.0)
 
 
-@pytest.mark.parametrize("sockets", [[[1, 2, 3]], [[1, 2, 3, "x"]], [5], None, [["a", 2, 3, "older"]]])
+@pytest.mark.parametrize("sockets", [[[1, 2, 3]], [[1, 2, 3, "x", 4]], [5], None, [["a", 2, 3, "older", 4]]])
 def test_sockets_that_are_none(sockets: object) -> None:
     """The same for a site's sockets."""
     site = json.loads(list(lines(report(connection(1))))[1])

@@ -342,3 +342,12 @@ def test_closed_meanwhile(facts: dict[str, Any], expected: Verdict) -> None:
     assert finding.verdict is expected
     assert any("closed by the exit of worker" in fact for fact in finding.evidence)
     assert not any("No process was found" in fact for fact in finding.evidence)
+
+
+def test_what_found_no_record_is_not_as_old_as_the_trace() -> None:
+    """It was in CLOSE_WAIT when its record began; since when is not known, and it may be newer than the trace."""
+    older = connection(**{**OLD, "birth_ns": START + 500 * S})
+    newer = judge(dataclasses.replace(older, crowded_out=True), NOW, START)
+    assert judge(older, NOW, START).since_ns == START
+    assert newer.since_ns == START + 500 * S
+    assert not any("before the trace" in fact or "since the trace" in fact for fact in newer.evidence)

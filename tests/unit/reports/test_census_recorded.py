@@ -17,10 +17,7 @@ from tracer.reports.text import census as text
 ORDERS = replace(
     PATH,
     program="order-service-gateway-worker",
-    pid=4194304,
-    others=12,
     verdict="half-closed-in-use",
-    remote="[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
     function="com.example.shop.orders.client.OrderClient.fetchPrice",
     where="com.example.shop.orders.client.OrderClient.fetchPrice (OrderClient.java:120)",
 )
@@ -28,7 +25,9 @@ ORDERS = replace(
 
 def block(width: int, *paths: CodePath, count: int = 3, rows: int = 20) -> list[str]:
     """The lines that the agent adds, at the place where CLOSE_WAIT is explained."""
-    printed = text.render(census(*(sock(one) for one in range(1, count + 1))), width, rows, records=records(*paths))
+    to = "2001:db8:1111:2222:3333:4444:5555:6666"
+    listed = (sock(one, to=to) for one in range(1, count + 1))
+    printed = text.render(census(*listed), width, rows, records=records(*paths))
     parts = printed.rstrip("\n").split("\n\n")
     (at,) = (at for at, part in enumerate(parts) if part.startswith("Code paths"))
     assert parts[at - 1].startswith("CLOSE_WAIT:")
@@ -38,7 +37,7 @@ def block(width: int, *paths: CodePath, count: int = 3, rows: int = 20) -> list[
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_line_for_each_path(width: int) -> None:
     """No line is wider; how many, the oldest, who, the verdict, and the function by the end that tells."""
-    lines = block(width, replace(ORDERS, sockets=(known(1), known(2, 7_200_000))), path("b", known(3)))
+    lines = block(width, replace(ORDERS, sockets=(known(1), known(2, 7_200_000, pid=4194304))), path("b", known(3)))
     assert max(map(len, lines)) <= width
     first = next(line for line in lines if line.split()[:1] == ["2"])
     assert "2h 00m" in first
@@ -58,6 +57,15 @@ def test_what_has_no_path_is_counted() -> None:
     assert " ".join(" ".join(lines[-2:]).split()).endswith(
         "1 of 3 sockets in CLOSE_WAIT has a code path; 1 is older than the recording (no call since) and 1 is not in"
         " the agent's records."
+    )
+
+
+def test_what_has_calls_and_no_frame_has_no_path() -> None:
+    """Its line says what is known, but the sentence does not count it."""
+    frameless = replace(PATH, id="b", where="-", function="-", sockets=(known(2), known(3)))
+    lines = block(100, path("a", known(1)), frameless)
+    assert " ".join(" ".join(lines[-2:]).split()).endswith(
+        "1 of 3 sockets in CLOSE_WAIT has a code path; 2 are known by calls without a frame of the program."
     )
 
 
@@ -82,7 +90,7 @@ def test_the_day_is_told_if_it_is_another_one() -> None:
 
 def test_no_control_character_gets_through() -> None:
     """Whatever an agent says of a program."""
-    evil = replace(PATH, program="\x1b[31m", where="\x1b]0;x", verdict="\r", remote="\x9b", sockets=(known(1),))
+    evil = replace(PATH, program="\x1b[31m", where="\x1b]0;x", verdict="\r", sockets=(known(1),))
     printed = text.render(census(sock(1)), 200, 20, records=records(evil))
     assert all(character.isprintable() or character == "\n" for character in printed)
 

@@ -11,9 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
+from tracer.diagnose import words
 from tracer.diagnose.census.counts import Census, quiet
 from tracer.host.inet_diag import DiagSocket
+from tracer.model.connection import Endpoint
 from tracer.model.states import TcpState
+
+NO_FRAME = "-"
+"""Where a code path would be, if no stack has a frame of the program."""
 
 
 class Calls(str, enum.Enum):
@@ -25,17 +30,21 @@ class Calls(str, enum.Enum):
 
 
 class Known(NamedTuple):
-    """A socket of a site: network namespace and cookie name it. ``age_ms``: how long it had been in CLOSE_WAIT."""
+    """A socket of a site: network namespace and cookie name it. ``age_ms``: how long it had been in CLOSE_WAIT.
+
+    ``pid`` is the process that answers for it, 0 if nobody is known.
+    """
 
     netns: int
     cookie: int
     age_ms: int
     calls: Calls
+    pid: int
 
 
 @dataclass(frozen=True)
 class CodePath:
-    """A site as the agent tells it. ``others`` is the number of further processes that have sockets of it.
+    """A site as the agent tells it.
 
     ``function`` is the short name of the program's first own function, ``where`` that with its place, "-" if no stack
     has one. ``end_tells``: the end of ``function`` tells more than its beginning (``package.Class.method``).
@@ -43,10 +52,7 @@ class CodePath:
 
     id: str
     program: str
-    pid: int
-    others: int
     verdict: str
-    remote: str
     function: str
     where: str
     end_tells: bool
@@ -70,11 +76,18 @@ class Records:
 
 @dataclass(frozen=True)
 class PathCount:
-    """``count`` sockets of the census that ``path`` left, the oldest in CLOSE_WAIT for ``oldest_ms``."""
+    """``count`` sockets of the census that ``path`` left, the oldest in CLOSE_WAIT for ``oldest_ms``.
+
+    ``pid`` is the process that has most of them (0: not known), ``others`` the number of further ones that have some.
+    ``remote`` is their other end, in words if there are several.
+    """
 
     path: CodePath
     count: int
     oldest_ms: int
+    pid: int
+    others: int
+    remote: str
 
 
 @dataclass(frozen=True)
@@ -106,12 +119,12 @@ def attribute(census: Census, records: Records) -> Attributed:
     since_told_ms = max(0, round((census.taken - records.told) * 1000))
     young_ms = records.linger_ms + since_told_ms
     known = {(one.netns, one.cookie): (path, one) for path in records.paths for one in path.sockets}
-    ages: dict[int, list[int]] = defaultdict(list)
+    found: dict[int, list[_Counted]] = defaultdict(list)
     others: Counter[str] = Counter()
     for one in waiting:
         path, told = known.get((one.netns, one.cookie), (None, None))
         if path is not None and told is not None and told.calls is Calls.RECORDED:
-            ages[id(path)].append(told.age_ms + since_told_ms)
+            found[id(path)].append(_Counted(told.age_ms + since_told_ms, told.pid, one.remote))
         else:
             others[_why(one, told, young_ms)] += 1
     return Attributed(
@@ -119,7 +132,7 @@ def attribute(census: Census, records: Records) -> Attributed:
         linger_ms=records.linger_ms,
         younger_than_ms=young_ms,
         sockets=len(waiting),
-        paths=_counted(records.paths, ages),
+        paths=_counted(records.paths, found),
         older=others["older"],
         younger=others["younger"],
         unknown=others["unknown"],
@@ -135,7 +148,30 @@ def _why(one: DiagSocket, told: Optional[Known], young_ms: int) -> str:
     return "younger" if quiet_ms is not None and quiet_ms < young_ms else "unknown"
 
 
-def _counted(paths: Iterable[CodePath], ages: dict[int, list[int]]) -> tuple[PathCount, ...]:
+class _Counted(NamedTuple):
+    """A socket of the census that has a code path."""
+
+    age_ms: int
+    pid: int
+    remote: Endpoint
+
+
+def _counted(paths: Iterable[CodePath], found: dict[int, list[_Counted]]) -> tuple[PathCount, ...]:
     """The paths that have sockets in the census: the largest first, then the oldest."""
-    found = [PathCount(path, len(several), max(several)) for path in paths if (several := ages.get(id(path)))]
-    return tuple(sorted(found, key=lambda one: (-one.count, -one.oldest_ms, one.path.id)))
+    counts = [_count(path, several) for path in paths if (several := found.get(id(path)))]
+    return tuple(sorted(counts, key=lambda one: (-one.count, -one.oldest_ms, one.path.id)))
+
+
+def _count(path: CodePath, several: list[_Counted]) -> PathCount:
+    shares = Counter(one.pid for one in several)
+    most = min(shares, key=lambda pid: (-shares[pid], pid))
+    oldest_ms = max(one.age_ms for one in several)
+    return PathCount(path, len(several), oldest_ms, most, len(shares) - 1, _remote({one.remote for one in several}))
+
+
+def _remote(ends: set[Endpoint]) -> str:
+    """The one end; else its address, with any port; else how many there are."""
+    if len(ends) == 1:
+        return str(next(iter(ends)))
+    addresses = {end.address for end in ends}
+    return words.any_port(addresses.pop()) if len(addresses) == 1 else words.plural(len(ends), "remote")

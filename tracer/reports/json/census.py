@@ -9,7 +9,7 @@ from typing import Any, Optional
 from tracer.diagnose.census import advice as census_advice
 from tracer.diagnose.census.counts import Census, Group, Namespace, Owner, OwnerKind
 from tracer.diagnose.census.ports import PortUse
-from tracer.diagnose.census.recorded import Attributed, PathCount, Records, attribute
+from tracer.diagnose.census.recorded import NO_FRAME, Attributed, PathCount, Records, attribute
 from tracer.host.tcp_settings import TIME_WAIT_S
 
 SCHEMA = "closetrace.census/1"
@@ -70,11 +70,11 @@ def _site(one: PathCount) -> dict[str, Any]:
         "count": one.count,
         "oldest_s": one.oldest_ms / 1000,
         "program": path.program,
-        "pid": path.pid or None,
-        "others": path.others,
+        "pid": one.pid or None,
+        "others": one.others,
         "verdict": path.verdict,
-        "remote": path.remote,
-        "frame": None if path.where == "-" else path.where,
+        "remote": one.remote,
+        "frame": None if path.where == NO_FRAME else path.where,
     }
 
 

@@ -80,8 +80,11 @@ class OtlpExporter:
         self._sender.put(metrics_data(figures, resource, started_ns, now_ns))
 
     def _send(self, metrics: Any) -> None:
-        taken = self._metrics.export(metrics).name == _SUCCESS
-        told = self._tell()
+        taken = told = False
+        try:
+            taken = self._metrics.export(metrics).name == _SUCCESS
+        finally:  # whatever a library raises: events do not wait for metrics
+            told = self._tell()
         if not (taken and told):
             raise NotTaken(" and ".join(["metrics"] * (not taken) + ["events"] * (not told)))
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from tabulate import tabulate
 
 from tracer.diagnose import words
-from tracer.diagnose.census.recorded import Attributed, CodePath, PathCount
+from tracer.diagnose.census.recorded import NO_FRAME, Attributed, CodePath, PathCount
 from tracer.reports.printable import clean
 from tracer.reports.text.cells import fit, fit_left, width_of, wrap
 
@@ -50,11 +50,11 @@ def _table(shown: Sequence[PathCount], width: int) -> list[str]:
     columns = {
         "sockets": [str(one.count) for one in shown],
         "oldest": [words.duration(one.oldest_ms * _MS) for one in shown],
-        "process": [fit(clean(_process(one.path)), _LONGEST_PROCESS) for one in shown],
+        "process": [fit(clean(_process(one)), _LONGEST_PROCESS) for one in shown],
         "verdict": [fit(clean(one.path.verdict), _LONGEST_VERDICT) for one in shown],
     }
     if width >= _WIDE:
-        columns["remote"] = [fit(clean(one.path.remote), _LONGEST_REMOTE) for one in shown]
+        columns["remote"] = [fit(clean(one.remote), _LONGEST_REMOTE) for one in shown]
     taken = sum(max(map(width_of, (title, *cells))) + 2 for title, cells in columns.items())
     room = max(width - 2 - taken, _LEAST_FRAME)
     columns[fit(_FRAME, room)] = [_frame(one.path, room) for one in shown]
@@ -67,9 +67,9 @@ def _table(shown: Sequence[PathCount], width: int) -> list[str]:
     return [f"  {line.rstrip()}" for line in text.splitlines()]
 
 
-def _process(path: CodePath) -> str:
-    name = f"{path.program} ({path.pid})" if path.pid else path.program or "-"
-    return f"{name} +{path.others}" if path.others else name
+def _process(one: PathCount) -> str:
+    name = f"{one.path.program} ({one.pid})" if one.pid else one.path.program or "-"
+    return f"{name} +{one.others}" if one.others else name
 
 
 def _frame(path: CodePath, room: int) -> str:
@@ -81,12 +81,14 @@ def _frame(path: CodePath, room: int) -> str:
 
 def _coverage(found: Attributed) -> str:
     """How the code paths and the kernel's count go together."""
-    told = sum(one.count for one in found.paths)
+    listed = sum(one.count for one in found.paths)
+    told = sum(one.count for one in found.paths if one.path.where != NO_FRAME)
     if told == found.sockets:
         return f"These are all {told} sockets in CLOSE_WAIT." if told > 1 else "This is the one socket in CLOSE_WAIT."
     young = words.duration(found.younger_than_ms * _MS)
     crowded_out = " or found no room in it" if found.crowded_out else ""
     why = (
+        (listed - told, "known by calls without a frame of the program"),
         (found.older, f"older than the recording{crowded_out} (no call since)"),
         (found.younger, f"for less than {young} in this state"),
         (found.unknown, "not in the agent's records"),

@@ -14,13 +14,17 @@ from tracer.model.connection import Endpoint, Holder
 from tracer.model.states import TcpState
 
 TAKEN = 1_700_000_000.0
-PATH = CodePath("id", "java", 4121, 0, "eof-ignored", "10.0.0.2:443", "read", "read (A.java:1)", True, ())
+PATH = CodePath("id", "java", "eof-ignored", "read", "read (A.java:1)", True, ())
 
 
 def sock(
-    cookie: int, state: TcpState = TcpState.CLOSE_WAIT, quiet_ms: Optional[int] = 60_000, netns: int = 1
+    cookie: int,
+    state: TcpState = TcpState.CLOSE_WAIT,
+    quiet_ms: Optional[int] = 60_000,
+    netns: int = 1,
+    to: str = "10.0.0.2",
 ) -> DiagSocket:
-    ends = Endpoint("10.0.0.1", 40_000 + cookie), Endpoint("10.0.0.2", 443)
+    ends = Endpoint("10.0.0.1", 40_000 + cookie), Endpoint(to, 443)
     return DiagSocket(netns, state, *ends, 1, cookie, 0, 0, last_ack_recv_ms=quiet_ms)
 
 
@@ -28,8 +32,8 @@ def census(*sockets: DiagSocket) -> Census:
     return take(sockets, {1: (Holder(4121, 3, "java"),)}, [Namespace(1, "here")], Selection(), TAKEN)
 
 
-def known(cookie: int, age_ms: int = 60_000, calls: Calls = Calls.RECORDED, netns: int = 1) -> Known:
-    return Known(netns, cookie, age_ms, calls)
+def known(cookie: int, age_ms: int = 60_000, calls: Calls = Calls.RECORDED, netns: int = 1, pid: int = 4121) -> Known:
+    return Known(netns, cookie, age_ms, calls, pid)
 
 
 def records(*paths: CodePath, told: float = TAKEN) -> Records:
@@ -54,6 +58,15 @@ def test_each_socket_counts_once() -> None:
     assert (found.older, found.younger, found.unknown) == (1, 1, 3)
     assert found.sockets == 8
     assert sum(one.count for one in found.paths) + found.older + found.younger + found.unknown == found.sockets
+
+
+def test_processes_and_remotes_are_those_of_what_is_counted() -> None:
+    """A site has sockets of other processes, too, which are older than the recording or were closed meanwhile."""
+    site = path("a", known(1, pid=7), known(2, pid=7), known(3, pid=9), known(4, pid=8, calls=Calls.OLDER), known(99))
+    (one,) = attribute(census(sock(1), sock(2), sock(3), sock(4, to="10.9.9.9")), records(site)).paths
+    assert (one.count, one.pid, one.others, one.remote) == (3, 7, 1, "10.0.0.2:443")
+    (two,) = attribute(census(sock(1), sock(2, to="10.0.0.3")), records(site)).paths
+    assert (two.count, two.pid, two.others, two.remote) == (2, 7, 0, "2 remotes")
 
 
 @pytest.mark.parametrize(("quiet_ms", "younger"), [(17_900, 1), (18_100, 0), (None, 0)])
