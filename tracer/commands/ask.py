@@ -10,12 +10,14 @@ from typing import Optional
 import click
 
 from tracer import earliest
-from tracer.commands.options import describe
+from tracer.commands.options import agent_was_named, describe
 from tracer.host.identity import in_first_pid_namespace
 from tracer.model.scope import Scope
 from tracer.reports.printable import clean
 from tracer.reports.text import terminal
 
+ANEW = "Tracing anew."
+"""What is done instead."""
 _TRACE_ANEW = frozenset(
     {"duration", "interval", "max_overhead", "lineage", "debuginfod", "stack_bytes", "memory_mb", "probes"}
 )
@@ -30,6 +32,12 @@ def asks_how(ctx: click.Context) -> bool:
     )
 
 
+def say_absent(path: str) -> None:
+    """That nobody can be asked at ``path``, if somebody named it."""
+    if agent_was_named():
+        terminal.say(f"no agent can be asked at {path}. {ANEW}")
+
+
 def ask(
     path: str, scope: Scope, linger_s: float, *, what: str = "report", as_json: bool, all_frames: bool = False
 ) -> Optional[int]:
@@ -38,10 +46,11 @@ def ask(
     If there is an agent that does not tell, why is said on stderr. Raises ClosetraceError if it ends within its answer,
     and BrokenPipeError.
     """
-    if not os.path.exists(path):
-        return None  # most hosts have none, and a trace must begin soon: what asks is not even imported
-    if not in_first_pid_namespace():
-        return None  # process numbers mean others there
+    # Most hosts have none, and a trace must begin soon: what asks is not even imported. In a pid namespace process
+    # numbers mean others.
+    if not os.path.exists(path) or not in_first_pid_namespace():
+        say_absent(path)
+        return None
     from tracer.agent.asking import Asked, NoAgent, NotAnswered
     from tracer.agent.protocol import NoQuestion, Question
 
@@ -56,9 +65,10 @@ def ask(
             terminal.say(f"asked the agent, which has recorded since {since} (--fresh traces anew)")
             asked.text(_print)
     except NoAgent:
+        say_absent(path)
         return None
     except (NotAnswered, NoQuestion) as why:
-        terminal.say(f"the agent at {path} is no help: {why}. Tracing anew.")
+        terminal.say(f"the agent at {path} is no help: {why}. {ANEW}")
         return None
     if about.forgotten:
         terminal.say(f"{about.forgotten} sockets that had lingered on this host left too long ago to be told")

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import click
 
-from tracer.commands.options import DOCS, asking_beside, filters, make_scope
+from tracer.commands.options import DOCS, agent_was_named, asking_beside, filters, make_scope
 from tracer.commands.output import census_writer
 from tracer.commands.records import AgentBeside
 from tracer.commands.times import Time
@@ -51,7 +51,7 @@ def census(rows: int, watch: Optional[float], as_json: bool, fresh: bool, agent_
     """  # noqa: D301, click reads the backspace
     scope, netns = make_scope(**chosen), chosen["netns"]
     writer = census_writer(as_json, rows, watching=watch is not None)
-    agent = None if fresh else AgentBeside(agent_socket, recorded_scope(scope))
+    agent = None if fresh else AgentBeside(agent_socket, recorded_scope(scope), named=agent_was_named())
     # It is asked before the count: what was closed meanwhile is not counted.
     records = agent.newest() if agent is not None else None
     now = count(scope, netns)

@@ -187,6 +187,12 @@ def asking_beside(command: F) -> F:
     return _add(_agent_options("Do not ask the agent of this host.", "Ask the agent there."), command)
 
 
+def agent_was_named() -> bool:
+    """Whether the command line says where the agent is. Where it does not, there need not be one."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.get_parameter_source("agent_socket") is click.core.ParameterSource.COMMANDLINE
+
+
 def _begin_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
     if value and not ctx.resilient_parsing:
         from tracer.commands import verbose

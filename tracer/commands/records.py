@@ -25,10 +25,11 @@ _MOST_BYTES = 64 << 20
 
 
 class AgentBeside:
-    """The agent at ``path``, which is asked of ``scope``."""
+    """The agent at ``path``, which is asked of ``scope``. If somebody ``named`` it, it is said that none is there."""
 
-    def __init__(self, path: str, scope: Scope) -> None:
+    def __init__(self, path: str, scope: Scope, *, named: bool = False) -> None:
         self._path, self._scope = path, scope
+        self._absent = "nobody answers there" if named else ""
         self._answer: Optional[Records] = None
         self._why = self._said = ""
         self._thread: Optional[threading.Thread] = None
@@ -53,7 +54,7 @@ class AgentBeside:
     def _may_be_there(self) -> bool:
         if os.path.exists(self._path) and in_first_pid_namespace():  # process numbers mean others elsewhere
             return True
-        self._answer, self._why = None, ""
+        self._answer, self._why = None, self._absent
         return False
 
     def _ask(self) -> None:
@@ -81,7 +82,7 @@ class AgentBeside:
                 asked.text(take)
                 return records_from(bytes(text), asked.greeting.since), ""
         except NoAgent:
-            return None, ""
+            return None, self._absent
         except (NotAnswered, NoAnswer, NoQuestion) as why:
             return None, str(why)
 

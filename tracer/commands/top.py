@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from tracer.commands import files
-from tracer.commands.ask import asks_how
+from tracer.commands.ask import ANEW, asks_how, say_absent
 from tracer.commands.options import (
     DOCS,
     asking,
@@ -122,8 +122,9 @@ def check() -> None:
 
 def _agent(path: str, question: Question, stop: Stop) -> Optional[Source]:
     """The agent at ``path``, asked once; None if there is none or it is no help, which is said."""
-    if not in_first_pid_namespace():
-        return None  # process numbers mean others there
+    if not in_first_pid_namespace():  # process numbers mean others there
+        say_absent(path)
+        return None
     from tracer.agent.asking import NoAgent, NotAnswered
     from tracer.agent.protocol import NoAnswer, NoQuestion
     from tracer.reports.json.reading.fields import BadReport
@@ -132,9 +133,10 @@ def _agent(path: str, question: Question, stop: Stop) -> Optional[Source]:
     try:
         return AgentSource(path, question, stop)
     except NoAgent:
+        say_absent(path)
         return None
     except (NotAnswered, NoQuestion, NoAnswer, BadReport) as why:
-        terminal.say(f"the agent at {path} is no help: {why}. Tracing anew.")
+        terminal.say(f"the agent at {path} is no help: {why}. {ANEW}")
         return None
 
 

@@ -373,3 +373,15 @@ def test_doctor_is_json_that_says_whether_it_is_ready(run: Run) -> None:
     assert found["host"]["kernel"] == os.uname().release
     assert {family["family"] for family in found["families"]} >= {"state", "close", "receive", "send", "destroy"}
     assert all(check["ok"] for check in found["checks"])
+
+
+def test_an_agent_that_was_named_and_is_not_there(run: Run, tmp_path: Path) -> None:
+    """A wrong path is told. Without one most hosts have no agent, and nothing is said."""
+    place = str(tmp_path / "agent.sock")
+    code, _, err = run("census", "--agent-socket", place)
+    assert (code, err) == (
+        0,
+        f"the agent at {place} is no help: nobody answers there. This is the kernel's count alone.\n",
+    )
+    code, _, err = run("census")
+    assert (code, err) == (0, "")
