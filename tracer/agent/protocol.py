@@ -19,7 +19,7 @@ from tracer.model.scope import Scope
 VERSION = 1
 MOST_BYTES = 4096
 """Of a line."""
-WHATS = ("report", "timeline", "census")
+KINDS = ("report", "timeline", "census")
 _LONGEST_NAME = 1024
 _MOST_VALUES = 256
 _NARROWEST, _WIDEST = 20, 1000
@@ -36,7 +36,7 @@ class NoAnswer(ClosetraceError):
 
 @dataclass(frozen=True)
 class Question:
-    """``what`` is one of WHATS; ``target`` is the scope in words. The rest is how it is to be written.
+    """``what`` is one of KINDS; ``target`` is the scope in words. The rest is how it is to be written.
 
     A census is answered by lines for the command (agent/records.py), by the agent's own threshold.
     """
@@ -114,7 +114,7 @@ def question_from(line: bytes) -> Question:
     fields = _Fields(values)
     linger_s = fields.number("linger_s", 0.0, _LONGEST_LINGER_S)
     return Question(
-        what=fields.one_of("what", WHATS),
+        what=fields.one_of("what", KINDS),
         scope=_scope(fields.inner("scope")),
         target=fields.text("target"),
         linger_ns=int(linger_s * 1e9),
