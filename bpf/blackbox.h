@@ -214,21 +214,21 @@ static __always_inline u32 ct_pop(u64 kind)
 	return free_boxes.pop(&box) ? 0 : box;
 }
 
-/* 0 if that pool's list is full, which it never is. */
+/* 0 if that pool's list is full, which it never is. Newer bcc declares that push() gives a pointer. */
 static __always_inline u64 ct_push(u64 box)
 {
 	u64 failed;
 
 	if (box & CT_SMALL_BOX) {
-		failed = free_small_boxes.push(&box, 0);
+		failed = (u64)free_small_boxes.push(&box, 0);
 		CT_OWN_CALL(CT_SMALL);
 #ifdef CT_DEEP_STACK
 	} else if (box & CT_DEEP_BOX) {
-		failed = free_deep_boxes.push(&box, 0);
+		failed = (u64)free_deep_boxes.push(&box, 0);
 		CT_OWN_CALL(CT_DEEP);
 #endif
 	} else
-		failed = free_boxes.push(&box, 0);
+		failed = (u64)free_boxes.push(&box, 0);
 	return !failed;
 }
 
