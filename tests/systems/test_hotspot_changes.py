@@ -63,6 +63,8 @@ def take(jvm: Jvm) -> list[tuple[BlackBox, Stack]]:
     """A box of each scenario's thread with its stack, read at once and compared with what the thread recorded."""
     service = StackService()
     dump, traces = jvm.thread_dump(), jvm.traces()
+    while not traces.keys() >= set(SCENARIOS):  # a thread may not have come to its first read yet
+        traces = jvm.traces()
     jvm.settle()
     taken = []
     for name in SCENARIOS:

@@ -29,7 +29,7 @@ class AgentBeside:
 
     def __init__(self, path: str, scope: Scope, *, named: bool = False) -> None:
         self._path, self._scope = path, scope
-        self._absent = "nobody answers there" if named else ""
+        self._absent = "it cannot be reached" if named else ""
         self._answer: Optional[Records] = None
         self._why = self._said = ""
         self._thread: Optional[threading.Thread] = None
@@ -54,7 +54,7 @@ class AgentBeside:
     def _may_be_there(self) -> bool:
         if os.path.exists(self._path) and in_first_pid_namespace():  # process numbers mean others elsewhere
             return True
-        self._answer, self._why = None, self._absent
+        self._answer, self._why = None, self._absent if _is_missing(self._path) else ""
         return False
 
     def _ask(self) -> None:
@@ -82,7 +82,7 @@ class AgentBeside:
                 asked.text(take)
                 return records_from(bytes(text), asked.greeting.since), ""
         except NoAgent:
-            return None, self._absent
+            return None, self._absent if os.access(self._path, os.W_OK) else ""  # else this user may not ask it
         except (NotAnswered, NoAnswer, NoQuestion) as why:
             return None, str(why)
 
@@ -91,3 +91,12 @@ class AgentBeside:
         if why and why != self._said:
             terminal.say(f"the agent at {self._path} is no help: {why}. This is the kernel's count alone.")
         self._said = why
+
+
+def _is_missing(path: str) -> bool:
+    """Whether nothing is there. Where this user may not look, nobody knows."""
+    try:
+        os.stat(path)
+    except OSError as why:
+        return isinstance(why, FileNotFoundError)
+    return False

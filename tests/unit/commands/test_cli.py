@@ -381,7 +381,7 @@ def test_an_agent_that_was_named_and_is_not_there(run: Run, tmp_path: Path) -> N
     code, _, err = run("census", "--agent-socket", place)
     assert (code, err) == (
         0,
-        f"the agent at {place} is no help: nobody answers there. This is the kernel's count alone.\n",
+        f"the agent at {place} is no help: it cannot be reached. This is the kernel's count alone.\n",
     )
     code, _, err = run("census")
     assert (code, err) == (0, "")
