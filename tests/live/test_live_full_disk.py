@@ -30,6 +30,22 @@ def on_tmpfs(*steps: str) -> tuple[str, ...]:
     return ("unshare", "--mount", "sh", "-ec", "; ".join((*steps, 'exec "$0" "$@"')))
 
 
+def _into_full(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command with these words, its output into a full disk."""
+    closetrace, extra = command()
+    with open("/dev/full", "w") as full:
+        return subprocess.run(
+            [*closetrace, *words],
+            cwd="/",
+            env={**os.environ, **extra},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=END_LIMIT_S,
+            check=False,
+        )
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -42,19 +58,18 @@ def on_tmpfs(*steps: str) -> tuple[str, ...]:
 )
 def test_full_disk_under_the_output(words: tuple[str, ...]) -> None:
     """One line says so, and the exit code is 1: nobody takes half a document for a whole one."""
-    closetrace, extra = command()
-    with open("/dev/full", "w") as full:
-        ran = subprocess.run(
-            [*closetrace, *words],
-            env={**os.environ, **extra},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=END_LIMIT_S,
-            check=False,
-        )
+    ran = _into_full(*words)
     assert ran.returncode == 1, ran.stderr
     assert ran.stderr.splitlines()[-1] == f"closetrace: the output: {FULL}"
+    assert "Traceback" not in ran.stderr
+
+
+def test_full_disk_under_the_report() -> None:
+    """A report that cannot be written is an error in one line, not a success."""
+    with start("clean", "1") as program:
+        ran = _into_full("--pid", str(program.pid()), *SHORT)
+    assert ran.returncode == 1, ran.stderr
+    assert FULL in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -207,25 +207,6 @@ def test_little_locked_memory() -> None:
         assert trace.stop().report()["sites"][0]["count"] == 1
 
 
-def test_full_disk_under_the_report() -> None:
-    """A report that cannot be written is an error in one line, not a success."""
-    words, extra = command()
-    with start("clean", "1") as program, open("/dev/full", "w") as full:
-        ran = subprocess.run(
-            [*words, "--pid", str(program.pid()), *SHORT],
-            cwd="/",
-            env={**os.environ, **extra},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=END_LIMIT_S,
-            check=False,
-        )
-    assert ran.returncode == 1, ran.stderr
-    assert "No space left" in ran.stderr
-    assert "Traceback" not in ran.stderr
-
-
 def test_terminal_shows_that_it_is_alive() -> None:
     """On a terminal one line is rewritten in place: sockets watched, in CLOSE_WAIT, oldest."""
     with start("idle_pool", "2") as program:

@@ -7,7 +7,7 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Optional
 
 from tracer.machine import calls
@@ -64,23 +64,13 @@ class Map:
             _libc.syscall(*words)
 
     def items(self, size: int = 1024) -> list[tuple[bytes, bytes]]:
-        """All entries of a hash map, read ``size`` at a time. Raises OSError."""
-        pairs: list[tuple[bytes, bytes]] = []
-        key, value = self._key_size, self._value_size
-        for keys, values in self.batches(size):
-            pairs += [
-                (keys[index * key : (index + 1) * key], values[index * value : (index + 1) * value])
-                for index in range(len(keys) // key)
-            ]
-        return pairs
-
-    def batches(self, size: int = 1024) -> Iterator[tuple[bytes, bytes]]:
-        """All entries of a hash map: the keys of up to ``size`` of them, and their values. Raises OSError.
+        """All entries of a hash map, read ``size`` at a time. Raises OSError.
 
         BPF_MAP_LOOKUP_BATCH came with Linux 5.6 (cb4d03ab499d), before ring buffers.
         """
         keys, values = ct.create_string_buffer(self._key_size * size), ct.create_string_buffer(self._value_size * size)
         cursor, first = ct.create_string_buffer(max(self._key_size, 8)), True
+        pairs: list[tuple[bytes, bytes]] = []
         while True:
             start = 0 if first else ct.addressof(cursor)
             attributes = ct.create_string_buffer(
@@ -109,9 +99,12 @@ class Map:
             if error not in (0, errno.ENOENT):
                 raise OSError(error, os.strerror(error))
             count = struct.unpack_from("<I", attributes, 32)[0]
-            yield keys.raw[: count * self._key_size], values.raw[: count * self._value_size]
+            all_keys, all_values = keys.raw[: count * self._key_size], values.raw[: count * self._value_size]
+            for index in range(count):
+                key = all_keys[index * self._key_size : (index + 1) * self._key_size]
+                pairs.append((key, all_values[index * self._value_size : (index + 1) * self._value_size]))
             if error == errno.ENOENT:
-                return
+                return pairs
             first = False
 
 
