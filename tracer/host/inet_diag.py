@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 from tracer.errors import ClosetraceError
 from tracer.model.changing import drafted, frozen
@@ -35,6 +35,8 @@ _DOUBLINGS = 8
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
+_ENDS = struct.Struct("=BB2x2s2s16s16s")
+"""The first fields of struct inet_diag_msg."""
 _ATTRIBUTE = struct.Struct("=HH")
 _ERRNO = struct.Struct("=i")
 _U8, _U32, _U64 = struct.Struct("=B"), struct.Struct("=I"), struct.Struct("=Q")
@@ -159,6 +161,16 @@ class DiagSocket:
         return self.inode == 0 and self.state in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT, TcpState.SYN_RECV)
 
 
+class Ends(NamedTuple):
+    """The same of one that is only counted."""
+
+    netns: int
+    state: TcpState
+    local: Endpoint
+    remote: Endpoint
+
+
+Told = TypeVar("Told")
 _BLANK = DiagSocket(0, TcpState.CLOSE, Endpoint("", 0), Endpoint("", 0), 0, 0, 0, 0)
 
 
@@ -178,7 +190,18 @@ def request(
 
 def parse(datagram: bytes, sequence: int, netns: int = 0) -> tuple[list[DiagSocket], bool]:
     """Read one reply datagram: its sockets, and whether the dump is over. Raises SockDiagError, and nothing else."""
-    found: list[DiagSocket] = []
+    return _parse(datagram, sequence, netns, _socket)
+
+
+def parse_ends(datagram: bytes, sequence: int, netns: int = 0) -> tuple[list[Ends], bool]:
+    """As parse(), in a quarter of the time."""
+    return _parse(datagram, sequence, netns, _ends)
+
+
+def _parse(
+    datagram: bytes, sequence: int, netns: int, read: Callable[[bytes, int, int, int], Told]
+) -> tuple[list[Told], bool]:
+    found: list[Told] = []
     at = 0
     while at + _HEADER.size <= len(datagram):
         length, kind, _, number, _ = _HEADER.unpack_from(datagram, at)
@@ -190,7 +213,8 @@ def parse(datagram: bytes, sequence: int, netns: int = 0) -> tuple[list[DiagSock
                 _check_status(datagram, start, end)
                 return found, True
             if kind == SOCK_DIAG_BY_FAMILY:
-                found.append(_socket(datagram, start, end, netns))
+                _check_size(start, end)
+                found.append(read(datagram, start, end, netns))
         at += _aligned(length)
     return found, False
 
@@ -204,15 +228,28 @@ def _check_status(datagram: bytes, start: int, end: int) -> None:
         raise SockDiagError(f"the kernel refused to list its TCP sockets by sock_diag: {os.strerror(-code)}")
 
 
-def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
+def _check_size(start: int, end: int) -> None:
     if end - start < _MESSAGE.size:
         raise SockDiagError(f"sock_diag sent a socket of {end - start} bytes, {_MESSAGE.size} are needed")
-    (family, number, timer, _, sport, dport, source, destination, _, low, high, expires, rx, tx, _, inode) = (
-        _MESSAGE.unpack_from(datagram, start)
-    )
+
+
+def _state(number: int) -> TcpState:
     state = _STATES.get(number)
     if state is None:
         raise SockDiagError(f"sock_diag sent a socket in state {number}, which is none of TCP's")
+    return state
+
+
+def _ends(datagram: bytes, start: int, _end: int, netns: int) -> Ends:
+    family, number, sport, dport, source, destination = _ENDS.unpack_from(datagram, start)
+    return Ends(netns, _state(number), _endpoint(family, source, sport), _endpoint(family, destination, dport))
+
+
+def _socket(datagram: bytes, start: int, end: int, netns: int) -> DiagSocket:
+    (family, number, timer, _, sport, dport, source, destination, _, low, high, expires, rx, tx, _, inode) = (
+        _MESSAGE.unpack_from(datagram, start)
+    )
+    state = _state(number)
     one = drafted(_BLANK)
     one.netns, one.state, one.inode, one.cookie = netns, state, inode, high << 32 | low
     one.local, one.remote = _endpoint(family, source, sport), _endpoint(family, destination, dport)

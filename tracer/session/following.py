@@ -65,7 +65,7 @@ class Following:
         self._guard = Guard(recorder, request.max_overhead, self._keeper.cpu_s, self._keeper.pids, policy)
         self._next_tidy = time.monotonic() + _TIDY_S
         self._tasks = TaskReader()
-        self._ports = Ports(run.namespaces)
+        self._ports = Ports(run.namespaces, self._share(request.max_overhead))
         self._programs = Programs(pod_names(request.pod_names))
         self._watch = Watch(
             recorder,
@@ -148,6 +148,7 @@ class Following:
         """Allow so much from now on."""
         self._guard.allow(percent)
         self._watch.allow(self._share(percent))
+        self._ports.allow(self._share(percent))
 
     def name_pods(self, where: str) -> None:
         """Have the names of pods from there from now on (:func:`tracer.session.naming.pod_names`)."""

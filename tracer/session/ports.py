@@ -13,6 +13,7 @@ from tracer.host.sockdiag import each, listeners
 from tracer.host.tcp_settings import tcp_settings
 from tracer.model.finding import PortShare
 from tracer.model.states import TcpState
+from tracer.session.pace import Pace
 
 _CONNECTED = frozenset(TcpState) - {TcpState.CLOSE, TcpState.NEW_SYN_RECV, TcpState.LISTEN}
 _EVERY_S = 60.0
@@ -21,20 +22,29 @@ _MOST = 10
 
 
 class Ports:
-    """Looks once a minute at most, as there may be tens of thousands of sockets in TIME_WAIT."""
+    """Looks once a minute at most, as there may be tens of thousands of sockets in TIME_WAIT.
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    It takes ``share`` of one CPU at most.
+    """
+
+    def __init__(self, namespaces: Namespaces, share: float) -> None:
         self._namespaces = namespaces
+        self._pace = Pace(share)
         self._next = 0.0
         self._found: tuple[PortShare, ...] = ()
 
     def now(self) -> tuple[PortShare, ...]:
         """The fullest pairs of local address and remote endpoint. Namespaces that cannot be read are left out."""
         begun = time.monotonic()
-        if begun >= self._next:
-            self._found = self._look()
+        if begun >= self._next and self._pace.due:
+            with self._pace.turn():
+                self._found = self._look()
             self._next = begun + _EVERY_S
         return self._found
+
+    def allow(self, share: float) -> None:
+        """Another share from now on."""
+        self._pace.share = share
 
     def _look(self) -> tuple[PortShare, ...]:
         found: list[PortShare] = []

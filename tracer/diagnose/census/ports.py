@@ -6,8 +6,9 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Union
 
-from tracer.host.inet_diag import DiagSocket
+from tracer.host.inet_diag import DiagSocket, Ends
 from tracer.host.tcp_settings import TIME_WAIT_S, TcpSettings
 from tracer.model.connection import Endpoint
 from tracer.model.states import TcpState
@@ -61,7 +62,9 @@ def usable_ports(settings: TcpSettings, listening: Iterable[int]) -> frozenset[i
     return frozenset(everything) - settings.reserved - frozenset(listening)
 
 
-def port_use(outgoing: Iterable[DiagSocket], settings: TcpSettings, usable: frozenset[int]) -> tuple[PortUse, ...]:
+def port_use(
+    outgoing: Iterable[Union[DiagSocket, Ends]], settings: TcpSettings, usable: frozenset[int]
+) -> tuple[PortUse, ...]:
     """Count the ports of one namespace's ``outgoing`` connections per source and destination, the fullest first."""
     held: dict[tuple[str, Endpoint], set[int]] = defaultdict(set)
     waiting: dict[tuple[str, Endpoint], set[int]] = defaultdict(set)
