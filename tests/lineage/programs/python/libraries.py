@@ -119,7 +119,7 @@ def uvloop():
     import uvloop
 
     async def wait():
-        _, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        writer = (await asyncio.open_connection("127.0.0.1", PORT))[1]  # a variable for the reader is as near
         say("task", writer.get_extra_info("socket"))
         await asyncio.Event().wait()
         writer.close()
