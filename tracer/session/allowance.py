@@ -7,12 +7,12 @@ class Allowance:
     """Grows by ``share`` of the time that passes, up to ``most_ns``, which it starts with; CLOCK_MONOTONIC ns."""
 
     def __init__(self, share: float, most_ns: int, now_ns: int) -> None:
-        self._share, self._most_ns = share, most_ns
+        self.share, self._most_ns = share, most_ns
         self._saved_ns, self._at_ns = float(most_ns), now_ns
 
     def left_ns(self, now_ns: int) -> int:
         """What may be spent now; 0 while more was spent than saved."""
-        self._saved_ns = min(self._most_ns, self._saved_ns + self._share * (now_ns - self._at_ns))
+        self._saved_ns = min(self._most_ns, self._saved_ns + self.share * (now_ns - self._at_ns))
         self._at_ns = now_ns
         return max(0, int(self._saved_ns))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
+from typing import Callable
 
 from tracer.flight.boxes import BoxHeader
 from tracer.flight.recorder import Recorder
@@ -18,13 +19,15 @@ class DrainPolicy:
 
     A box is drained once its touch is ``idle_ns`` old, for ``budget_ns`` at each look: a hundredth of a core at the
     usual interval. What a burst needs beyond that is saved up: ``share`` of the time that passes, up to ``saved_ns``,
-    half of it for idle boxes, all of it while more than ``full`` of the pools is in use. Then boxes that were idle for
-    ``barely_idle_ns`` are drained, for ``turn_ns`` at a time. Whether the pools are that full is looked at every
-    ``look_s``, and every ``pressed_s`` while there is more to do.
+    half of it for idle boxes, all of it while more than ``full`` of the pools is in use. Nothing is begun for less than
+    ``least_ns``. Where the pools are that full, boxes that were idle for ``barely_idle_ns`` are drained, for
+    ``turn_ns`` at a time. Whether they are is looked at every ``look_s``, and every ``pressed_s`` while there is more
+    to do.
     """
 
     idle_ns: int = 1_000_000_000
     budget_ns: int = 10_000_000
+    least_ns: int = 1
     share: float = 0.02
     saved_ns: int = 2_000_000_000
     full: float = 0.5
@@ -37,30 +40,56 @@ class DrainPolicy:
 USUAL = DrainPolicy()
 
 
-class Drain:
-    """Unwinds the boxes of sockets that lie idle, the oldest first, within what ``policy`` allows."""
+def of_months(share: float) -> DrainPolicy:
+    """For a run of months: nothing beyond ``share`` of one CPU.
 
-    def __init__(self, recorder: Recorder, stacks: StackStore, policy: DrainPolicy = USUAL) -> None:
-        self._recorder, self._stacks, self._policy = recorder, stacks, policy
+    Connections that are kept open and used every few seconds are idle, too, again and again. To find out which boxes
+    were written takes its time as well: so it is done more seldom.
+    """
+    return replace(USUAL, budget_ns=0, least_ns=USUAL.turn_ns // 2, share=share)
+
+
+class Drain:
+    """Unwinds the boxes of sockets that lie idle, the oldest first, within what ``policy`` allows.
+
+    ``clock`` tells what is spent, in ns.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        stacks: StackStore,
+        policy: DrainPolicy = USUAL,
+        clock: Callable[[], int] = lambda: time.monotonic_ns(),
+    ) -> None:
+        self._recorder, self._stacks, self._policy, self._clock = recorder, stacks, policy, clock
         self._waiting: dict[int, BoxHeader] = {}
         self._allowance = Allowance(policy.share, policy.saved_ns, time.monotonic_ns())
 
+    def allow(self, share: float) -> None:
+        """Another part of one CPU from now on."""
+        self._allowance.share = share
+
     def idle(self) -> None:
         """To be called at each look: the sooner an old box is read, the less of its code has moved."""
-        policy, begun = self._policy, time.monotonic_ns()
-        saved = self._allowance.left_ns(begun) - policy.saved_ns // 2
-        self._drain(max(policy.budget_ns, min(saved, policy.turn_ns)), policy.idle_ns)
-        self._allowance.spend(max(0, time.monotonic_ns() - begun - policy.budget_ns))
+        policy = self._policy
+        saved = self._allowance.left_ns(time.monotonic_ns()) - policy.saved_ns // 2
+        budget_ns = max(policy.budget_ns, min(saved, policy.turn_ns))
+        if budget_ns >= policy.least_ns:
+            begun = self._clock()
+            self._drain(budget_ns, policy.idle_ns)
+            self._allowance.spend(max(0, self._clock() - begun - policy.budget_ns))
 
     def relieve(self) -> bool:
         """Make room for stacks where they come faster than once a look; whether there is more to do at once."""
-        policy, begun = self._policy, time.monotonic_ns()
-        left = min(self._allowance.left_ns(begun), policy.turn_ns)
+        policy = self._policy
+        left = min(self._allowance.left_ns(time.monotonic_ns()), policy.turn_ns)
         # To look for boxes takes its time, too: not for a small rest.
         if left < policy.turn_ns // 2 or self._recorder.boxes_used <= policy.full:
             return False
+        begun = self._clock()
         more = self._drain(left, policy.barely_idle_ns)
-        self._allowance.spend(time.monotonic_ns() - begun)
+        self._allowance.spend(self._clock() - begun)
         return more
 
     def _drain(self, budget_ns: int, idle_ns: int) -> bool:
@@ -68,7 +97,7 @@ class Drain:
 
         The oldest first: they are the likeliest to stay, and the likeliest to have their code moved under them.
         """
-        now = time.monotonic_ns()
+        now, begun = time.monotonic_ns(), self._clock()
         if not self._recorder.boxes_out:
             self._waiting.clear()
             return False
@@ -78,7 +107,7 @@ class Drain:
         for box in list(self._waiting.values()):
             if now - box.ns <= idle_ns:
                 return False
-            if time.monotonic_ns() - now > budget_ns:
+            if self._clock() - begun > budget_ns:
                 return True
             if self._drain_one(box):
                 del self._waiting[box.handle]

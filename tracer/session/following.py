@@ -13,12 +13,12 @@ from tracer.kernel.tasks import TaskReader
 from tracer.model.finding import Report, Tick
 from tracer.model.scope import Scope
 from tracer.session.attached import Attached
-from tracer.session.draining import USUAL
+from tracer.session.draining import USUAL, Drain, of_months
 from tracer.session.guard import ENDLESS, Guard, GuardPolicy
 from tracer.session.heaps import Heaps
 from tracer.session.interpreters import Interpreters
 from tracer.session.naming import pod_names
-from tracer.session.pace import share_of
+from tracer.session.pace import share_of, stacks_share_of
 from tracer.session.part import Part
 from tracer.session.ports import Ports
 from tracer.session.programs import Programs
@@ -67,9 +67,12 @@ class Following:
         self._tasks = TaskReader()
         self._ports = Ports(run.namespaces, self._share(request.max_overhead))
         self._programs = Programs(pod_names(request.pod_names))
+        stacks = StackStore(recorder, self._service, endless=request.endless, between=self._between)
+        self._drain = self._draining(stacks)
         self._watch = Watch(
             recorder,
-            StackStore(recorder, self._service, endless=request.endless, between=self._between),
+            stacks,
+            self._drain,
             run.older,
             run.namespaces,
             ThreadsNow(self._tasks, self._service.read),
@@ -87,6 +90,16 @@ class Following:
     def _share(self, percent: Optional[float]) -> float:
         """The part of one CPU for looks. Somebody reads what a run tells that has an end."""
         return share_of(percent if self._run.request.endless else None)
+
+    def _draining(self, stacks: StackStore) -> Drain:
+        """A run of months counts what it takes of the CPU, its workers too: on a busy host time says little of that."""
+        request = self._run.request
+        if not request.endless or request.max_overhead is None:
+            return Drain(self._run.recorder, stacks)
+        policy = of_months(stacks_share_of(request.max_overhead))
+        return Drain(
+            self._run.recorder, stacks, policy, lambda: time.thread_time_ns() + int(self._keeper.cpu_s() * 1e9)
+        )
 
     def _between(self) -> None:
         """Who asks waits for one box at most; not once the report was asked for, when each moment counts."""
@@ -149,6 +162,8 @@ class Following:
         self._guard.allow(percent)
         self._watch.allow(self._share(percent))
         self._ports.allow(self._share(percent))
+        if self._run.request.endless:
+            self._drain.allow(stacks_share_of(percent))
 
     def name_pods(self, where: str) -> None:
         """Have the names of pods from there from now on (:func:`tracer.session.naming.pod_names`)."""

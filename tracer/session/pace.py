@@ -10,11 +10,18 @@ from typing import Optional
 _USUAL_SHARE = 0.1
 _OF_LIMIT = 0.001
 """Share of one CPU for each percent that is allowed: a tenth of the limit. The rest is for hooks and stacks."""
+_STACKS_OF_LIMIT = 0.004
+"""The same for stacks that nobody has asked for yet."""
 
 
 def share_of(percent: Optional[float]) -> float:
     """The share of one CPU for work of one kind, given the limit of a run of months in percent; None: no limit."""
     return _USUAL_SHARE if percent is None else min(_USUAL_SHARE, _OF_LIMIT * percent)
+
+
+def stacks_share_of(percent: float) -> float:
+    """The same for stacks that are read early, though nobody has asked for them yet."""
+    return _STACKS_OF_LIMIT * percent
 
 
 class Pace:

@@ -74,16 +74,18 @@ class _Waiting(NamedTuple):
 class Watch:
     """State of one run. ``linger_ns`` is the threshold, ``unseen`` the calls that no hook shows; CLOCK_MONOTONIC ns.
 
-    ``heaps`` makes what looks at heaps, given what has to be done meanwhile. ``share`` is the part of one CPU that
-    looks may take, and that lists of suspects may take besides. ``endless``: the run may last for months. A socket that
-    only the end of its process closed has then ended, as any other; else it stays in its site. Nobody reads along then,
-    so no look tells of sites. ``hurried`` says whether the last report was asked for.
+    ``drain`` reads the stacks of what lies idle. ``heaps`` makes what looks at heaps, given what has to be done
+    meanwhile. ``share`` is the part of one CPU that looks may take, and that lists of suspects may take besides.
+    ``endless``: the run may last for months. A socket that only the end of its process closed has then ended, as any
+    other; else it stays in its site. Nobody reads along then, so no look tells of sites. ``hurried`` says whether the
+    last report was asked for.
     """
 
     def __init__(
         self,
         recorder: Recorder,
         stacks: StackStore,
+        drain: Drain,
         preexisting: Preexisting,
         namespaces: Namespaces,
         threads: ThreadsNow,
@@ -101,8 +103,8 @@ class Watch:
         self._recorder, self._stacks, self._namespaces = recorder, stacks, namespaces
         self._threads, self._reconciler, self._linger_ns = threads, reconciler, linger_ns
         self._reader = Reader(recorder, stacks, preexisting, unseen)
-        self._drain = Drain(recorder, stacks)
-        self._heaps = heaps(self._drain.relieve)
+        self._drain = drain
+        self._heaps = heaps(drain.relieve)
         self._programs = programs
         self._started_ns = time.monotonic_ns()
         self._beside = Beside()

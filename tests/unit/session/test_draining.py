@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.session.offers import as_recorder, as_service
 from tests.unit.session.recording import Clock, FakeRecorder, FakeService, S, clock
-from tracer.session.draining import USUAL, Drain, DrainPolicy
+from tracer.session.draining import USUAL, Drain, DrainPolicy, of_months
 from tracer.session.stackstore import StackStore
 
 __all__ = ["clock"]
@@ -135,3 +135,27 @@ def test_old_boxes_take_half_of_what_is_saved_then_a_hundredth_of_a_core(
     before = len(recorder.freed)
     drain.idle()
     assert 5 <= len(recorder.freed) - before <= 15
+
+
+def test_a_run_of_months_spends_its_share_and_no_more(
+    recorder: FakeRecorder, service: FakeService, clock: Clock
+) -> None:
+    """Connections that are used every few seconds are idle again and again. What is spent is CPU time, not time."""
+    busy(recorder, clock, boxes=10_000, pool=100_000)
+    cpu = [0]
+
+    def spent() -> int:
+        cpu[0] += S // 1000
+        return cpu[0]
+
+    stacks = StackStore(as_recorder(recorder), as_service(service))
+    drain = Drain(as_recorder(recorder), stacks, of_months(0.003), spent)
+    clock.now += 2 * S
+    for _ in range(20):
+        drain.idle()
+    first = len(recorder.freed)
+    assert first > 500  # what is saved from the start
+    for _ in range(1000):
+        clock.now += S
+        drain.idle()
+    assert 0.8 * 3 <= (len(recorder.freed) - first) / 1000 <= 3

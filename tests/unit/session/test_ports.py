@@ -55,7 +55,7 @@ def test_shares(listed: list[DiagSocket]) -> None:
         for client in clients:
             client.close()
     usable = tcp_settings(None)
-    (share,) = Ports(Spaces(), share=1.0).now()
+    (share,) = Ports(Spaces(), share=1e6).now()
     assert (share.source, share.destination) == ("127.0.0.1", Endpoint("127.0.0.1", port))
     assert (share.used, share.time_wait) == (3, 0)
     assert share.usable <= usable.last_port - usable.first_port + 1
@@ -66,7 +66,7 @@ def test_once_a_minute(listed: list[DiagSocket], monkeypatch: pytest.MonkeyPatch
     now = [1000.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     found: list[tuple[PortShare, ...]] = [(PortShare("a", Endpoint("b", 1), 1, 1, 1),), ()]
-    ports = Ports(Spaces(), share=1.0)
+    ports = Ports(Spaces(), share=1e6)
     monkeypatch.setattr(ports, "_look", lambda: found.pop(0))
     assert ports.now() == ports.now() != ()
     now[0] += 61

@@ -21,6 +21,7 @@ from tracer.model.finding import Process, Reconciliation, Report, Verdict
 from tracer.model.holder import Held
 from tracer.model.states import Op, TcpState
 from tracer.session import watch as module
+from tracer.session.draining import Drain
 from tracer.session.endings import Endings
 from tracer.session.heaps import Heaps
 from tracer.session.join import Seen
@@ -111,7 +112,17 @@ class Bench:
         self.underway = Told()
         reconciler, older = cast(Reconciler, self.reconciler), as_older(self.older)
         self.watch = Watch(
-            *(recorder, stacks, older, Namespaces(), ThreadsNow(), reconciler, LINGER, _no_heaps),
+            *(
+                recorder,
+                stacks,
+                Drain(recorder, stacks),
+                older,
+                Namespaces(),
+                ThreadsNow(),
+                reconciler,
+                LINGER,
+                _no_heaps,
+            ),
             Programs(PodNames()),
             endless=endless,
             underway=self.underway,
