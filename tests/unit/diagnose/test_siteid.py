@@ -60,6 +60,11 @@ SAME = {
     ),
     "C++ ABI": (named("put(std::__cxx11::basic_string<char>)"), named("put(std::basic_string<char>)")),
     "Rust hash": (named("shop::load::h0123456789abcdef"), named("shop::load::hfedcba9876543210")),
+    "Rust hash, optimised at link time": (
+        named("shop::load::h0123456789abcdef.llvm.117302"),
+        named("shop::load::hfedcba9876543210"),
+    ),
+    "clang's unique names": (named("load(int) [clone .__uniq.117]"), named("load(int) [clone .__uniq.92]")),
     "Rust crate": (named("shop[4f8d2a11b3c5e7f9]::load::{closure#0}"), named("shop[1]::load::{closure#2}")),
     "Go closure": (named("main.load.func1", "go"), named("main.load.func3.2", "go")),
     "Go module's version": (named("example.org/shop/v2.Load", "go"), named("example.org/shop/v3.Load", "go")),
@@ -69,6 +74,21 @@ SAME = {
         named("Shop$$Lambda/0x000076c1a8001200.run", "java"),
     ),
     "Java anonymous class": (named("Shop$1.run", "java"), named("Shop$2.run", "java")),
+    "Clojure": (
+        named("shop.core$load$fn__2041.invoke", "java"),
+        named("shop.core$load$fn__987.invoke", "java"),
+    ),
+    "Clojure's REPL": (named("shop.core$eval1234.invoke", "java"), named("shop.core$eval99.invoke", "java")),
+    "Hibernate's proxy": (
+        named("Order$HibernateProxy$aB3dEf12.getId", "java"),
+        named("Order$HibernateProxy$Zq01XyAb.getId", "java"),
+    ),
+    "Javassist's proxy": (
+        named("Order_$$_jvst4f2_3.getId", "java"),
+        named("Order_$$_jvst91c_0.getId", "java"),
+    ),
+    "Kotlin lambda": (named("MainKt.load$lambda-0", "java"), named("MainKt.load$lambda$3", "java")),
+    "Go's init": (named("main.init.0.func1", "go"), named("main.init.2.func3", "go")),
     "Java proxy": (named("com.shop.$Proxy41.get", "java"), named("com.shop.$Proxy7.get", "java")),
     "Python's folder": (
         named("Pool.get", "python", file="/srv/shop-1.2/pool.py", line=3),
@@ -112,6 +132,7 @@ DIFFERENT = {
     ),
     "class": (named("Shop$Cart.run", "java"), named("Shop$Order.run", "java")),
     "closure of another function": (named("main.load.func1", "go"), named("main.store.func1", "go")),
+    "number in Java's name": (named("Shop.eval2", "java"), named("Shop.eval3", "java")),
     "number in a name": (named("read_v1"), named("read_v2")),
     "module without symbols": (read_by(Frame(None, "/srv/liba.so", 1)), read_by(Frame(None, "/srv/libb.so", 1))),
     "no path, another direction": (

@@ -85,6 +85,8 @@ def test_cxx_as_cxxfilt() -> None:
         ("_RB_", "_RB_"),
         ("_RIC1aTTTTTTTT", "_RIC1aTTTTTTTT"),
         ("_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write"),
+        ("_ZN4core3fmt5write17h0123456789abcdefE.llvm.11730254129", "core::fmt::write"),
+        ("_ZN4core3fmt5write17h0123456789abcdefE.cold", "core::fmt::write"),
         ("_ZN3foo3barEv.cold", "foo::bar() [clone .cold]"),
     ],
 )

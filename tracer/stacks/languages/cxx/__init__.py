@@ -78,7 +78,7 @@ def _short_name(name: str) -> str:
 
 _lasting_name = replaced(
     # What compilers split off or make copies of: foo.constprop.0, foo.part.3.cold, foo.llvm.123, "foo [clone .isra.0]".
-    (r"(\.(constprop|isra|part|cold|llvm|lto_priv|localalias|uniq)(\.\d+)*)+(?=$|[\s\]])", ""),
+    (r"(\.(constprop|isra|part|cold|llvm|lto_priv|localalias|__uniq)(\.\d+)*)+(?=$|[\s\]])", ""),
     (r" ?\[clone ?\]", ""),
     (r"(?<=[\w)])#\d+\}", "}"),  # {lambda(int)#2}, {unnamed type#1}
     (r"\$_\d+", "$_"),  # clang's lambdas

@@ -73,6 +73,7 @@ _lasting_name = replaced(
     (r"(?<=/)v\d+(?=[/.])", "v"),  # example.org/shop/v2.Load: the path has the major version
     (r"(?<=/)([\w-]+)\.v\d+(?=[/.])", r"\1"),  # gopkg.in/yaml.v3.Decode
     (r"\.(func|gowrap|deferwrap)\d+(\.\d+)*(?=$|[.-])", r".\1"),  # closures: shop.Load.func1.2
+    (r"\.init\.\d+(?=$|\.)", ".init"),  # a package may have several
     (r"-range\d+", "-range"),
     (r"\[[^\[\]]*go\.shape[^\]]*\]", "[...]"),
 )

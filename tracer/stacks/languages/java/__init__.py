@@ -80,6 +80,10 @@ _lasting_name = replaced(
     (r"(Generated\w*Accessor|\$Proxy)\d+", r"\1"),
     (r"\$\$(\w*(?:ByCGLIB|BySpringCGLIB|ByGuice|SpringCGLIB))\$\$[0-9a-f]+", r"$$\1"),
     (r"(LambdaForm\$\w+?)\d+", r"\1"),
+    (r"\$(HibernateProxy|ByteBuddy|auxiliary)\$\w{8}(?=$|[$.])", r"$\1$"),  # classes that Byte Buddy makes
+    (r"_\$\$_jvst\w+", "_$$_jvst"),  # and Javassist
+    (r"(\$eval|\$[^$.]*__)\d+(?=$|[$.])", r"\1"),  # Clojure: shop.core$load$fn__2041
+    (r"(\$lambda)-\d+(?=$|[$.])", r"\1$"),  # Kotlin, which now says load$lambda$0
     (r"\$\d+(?=$|[$.])", "$"),  # anonymous classes: Shop$1.run
 )
 

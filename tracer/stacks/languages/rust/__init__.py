@@ -51,11 +51,11 @@ def _part(frame: Frame) -> Part:
 
 
 _lasting_name = replaced(
+    (r"\.llvm\.\d+$", ""),
     (r"::h[0-9a-f]{16}$", ""),  # of the legacy mangling
     (r"(?<=\w)\[[0-9a-f]{1,16}\]", ""),  # of a crate, in the v0 mangling
     (r"\{(\w+)(:\w+)?#\d+\}", r"{\1\2}"),  # {closure#0}, {impl#3}, {shim:vtable#0}
     (r"\{\{closure\}\}", "{closure}"),
-    (r"\.llvm\.\d+$", ""),
 )
 
 

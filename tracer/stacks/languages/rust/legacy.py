@@ -8,6 +8,8 @@ from typing import Optional
 from tracer.stacks.elf import itanium
 
 _HASH = re.compile(r"::h[0-9a-f]{16}(?=$|[ .])")
+_COPY = re.compile(r"(?<=17h[0-9a-f]{16}E)\.[\w.]+$")
+"""What LLVM adds to the name of a copy or of a part: ``.llvm.123``, ``.cold``. No demangler of C++ takes it here."""
 _ESCAPES = {
     "$SP$": "@",
     "$BP$": "*",
@@ -24,7 +26,7 @@ _ESCAPE = re.compile(r"\$u([0-9a-f]{1,6})\$|\$(?:SP|BP|RF|LT|GT|LP|RP|C)\$|\.\."
 
 def demangle_legacy(symbol: str) -> Optional[str]:
     """Demangle ``symbol``; None if it has no hash, because then it is C++."""
-    plain = itanium.demangle(symbol)
+    plain = itanium.demangle(_COPY.sub("", symbol))
     if plain is None or not _HASH.search(plain):
         return None
     # rustc puts an underscore before a path segment that starts with "$".
