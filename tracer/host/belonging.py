@@ -56,7 +56,9 @@ def parse(text: bytes) -> Identity:
 
 def _paths(text: bytes) -> list[str]:
     ranked = []
-    for line in text.decode(errors="replace").splitlines():
+    # The kernel allows all but a newline in a name. What else ends a line elsewhere (str.splitlines) would let whoever
+    # names a cgroup write lines of his own.
+    for line in text.decode(errors="replace").split("\n"):
         number, controllers, path = (*line.split(":", 2), "", "")[:3]
         rank = 0 if number == "0" else 1 if controllers == "name=systemd" else 2
         ranked.append((rank, path))

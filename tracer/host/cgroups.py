@@ -13,7 +13,7 @@ class NoCgroup(ClosetraceError):
 
 
 def _root() -> str:
-    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace", newline="\n") as file:
         for line in file:
             fields = line.split()
             if fields[2] == "cgroup2":

@@ -155,7 +155,7 @@ def netns_of(pid: int) -> tuple[int, str]:
 def comm_of(pid: int) -> str:
     """Name of ``pid`` (the comm of its first thread); "?" if it cannot be read."""
     try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace", newline="\n") as file:
             return file.read().rstrip("\n")
     except OSError:
         return "?"
@@ -164,7 +164,7 @@ def comm_of(pid: int) -> str:
 def _cgroup(pid: int) -> Optional[str]:
     """Return the v2 path: the line of hierarchy 0 (cgroups(7))."""
     try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace", newline="\n") as file:
             return next((line.rstrip("\n")[3:] for line in file if line.startswith("0::")), None)
     except OSError:
         return None
@@ -179,7 +179,7 @@ def named(pid: int) -> str:
 def thread_group(pid: int) -> Optional[int]:
     """Give the process that the thread or process ``pid`` belongs to; None if there is no such thread."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace", newline="\n") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("Tgid:")), None)
     except OSError:
         return None
@@ -188,7 +188,7 @@ def thread_group(pid: int) -> Optional[int]:
 def memory_of(pid: int) -> int:
     """Give the anonymous memory of ``pid`` in bytes, 0 if it is gone; the mapped stacks are the kernel side's."""
     try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace", newline="\n") as file:
             words = dict(line.split(":", 1) for line in file if ":" in line)
     except OSError:
         return 0

@@ -101,6 +101,13 @@ def test_hostile_names(path: bytes) -> None:
     assert parse(b"0::" + path) == NOBODY
 
 
+@pytest.mark.parametrize("end", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_name_makes_no_line(end: str) -> None:
+    """The kernel allows all of these in a cgroup's name. Who names one in a container is not nginx."""
+    path = f"0::/system.slice/docker-{ID}.scope/x{end}0::/system.slice/nginx.service\n"
+    assert parse(path.encode()) == Identity("", ID)
+
+
 @given(st.binary(max_size=4000))
 def test_any_bytes(text: bytes) -> None:
     """It never raises, and never tells what a terminal could not show."""

@@ -391,8 +391,12 @@ class Process:
                 return b""
 
     def status_field(self, name: str) -> tuple[str, ...]:
-        """Give the words of one line of ``/proc/PID/status`` (``NSpid``, ``Uid``); empty if there is no such line."""
-        for line in self.read_proc("status").decode("utf-8", "replace").splitlines():
+        r"""Give the words of one line of ``/proc/PID/status`` (``NSpid``, ``Uid``); empty if there is no such line.
+
+        The first line has the name that the process gave itself. The kernel escapes a newline in it and nothing else
+        that may end a line (proc_task_name in fs/proc/array.c): ``\r`` or ``\x0b`` in it must not make lines of it.
+        """
+        for line in self.read_proc("status").decode("utf-8", "replace").split("\n"):
             key, _, value = line.partition(":")
             if key == name:
                 return tuple(value.split())

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.present import present
+from tracer.host.processes import comm_of, thread_group
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.target.process import Identity, Process, ProcessGone, parse_maps
 
@@ -284,3 +285,25 @@ def test_a_process_begins_when_the_kernel_says(waiter: subprocess.Popen[bytes]) 
     assert not process.began_after(time.monotonic_ns())
     assert not process.began_after(None)
     process.close()
+
+
+CALLS_ITSELF = (
+    "import ctypes, sys; ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0); "
+    "print('up', flush=True); sys.stdin.read(1)"
+)
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\x0b", b"\x0c", b"\x1c"])
+@pytest.mark.parametrize("lie", [b"Uid:\t7 7", b"Tgid:\t1"])
+def test_a_name_makes_no_line_of_the_status(end: bytes, lie: bytes) -> None:
+    """A process names itself. Its stacks are read with the rights of its owner, so that must not be what it says."""
+    command = [sys.executable, "-c", CALLS_ITSELF, (end + lie).hex()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        process = Process.open(child.pid)
+        assert process.owner == os.geteuid()
+        assert thread_group(child.pid) == child.pid
+        assert comm_of(child.pid).encode() == end + lie
+        process.close()
+        child.communicate(b"x")

@@ -77,7 +77,7 @@ def _number(process: Process, box: BlackBox, numbers: set[int]) -> int:
 def _numbers(process: Process, tid: int) -> tuple[int, ...]:
     """The numbers of a thread in each PID namespace, the innermost last; empty if it is no thread of ``process``."""
     status = process.read_proc(f"task/{tid}/status", 4096)
-    return next((tuple(map(int, line.split()[1:])) for line in status.splitlines() if line.startswith(b"NSpid:")), ())
+    return next((tuple(map(int, line.split()[1:])) for line in status.split(b"\n") if line.startswith(b"NSpid:")), ())
 
 
 def _runs(reader: Reader, layout: Layout, state: int) -> bool:
