@@ -6,11 +6,10 @@ Every sentence here was tried with the real library: tests/advice has a cell for
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Optional
 
 from tracer.diagnose.library import Library, Setting, owns
-from tracer.diagnose.per_stack import per_stack
+from tracer.diagnose.per_stack import per_frame, per_stack
 from tracer.model.frame import Frame, Stack
 
 
@@ -268,7 +267,7 @@ def _client_of(stack: Stack) -> Optional[Library]:
     return next((library for library in named if not library.beneath), named[0] if named else None)
 
 
-@lru_cache(maxsize=65_536)
+@per_frame
 def client_frame(frame: Frame) -> Optional[Library]:
     """The client library that a frame is code of."""
     return next((library for library in CLIENTS if owns(library, frame)), None)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Optional
 
 from tracer.diagnose.libraries import client_frame
-from tracer.diagnose.per_stack import per_stack
+from tracer.diagnose.per_stack import per_frame, per_stack
 from tracer.model.frame import Frame, Stack
 from tracer.stacks.language import TLS, Part
 from tracer.stacks.registry import package_of
@@ -16,14 +15,14 @@ _GENERATED = ("[", "memfd:", "anon_inode:")
 """How the names of mappings begin that no file backs: code made while the program runs."""
 
 
-@lru_cache(maxsize=65_536)
+@per_frame
 def owner_of(frame: Frame) -> str:
     """The library, framework or server that a frame belongs to; empty for any other code."""
     client = client_frame(frame)
     return package_of(frame) if client is None else client.name
 
 
-_part_of = lru_cache(maxsize=65_536)(_look_part_of)
+_part_of = per_frame(_look_part_of)
 
 
 def speaks_tls(stack: Optional[Stack]) -> bool:

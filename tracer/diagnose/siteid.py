@@ -7,13 +7,12 @@ of the same functions differ.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from itertools import groupby
 
 from tracer.diagnose.held import own_place
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import is_application, own_part, owner_of
-from tracer.diagnose.per_stack import per_stack
+from tracer.diagnose.per_stack import per_frame, per_stack
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_stack
 from tracer.digests import sha256
 from tracer.model.finding import Direction, Finding
@@ -81,7 +80,7 @@ def _owners(stack: Stack) -> tuple[str, ...]:
     return tuple(name for name, _ in groupby(filter(None, owners)))
 
 
-@lru_cache(maxsize=65_536)
+@per_frame
 def _name(frame: Frame) -> str:
     if frame.function is None:
         return f"{_base(frame.module or '')}+"
