@@ -151,6 +151,16 @@ def test_homes_whose_long_names_begin_alike_are_one_series() -> None:
     assert known[1] == 2
 
 
+def test_many_versions_of_one_program() -> None:
+    """They are one site. No socket is left out of the figures, however many versions and units there are."""
+    sockets = [of_path("load", serial, 6000 + serial) for serial in range(1, 61)]
+    sites = group(judged(*sockets), lambda pid: f"app-1.{pid}", lambda pid: Identity(f"app@{pid}.service"))
+    assert len({site.id for site in sites}) == 1
+    rows = of(Figures().of(replace(EMPTY, sites=sites)), names.CLOSE_WAIT)
+    assert sum(rows.values()) == len(sockets)
+    assert len(rows) <= 10 + len(Verdict)
+
+
 def test_many_homes_of_one_site() -> None:
     """A thousand containers of one image leak by one path: their figures are bounded, too."""
     homes = {pid: Identity("", f"{pid:064x}") for pid in range(6000, 7000)}

@@ -25,6 +25,7 @@ from tests.unit.reports.test_figures import counted
 from tracer.errors import ClosetraceError
 from tracer.model.finding import Report
 from tracer.model.frame import Stack
+from tracer.model.states import TcpState
 from tracer.reports.figures import names
 from tracer.reports.figures.feeder import TALLIES
 from tracer.reports.figures.news import News
@@ -307,10 +308,20 @@ def test_names_are_those_of_the_conventions(over_http: tuple[Collector, str]) ->
     known = conventions()
     assert "code.stacktrace" in known
     assert {name for name in used if name not in known and not name.startswith("closetrace.")} == set()
+
+
+def test_states_are_those_of_the_conventions() -> None:
+    """The kernel calls some otherwise, among them the state of a socket that was reset."""
+    (site,) = report(connection(1)).sites
     states = import_module(
         "opentelemetry.semconv._incubating.attributes.network_attributes"
     ).NetworkConnectionStateValues
-    assert "close_wait" in {state.value for state in states}
+    told = set()
+    for state in TcpState:
+        (finding,) = site.findings
+        there = replace(finding, connection=replace(finding.connection, state=state))
+        told.add(events.attributes(News(replace(site, findings=(there,)), 1, 0))["network.connection.state"])
+    assert told == {state.value for state in states}
 
 
 def test_events_are_bounded() -> None:

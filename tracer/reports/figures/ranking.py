@@ -95,9 +95,11 @@ def _bounded(rows: Rows) -> Iterable[tuple[Whose, Row]]:
         most = len(Verdict) if several[0][0].site == OTHER else _MOST_HOMES
         yield from several[:most]
         rest: Rows = defaultdict(Row)
-        for whose, row in several[most:]:
-            rest[Whose(whose.program, whose.site, whose.verdict, _OTHERS)].add(row)
-        yield from sorted(rest.items())[: len(Verdict)]
+        programs = {whose.program for whose, _ in several[most:]}
+        for whose, row in several[most:]:  # a site is that of all versions of a program
+            program = whose.program if len(programs) == 1 else OTHER
+            rest[Whose(program, whose.site, whose.verdict, _OTHERS)].add(row)
+        yield from sorted(rest.items())
 
 
 def label(text: str) -> str:

@@ -12,6 +12,7 @@ from tracer.diagnose import words
 from tracer.model.connection import Connection
 from tracer.model.finding import Application, Site, Where
 from tracer.model.frame import Frame, Stack
+from tracer.model.states import TcpState
 from tracer.reports.figures.news import News
 from tracer.reports.figures.ranking import label
 from tracer.reports.printable import clean
@@ -22,6 +23,15 @@ _LONGEST_LINE = 500
 _LONGEST_TEXT = 4000
 
 Attributes = dict[str, "str | int"]
+
+_STATES = {
+    TcpState.CLOSE: "closed",
+    TcpState.SYN_RECV: "syn_received",
+    TcpState.NEW_SYN_RECV: "syn_received",
+    TcpState.FIN_WAIT1: "fin_wait_1",
+    TcpState.FIN_WAIT2: "fin_wait_2",
+}
+"""Those that the conventions call otherwise than the kernel. A socket that was reset and is still open is CLOSE."""
 
 
 def event_name(news: News) -> str:
@@ -100,7 +110,7 @@ def _network(example: Connection) -> dict[str, Optional[str | int]]:
         "network.peer.port": example.remote.port,
         "network.transport": "tcp",
         "network.type": "ipv6" if ":" in example.remote.address else "ipv4",
-        "network.connection.state": example.state.name.lower(),
+        "network.connection.state": _STATES.get(example.state, example.state.name.lower()),
     }
 
 
