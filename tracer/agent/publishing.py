@@ -74,8 +74,10 @@ class Publisher:
                     self._say(f"publishes at {self._wanted[name]} again")
 
     def look(self, report: Callable[[], Report]) -> None:
-        """Publish if it is time."""
+        """Publish if it is time. To be called at each look."""
         begun = time.monotonic()
+        for exporter in self._exporters.values():
+            exporter.looked(time.time())
         if len(self._exporters) < len(self._wanted) and begun >= self._again:
             self._open_missing(first=False)
         if not self._exporters or begun < self._due:

@@ -54,6 +54,9 @@ class Exporter(Protocol):
     def publish(self, report: Report) -> None:
         """Take over a whole report, the newest from now on."""
 
+    def looked(self, at: float) -> None:
+        """Take note of a look at ``at`` (seconds since the epoch): they come more often than reports."""
+
     def close(self) -> None:
         """Send what is left, within a second, and end."""
 

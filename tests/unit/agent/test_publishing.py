@@ -18,10 +18,14 @@ class FakeExporter:
 
     def __init__(self) -> None:
         self.got: list[Report] = []
+        self.looks: list[float] = []
         self.closed = False
 
     def publish(self, report: Report) -> None:
         self.got.append(report)
+
+    def looked(self, at: float) -> None:
+        self.looks.append(at)
 
     def close(self) -> None:
         self.closed = True
@@ -83,6 +87,18 @@ def test_how_often(monkeypatch: pytest.MonkeyPatch, door: Door, cost_s: float, t
     assert other.closed
     publisher.look(hours.found)
     assert len(one.got) == times
+
+
+def test_looks_are_told_more_often_than_reports(monkeypatch: pytest.MonkeyPatch, door: Door) -> None:
+    """A report of many sockets takes seconds, so it comes once in minutes. The agent does not stand still meanwhile."""
+    hours = Hours(monkeypatch, 2.0)
+    publisher = Publisher(BOTH, 15.0, door.said.append)
+    (_, one), _ = door.opened
+    for second in range(300):
+        hours.now = 1000.0 + second
+        publisher.look(hours.found)
+    assert len(one.got) == 2
+    assert len(one.looks) == 300
 
 
 def test_without_exporters_no_report_is_made() -> None:

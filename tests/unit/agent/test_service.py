@@ -63,6 +63,9 @@ class FakeExporter:
     def publish(self, _report: object) -> None:
         pass
 
+    def looked(self, _at: float) -> None:
+        pass
+
     def close(self) -> None:
         self.taken.remove(self.address)
 

@@ -63,6 +63,17 @@ def test_scrape(exporter: PrometheusExporter) -> None:
     assert {name for name, _ in samples} <= {metric.prometheus for metric in names.ALL}
 
 
+def test_the_last_look_is_newer_than_the_figures(exporter: PrometheusExporter) -> None:
+    """Who is alarmed by it wants to know whether closetrace looks, not how old its report is."""
+    now = report(connection(1))
+    scraped(exporter, now)
+    for looked, told in ((now.ended + 100, now.ended + 100), (now.ended - 100, now.ended)):  # the clock was set
+        exporter.looked(looked)
+        families = text_string_to_metric_families(scrape(exporter.port))
+        (sample,) = next(f.samples for f in families if f.name == "closetrace_last_look_timestamp_seconds")
+        assert sample.value == told
+
+
 def test_series_of_what_is_gone_end(exporter: PrometheusExporter) -> None:
     """A site that is closed is not told as 0 for ever: it is not told."""
     first = scraped(exporter, counted({"a": 5, "b": 1}))

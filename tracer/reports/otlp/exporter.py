@@ -61,6 +61,9 @@ class OtlpExporter:
         """Send this report's figures and what is new in it."""
         self._feeder.put(report)
 
+    def looked(self, at: float) -> None:
+        """Nothing is sent for that: the next report has its own time."""
+
     def close(self) -> None:
         """End. What was not sent is not sent any more."""
         for sender in (self._metrics, self._logs):

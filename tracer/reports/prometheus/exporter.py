@@ -71,6 +71,7 @@ class PrometheusExporter:
         self._server = _serve(address, host, port, make_wsgi_app(registry))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), daemon=True)
         self._figures, self._now = Figures(), tuple[Figure, ...]()
+        self._looked = 0.0
         self._feeder = Feeder("prometheus", self._take, most=1)
         self._thread.start()
 
@@ -83,9 +84,16 @@ class PrometheusExporter:
         """Serve this report's figures from now on."""
         self._feeder.put(report)
 
+    def looked(self, at: float) -> None:
+        """Tell from now on that closetrace looked at ``at``. Where a report takes long its figures are minutes old."""
+        self._looked = at
+
     def collect(self) -> Iterator[Family]:
         """What the library asks for at each scrape."""
-        return families(self._now)
+        return families(tuple(map(self._fresh, self._now)))
+
+    def _fresh(self, figure: Figure) -> Figure:
+        return figure._replace(value=max(figure.value, self._looked)) if figure.metric is names.LAST_LOOK else figure
 
     def close(self) -> None:
         """Stop serving."""
