@@ -8,6 +8,7 @@ from tracer.flight.recorder import Recorder
 from tracer.host.namespaces import Namespaces
 from tracer.kernel.plan import Plan
 from tracer.kernel.source import Wanted
+from tracer.session.clock import Clock
 from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
@@ -16,11 +17,10 @@ from tracer.stacks.target.process import Process
 
 @dataclass(frozen=True)
 class Attached:
-    """A run that is attached. ``started`` is in seconds since the epoch.
+    """A run that is attached. ``clock`` tells when it began.
 
-    ``wanted`` is what is asked of the kernel side here. ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives
-    nanoseconds since the epoch. ``processes`` are those that the scope names, as they were at the attachment: what
-    they had mapped, if other code takes its place.
+    ``wanted`` is what is asked of the kernel side here. ``processes`` are those that the scope names, as they were at
+    the attachment: what they had mapped, if other code takes its place.
     """
 
     request: Request
@@ -29,7 +29,6 @@ class Attached:
     members: Members
     older: Preexisting
     namespaces: Namespaces
-    started: float
-    clock_offset_ns: int
+    clock: Clock
     wanted: Wanted
     processes: tuple[Process, ...] = ()

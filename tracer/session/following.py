@@ -182,12 +182,10 @@ class Following:
         return report
 
     def _completed(self, part: Optional[Part], threads: bool) -> Report:
-        run = self._run
-        report = self._watch.report(
-            run.plan, run.request.target, run.started, run.clock_offset_ns, part, threads=threads
-        )
+        run, clock = self._run, self._run.clock.now()
+        report = self._watch.report(run.plan, run.request.target, clock.started, clock.offset_ns, part, threads=threads)
         if run.request.endless:
-            report = replace(report, recorded_since=run.started)
+            report = replace(report, recorded_since=clock.started)
         losses = replace(report.losses, stacks_unread=self._keeper.unserved)
         report = replace(report, unread=unread(self._keeper), unconfined=unconfined(self._keeper))
         plan = report.plan + self._interpreters.refused()

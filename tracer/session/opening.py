@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -129,8 +128,3 @@ def load_language(
 
             shutil.rmtree(remove, ignore_errors=True)
     recorder.load_language(number, code)
-
-
-def clock_offset_ns() -> int:
-    """What to add to CLOCK_MONOTONIC to get nanoseconds since the epoch."""
-    return time.time_ns() - time.monotonic_ns()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Callable, Optional
 from tracer.host.namespaces import Namespaces
 from tracer.kernel.source import Wanted
 from tracer.session.attached import Attached
+from tracer.session.clock import Clock, clock_offset_ns
 from tracer.session.members import Members
-from tracer.session.opening import clock_offset_ns, open_recorder
+from tracer.session.opening import open_recorder
 from tracer.session.preexisting import Preexisting
 from tracer.session.request import Request
 from tracer.session.stopping import Stop
@@ -38,7 +39,7 @@ class Session:
 
     def __init__(self, request: Request) -> None:
         """Compile, load, attach, seed. Raises HostUnsupported with the reason."""
-        started, offset_ns = time.time(), clock_offset_ns()
+        clock = Clock(time.time(), clock_offset_ns())
         namespaces = Namespaces()
         older = Preexisting(request.scope, namespaces)
         processes = open_processes(request.scope.pids)
@@ -51,8 +52,7 @@ class Session:
             Members(request.scope, opened.recorder),
             older,
             namespaces,
-            started,
-            offset_ns,
+            clock,
             wanted,
             processes,
         )
@@ -73,7 +73,7 @@ class Session:
         run.recorder.start(run.plan)
         self._run = run = replace(run, processes=opened_again(run.processes))  # from now on execs are seen
         if run.request.endless:
-            self._run = run = replace(run, started=time.time())
+            self._run = run = replace(run, clock=Clock(time.time(), clock_offset_ns()))
         run.members.seed()
         run.older.take(run.recorder, run.members.now())
 
@@ -88,7 +88,7 @@ class Session:
     @property
     def clock_offset_ns(self) -> int:
         """What to add to CLOCK_MONOTONIC to get nanoseconds since the epoch."""
-        return self._run.clock_offset_ns
+        return self._run.clock.now().offset_ns
 
     def probes(self) -> tuple[Probe, ...]:
         """How each hook family was attached."""
@@ -142,7 +142,7 @@ class Session:
     @property
     def started(self) -> float:
         """When recording began, in seconds since the epoch."""
-        return self._run.started
+        return self._run.clock.now().started
 
     def members(self) -> Optional[frozenset[int]]:
         """The processes in scope now; None if everybody is."""

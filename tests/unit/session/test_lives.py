@@ -17,6 +17,7 @@ from tracer.model.connection import Connection
 from tracer.model.scope import Scope
 from tracer.session import lives as module
 from tracer.session.attached import Attached
+from tracer.session.clock import Clock as RunClock
 from tracer.session.lives import Lives
 from tracer.session.members import Members
 from tracer.session.preexisting import Preexisting
@@ -60,7 +61,9 @@ def lives(recorder: FakeRecorder, clock: Clock, monkeypatch: pytest.MonkeyPatch)
     request = Request(HERE, "pid 1", Sizes(1 << 24), Wanted(10 * S, all_endings=True))
     older = Preexisting(HERE, namespaces)
     members = Members(HERE, as_recorder(recorder))
-    return Lives(Attached(request, as_recorder(recorder), PLAN, members, older, namespaces, 0.0, 0, request.wanted))
+    return Lives(
+        Attached(request, as_recorder(recorder), PLAN, members, older, namespaces, RunClock(0.0, 0), request.wanted)
+    )
 
 
 def test_a_socket_that_was_handed_over_is_not_called_older(recorder: FakeRecorder, lives: Lives, clock: Clock) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.scope import Scope
 from tracer.session.attached import Attached
+from tracer.session.clock import Clock
 from tracer.session.request import Request
 from tracer.session.session import Session, _wanted
 from tracer.stacks.registry import may_interpret
@@ -78,7 +79,7 @@ def test_an_agent_knows_from_when_it_is_attached() -> None:
         request = Request(Scope(), "it", Sizes(1 << 24), TRACE, endless=endless)
         parts = [Mock() for _ in range(5)]
         one, two, three, four, five = parts
-        session._run = Attached(request, one, two, three, four, five, started=1.0, clock_offset_ns=0, wanted=TRACE)
+        session._run = Attached(request, one, two, three, four, five, Clock(1.0, 0), wanted=TRACE)
         parts[0].start.side_effect = lambda _plan: time.sleep(0.01)
         begun = time.time()
         session._attach()
