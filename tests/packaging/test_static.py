@@ -116,6 +116,21 @@ def test_the_chart_has_what_tells_the_names_of_pods(helm: str) -> None:
     assert logs.items() <= _mounts(helm, "--set", "config.agent=null").items()
 
 
+@pytest.mark.parametrize(("version", "has_field"), [("1.29.0", False), ("1.30.0", True), ("1.34.1-eks-abc", True)])
+def test_no_profile_hides_the_processes_of_the_node(helm: str, version: str, has_field: bool) -> None:
+    """The runtime's own of AppArmor and SELinux would. Kubernetes 1.30 has a field where there was an annotation."""
+    import yaml
+
+    shown = checked(helm, "template", "closetrace", CHART, "--kube-version", version)
+    template = list(yaml.safe_load_all(shown))[1]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    rights = container["securityContext"]
+    annotation = f"container.apparmor.security.beta.kubernetes.io/{container['name']}"
+    assert (rights.get("appArmorProfile") == {"type": "Unconfined"}) == has_field
+    assert (template["metadata"]["annotations"].get(annotation) == "unconfined") != has_field
+    assert rights["seLinuxOptions"] == {"type": "spc_t"}
+
+
 def test_unit_and_chart_ask_for_the_same_capabilities(helm: str) -> None:
     """All others are dropped."""
     import yaml
