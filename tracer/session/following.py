@@ -140,6 +140,7 @@ class Following:
             self._watch.tidy()
             self._service.forget_ended()
             self._keeper.replace_large()
+            self._keeper.forgive()
             _give_memory_back()
 
     def part(self, scope: Scope, target: str, linger_ns: int) -> Part:

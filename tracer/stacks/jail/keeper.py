@@ -40,6 +40,10 @@ _MOST_KILLED = 50
 """Workers for one user that others may kill, one after the other, before any has walked a box."""
 _MOST_LOST = 12
 """Workers that one user's files may cost in a run. Then nothing of that user's processes is read any more."""
+_PARDON_S = 3600.0
+"""After so long one lost worker of each user is forgiven, in a run of months. Else a machine that is slow or short of
+memory twelve times in a year would have no stacks any more."""
+_MOST_HARMS = 1000
 _HURRY_S = 0.6
 """How long requests may take, all that take long together, once the report was asked for. On a usual machine."""
 _LONG_S = 0.02
@@ -87,6 +91,9 @@ class Keeper:
         self._spare: Optional[Child] = None
         self.refused = ""
         """Why nothing of any target is read (any more); empty if it is."""
+        self._no_start = False
+        """Whether that is for want of memory or processes, which may be there in a minute."""
+        self._next_pardon = time.monotonic() + _PARDON_S
         self._lost: Counter[int] = Counter()
         self._killed: Counter[int] = Counter()
         self._past_cpu_s = 0.0
@@ -194,7 +201,11 @@ class Keeper:
     def _may_read(self, process: Process, subject: Subject) -> bool:
         if self.refused or Part.OPENING in subject.barred or self._deadline() <= 0:
             return False
-        return self._lost[process.owner] < _MOST_LOST and self._killed[process.owner] < _MOST_KILLED
+        return self._has_credit(process.owner)
+
+    def _has_credit(self, owner: int) -> bool:
+        """Whether workers may still be started for this user's processes."""
+        return self._lost[owner] < _MOST_LOST and self._killed[owner] < _MOST_KILLED
 
     def _deadline(self) -> float:
         """Seconds that a request may take as things are."""
@@ -222,6 +233,7 @@ class Keeper:
         try:
             return Child(self._subjects, self._debuginfod, heaps)
         except OSError as error:
+            self._no_start = True
             raise Unfit(f"no process can be started for it ({error.strerror})") from None
 
     def _blame(self, process: Process, number: int, lost: Lost) -> None:
@@ -257,11 +269,15 @@ class Keeper:
         if bar in at.barred:
             bar = Part.OPENING
         at.barred.add(bar)
-        self.harms.append(Harm(at.name, _PARTS[Part(bar)], lost.why))
+        self._harmed(Harm(at.name, _PARTS[Part(bar)], lost.why))
         _log.debug("worker replaced: %s of %s: %s", _PARTS[Part(bar)], at.name, lost.why)
 
     def _give_up(self, process: Process, why: str) -> None:
-        self.harms.append(Harm(f"all processes of uid {process.owner}", "all", why))
+        self._harmed(Harm(_all_of(process.owner), "all", why))
+
+    def _harmed(self, harm: Harm) -> None:
+        self.harms.append(harm)
+        del self.harms[:-_MOST_HARMS]
 
     def forget(self, process: Process) -> None:
         """Have the worker release what it holds of ``process``, at its next request."""
@@ -289,6 +305,23 @@ class Keeper:
             if memory_of(child.pid) > (_RESTING if rests else _LARGE):
                 _log.debug("worker %d for uid %d replaced: it holds much memory", child.pid, owner)
                 self._end(self._workers.pop(owner))
+
+    def forgive(self) -> None:
+        """Try again what was given up. For runs of months, to be called once a minute.
+
+        Files that did harm stay barred: what is forgiven is that there were many.
+        """
+        now = time.monotonic()
+        pardons = now >= self._next_pardon
+        if pardons:
+            self._next_pardon = now + _PARDON_S
+            owners = {*self._lost, *self._killed}
+            self._lost -= Counter(self._lost.keys())  # one each; those with none left go
+            self._killed -= Counter(self._killed.keys())
+            read = {_all_of(owner) for owner in owners if self._has_credit(owner)}
+            self.harms = [harm for harm in self.harms if harm.what not in read]
+        if pardons or self._no_start:
+            self.refused, self._no_start = "", False
 
     def pids(self) -> list[int]:
         """The workers' process ids."""
@@ -318,6 +351,10 @@ class Keeper:
             raise HostUnsupported(f"no process to read stacks in: {lost.why}") from None
         finally:
             child.close()
+
+
+def _all_of(owner: int) -> str:
+    return f"all processes of uid {owner}"
 
 
 def _single_frame(process: Process, box: BlackBox, refused: str) -> Stack:

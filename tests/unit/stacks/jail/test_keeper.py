@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -217,6 +218,41 @@ def test_workers_that_are_killed_always(keeper: Keeper, box: BlackBox) -> None:
     assert keeper.unserved == 2
     (harm,) = keeper.harms
     assert harm.why == "50 workers were killed one after the other"
+
+
+def test_an_hour_later_it_is_tried_again(keeper: Keeper, box: BlackBox) -> None:
+    """In a run of months: a machine that was short of memory one day has stacks the next one."""
+    process = Process.open(box.pid)
+    keeper._lost[process.owner] = module._MOST_LOST
+    keeper._give_up(process, "12 workers were lost")
+    keeper.forgive()
+    assert names(keeper.walk(process, box).stack) == [None]
+    assert [harm.part for harm in keeper.harms] == ["all"]
+    keeper._next_pardon = 0.0
+    keeper.forgive()
+    assert "main" in names(keeper.walk(process, box).stack)
+    assert keeper.harms == []
+    assert keeper._lost == {process.owner: module._MOST_LOST - 1}
+    process.close()
+
+
+def test_a_minute_later_processes_can_be_started_again(monkeypatch: pytest.MonkeyPatch, box: BlackBox) -> None:
+    """fork(2) fails where memory or numbers of processes run short. That ends, and a run of months goes on."""
+
+    def fails(*_words: object, **_more: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    process = Process.open(box.pid)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", fails)
+        keeper = Keeper()
+        assert names(keeper.walk(process, box).stack) == [None]
+    assert "no process can be started" in keeper.refused
+    keeper.forgive()
+    assert "main" in names(keeper.walk(process, box).stack)
+    assert (keeper.refused, keeper.unserved) == ("", 1)
+    keeper.close()
+    process.close()
 
 
 def test_a_worker_that_waits_for_memory_is_not_waited_for(keeper: Keeper, box: BlackBox) -> None:
