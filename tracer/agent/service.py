@@ -22,8 +22,24 @@ from tracer.host import groups
 from tracer.model.finding import Tick
 from tracer.model.scope import Scope
 from tracer.session.session import Session
+from tracer.underway import Underway
 
 Say = Callable[[str], None]
+
+
+class _Working(Underway):
+    """Calls ``alive`` on the way through the sockets of a look or a report: many take long on a busy host."""
+
+    def __init__(self, alive: Callable[[], None]) -> None:
+        self._alive = alive
+
+    def begin(self, what: str, total: int = 0) -> None:  # noqa: ARG002
+        """Say that it goes on."""
+        self._alive()
+
+    def at(self, done: int) -> None:  # noqa: ARG002
+        """Say that it goes on."""
+        self._alive()
 
 
 class Agent:
@@ -51,9 +67,9 @@ class Agent:
             self._record()
 
     def _opened(self) -> Session:
-        """A session for these settings. The service manager hears that it is worked on, as a compiler takes seconds."""
-        settings = self._settings
-        session = Session(replace(settings.request, waiting=self._notifier.busy))
+        """A session for these settings. The service manager hears of all work that may take long."""
+        settings, notifier = self._settings, self._notifier
+        session = Session(replace(settings.request, waiting=notifier.busy, underway=_Working(notifier.alive)))
         named = bool(settings.unit or settings.container)
         find = partial(groups.find, settings.unit, settings.container) if named else None
         self._renewal = Renewal(settings.request.scope, find)

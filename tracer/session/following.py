@@ -48,6 +48,16 @@ def _give_memory_back() -> None:
         trim(0)
 
 
+def _hurries(stop: Stop, waiting: Callable[[], None]) -> Callable[[], bool]:
+    """Whether the report was asked for. Who waits for a worker asks that again and again, for a minute if need be."""
+
+    def asked() -> bool:
+        waiting()
+        return stop.asked
+
+    return asked
+
+
 class Following:
     """The loop of one session. Raises HostUnsupported if stacks cannot be read on this host."""
 
@@ -108,7 +118,7 @@ class Following:
 
     def prepare(self, stop: Stop) -> None:
         """Look at the processes that are in scope already, once."""
-        self._keeper.use_hurry(lambda: stop.asked)
+        self._keeper.use_hurry(_hurries(stop, self._run.request.waiting))
         if not self._is_prepared:
             self._is_prepared = True
             self._interpreters.seed()

@@ -17,7 +17,7 @@ from tracer.underway import Underway
 
 
 def _nothing() -> None:
-    """While a compiler works."""
+    """While another process works."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Request:
     look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
     ``endless``: the run may last for months, so nothing may grow with time. ``underway`` is told of work that may take
     seconds. ``pod_names``: who tells the names of pods (:func:`tracer.session.naming.pod_names`). ``waiting`` is called
-    again and again while another process compiles.
+    again and again while another process compiles, or reads stacks.
     """
 
     scope: Scope

@@ -17,6 +17,7 @@ from tracer.errors import ClosetraceError, HostUnsupported, UsageError
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.finding import Tick
 from tracer.model.scope import Scope
+from tracer.session import following
 from tracer.session.request import Request
 
 UNIT = Scope(cgroup=(41, 2), cgroup_path="/system.slice/shop.service")
@@ -117,6 +118,19 @@ def test_what_restarted_is_recorded_anew(bench: Bench) -> None:
     agent._open_anew()
     assert first.closed
     assert agent._session.request.scope == replace(UNIT, cgroup=(77, 2))
+
+
+def test_the_watchdog_hears_of_long_work(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of many sockets takes longer than the watchdog waits, and so may a worker that reads one stack."""
+    said: list[float] = []
+    monkeypatch.setattr(bench.agent._notifier, "alive", lambda: said.append(1))
+    session = bench.agent._opened()
+    for number, _ in enumerate(session.request.underway.each("judging sockets", range(1000)), 1):
+        assert len(said) >= number
+    said.clear()
+    asked = following._hurries(bench.agent._stop, session.request.waiting)
+    assert not asked()
+    assert said == [1]
 
 
 def test_a_configuration_is_taken_over_whole_or_not_at_all(bench: Bench, tmp_path: Path) -> None:
