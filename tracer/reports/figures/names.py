@@ -107,7 +107,7 @@ RECONCILED = Metric(
 )
 CPU = Metric("closetrace.cpu", "s", "CPU time of closetrace's own processes.", total=True)
 KERNEL_CPU = Metric("closetrace.kernel.cpu", "s", "Run time of closetrace's hooks in the kernel.", total=True)
-RESIDENT = Metric("closetrace.resident_memory", "By", "Memory of the closetrace process.")
+RESIDENT = Metric("closetrace.resident_memory", "By", "Memory of closetrace's own processes, without the BPF maps.")
 KERNEL_MEMORY = Metric("closetrace.kernel_memory", "By", "Memory of closetrace's BPF maps.")
 RECORDING_SINCE = Metric(
     "closetrace.recording_since_timestamp", "s", "When the recording began. Older sockets have no stack."
