@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Optional
 
+from tracer.host import cgroups
 from tracer.host.processes import named
 from tracer.model.scope import Network, Scope
 from tracer.session.part import pids_in
@@ -20,6 +21,8 @@ def missing(asked: Scope, recorded: Scope, members: Optional[frozenset[int]]) ->
             return f"it records only some {name.replace('_', ' ').replace('netns', 'network namespaces')}"
     if recorded.remotes and not (asked.remotes and all(_is_within(one, recorded.remotes) for one in asked.remotes)):
         return "it records only some remote addresses"
+    if asked.cgroup_path and not _sees(asked):
+        return "it does not see that cgroup"
     if members is None:
         return ""
     wanted = pids_in(asked) if asked.by_task else None
@@ -27,6 +30,14 @@ def missing(asked: Scope, recorded: Scope, members: Optional[frozenset[int]]) ->
         return "it records only some processes"
     others = sorted(wanted - members)
     return f"it does not record {named(others[0])}" if others else ""
+
+
+def _sees(asked: Scope) -> bool:
+    """Whether the cgroup is the same here: an agent in a container may see no others than its own."""
+    try:
+        return cgroups.find(asked.cgroup_path) == (asked.cgroup, asked.cgroup_path)
+    except cgroups.NoCgroup:
+        return False
 
 
 def _within(asked: Collection[int], recorded: Collection[int]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -27,6 +28,20 @@ def directories() -> Iterator[str]:
     for directory, below, _files in os.walk(root):
         yield directory[len(root) :] or "/"
         below.sort()
+
+
+def pids(path: str) -> frozenset[int]:
+    """The processes in a cgroup, whose ``path`` starts at the root of the hierarchy, or below it. Raises NoCgroup.
+
+    /proc/PID/cgroup does not tell that in a container: paths there begin at the container's own cgroup
+    (cgroup_namespaces(7)), and ``/../nginx.service`` may be anywhere.
+    """
+    found: set[int] = set()
+    for directory, _below, _files in os.walk(_root() + path):
+        # It has ended meanwhile, or is of threads, whose processes are in the one above.
+        with contextlib.suppress(OSError), open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+            found.update(map(int, file.read().split()))
+    return frozenset(found)
 
 
 def find(path: str) -> tuple[tuple[int, int], str]:

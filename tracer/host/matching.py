@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 
-from tracer.host.processes import ProcessInfo
-from tracer.host.programs import is_called
 from tracer.model.connection import Endpoint
 from tracer.model.scope import Scope
 
@@ -22,13 +20,3 @@ def matches(scope: Scope, netns: int, local: Endpoint, remote: Endpoint) -> bool
         return True
     address = ipaddress.ip_address(remote.address.split("%")[0])
     return any(address.version == network.version and address in network for network in scope.remotes)
-
-
-def process_matches(scope: Scope, info: ProcessInfo) -> bool:
-    """Whether the process runs a program called ``comm`` (15 bytes count) and lies in ``cgroup`` or below it."""
-    return (not scope.comm or is_called(info.pid, scope.comm)) and in_cgroup(scope, info)
-
-
-def in_cgroup(scope: Scope, info: ProcessInfo) -> bool:
-    """Whether the process lies in the scope's cgroup or below it; without one every process does."""
-    return not scope.cgroup_path or f"{info.cgroup or ''}/".startswith(f"{scope.cgroup_path.rstrip('/')}/")

@@ -18,7 +18,7 @@ _ENDED = (b"Z", b"X")
 class ProcessInfo:
     """A process now. ``start_ticks`` (clock ticks after boot) with ``pid`` is its identity: pids are used again.
 
-    ``netns`` is the inode of its network namespace, 0 if it may not be read; ``cgroup`` is its cgroup v2 path.
+    ``netns`` is the inode of its network namespace, 0 if it may not be read.
     ``ended``: it is a zombie with all its threads, only its entry is left for the parent to read.
     """
 
@@ -26,7 +26,6 @@ class ProcessInfo:
     comm: str
     start_ticks: int
     netns: int
-    cgroup: Optional[str]
     ended: bool = False
 
 
@@ -67,7 +66,7 @@ def process_info(pid: int) -> Optional[ProcessInfo]:
     netns = 0
     with contextlib.suppress(NetnsUnreachable):
         netns, _path = netns_of(pid)
-    return ProcessInfo(pid, stat.comm, stat.start_ticks, netns, _cgroup(pid), ended=_has_ended(pid, stat))
+    return ProcessInfo(pid, stat.comm, stat.start_ticks, netns, ended=_has_ended(pid, stat))
 
 
 def can_have_descriptors(pid: int) -> bool:
@@ -159,15 +158,6 @@ def comm_of(pid: int) -> str:
             return file.read().rstrip("\n")
     except OSError:
         return "?"
-
-
-def _cgroup(pid: int) -> Optional[str]:
-    """Return the v2 path: the line of hierarchy 0 (cgroups(7))."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace", newline="\n") as file:
-            return next((line.rstrip("\n")[3:] for line in file if line.startswith("0::")), None)
-    except OSError:
-        return None
 
 
 def named(pid: int) -> str:

@@ -8,11 +8,11 @@ from typing import Optional
 
 from tracer.diagnose.census.counts import Census, Namespace, Selection, take
 from tracer.errors import ClosetraceError, UsageError
-from tracer.host import processes
+from tracer.host import cgroups, processes
 from tracer.host.descriptors import holders
-from tracer.host.matching import process_matches
 from tracer.host.netns import current, inode_of
 from tracer.host.netns import path_of as netns_path
+from tracer.host.programs import is_called
 from tracer.host.sockdiag import DiagSocket, dump
 from tracer.host.tcp_settings import TcpSettings, tcp_settings
 from tracer.model.scope import Scope
@@ -54,8 +54,11 @@ def recorded_scope(asked: Scope) -> Scope:
 
 def _wanted(asked: Scope) -> list[int]:
     """List the running processes that match the filters. Raises NoProcess if there are none."""
-    infos = map(processes.process_info, asked.pids or processes.pids())
-    found = [info.pid for info in infos if info is not None and process_matches(asked, info)]
+    living = (pid for pid in asked.pids or processes.pids() if processes.process_info(pid) is not None)
+    inside = cgroups.pids(asked.cgroup_path) if asked.cgroup_path else None
+    found = [
+        pid for pid in living if (inside is None or pid in inside) and (not asked.comm or is_called(pid, asked.comm))
+    ]
     if not found:
         raise NoProcess("no process matches the filters")
     return found

@@ -7,9 +7,9 @@ import time
 from typing import Optional
 
 from tracer.flight.recorder import Recorder
+from tracer.host import cgroups
 from tracer.host.kinship import ParentOf
-from tracer.host.matching import in_cgroup
-from tracer.host.processes import descendants, parent_of, process_info
+from tracer.host.processes import descendants, parent_of
 from tracer.host.processes import pids as all_pids
 from tracer.host.programs import is_called
 from tracer.model.scope import Scope
@@ -90,6 +90,5 @@ class Members:
         if scope.comm:
             found &= self._recorder.programs() or set()
         if scope.cgroup_path:
-            infos = map(process_info, found)
-            found = {info.pid for info in infos if info is not None and in_cgroup(scope, info)}
+            found &= cgroups.pids(scope.cgroup_path)
         return frozenset(found)

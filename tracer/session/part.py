@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.errors import ClosetraceError
+from tracer.host import cgroups
 from tracer.host.descriptors import sockets_of
-from tracer.host.matching import in_cgroup, matches
+from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
-from tracer.host.processes import descendants, process_info
+from tracer.host.processes import descendants
 from tracer.host.processes import pids as all_pids
 from tracer.host.programs import is_called, short
 from tracer.host.sockdiag import DiagSocket, listeners
@@ -61,8 +62,7 @@ def pids_in(scope: Scope) -> frozenset[int]:
         named = {pid for pid in found if is_called(pid, scope.comm)}
         found &= named if scope.pids else _with_children(named, scope)
     if scope.cgroup_path:
-        infos = map(process_info, found)
-        found = {info.pid for info in infos if info is not None and in_cgroup(scope, info)}
+        found &= cgroups.pids(scope.cgroup_path)
     return frozenset(found)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tracer.agent.coverage import missing
+from tracer.host import cgroups
 from tracer.model.scope import Scope, network_of
 
 ME = os.getpid()
@@ -71,3 +72,11 @@ def test_its_networks_and_no_others() -> None:
     for text in ("0.0.0.0/0", "11.0.0.1", "::/0"):
         assert missing(Scope(remotes=(network_of(text),)), recorded, None)
     assert missing(HOST, recorded, None)
+
+
+def test_a_cgroup_that_the_agent_does_not_see() -> None:
+    """An agent in a container may see its own alone. It must not say that nothing leaks in others."""
+    root, _ = cgroups.find("/")
+    assert missing(Scope(cgroup=root, cgroup_path="/"), HOST, None) == ""
+    for number, path in ((root, "/not-there"), ((root[0] + 1, 0), "/"), (root, "/.."), (root, "/\0")):
+        assert missing(Scope(cgroup=number, cgroup_path=path), HOST, None) == "it does not see that cgroup"

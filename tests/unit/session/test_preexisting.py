@@ -13,11 +13,11 @@ import pytest
 from tests.unit.builders import connection
 from tests.unit.session.offers import as_recorder
 from tests.unit.session.recording import FakeRecorder
-from tracer.host.matching import process_matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.processes import process_info
 from tracer.model.scope import Scope, network_of
 from tracer.session.members import Members
+from tracer.session.part import pids_in
 from tracer.session.preexisting import Preexisting
 
 ME = os.getpid()
@@ -113,13 +113,11 @@ def test_tasks_are_matched_as_the_kernel_side_does() -> None:
         comm = file.read().strip()
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         cgroup = next(line[3:].strip() for line in file if line.startswith("0::"))
-    me = process_info(ME)
-    assert me is not None
-    assert process_matches(Scope(comm=comm), me)
-    assert not process_matches(Scope(comm=comm + "x"), me)
-    assert not process_matches(Scope(comm="\udcff"), me)
-    assert process_matches(Scope(cgroup=(1, 1), cgroup_path=cgroup), me)
-    assert process_matches(Scope(cgroup=(1, 0), cgroup_path="/"), me)
-    assert not process_matches(Scope(cgroup=(1, 1), cgroup_path="/closetrace-not-there"), me)
-    assert not process_matches(Scope(cgroup=(1, 1), cgroup_path=cgroup.rstrip("/") + "x"), me)
+    assert ME in pids_in(Scope(comm=comm))
+    assert ME not in pids_in(Scope(comm=comm + "x"))
+    assert ME not in pids_in(Scope(comm="\udcff"))
+    assert ME in pids_in(Scope(cgroup=(1, 1), cgroup_path=cgroup))
+    assert ME in pids_in(Scope(cgroup=(1, 0), cgroup_path="/"))
+    assert ME not in pids_in(Scope(cgroup=(1, 1), cgroup_path="/closetrace-not-there"))
+    assert ME not in pids_in(Scope(cgroup=(1, 1), cgroup_path=cgroup.rstrip("/") + "x"))
     assert process_info(2**22 + 1) is None
