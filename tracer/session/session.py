@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Optional
@@ -44,7 +44,11 @@ class Session:
         older = Preexisting(request.scope, namespaces)
         processes = open_processes(request.scope.pids)
         wanted = _wanted(request, processes)
-        opened = open_recorder(request.scope, request.sizes, wanted, request.probes, request.compiles_with)
+        try:
+            opened = open_recorder(request.scope, request.sizes, wanted, request.probes, request.compiles_with)
+        except BaseException:
+            _close(processes)
+            raise
         self._run = Attached(
             request,
             opened.recorder,
@@ -61,6 +65,7 @@ class Session:
             self._attach()
         except BaseException:
             opened.recorder.close()
+            _close(self._run.processes)
             raise
 
     def _attach(self) -> None:
@@ -172,9 +177,13 @@ class Session:
         if self._following is not None:
             self._following.close()
             self._following = None
-        for process in self._run.processes:
-            process.close()
+        _close(self._run.processes)
         self._run.recorder.close()
+
+
+def _close(processes: Iterable[Process]) -> None:
+    for process in processes:
+        process.close()
 
 
 def _wanted(request: Request, processes: Sequence[Process]) -> Wanted:

@@ -12,8 +12,10 @@ from unittest.mock import Mock
 
 import pytest
 
+from tracer.errors import HostUnsupported
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.scope import Scope
+from tracer.session import session as module
 from tracer.session.attached import Attached
 from tracer.session.clock import Clock
 from tracer.session.request import Request
@@ -51,6 +53,19 @@ def test_one_process(sleeper: Process, this: Process) -> None:
     assert asked(TRACE, Scope(pids=(this.pid,)), this)
     assert asked(TRACE, Scope(pids=(sleeper.pid, this.pid)), sleeper, this)
     assert asked(TRACE, Scope(pids=(sleeper.pid,), follow_forks=True), sleeper)
+
+
+def test_a_kernel_that_does_not_take_it_costs_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent goes on with what it recorded before, and tries again and again."""
+
+    def refuses(*_asked: object) -> None:
+        raise HostUnsupported("the kernel has no memory")
+
+    monkeypatch.setattr(module, "open_recorder", refuses)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(HostUnsupported):
+        Session(Request(Scope(pids=(os.getpid(),)), "it", Sizes(1 << 24), TRACE))
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_processes_that_are_not_known_before() -> None:
