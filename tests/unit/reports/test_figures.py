@@ -169,6 +169,18 @@ def test_many_homes_of_one_site() -> None:
     assert len(rows) <= MOST_SITES * (10 + len(Verdict))
 
 
+def test_homes_are_not_swapped() -> None:
+    """Thirty pods of one program leak about as much: the ten that are told stay the same."""
+    chance, figures, told = random.Random(7), Figures(), set()
+    homes = {pid: Identity("", f"{pid:064x}") for pid in range(100, 130)}
+    for _ in range(20):
+        sockets = [of_path("load", 100 * pid + n, pid) for pid in homes for n in range(chance.randint(10, 12))]
+        rows = of(figures.of(with_sites(judged(*sockets), homes)), names.CLOSE_WAIT)
+        assert sum(rows.values()) == len(sockets)
+        told.add(frozenset(rows))
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize("name", ["\x1b[31m", "\udcff", 'a"b\nc', "x" * 5000])
 def test_hostile_names(name: str) -> None:
     """A label can be encoded and shown, and is bounded."""

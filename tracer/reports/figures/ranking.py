@@ -16,7 +16,7 @@ MOST_SITES = 50
 _MOST_HOMES = 10
 """So many units and containers of one site have figures of their own."""
 _INCUMBENT = 1.25
-"""A site that has its own figures keeps them until another one is larger by this factor: series are not swapped."""
+"""Who has figures of its own keeps them until another one is larger by this factor: series are not swapped."""
 _LONGEST = 128
 OTHER = "other"
 _OTHERS = Identity(*[OTHER] * len(fields(Identity)))
@@ -48,10 +48,11 @@ Rows = dict[Whose, Row]
 
 
 class Ranking:
-    """Chooses the sites. It remembers only which ones it chose last."""
+    """Chooses the sites, and the homes of each. It remembers only which ones it chose last."""
 
     def __init__(self) -> None:
         self._shown: frozenset[str] = frozenset()
+        self._told: frozenset[Whose] = frozenset()
         self.left = 0
         """Sites that were put together at the last call of rows()."""
 
@@ -66,7 +67,9 @@ class Ranking:
         for site in report.sites:
             for whose, row in _of_site(site, report.now_ns):
                 rows[whose if site.id in self._shown else Whose(OTHER, OTHER, whose.verdict, _OTHERS)].add(row)
-        return dict(_bounded(rows))
+        bounded = dict(_bounded(rows, self._told))
+        self._told = frozenset(bounded)
+        return bounded
 
 
 def _of_site(site: Site, now_ns: int) -> Iterator[tuple[Whose, Row]]:
@@ -85,13 +88,13 @@ def _shown(home: Identity) -> Identity:
     return Identity(*(label(name) for name in astuple(home)))
 
 
-def _bounded(rows: Rows) -> Iterable[tuple[Whose, Row]]:
-    """With at most so many programs, verdicts and homes of each site."""
+def _bounded(rows: Rows, told: frozenset[Whose]) -> Iterable[tuple[Whose, Row]]:
+    """With at most so many programs, verdicts and homes of each site, those first that were ``told`` last."""
     of_site: dict[str, list[tuple[Whose, Row]]] = defaultdict(list)
     for whose, row in rows.items():
         of_site[whose.site].append((whose, row))
     for several in of_site.values():
-        several.sort(key=lambda item: (-item[1].count, item[0]))
+        several.sort(key=lambda item: (-item[1].count * (_INCUMBENT if item[0] in told else 1), item[0]))
         most = len(Verdict) if several[0][0].site == OTHER else _MOST_HOMES
         yield from several[:most]
         rest: Rows = defaultdict(Row)
