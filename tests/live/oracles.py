@@ -18,7 +18,7 @@ LIBRARIES = Path("/lib/x86_64-linux-gnu")
 
 def output(*words: str) -> str:
     """The stdout of a command that must succeed."""
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(words, check=True, capture_output=True, text=True, errors="surrogateescape").stdout
 
 
 @dataclass(frozen=True)
