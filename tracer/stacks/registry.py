@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection
 from functools import lru_cache
@@ -35,6 +36,9 @@ MODULES = (
 PyPy is among the scripts, before CPython, which has modules of the same names. Perf maps are last because any language
 may write one.
 """
+
+_CODECS = ("utf-16-le", "utf-32-le", "punycode")
+"""Encodings by whose names languages decode, and whose modules Python imports at their first use."""
 
 _INTERPRETERS = re.compile(r"(python|node|ruby)[^/]*$", re.IGNORECASE)
 """Names of languages. Each is in the name of some file that a process with its interpreter has mapped: the program,
@@ -71,6 +75,8 @@ def prepare() -> None:
         package = import_module(language)
         for module in pkgutil.iter_modules(package.__path__, f"{language}."):
             import_module(module.name)
+    for encoding in _CODECS:
+        codecs.lookup(encoding)
 
 
 def prepare_heaps() -> None:
