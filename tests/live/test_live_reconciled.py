@@ -315,3 +315,31 @@ def test_comm_finds_programs_by_their_script(tmp_path: Path) -> None:
         let_linger()
         report = trace.stop().report()
     assert holding(report) == {program.pid()}
+
+
+ENDS_WITH_OLDER = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+for _ in clients:
+    listener.accept()[0].close()
+print("ready", flush=True)
+input()
+"""
+
+
+def test_older_sockets_that_the_end_of_their_process_closed_are_counted() -> None:
+    """No call touched them during the trace, and at its end the kernel lists none: that is no clean bill."""
+    with subprocess.Popen([sys.executable, "-c", ENDS_WITH_OLDER], stdin=-1, stdout=-1, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        assert len(ss_close_wait({program.pid})) == 3
+        with Trace("--pid", str(program.pid), *LINGER) as text, tracing(program.pid) as both:
+            text.attached()
+            both.attached()
+            program.communicate("end\n")
+            said, report = text.wait().out, both.wait().report()
+    assert sockets(report) == []
+    assert assert_adds_up(report)["left"] == 3
+    assert "no socket stayed" not in said
+    assert "but 3 that were in it when the trace began have left" in " ".join(said.split())

@@ -24,6 +24,10 @@ def headline(report: Report, over: str) -> str:
         return (
             f"no socket of plain TCP stayed in CLOSE_WAIT {over}, but {words.plural(found.mptcp, 'MPTCP socket')} did"
         )
+    if found.left:
+        have = "has" if found.left == 1 else "have"
+        began = _began(report)
+        return f"no socket is in CLOSE_WAIT {over}, but {found.left} that {_was(found)} in it when {began} {have} left"
     return f"no socket stayed in CLOSE_WAIT {over}"
 
 
@@ -42,11 +46,25 @@ def sentences(report: Report) -> tuple[str, ...]:
             f"{words.plural(found.mptcp, 'MPTCP socket')} (Multipath TCP) {are} in CLOSE_WAIT: calls on such sockets"
             " are not recorded, so no code path can be told."
         )
+    if found.left:
+        those = f"{words.plural(found.left, 'socket')} that {_was(found)} in CLOSE_WAIT"
+        said.append(
+            f"{those} when {_began(report)} left that state since. Nothing is recorded of how: no call on"
+            f" {'it' if found.left == 1 else 'them'} was seen before."
+        )
     if found.matters:
         said.append(f"{_unread_descriptors(found)}: {_TO_READ}.{_without_holder(found)}")
     if found.unreadable_namespaces:
         said.append(f"{_unread_namespaces(found)}: {_TO_ENTER}.")
     return tuple(said)
+
+
+def _was(found: Reconciliation) -> str:
+    return "was" if found.left == 1 else "were"
+
+
+def _began(report: Report) -> str:
+    return "the trace began" if report.recorded_since is None else "the recording began"
 
 
 def _listed(found: Reconciliation, threshold: str) -> str:

@@ -245,8 +245,9 @@ class Reconciliation:
     in scope that are not in scope themselves) + ``without_holder`` (nobody's descriptor was found) + ``out_of_scope``.
     ``mptcp`` counts MPTCP sockets in CLOSE_WAIT in scope, which are not in that list. ``unreadable`` are the processes
     whose descriptors could not be read; ``matters`` if that can have an effect: they are in scope, or the holder of a
-    socket was not found. ``unreadable_namespaces`` is as in Losses. ``complete``: nothing that could not be read can
-    hide a socket in scope.
+    socket was not found. ``unreadable_namespaces`` is as in Losses. ``complete``: nothing that
+    could not be read can hide a socket in scope. ``left`` counts sockets that were in CLOSE_WAIT at the start, are not
+    now, and have no record: how they left is not known.
     """
 
     complete: bool = True
@@ -262,6 +263,7 @@ class Reconciliation:
     unreadable: tuple[Process, ...] = ()
     matters: bool = False
     unreadable_namespaces: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ class Diagnosed:
         """Those in CLOSE_WAIT."""
         return [one for one in self._by_cookie.values() if one.state is CLOSE_WAIT]
 
+    def lacks(self, one: DiagSocket) -> bool:
+        """Whether its namespace was listed, and it is not in CLOSE_WAIT any more."""
+        now = self._by_cookie.get(one.cookie)
+        return one.netns in self._taken_ns and (now is None or now.state is not CLOSE_WAIT)
+
     def taken_ns(self, netns: int, otherwise: int = 0) -> int:
         """When a namespace was listed; ``otherwise`` if it was not."""
         return self._taken_ns.get(netns, otherwise)

@@ -103,6 +103,10 @@ class Preexisting:
         """The sockets in scope that were in CLOSE_WAIT at the start."""
         return tuple(self._waiting.values())
 
+    def lingered(self, linger_ns: int) -> tuple[DiagSocket, ...]:
+        """Those of ``waiting`` that had been in CLOSE_WAIT for ``linger_ns`` at the start already."""
+        return tuple(one for one in self.waiting() if self._taken_ns - fin_before_ns(one, self._taken_ns) >= linger_ns)
+
     def crowded_out(self, cookie: int) -> bool:
         """Whether a socket in CLOSE_WAIT whose beginning has no record would have one, had one been free.
 

@@ -14,13 +14,14 @@ from tracer.host.processes import comm_of, descendants
 from tracer.host.sockdiag import DiagSocket, dump_mptcp
 from tracer.model.changing import changed
 from tracer.model.connection import Connection, Holder
-from tracer.model.finding import Finding, Process, Reconciliation
+from tracer.model.finding import Ended, Finding, Process, Reconciliation
 from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 from tracer.session.join import Diagnosed, Seen, see
 from tracer.session.preexisting import Preexisting, fin_before_ns
 
 _NO_PIDS: frozenset[int] = frozenset()
+_NO_COOKIES: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Comparison:
     ``found`` is what is to be told besides what was recorded: in scope, over the threshold. ``listed`` are cookies.
     ``seen`` is what all of that is joined with, what was recorded before what was ``found``. It is large, and None once
     that was done. ``holders_missing``: there is a socket with a descriptor that was found nowhere. ``passed_over``
-    counts what was listed and not looked at, as nobody in scope, and no descendant of theirs, can have it.
+    counts what was listed and not looked at, as nobody in scope, and no descendant of theirs, can have it. ``left`` are
+    cookies of what was in CLOSE_WAIT at the start and is not now.
     """
 
     found: Sequence[Connection]
@@ -60,10 +62,12 @@ class Comparison:
     failed: int
     mptcp: int
     passed_over: int = 0
+    left: frozenset[int] = _NO_COOKIES
 
-    def outcome(self, findings: Iterable[Finding]) -> Reconciliation:
-        """The figures, once it is known what is told."""
+    def outcome(self, findings: Sequence[Finding], ended: Iterable[Ended] = ()) -> Reconciliation:
+        """The figures, once it is known what is told, and which sockets that left have a record (``ended``)."""
         told = {f.connection.cookie for f in findings if f.connection.ended_ns is None}
+        recorded = {f.connection.cookie for f in findings} | {gone.connection.cookie for gone in ended}
         left = [one for one in self.rest if one.listed.cookie not in told]
         younger = [one for one in left if not one.lingers and (one.mine or one.pids & self.relatives)]
         others = [one for one in left if one.lingers or not (one.mine or one.pids & self.relatives)]
@@ -82,6 +86,7 @@ class Comparison:
             descendants_sockets=len(theirs),
             descendants=_holding(theirs, self.relatives),
             mptcp=self.mptcp,
+            left=len(self.left - recorded),
             matters=bool(unreadable) and (bool(hiding) or self.holders_missing),
             unreadable=tuple(Process(pid, comm_of(pid)) for pid in unreadable),
             unreadable_namespaces=self.failed,
@@ -132,6 +137,8 @@ class Reconciler:
         members = self._members.now()
         spaces = self._namespaces.of_scope(self._scope, members)
         denied = self._namespaces.denied
+        older = self._were_here(members)
+        spaces = tuple(dict.fromkeys((*spaces, *(one.netns for one in older))))
         listing = Diagnosed({*spaces, *(c.netns for c in recorded)}, self._namespaces)
         listed = [one for one in listing.waiting() if one.netns in spaces and self._matches(one)]
         found = [listing.find(c) for c in recorded]
@@ -160,7 +167,19 @@ class Reconciler:
             failed=denied + len(listing.failed),
             mptcp=sum(members is None or bool(_pids(seen.holders(one.inode)) & members) for one in mptcp),
             passed_over=len(others) - len(rest),
+            left=frozenset(one.cookie for one in older if listing.lacks(one)),
         )
+
+    def _were_here(self, members: Optional[frozenset[int]]) -> tuple[DiagSocket, ...]:
+        """What is to be looked for of the sockets in scope that were in CLOSE_WAIT at the start.
+
+        Nothing tells when one leaves that no call touched, so of a young one it is not known whether it lingered. While
+        processes in scope live, most of those were about to be closed. Once all have ended, what they had kept counts.
+        """
+        if self._scope != self._older.scope:
+            return ()  # who held them then is not known
+        ended = members is not None and not members
+        return self._older.waiting() if ended else self._older.lingered(self._linger_ns)
 
     def _matches(self, one: DiagSocket) -> bool:
         return matches(self._scope, one.netns, one.local, one.remote)

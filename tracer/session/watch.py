@@ -273,9 +273,9 @@ class Watch:
         comparison = replace(comparison, seen=None)
         if part is not None:
             findings = self._judged(joined, at_end=True)
-            return findings, comparison.outcome(findings)
-        findings = self._judge(joined, at_end=True)
-        return findings + list(self._exited.values()), comparison.outcome(findings)
+            return findings, comparison.outcome(findings, self._endings.latest)
+        findings = self._judge(joined, at_end=True) + list(self._exited.values())
+        return findings, comparison.outcome(findings, self._endings.latest)
 
     def _may_have(self, part: Optional[Part], entry: SuspectEntry) -> bool:
         """Whether the socket may belong to ``part``: if it was looked at before, that is known without its record."""

@@ -23,6 +23,8 @@ MASTER = {"listed": 6, "descendants_sockets": 6, "descendants": (Process(8, "w",
         ({"complete": False, "unreadable_namespaces": 2}, "but 2 network namespaces could not be listed"),
         (MASTER, "no socket of app (pid 100) itself stayed in CLOSE_WAIT for more than 10 s, but its child processes"),
         ({"mptcp": 3}, "but 3 MPTCP sockets did"),
+        ({"left": 3}, "is in CLOSE_WAIT for more than 10 s, but 3 that were in it when the trace began have left"),
+        ({"left": 1}, "but 1 that was in it when the trace began has left"),
     ],
 )
 def test_no_clean_bill_without_proof(facts: dict[str, Any], said: str) -> None:
@@ -48,6 +50,7 @@ def test_no_clean_bill_without_proof(facts: dict[str, Any], said: str) -> None:
         (MASTER, "6 more are held by 2 child processes that were not traced: w (pid 8): 4 and w (pid 9): 2."),
         (MASTER, "--children, or with --pid 8 --pid 9"),
         ({"mptcp": 1}, "1 MPTCP socket (Multipath TCP) is in CLOSE_WAIT"),
+        ({"left": 2}, "2 sockets that were in CLOSE_WAIT when the trace began left that state since."),
         (BLIND, "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE. 4 sockets in CLOSE_WAIT may be held there"),
         ({"unreadable": (Process(7, "app"),)}, "The kernel lists no socket"),
         ({"complete": False, "unreadable_namespaces": 1}, "1 network namespace could not be listed"),

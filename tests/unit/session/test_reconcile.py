@@ -221,3 +221,56 @@ def test_what_nobody_in_scope_can_have_is_not_looked_at(place: Place) -> None:
     outcome = comparison.outcome(judged(*comparison.found))
     assert (outcome.listed, outcome.told, outcome.out_of_scope, outcome.complete) == (2, 1, 1, True)
     del strange
+
+
+def older_than(place: Place) -> Preexisting:
+    """What a trace of this process and the port of ``place`` finds when it begins."""
+    older = Preexisting(Scope(pids=(ME,), remote_ports=(place.port,)), Namespaces())
+    older.take(cast(Recorder, FakeRecorder()), {ME})
+    return older
+
+
+def test_what_had_lingered_at_the_start_and_left_is_counted(place: Place) -> None:
+    """No call touched it, so no record tells of it: without this count it would be said that no socket stayed."""
+    stays, goes = place.leak(), place.leak()
+    reconciler = place.reconciler(frozenset({ME}), older_than(place))
+    goes.close()
+    comparison = reconciler.look(later(), [])
+    outcome = comparison.outcome(judged(*comparison.found))
+    assert [found.local.port for found in comparison.found] == [stays.getsockname()[1]]
+    assert (outcome.listed, outcome.told, outcome.left) == (1, 1, 1)
+
+
+def test_what_had_not_lingered_at_the_start_counts_once_all_have_ended(place: Place) -> None:
+    """A program closes most of its young sockets; what its end closes was kept until then."""
+    older = Preexisting(Scope(pids=(ME,), remote_ports=(place.port,)), Namespaces())
+    goes = place.leak(wait=0)
+    older.take(cast(Recorder, FakeRecorder()), {ME})
+    (young,) = older.waiting()
+    assert older.lingered(3_600_000_000_000) == ()
+    goes.close()
+    scope, namespaces = older.scope, Namespaces()
+    for pids, left in (({ME}, 0), (set(), 1)):
+        members = cast(Members, FakeMembers(frozenset(pids)))
+        comparison = Reconciler(scope, members, older, namespaces, 3_600_000_000_000).look(later(), [])
+        assert comparison.outcome([]).left == left
+    assert comparison.left == {young.cookie}
+
+
+def test_what_has_a_record_is_not_counted_as_left(place: Place) -> None:
+    """Its end is told with what ended it."""
+    goes = place.leak()
+    reconciler = place.reconciler(frozenset({ME}), older_than(place))
+    (found,) = reconciler.look(later(), []).found
+    goes.close()
+    comparison = reconciler.look(later(), [])
+    assert comparison.outcome([]).left == 1
+    assert comparison.outcome(judged(replace(found, ended_ns=1))).left == 0
+
+
+def test_what_outlives_every_process_in_scope_is_told(place: Place) -> None:
+    """Another process holds it: it is still in CLOSE_WAIT, though nobody in scope has a namespace any more."""
+    place.leak()
+    comparison = place.reconciler(frozenset(), older_than(place)).look(later(), [])
+    outcome = comparison.outcome(judged(*comparison.found))
+    assert (outcome.listed, outcome.told, outcome.left) == (1, 1, 0)

@@ -150,6 +150,7 @@ def _reconciliation(report: Report) -> Value:
             "processes": [{"pid": p.pid, "comm": p.comm, "sockets": p.sockets} for p in found.descendants],
         },
         "mptcp": found.mptcp,
+        "left": found.left,
         "unreadable": {
             "processes": len(found.unreadable),
             "namespaces": found.unreadable_namespaces,

@@ -169,7 +169,7 @@ def _back_off(one: Fields) -> BackOff:
 
 def _reconciliation(fields: Fields) -> Reconciliation:
     below, missed = fields.part("descendants"), fields.part("unreadable")
-    counts = ("namespaces", "listed", "told", "younger", "out_of_scope", "without_holder", "mptcp")
+    counts = ("namespaces", "listed", "told", "younger", "out_of_scope", "without_holder", "mptcp", "left")
     return Reconciliation(
         complete=fields.flag("complete"),
         descendants_sockets=below.count("sockets"),
