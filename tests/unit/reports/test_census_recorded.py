@@ -69,6 +69,15 @@ def test_what_has_calls_and_no_frame_has_no_path() -> None:
     )
 
 
+def test_what_waits_in_an_accept_queue_was_in_no_call() -> None:
+    """The agent knows it by its transitions: it is not among those that calls without a frame are known of."""
+    queued = replace(PATH, id="b", where="-", function="-", verdict="never-accepted", sockets=(known(2), known(3)))
+    lines = block(100, path("a", known(1)), queued)
+    assert " ".join(" ".join(lines[-2:]).split()).endswith(
+        "1 of 3 sockets in CLOSE_WAIT has a code path; 2 are in an accept queue (no call took them)."
+    )
+
+
 def test_rows_are_cut() -> None:
     """No more than asked for, and the sum of the others; 0 shows all."""
     paths = [path(str(one), known(one)) for one in range(1, 8)]

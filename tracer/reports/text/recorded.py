@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from tracer.diagnose import words
 from tracer.diagnose.census.recorded import NO_FRAME, Attributed, CodePath, PathCount
+from tracer.model.finding import Verdict
 from tracer.reports.printable import clean
 from tracer.reports.text.cells import fit, fit_left, width_of, wrap
 
@@ -81,14 +82,16 @@ def _frame(path: CodePath, room: int) -> str:
 
 def _coverage(found: Attributed) -> str:
     """How the code paths and the kernel's count go together."""
-    listed = sum(one.count for one in found.paths)
     told = sum(one.count for one in found.paths if one.path.where != NO_FRAME)
+    frameless = [one for one in found.paths if one.path.where == NO_FRAME]
+    queued = sum(one.count for one in frameless if one.path.verdict == Verdict.NEVER_ACCEPTED.value)
     if told == found.sockets:
         return f"These are all {told} sockets in CLOSE_WAIT." if told > 1 else "This is the one socket in CLOSE_WAIT."
     young = words.duration(found.younger_than_ms * _MS)
     crowded_out = " or found no room in it" if found.crowded_out else ""
     why = (
-        (listed - told, "known by calls without a frame of the program"),
+        (sum(one.count for one in frameless) - queued, "known by calls without a frame of the program"),
+        (queued, "in an accept queue (no call took them)" if queued > 1 else "in an accept queue (no call took it)"),
         (found.older, f"older than the recording{crowded_out} (no call since)"),
         (found.younger, f"for less than {young} in this state"),
         (found.unknown, "not in the agent's records"),
