@@ -55,6 +55,8 @@ def _defaults(ctx: click.Context, path: str, entries: list[values.Entry]) -> dic
             raise UsageError(f"{path}: there is no section [{section}], but {', '.join(_SECTIONS)}")
         if key not in _SECTIONS[section]:
             raise UsageError(f"{path}: [{section}] has no {key}, but {', '.join(_SECTIONS[section])}")
+        if section == "filter" and not text:
+            raise UsageError(f"{path}: [{section}] {key} has no value: give one, or take the line out")
         option = options[f"--{key}"]
         if text:
             value: Any = text.split() if option.multiple else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import Optional
 
 import click
@@ -15,6 +14,7 @@ from tracer.host.identity import in_first_pid_namespace
 from tracer.model.scope import Scope
 from tracer.reports.printable import clean
 from tracer.reports.text import terminal
+from tracer.reports.times import for_people
 
 ANEW = "Tracing anew."
 """What is done instead."""
@@ -61,7 +61,7 @@ def ask(
         with Asked(path, question) as asked:
             earliest.release()  # Ctrl-C ends it while it is answered: no trace has begun
             about = asked.about()
-            since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(asked.greeting.since))
+            since = for_people(asked.greeting.since)
             terminal.say(f"asked the agent, which has recorded since {since} (--fresh traces anew)")
             asked.text(_print)
     except NoAgent:

@@ -1,8 +1,9 @@
-"""Points in time as every format writes them (RFC 3339)."""
+"""Points in time: as every format writes them (RFC 3339), and as text says them."""
 
 from __future__ import annotations
 
 import functools
+import math
 import re
 from datetime import datetime, timezone
 
@@ -23,6 +24,11 @@ def rfc3339(epoch_ns: int) -> str:
 def rfc3339_second(epoch: int) -> str:
     """Whole seconds since the epoch in the same form, up to its fraction."""
     return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S}"
+
+
+def for_people(epoch_s: float) -> str:
+    """Seconds since the epoch, to the second that has begun: ``2026-11-21 01:02:03 UTC``."""
+    return f"{datetime.fromtimestamp(math.floor(epoch_s), timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 _RFC3339 = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(?:Z|\+00:00)")

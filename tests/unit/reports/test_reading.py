@@ -124,6 +124,12 @@ def test_since_when_an_agent_had_recorded() -> None:
     assert same(report(connection(1), recorded_since=1_700_000_000.5)).recorded_since == 1_700_000_000.5
 
 
+def test_since_when_is_said_as_the_command_says_it() -> None:
+    """To the second that had begun: the line on stderr and that in the report name the same one."""
+    printed = table.render(report(connection(1), recorded_since=1_700_000_000.9), width=100, color=False)
+    assert "which has recorded since 2023-11-14 22:13:20 UTC (" in printed
+
+
 def test_hostile_names_stay_escaped() -> None:
     """Names from traced processes come back as they were, and are printed as escapes."""
     last = touch(Op.RECV, 1.006, 150, stack=Stack((frame(HOSTILE, HOSTILE),), False, HOSTILE))

@@ -13,7 +13,7 @@ from tracer.reports.printable import clean
 from tracer.reports.text import ended, notread
 from tracer.reports.text import site as site_report
 from tracer.reports.text.cells import fit, fit_left, lines, style, width_of, wrap
-from tracer.reports.times import rfc3339
+from tracer.reports.times import for_people, rfc3339
 from tracer.stacks.registry import language
 
 _PROSE = 110
@@ -87,7 +87,7 @@ def _recorded(report: Report, width: int) -> list[str]:
     """Since when the agent has recorded whose records these are."""
     if report.recorded_since is None:
         return []
-    since = rfc3339(round(report.recorded_since) * 1_000_000_000)
+    since = for_people(report.recorded_since)
     for_s = words.duration(int((report.ended - report.recorded_since) * 1e9))
     return wrap(f"from the records of the agent, which has recorded since {since} ({for_s})", _prose(width))
 

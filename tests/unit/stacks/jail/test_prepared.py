@@ -42,11 +42,13 @@ def _encodings() -> list[str]:
 
 
 def test_it_looks_at_the_encodings_of_wide_names() -> None:
+    """Else the test below would hold of nothing."""
     assert {"utf-16-le", "utf-32-le", "punycode"} <= set(_encodings())
 
 
 @pytest.mark.parametrize("name", _encodings())
 def test_an_encoding_can_be_used_where_nothing_can_be_imported(name: str) -> None:
+    """Python imports most codecs at their first use."""
     place = str(Path(tracer.__file__).parent.parent)
     run = subprocess.run(
         [sys.executable, "-I", "-c", _DECODE, place, name], capture_output=True, text=True, timeout=60, check=False
