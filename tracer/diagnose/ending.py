@@ -20,9 +20,13 @@ def ender(connection: Connection) -> str:
 
 
 def outcome(connection: Connection) -> str:
-    """What became of the connection after the program's last word, as the end of a clause; empty if not known."""
+    """What became of the connection, as the end of a clause after who ended it; empty if not known."""
+    closed, reset_ns = connection.closed, connection.reset_ns
     if connection.reset_by is Origin.PEER:
-        return ", answered by RST"
+        if closed is None:
+            return ""  # that is how it ended
+        before = reset_ns is not None and reset_ns < closed.ns
+        return ", reset by the peer before that" if before else ", answered by RST"
     if connection.reset_by is Origin.LOCAL:
         return ", with RST to the peer (data was left unread, or SO_LINGER 0)"
     orderly = any(t.old is TcpState.LAST_ACK and t.new is TcpState.CLOSE for t in connection.transitions)
