@@ -14,6 +14,8 @@ def exited_with_it(connection: Connection) -> bool:
 
 def ender(connection: Connection) -> str:
     """Who ended it, in a few words."""
+    if exited_with_it(connection):
+        return "closed by the end of its process"
     if connection.closed is not None:
         return "closed by the program"
     return "reset by the peer" if connection.reset_by is Origin.PEER else "gone (no close was seen)"

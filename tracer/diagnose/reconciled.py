@@ -24,10 +24,9 @@ def headline(report: Report, over: str) -> str:
         return (
             f"no socket of plain TCP stayed in CLOSE_WAIT {over}, but {words.plural(found.mptcp, 'MPTCP socket')} did"
         )
-    if found.left:
-        have = "has" if found.left == 1 else "have"
-        began = _began(report)
-        return f"no socket is in CLOSE_WAIT {over}, but {found.left} that {_was(found)} in it when {began} {have} left"
+    gone = _gone(report, found)
+    if gone:
+        return f"no socket is in CLOSE_WAIT {over} now, but {words.listed(gone)}"
     return f"no socket stayed in CLOSE_WAIT {over}"
 
 
@@ -57,6 +56,18 @@ def sentences(report: Report) -> tuple[str, ...]:
     if found.unreadable_namespaces:
         said.append(f"{_unread_namespaces(found)}: {_TO_ENTER}.")
     return tuple(said)
+
+
+def _gone(report: Report, found: Reconciliation) -> list[str]:
+    """What lingered, or may have, and is not in CLOSE_WAIT any more."""
+    gone = []
+    ended = max(len(report.ended_findings), sum(kind.count for kind in report.ended_kinds))
+    if ended:
+        gone.append(f"{ended} lingered and then ended")
+    if found.left:
+        have = "has" if found.left == 1 else "have"
+        gone.append(f"{found.left} that {_was(found)} in it when {_began(report)} {have} left")
+    return gone
 
 
 def _was(found: Reconciliation) -> str:

@@ -174,12 +174,16 @@ class Tick:
 
 @dataclass(frozen=True)
 class Ended:
-    """A socket that had lingered and then left: closed by the program, reset, or gone with its process."""
+    """A socket that had lingered and then left: closed by the program, reset, or gone with its process.
+
+    ``program`` is what the program of the process that had it is called; empty if that could not be read.
+    """
 
     connection: Connection
     verdict: Verdict
     lingered_ns: int
     how: str
+    program: str = ""
 
 
 @dataclass(frozen=True)

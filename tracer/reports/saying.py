@@ -21,14 +21,20 @@ def headline(report: Report) -> str:
     over = f"for more than {words.duration(report.linger_ns)}"
     if not report.sites:
         seen = words.duration((round(report.ended * 1e6) - round(report.started * 1e6)) * 1000)
-        watched = words.plural(report.watched, "socket")
-        return f"{reconciled.headline(report, over)} ({watched} of {report.target} watched, {seen})"
+        return f"{reconciled.headline(report, over)} ({watched(report)}, {seen})"
     states = Counter(f.connection.state for site in report.sites for f in site.findings)
     gone = states.pop(TcpState.CLOSE, 0)
     left = sum(states.values())
     what = [f"{words.plural(left, 'socket')} in CLOSE_WAIT"] if left else []
     what += [f"{words.plural(gone, 'socket')} gone (CLOSE) but not closed"] if gone else []
     return f"{' and '.join(what)} {over}, from {words.plural(len(report.sites), 'leak site')}"
+
+
+def watched(report: Report) -> str:
+    """How many sockets were followed, and whose. An agent follows those of others, too, whatever it is asked for."""
+    sockets = words.plural(report.watched, "socket")
+    of_whom = f"of {report.target} watched" if report.recorded_since is None else "watched by the agent"
+    return f"{sockets} {of_whom}"
 
 
 def is_clear(report: Report) -> bool:

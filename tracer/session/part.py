@@ -77,6 +77,7 @@ class Part:
         self.scope, self.target, self.linger_ns = scope, target, linger_ns
         self._members = Members(scope, namespaces)
         self._began: dict[int, int] = {}
+        self._by_name = bool(scope.comm) and not scope.pids and not scope.cgroup_path
         may_have = self._members.may_have if scope.by_task else None
         self.reconciler = Reconciler(scope, self._members, older, namespaces, linger_ns, may_have)
 
@@ -95,7 +96,8 @@ class Part:
             c = gone.connection
             if gone.lingered_ns < self.linger_ns or not matches(self.scope, c.netns, c.local, c.remote):
                 continue
-            if self._members.now() is None or self._was_used(c) or self._waits_for_one(c):
+            named = self._by_name and bool(gone.program) and short(gone.program) == short(self.scope.comm or "")
+            if self._members.now() is None or named or self._was_used(c) or self._waits_for_one(c):
                 mine.add(gone)
         return mine
 
@@ -114,6 +116,4 @@ class Part:
             if pid not in self._began:
                 self._began[pid] = began_ns(pid, pid) or 0
             return touch.ns >= self._began[pid]
-        scope = self.scope
-        by_name = bool(scope.comm) and not scope.pids and not scope.cgroup_path
-        return by_name and touch.actor.comm.encode(errors="surrogateescape") == short(scope.comm)
+        return self._by_name and touch.actor.comm.encode(errors="surrogateescape") == short(self.scope.comm or "")

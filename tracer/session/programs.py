@@ -32,6 +32,10 @@ class Programs:
                 del self._names[next(iter(self._names))]
         return self._names.get(pid, "")
 
+    def met(self, pid: int) -> str:
+        """The same, without a look at a process whose name was read before."""
+        return self._names.get(pid) or self.name(pid)
+
     def identity(self, pid: int) -> Identity:
         """Where ``pid`` belongs. A process is asked once; one that has ended is told as it was.
 

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple, Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.reuse import marked
-from tracer.diagnose.sites import group
+from tracer.diagnose.sites import group, process_of
 from tracer.diagnose.verdict import judge
 from tracer.flight.recorder import Recorder
 from tracer.flight.records import SuspectEntry
@@ -160,8 +160,12 @@ class Watch:
             read = self._read(fresh, until=self._hurried)
             if self._hurried():
                 return ()
-            self._judge(self._joined(read))
-            return () if self._endless else self._grown()
+            found = self._judge(self._joined(read))
+            if not self._endless:
+                return self._grown()
+            for pid in {process_of(finding) for finding in found}:
+                self._programs.name(pid)  # to be told by that name once the process has ended
+            return ()
 
     def _forget(self, entries: Sequence[SuspectEntry]) -> None:
         """Keep the findings of what is a suspect now, and of the latest that are none any more."""
@@ -251,7 +255,8 @@ class Watch:
         lingered = (connection.closed.ns if connection.closed else now) - finding.since_ns
         if lingered >= self._linger_ns:
             how = tell_ending(connection, lingered)
-            self._endings.add(Ended(connection, finding.verdict, lingered, how))
+            program = self._programs.met(process_of(finding))
+            self._endings.add(Ended(connection, finding.verdict, lingered, how, program))
 
     def _final_findings(self, part: Optional[Part]) -> tuple[list[Finding], Reconciliation]:
         """All that linger now, seen afresh, with those that only the end of their process closed."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.builders import connection, report
 from tracer.diagnose.reconciled import headline, sentences
-from tracer.model.finding import Process, Reconciliation
+from tracer.model.finding import Ended, Process, Reconciliation, Verdict
 
 OVER = "for more than 10 s"
 BLIND = {"complete": False, "unreadable": (Process(7, "app"),), "matters": True, "without_holder": 4, "listed": 4}
@@ -23,7 +23,7 @@ MASTER = {"listed": 6, "descendants_sockets": 6, "descendants": (Process(8, "w",
         ({"complete": False, "unreadable_namespaces": 2}, "but 2 network namespaces could not be listed"),
         (MASTER, "no socket of app (pid 100) itself stayed in CLOSE_WAIT for more than 10 s, but its child processes"),
         ({"mptcp": 3}, "but 3 MPTCP sockets did"),
-        ({"left": 3}, "is in CLOSE_WAIT for more than 10 s, but 3 that were in it when the trace began have left"),
+        ({"left": 3}, "is in CLOSE_WAIT for more than 10 s now, but 3 that were in it when the trace began have left"),
         ({"left": 1}, "but 1 that was in it when the trace began has left"),
     ],
 )
@@ -32,6 +32,16 @@ def test_no_clean_bill_without_proof(facts: dict[str, Any], said: str) -> None:
     first = headline(report(reconciliation=Reconciliation(**facts)), OVER)
     assert said in first
     assert first.startswith("no socket")
+
+
+def test_what_lingered_and_ended_is_no_clean_bill() -> None:
+    """It stayed for longer than the threshold: the first line says so, too."""
+    gone = Ended(connection(9), Verdict.UNKNOWN, 11_000_000_000, "gone")
+    assert headline(report(ended_findings=(gone, gone)), OVER) == (
+        "no socket is in CLOSE_WAIT for more than 10 s now, but 2 lingered and then ended"
+    )
+    both = headline(report(ended_findings=(gone,), reconciliation=Reconciliation(left=1)), OVER)
+    assert both.endswith("but 1 lingered and then ended and 1 that was in it when the trace began has left")
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,12 @@ def test_clean_report() -> None:
     assert "site" not in text
 
 
+def test_what_an_agent_follows_is_not_said_of_whom_it_is_asked_for() -> None:
+    """It follows the sockets of others, too."""
+    text = rendered(recorded_since=1_700_000_000.0)
+    assert "(412 sockets watched by the agent, 3m 20s)" in " ".join(text.split())
+
+
 def test_table_has_the_facts() -> None:
     """A row has count, age, remote, verdict, last call and the application's frame."""
     row = rows_of(rendered(*(pooled(i) for i in range(10)), width=200))[1]

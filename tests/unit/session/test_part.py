@@ -96,3 +96,14 @@ def test_the_ended_of_a_name_are_told_though_the_process_has_ended() -> None:
     assert sum(kind.count for kind in mine.kinds()) == 1
     assert not part(pids=(ME,)).ended(endings).latest
     assert len(part().ended(endings).latest) == 2
+
+
+def test_the_ended_of_a_script_are_told_though_the_process_has_ended() -> None:
+    """Its threads have the interpreter's name; what its program was called was kept with the socket."""
+    endings = Endings()
+    for serial, program in enumerate(("a_long_name_of_mine.py", "other.py", ""), 1):
+        c = nobodys(serial=serial, last=used_by(GONE, 50, "python3"))
+        endings.add(Ended(c, Verdict.UNKNOWN, 20, "closed", program))
+    assert [gone.connection.cookie for gone in part(comm="a_long_name_of_mine.py").ended(endings).latest] == [1]
+    assert len(part(comm="python3").ended(endings).latest) == 3
+    assert not part(comm="other.py", pids=(ME,)).ended(endings).latest

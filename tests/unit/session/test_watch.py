@@ -20,6 +20,7 @@ from tracer.model.connection import Connection, Endpoint, Losses
 from tracer.model.finding import Process, Reconciliation, Report, Verdict
 from tracer.model.holder import Held
 from tracer.model.states import Op, TcpState
+from tracer.session import programs
 from tracer.session import watch as module
 from tracer.session.draining import Drain
 from tracer.session.endings import Endings
@@ -417,16 +418,18 @@ def endless(clock: Clock, bench: Bench) -> Bench:
     return Bench(clock, endless=True)
 
 
-def test_in_a_run_of_months_the_end_of_a_process_is_an_ending(endless: Bench) -> None:
-    """A program that is restarted each night leaves no sites for ever."""
+def test_in_a_run_of_months_the_end_of_a_process_is_an_ending(endless: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is restarted each night leaves no sites for ever. It keeps the name that it had while it lived."""
+    monkeypatch.setattr(programs, "program_of", lambda _pid: "nightly.py")
     endless.leak(1, ago=15)
     assert endless.watch.tick().sites == ()
+    monkeypatch.setattr(programs, "program_of", lambda _pid: "?")
     endless.close(1, exiting=True)
     endless.watch.tick()
     report = endless.report()
     assert report.sites == ()
     (ended,) = report.ended_findings
-    assert ended.lingered_ns == 15 * S
+    assert (ended.lingered_ns, ended.program) == (15 * S, "nightly.py")
 
 
 def test_a_run_of_months_keeps_no_finding_whose_ending_was_lost(

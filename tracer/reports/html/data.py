@@ -137,7 +137,7 @@ def of_report(report: Report) -> Value:
     began_ns = round(report.started * 1e6) * 1000
     facts = [
         ["host", f"{report.host.hostname}, Linux {report.host.kernel}, {report.host.architecture}"],
-        ["watched", f"{report.target}: {words.plural(report.watched, 'socket')}"],
+        ["watched", saying.watched(report)],
         ["trace", f"{_time(began_ns)} to {_time(end_ns)} UTC, {words.duration(end_ns - began_ns)}"],
         ["threshold", words.duration(report.linger_ns)],
     ]
