@@ -30,6 +30,9 @@ def advise(
         why = (reading.apart_in_time(site, others), *why)
     if site.lost and verdict is not Verdict.LOST:
         why = (*why, held.nothing_refers(site))
+    if verdict is not Verdict.HELD_ELSEWHERE:
+        also, close_it_too = holding.held_too(site)
+        why, todo = (*why, *also), (*todo, *close_it_too)
     if verdict not in OWED_A_CALL:
         return why, todo
     if site.stopped:

@@ -191,6 +191,19 @@ def test_shutdown_is_no_close() -> None:
     assert "ECONNRESET" not in todo
 
 
+def test_who_holds_it_beside_its_owner_is_named() -> None:
+    """To close it in the process that used it changes nothing while another has a descriptor."""
+    both = (Holder(100, 4, "app", Relation.OWNER), Holder(200, 4, "worker", Relation.CHILD))
+    alone = connection(2, holders=both[:1])
+    why, todo = texts(site_of(connection(1, holders=both)))
+    assert "Held by worker (pid 200), too: the kernel closes a socket only with its last descriptor." in why
+    assert "Close it in worker (pid 200), too, forked off by the process that used it" in todo
+    why, todo = texts(site_of(connection(1, holders=both), alone))
+    assert "Held by worker (pid 200), too (1 of 2)" in why
+    why, todo = texts(site_of(alone))
+    assert "too" not in f"{why} {todo}".split()
+
+
 def test_owner_of_held_elsewhere_is_named() -> None:
     """Who used the socket last and who holds it still are both named, with their pids."""
     last = touch(Op.RECV, 1.006, 150, actor=actor(100, comm="parent"))

@@ -88,6 +88,16 @@ def _to_close(site: TextSite) -> list[str]:
     return said
 
 
+def held_too(site: TextSite) -> Answer:
+    """Others have a descriptor beside the process that answers for it: to close it there alone changes nothing."""
+    shared, names = site.too
+    if not shared:
+        return (), ()
+    some = "" if shared == site.count else f" ({shared} of {site.count})"
+    why = f"Held by {names}, too{some}: the kernel closes a socket only with its last descriptor."
+    return (why,), tuple(_to_close(site))
+
+
 def blocked_in_call(site: TextSite) -> Answer:
     """A thread is inside a call on it."""
     blocked = [b for c in site.connections for b in c.blocked]

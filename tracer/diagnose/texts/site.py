@@ -108,6 +108,19 @@ class TextSite:
         held = {h.pid: h.comm for c in self.connections for h in c.holders}
         return words.listed(f"{comm} (pid {pid})" for pid, comm in sorted(held.items()))
 
+    @property
+    def too(self) -> tuple[int, str]:
+        """How many are held by others beside their owner, who holds them as well; and by whom."""
+        held = {}
+        shared = 0
+        for c in self.connections:
+            owner = c.owner.pid if c.owner is not None else None
+            others = {h.pid: h.comm for h in c.holders if h.pid != owner}
+            if others and len(others) < len({h.pid for h in c.holders}):
+                shared += 1
+                held.update(others)
+        return shared, words.listed(f"{comm} (pid {pid})" for pid, comm in sorted(held.items()))
+
     def unread(self) -> str:
         """``5000 B of data lie unread``, ``12 B to 40 KiB of data lie unread on each``."""
         return f"{sizes([unread_bytes(c) for c in self.connections])} of data lie unread{self.say('', ' on each')}"
