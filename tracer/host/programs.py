@@ -61,8 +61,12 @@ def names_of(pid: int) -> tuple[str, ...]:
 
 
 def program_of(pid: int) -> str:
-    """The one name by which to tell it to people: the script's, else the executable's; "?" if it cannot be read."""
-    return next(iter(names_of(pid)), "?")
+    """The one name by which to tell it to people: the script's, else the executable's; "?" if it cannot be read.
+
+    What is no UTF-8 in it is U+FFFD, as in a command name: JSON has no text for such bytes (RFC 8259, 8.2).
+    """
+    name = next(iter(names_of(pid)), "?")
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_called(pid: int, name: str) -> bool:

@@ -61,6 +61,18 @@ def test_names_of_a_running_script(tmp_path: Path) -> None:
         process.kill()
 
 
+def test_a_name_that_is_no_utf8_is_told_as_text(tmp_path: Path) -> None:
+    """It is found by its bytes. What is told of it can be text in every format: no lone surrogate."""
+    script = os.fsencode(tmp_path) + b"/s\xffx.py"
+    Path(os.fsdecode(script)).write_text("print(flush=True)\ninput()\n")
+    with subprocess.Popen([sys.executable, script], stdin=-1, stdout=-1) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        told, found = program_of(program.pid), is_called(program.pid, os.fsdecode(b"s\xffx.py"))
+        program.communicate(b"\n")
+    assert (told, found) == ("s\ufffdx.py", True)
+
+
 def test_a_program_that_was_deleted_keeps_its_name(tmp_path: Path) -> None:
     """An update replaces the file under a running program."""
     program = shutil.copy("/bin/sleep", tmp_path / "sleeper")
