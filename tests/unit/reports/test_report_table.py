@@ -241,6 +241,17 @@ def test_ended_findings() -> None:
     assert "50 sockets lingered and then ended: 50 closed by the program after 1m 11s." in many
 
 
+def test_why_functions_have_no_names_is_told_without_all_frames() -> None:
+    """Frames of an interpreter are counted, but who looks for its functions must see why there are none."""
+    nameless = tuple(Frame(None, "python3.11", internal=True, offset=at) for at in (1, 2, 3))
+    noted = replace(nameless[0], note="Python's functions were not copied at this call")
+    frames = (Frame("recv", "libc.so.6", internal=True), noted, *nameless[1:])
+    last = touch(Op.RECV, 1.006, 150, stack=Stack(frames, True))
+    text = rendered(connection(last=last, opened=None), width=80)
+    assert "... 3 frames of" in text
+    assert text.count("(Python's functions were not copied at this call)") == 1
+
+
 def test_stack_that_closed_at_last() -> None:
     """The code that closed lingering sockets is shown once, with how the peer took it."""
     by = touch(Op.CLOSE, 150, 0, stack=Stack((Frame("close", "libc.so.6", internal=True), Frame("sweep", "app")), True))

@@ -121,6 +121,7 @@ def _lines(frames: Sequence[Frame], rows: Sequence[Row], mark: Optional[int], wi
         if isinstance(row, Fold):
             lines.append(style(fit(" " * _INDENT + _counted(row, hinted), width), color, dim=True))
             hinted = True
+            lines += (style(part, color, dim=True) for part in _why_nameless(row, room))
             continue
         frame = frames[row]
         cut = fit_left if language(frame.language).ends_tell else fit
@@ -141,6 +142,13 @@ def _noted(frame: Frame, line: str, room: int) -> tuple[str, list[str]]:
         return f"{line} {note}", []
     indent = " " * (_INDENT + 2)
     return line, wrap(note, room + _INDENT, first=indent, rest=indent)
+
+
+def _why_nameless(fold: Fold, room: int) -> list[str]:
+    """Why functions that ran there have no frame of their own: who looks for them must not need --all-frames."""
+    notes = dict.fromkeys(clean(f.note) for f in fold.frames if f.note and not f.function)
+    indent = " " * (_INDENT + 2)
+    return [line for note in notes for line in wrap(f"({note})", room + _INDENT, first=indent, rest=indent)]
 
 
 def _counted(fold: Fold, hinted: bool) -> str:
