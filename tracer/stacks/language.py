@@ -220,3 +220,8 @@ class Language:
 
     ends_tell: bool = False
     """Whether a name that is too long for its column is cut at the front, because its end says more."""
+
+    @property
+    def has_heap(self) -> bool:
+        """Whether it can be told which objects of its heap hold a socket."""
+        return self.heap is not Language.heap

@@ -191,6 +191,18 @@ def test_shutdown_is_no_close() -> None:
     assert "ECONNRESET" not in todo
 
 
+def test_where_calls_name_no_code_the_heap_is_pointed_to() -> None:
+    """An event loop read the end: which coroutine keeps the socket is in the heap alone, if that can be read."""
+    libc = Frame("recv", "libc.so.6", internal=True)
+    loop = Frame("run", None, file="/usr/lib/python3.11/asyncio/runners.py", line=118, language="python", internal=True)
+    mine = Frame("handler", None, file="/srv/app.py", line=3, language="python")
+    asked = "`closetrace --pid 100 --lineage` tells which of its objects, tasks or variables holds it now"
+    for frames, said in (((libc, loop), True), ((libc, mine, loop), False), ((libc,), False)):
+        eof = touch(Op.RECV, 71.0, 0, stack=Stack(frames, True))
+        _, todo = texts(site_of(connection(eof=eof, last=eof, opened=None)))
+        assert (asked in todo) is said
+
+
 def test_who_holds_it_beside_its_owner_is_named() -> None:
     """To close it in the process that used it changes nothing while another has a descriptor."""
     both = (Holder(100, 4, "app", Relation.OWNER), Holder(200, 4, "worker", Relation.CHILD))

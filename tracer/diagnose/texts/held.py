@@ -26,6 +26,16 @@ def in_a_request(site: TextSite) -> Answer:
     )
 
 
+def look_into_the_heap(site: TextSite) -> str:
+    """What names the program's part where the calls have none: a coroutine waits in no call of its own."""
+    pids = sorted({h.pid for c in site.connections for h in c.holders})
+    pid = f" --pid {pids[0]}" if pids else ""
+    return (
+        f"No function of the program is in these calls: `closetrace{pid} --lineage` tells which of its objects, tasks"
+        f" or variables {site.say('holds it', 'hold them')} now."
+    )
+
+
 def nothing_refers(site: TextSite) -> str:
     """How many of the site's sockets the program has lost, and what will close them."""
     them = "it" if site.one else words.number(site.lost)

@@ -17,6 +17,7 @@ from tracer.model.finding import Finding
 from tracer.model.frame import Stack
 from tracer.model.holder import LOST, Missing, Use
 from tracer.model.thread import Present
+from tracer.stacks.registry import language
 
 SECOND = 1_000_000_000
 UNSEEN = "Whether the program has used it since cannot be seen here: this kernel has no hook for receive and send."
@@ -62,6 +63,10 @@ class TextSite:
         self.lost = sum(lineage.missing in LOST for lineage in lineages)
         self.abandoned = sum(lineage.missing is Missing.ABANDONED for lineage in lineages)
         self.holder = uses[0] if uses else None
+        told = any(application_frame(one) is not None for one in (stack, sent, opened))
+        frames = stack.frames if stack is not None and not told and not lineages else ()
+        self.heap_may_tell = any(language(frame.language).has_heap for frame in frames)
+        """No function of the program is in the calls, and who holds the sockets in its heap was not looked for."""
         if self.library is None and uses:
             self.library = named(uses[0].library)
         packages = {package for c in self.connections for package in c.packages}
