@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from tests.live.closetrace_command import Trace
 from tests.systems.frames import Row, is_cut, place, table_of, traced_calls
 from tests.systems.pythons import Frames, Told, answering, find_python
 
@@ -58,6 +62,38 @@ def test_no_function_has_a_name_that_another_had(minor: int, table: dict[str, Ro
     assert not wrong
     assert row["calls"] == MADE
     assert row["right"] >= 3 * MADE  # of five frames, three are of functions that stay
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("minor", MINORS)
+def test_who_sent_last_where_the_event_loop_read_the_end(minor: int) -> None:
+    """No function of the program is on the stack of asyncio's read. That of the last send is kept beside it."""
+    python, count = find_python(minor), 3
+    if python is None:
+        pytest.skip(f"there is no Python 3.{minor} here")
+    with python.start("serve.py") as process, ExitStack() as clients:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
+        try:
+            with Trace(*options) as trace:
+                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+                for _ in range(count):
+                    client = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+                    client.sendall(b"ping\n")
+                    assert client.recv(16) == b"ping\n"
+                    client.shutdown(socket.SHUT_WR)
+                said = {tuple(json.loads(process.stdout.readline())) for _ in range(count)}
+                trace.until(lambda: f"{count} of them over the threshold" in trace.err(), "all sockets lingered")
+                (site,) = trace.stop().report()["sites"]
+        finally:
+            process.kill()
+    assert (site["count"], site["verdict"]) == (count, "eof-ignored")
+    assert not [
+        frame for frame in site["stack"] if frame["file"] == next(iter(said))[1] and frame["function"] == "answer"
+    ]
+    assert site["application"]["stack"] == "sent"
+    assert {place(site["sent_stack"][site["application"]["index"]])} == said
 
 
 def traced(minor: int, program: str, *arguments: str) -> Iterator[tuple[Told, dict[str, Any]]]:

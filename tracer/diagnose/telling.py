@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose.facts import last_call
+from tracer.diagnose.owners import application_frame
 from tracer.model.connection import Blocked, Touch
 from tracer.model.finding import Finding, Verdict
 from tracer.model.frame import Stack
@@ -49,7 +50,9 @@ def sent_stack(finding: Finding) -> Optional[Stack]:
     if sent is None:  # so it is mostly, and this is asked of each socket again and again
         return None
     telling = telling_call(finding)
-    return sent.stack if telling is not None and telling.op is RECV and telling.ns >= sent.ns else None
+    if telling is None or telling.op is not RECV or telling.ns < sent.ns:
+        return None
+    return sent.stack if application_frame(telling.stack) is None else None
 
 
 def _blocked(finding: Finding) -> Optional[Blocked]:

@@ -141,7 +141,9 @@ class Interpreters:
             if again and _alive(pid):
                 self._later[pid] = time.monotonic() + _AGAIN_S[times], times + 1
         else:
-            recorder.tell_interpreter(pid, found.language, found.values, loops=_loops(found.language))
+            known = _language(found.language)
+            loops = known is not None and self._service.has_loop(pid, known)
+            recorder.tell_interpreter(pid, found.language, found.values, loops=loops)
             _log.debug("process %d: its frames of language %d are told after %s", pid, found.language, took)
             self._told.append((pid, found.language, took))
             self._remember(executable_of(pid))

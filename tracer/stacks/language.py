@@ -151,6 +151,9 @@ class Language:
     receives_in_loop: bool = False
     """Whether its runtime receives in an event loop, with no function of the program on the stack."""
 
+    has_loop: Callable[[Process], bool] = lambda _process: False
+    """The same of one process, where only some programs have such a loop. It may take only the names of mappings."""
+
     read_symbol: Callable[[str], Optional[Symbol]] = lambda _symbol: None
     """Reads a symbol of a perf map; None if it is not from this language."""
 

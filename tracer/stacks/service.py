@@ -8,6 +8,7 @@ from typing import Callable, Optional, Union
 
 from tracer.model.frame import BlackBox, LastExec, Stack
 from tracer.model.program import ProgramFile
+from tracer.stacks.language import Language
 from tracer.stacks.memo import Memo
 from tracer.stacks.registry import may_interpret
 from tracer.stacks.rows import Rows
@@ -96,6 +97,11 @@ class StackService:
             return None
         target.rows.forget()  # a runtime may be there by now
         return self._walker.interpreter(target.process)
+
+    def has_loop(self, pid: int, language: Language) -> bool:
+        """Whether the process ``pid`` receives in an event loop of this language. After :meth:`interpreter`."""
+        target = self._targets.get(pid)
+        return language.receives_in_loop or (target is not None and language.has_loop(target.process))
 
     def gather(self, pid: int) -> Optional[tuple[ProgramFile, Interpreter]]:
         """Gather what tells later whose the names are that are read after a touch. After :meth:`interpreter`.

@@ -115,6 +115,15 @@ def test_the_last_send_tells_where_an_event_loop_received_since() -> None:
     assert (site.application, site.sent_stack) == (Application(Where.LAST, 1), None)
 
 
+def test_the_last_send_is_not_told_where_the_program_received_itself() -> None:
+    """A program with an event loop may have threads that receive on their own."""
+    by = touch(Op.CONNECT, 1.0, 0, stack=stack("open_all", "main"))
+    sent = touch(Op.SEND, 1.001, 5, stack=stack("ask", "main"))
+    last = touch(Op.RECV, 1.006, 150, stack=stack("read_answer", "main"))
+    (site,) = group(judged(connection(1, last=last, opened=by, sent=sent)))
+    assert (site.application, site.sent_stack) == (Application(Where.LAST, 0), None)
+
+
 def test_verdicts_are_apart() -> None:
     """A socket whose end was read is not of the site of those that nobody read."""
     eof = touch(Op.RECV, 67, 0, stack=stack("read_reply", "call_backend", "main"))

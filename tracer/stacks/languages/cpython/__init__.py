@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _TITLE = "Python"
 _TRAMPOLINE = re.compile(r"py::(.*?):(.*)$")
+_EVENT_LOOP = re.compile(r"_asyncio\..*so")
+"""What asyncio loads; uvloop loads asyncio."""
 _GREENLET = re.compile(r"_?greenlet\..*so$")
 _PACKAGE = re.compile(r"/(?:site|dist)-packages/([^/]+)")
 _STANDARD = re.compile(r"/lib(?:64)?/(?:python|pypy)\d[\d.]*/(?!(?:site|dist)-packages/)|<frozen |/python\d+\.zip/")
@@ -76,6 +78,10 @@ def _kernel_entry_of_all(target: Target, values: bytes) -> Optional[tuple[int, b
     return kernel_entry_of_all(target, values)
 
 
+def _has_loop(process: Process) -> bool:
+    return any(_EVENT_LOOP.fullmatch(m.path.rpartition("/")[2]) for m in process.mappings if m.is_file)
+
+
 def _is_interpreter(module: str) -> bool:
     return _INTERPRETER.fullmatch(module) is not None
 
@@ -124,6 +130,7 @@ LANGUAGE = Language(
     kernel_program="cpython.bpf.c",
     kernel_entry=_kernel_entry,
     kernel_entry_of_all=_kernel_entry_of_all,
+    has_loop=_has_loop,
     read_symbol=_read_symbol,
     starts_coroutine=_starts_coroutine,
     runtime_module=_is_interpreter,

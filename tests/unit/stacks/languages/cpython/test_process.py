@@ -21,6 +21,7 @@ from tracer.stacks.languages.cpython.layouts import LAYOUTS
 from tracer.stacks.languages.cpython.process import Unfit, find, kernel_entry, kernel_entry_of_all, layout_of
 from tracer.stacks.languages.cpython.slot import Slot, find_local, find_slot
 from tracer.stacks.links.native import NativeUnwinder
+from tracer.stacks.registry import language
 from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Reader
 
@@ -265,3 +266,16 @@ def test_a_process_that_has_gone() -> None:
             process.read(process.mappings[0].start, 8)
         assert kernel_entry(target(process)) is None
         process.close()
+
+
+@pytest.mark.parametrize(("imported", "expected"), [("asyncio", True), ("socket, selectors", False)])
+def test_a_process_with_asyncio_has_an_event_loop(imported: str, expected: bool) -> None:
+    """By the name of what asyncio loads."""
+    words = [PYTHON, "-c", f"import sys, {imported}; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        process = Process.open(program.pid)
+        assert language("python").has_loop(process) is expected
+        process.close()
+        program.communicate()
