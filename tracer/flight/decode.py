@@ -235,12 +235,14 @@ class Decoded(NamedTuple):
 
 def _add_touches(c: Any, touches: Mapping[str, Touch], loops: bool) -> None:
     """Set the touches of a draft. ``loops``: its process receives in an event loop."""
-    c.opened, c.eof, ending, sent = (touches.get(name) for name in ("opened", "eof", "ending", "sent"))
+    c.opened, c.eof, last, ending, sent = (touches.get(name) for name in ("opened", "eof", "last", "ending", "sent"))
     first = c.opened if c.opened_late else None  # the kernel side keeps it once
     if sent is None and first is not None and first.op is SEND and loops:
         sent = first
+    if sent is None and last is not None and last.op is SEND and c.eof is not None and c.eof.ns > last.ns:
+        sent = last  # the end has a place of its own, so it is there still
     c.sent = sent
-    c.last = _latest(_latest(_latest(touches.get("last"), sent), c.eof), first)
+    c.last = _latest(_latest(_latest(last, sent), c.eof), first)
     if ending is not None:
         c.shutdown = ending if ending.op is Op.SHUTDOWN else None
         c.closed = ending if ending.op is Op.CLOSE else None

@@ -101,7 +101,10 @@ class StackService:
     def has_loop(self, pid: int, language: Language) -> bool:
         """Whether the process ``pid`` receives in an event loop of this language. After :meth:`interpreter`."""
         target = self._targets.get(pid)
-        return language.receives_in_loop or (target is not None and language.has_loop(target.process))
+        if language.receives_in_loop or target is None:
+            return language.receives_in_loop
+        target.process.refresh_if_old()  # it may have loaded that since
+        return language.has_loop(target.process)
 
     def gather(self, pid: int) -> Optional[tuple[ProgramFile, Interpreter]]:
         """Gather what tells later whose the names are that are read after a touch. After :meth:`interpreter`.

@@ -121,7 +121,7 @@ def test_the_last_send_is_not_told_where_the_program_received_itself() -> None:
     sent = touch(Op.SEND, 1.001, 5, stack=stack("ask", "main"))
     last = touch(Op.RECV, 1.006, 150, stack=stack("read_answer", "main"))
     (site,) = group(judged(connection(1, last=last, opened=by, sent=sent)))
-    assert (site.application, site.sent_stack) == (Application(Where.LAST, 0), None)
+    assert (site.application, site.sent_stack) == (Application(Where.LAST, 1), None)
 
 
 def test_verdicts_are_apart() -> None:

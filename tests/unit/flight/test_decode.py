@@ -163,6 +163,16 @@ def test_the_last_touch_is_the_later_of_two() -> None:
     assert connection.last.ns == 11
 
 
+def test_the_last_send_is_kept_where_the_end_was_read_after_it() -> None:
+    """The end has a place of its own. A receive in the last place would have been after the send, or before it."""
+    for op, is_sent in ((Op.SEND, True), (Op.RECV, False)):
+        made = with_touch("eof", with_touch("last", record(), op=int(op), ns=8), op=int(Op.RECV), ns=9)
+        found = plain(made)
+        assert (found.last, found.sent is not None) == (found.eof, is_sent)
+        made.last.ns = 10
+        assert plain(made).sent is None
+
+
 def test_a_send_that_is_kept_apart_may_be_the_last_call() -> None:
     """Whichever is later; it is told by itself, too."""
     made = with_touch("last", record(), op=int(Op.RECV), ns=9)

@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.told: dict[int, int] = {}
+        self.loops: set[int] = set()
         self.sure: dict[int, bool] = {}
         self.execs: list[int] = [0]
         self.asking = 99
@@ -42,8 +43,8 @@ class Recorder:
     def tell_interpreter(
         self, pid: int, language: int = 0, _values: bytes = b"", *, sure: bool = True, loops: bool = False
     ) -> None:
-        assert not loops
         self.told[pid] = language
+        self.loops.update({pid} if loops else ())
         self.sure[pid] = sure
 
     def waits_for_answer(self, pid: int) -> bool:
@@ -66,6 +67,7 @@ class Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wanted: bool = True) -> None:
         self.recorder, self.now, self.loads = Recorder(), 100.0, 0
         self.found: dict[int, Interpreter] = {}
+        self.with_loop: set[int] = set()
         self.looked: list[int] = []
         self.programs: dict[int, str] = {}
         self.gathered: list[int] = []
@@ -85,7 +87,8 @@ class Run:
             processes=(),
             wanted=SimpleNamespace(interpreters=wanted),
         )
-        service: Any = SimpleNamespace(interpreter=self._interpreter, gather=self._gather)
+        has_loop = lambda pid, _language: pid in self.with_loop  # noqa: E731
+        service: Any = SimpleNamespace(interpreter=self._interpreter, gather=self._gather, has_loop=has_loop)
         self.interpreters = Interpreters(self.run, service)
 
     def _interpreter(self, pid: int) -> Optional[Interpreter]:
@@ -280,3 +283,12 @@ def test_entries_of_the_dead_are_freed(run: Run) -> None:
     assert run.recorder.told == {7: 1}
     run.look(2.0)
     assert run.recorder.told == {}
+
+
+def test_an_event_loop_is_told_of_the_process_that_has_it(run: Run) -> None:
+    """Not of all that run the same program: most Python programs have none."""
+    run.found |= {7: PYTHON, 8: PYTHON}
+    run.with_loop.add(8)
+    run.recorder.asked += [7, 8]
+    run.look()
+    assert (sorted(run.recorder.told), run.recorder.loops) == ([7, 8], {8})
