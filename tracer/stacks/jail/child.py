@@ -92,6 +92,8 @@ class Child:
         self._line = Line(ours)
         self._door = Door(self._line, subjects, debuginfod)
         self._stacks: dict[int, Stack] = {}
+        self._frames: forms.Frames = {}
+        """Those of ``_stacks``."""
         self._told = 0
         self._opened: set[int] = set()
         self._forgotten: list[int] = []
@@ -231,8 +233,9 @@ class Child:
         if "stack" in said:
             if number == 1:
                 self._stacks.clear()
+                self._frames.clear()
                 self._told = 0
-            told = self._stacks[number] = forms.stack_from_json(said["stack"])
+            told = self._stacks[number] = forms.stack_from_json(said["stack"], self._frames)
             self._told += forms.weight(told)
             if self._told > 2 * forms.MOST_TOLD:
                 raise forms.Implausible

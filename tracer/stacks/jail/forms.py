@@ -24,6 +24,12 @@ MOST_TOLD = 64 << 20
 _FRAME_BYTES = 200
 
 
+Frames = dict[tuple[Any, ...], Frame]
+"""Frames by the values of their fields. A thousand stacks of one program have some hundred frames among them: each is
+kept once, with its texts.
+"""
+
+
 class Implausible(Exception):
     """A worker said what is no stack."""
 
@@ -98,23 +104,23 @@ def weight(stack: Stack) -> int:
     return sum(_FRAME_BYTES + sum(len(text) for text in four if text) for four in texts)
 
 
-def stack_from_json(values: object) -> Stack:
-    """Raises Implausible."""
+def stack_from_json(values: object, known: Frames) -> Stack:
+    """The stack, with those of its frames that are ``known``; the others are from now on. Raises Implausible."""
     if not isinstance(values, dict):
         raise Implausible
     frames, complete, note = values.get("frames"), values.get("complete"), values.get("note")
     if not isinstance(frames, list) or len(frames) > MOST_WITH_INLINED or not isinstance(complete, bool):
         raise Implausible
-    return Stack(tuple(_frame(frame) for frame in frames), complete, _text(note))
+    return Stack(tuple([_frame(frame, known) for frame in frames]), complete, _text(note))
 
 
-def _frame(values: object) -> Frame:
+def _frame(values: object, known: Frames) -> Frame:
     if not isinstance(values, list) or len(values) != 10:
         raise Implausible
     function, module, offset, file, line, language, inlined, internal, note, pc = values
     if not isinstance(inlined, bool) or not isinstance(internal, bool) or not isinstance(language, str):
         raise Implausible
-    return Frame(
+    told = (
         _text(function),
         _text(module),
         _number(offset),
@@ -126,6 +132,10 @@ def _frame(values: object) -> Frame:
         _text(note),
         _number(pc),
     )
+    one = known.get(told)
+    if one is None:
+        one = known[told] = Frame(*told)
+    return one
 
 
 def rests_to_json(rests: Rests) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from typing import Any, Optional
 
 from tracer.errors import ClosetraceError
-from tracer.model.frame import Stack
+from tracer.model.frame import Frame, Stack
 from tracer.model.holder import Held
 from tracer.stacks.elf.emptyfile import open_empty
 from tracer.stacks.elf.itanium import demangle
@@ -34,6 +35,8 @@ class _Stacks:
 
     def __init__(self) -> None:
         self._numbers: dict[Stack, int] = {}
+        self._frames: dict[Frame, Frame] = {}
+        """Those of all these stacks, each once."""
         self._told = 0
 
     def told(self, stack: Stack) -> dict[str, Any]:
@@ -44,9 +47,11 @@ class _Stacks:
         weight = forms.weight(stack)
         if len(self._numbers) >= _MOST_STACKS or self._told + weight > forms.MOST_TOLD:
             self._numbers.clear()
+            self._frames.clear()
             self._told = 0
         self._told += weight
-        number = self._numbers[stack] = len(self._numbers) + 1
+        kept = replace(stack, frames=tuple([self._frames.setdefault(frame, frame) for frame in stack.frames]))
+        number = self._numbers[kept] = len(self._numbers) + 1
         return {"number": number, "stack": forms.stack_to_json(stack)}
 
 

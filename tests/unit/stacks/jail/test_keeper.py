@@ -350,7 +350,7 @@ def test_whatever_a_worker_says(stack: object, rests: object) -> None:
     """It is a stack, or it is not believed."""
     box = BlackBox(1, 1, tuple(range(17)), bytes(64), False)
     with contextlib.suppress(forms.Implausible):
-        assert isinstance(forms.stack_from_json({"frames": stack, "complete": True, "note": None}), Stack)
+        assert isinstance(forms.stack_from_json({"frames": stack, "complete": True, "note": None}, {}), Stack)
     with contextlib.suppress(forms.Implausible):
         forms.rests_from_json({"steps": rests, "generated": False, "since": 0, "until": 1}, box)
     with contextlib.suppress(forms.Implausible):
@@ -436,6 +436,26 @@ def test_what_was_told_is_bounded() -> None:
     assert max(numbers) == most // 2
 
 
+def test_equal_frames_are_one_object() -> None:
+    """On both sides: thousands of stacks have few frames among them. What began anew keeps none of those before."""
+    talker, box = Talker(), BlackBox(1, 1, tuple(range(17)), bytes(64), False)
+
+    def stack(inner: str) -> Stack:
+        return Stack((Frame(inner, "m" * 10), Frame("outer", "m" * 10, 1, "file", 7, pc=1 << 40)), True)
+
+    stacks, known = _Stacks(), talker._walked({"number": 1, "stack": forms.stack_to_json(stack("one"))}, box).stack
+    other = talker._walked({"number": 2, "stack": forms.stack_to_json(stack("other"))}, box).stack
+    assert (known, other) == (stack("one"), stack("other"))
+    assert other.frames[1] is known.frames[1]
+    again = talker._walked({"number": 1, "stack": forms.stack_to_json(stack("one"))}, box).stack
+    assert again == known
+    assert again.frames[1] is not known.frames[1]
+    assert [stacks.told(stack(inner))["number"] for inner in ("one", "other", "one")] == [1, 2, 1]
+    one, two = stacks._numbers
+    assert (one, two) == (known, other)
+    assert one.frames[1] is two.frames[1]
+
+
 class Talker(Child):
     """A worker in the hands of an attacker, as the root process sees it: it asks, and asks, and does nothing else."""
 
@@ -443,7 +463,7 @@ class Talker(Child):
         ours, self.theirs = socket.socketpair()
         self._line, self.slowness = Line(ours), 1.0
         self._door = Door(self._line, Subjects(), debuginfod=False)
-        self._stacks, self._told = {}, 0
+        self._stacks, self._frames, self._told = {}, {}, 0
 
     def cpu_s(self) -> float:
         """It needs no CPU time that would be worth counting."""
