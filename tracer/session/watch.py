@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional
 
@@ -31,6 +31,7 @@ from tracer.session.heaps import Heaps
 from tracer.session.join import Seen, join
 from tracer.session.lookout import Lookout
 from tracer.session.members import parents
+from tracer.session.outline import outlined
 from tracer.session.pace import Pace, share_of
 from tracer.session.part import Part
 from tracer.session.preexisting import Preexisting
@@ -208,13 +209,17 @@ class Watch:
         """Judge connections that were joined, and keep what is found. The list is empty then.
 
         What has no record (``sk`` is 0) is not kept: nothing would tell when it ends. Each report looks for it afresh.
+        In a run without end nobody reads what is kept in between: a report then does not need room for two of each.
         """
         findings = self._judged(joined, at_end=at_end)
-        self._findings.update((f.connection.key, f) for f in findings if f.connection.sk)
+        kept = map(outlined, findings) if self._endless else findings
+        self._findings.update((f.connection.key, f) for f in kept if f.connection.sk)
         return findings
 
-    def _judged(self, joined: list[Connection], *, at_end: bool) -> list[Finding]:
+    def _judged(self, joined: list[Connection], *, at_end: bool, again: Collection[Key] = frozenset()) -> list[Finding]:
+        """``again`` are those that were known before, and taken out of what is kept to make room."""
         earlier = [finding.connection for finding in (*self._findings.values(), *self._exited.values())]
+        earlier += [c for c in joined if c.key in again]
         earlier += [gone.connection for gone in self._endings.latest]
         every = marked(taken(self._beside.told(taken(joined))), earlier)
         every = self._heaps.told(every, at_end=at_end)
@@ -267,17 +272,19 @@ class Watch:
         recorded = self._read([entry for age, entry in ages if age >= linger_ns])
         young = self._read([entry for age, entry in ages if -_DIAG_TICK_NS <= age - linger_ns < 0])
         ages.clear()
-        reconciler = self._reconciler
+        reconciler, again = self._reconciler, set[Key]()
         if part is not None:
             recorded, young = list(filter(part.has, recorded)), list(filter(part.has, young))
             reconciler = part.reconciler
+            again = {c.key for c in recorded if self._endless and self._findings.pop(c.key, None) is not None}
         comparison = reconciler.look(now, recorded, young)
         recorded += [self._reader.corrected(connection) for connection in comparison.found]
         young.clear()
         joined = self._joined(recorded, comparison.seen)
         comparison = replace(comparison, seen=None)
         if part is not None:
-            findings = self._judged(joined, at_end=True)
+            findings = self._judged(joined, at_end=True, again=again)
+            self._findings.update((f.connection.key, outlined(f)) for f in findings if f.connection.key in again)
             return findings, comparison.outcome(findings, self._endings.latest)
         findings = self._judge(joined, at_end=True) + list(self._exited.values())
         return findings, comparison.outcome(findings, self._endings.latest)

@@ -467,6 +467,24 @@ def test_a_part_tells_what_it_has(endless: Bench) -> None:
     assert sorted(f.connection.sk for site in whole.sites for f in site.findings) == [1, 2]
 
 
+def test_an_answer_and_what_is_kept(endless: Bench) -> None:
+    """What is told is whole; what is kept between two reports is an outline, of the same sockets as before."""
+    for sk in (1, 2, 3):
+        endless.leak(sk, ago=20)
+    endless.watch.tick()
+    kept = dict(endless.watch._findings)
+    assert len(kept) == 3
+    part = cast(Part, FakePart(endless, frozenset({1, 2}), 4 * S))
+    for _ in range(2):
+        report = endless.watch.report(PLAN, "host", 0.0, 0, part)
+        told = [f for site in report.sites for f in site.findings]
+        assert len(told) == 2
+        assert all(finding.evidence for finding in told)
+        assert set(endless.watch._findings) == set(kept)
+        assert not any(finding.evidence for finding in endless.watch._findings.values())
+        assert {key: f.verdict for key, f in endless.watch._findings.items()} == {k: f.verdict for k, f in kept.items()}
+
+
 class FakePart:
     """Some sockets by their address."""
 
