@@ -26,7 +26,7 @@ import struct
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from tracer.machine.registers import PRESERVED
 from tracer.model.frame import BlackBox, Stack
@@ -196,8 +196,9 @@ _Place = tuple[Words, Optional[Words], tuple[int, ...], tuple[tuple[int, ...], t
 """Where a step's words lie: a reader of the exact words, a reader of the words relative to sp (or None), the registers
 relative to sp, and the offsets of both kinds of words.
 """
-_Way = tuple[_Place, dict[tuple[Any, ...], "_Node"]]
-"""A place, and the next node by the values found there."""
+_Key = tuple[Any, ...]
+_Way = tuple[_Place, Union[tuple[_Key, "_Node"], dict[_Key, "_Node"]]]
+"""A place, and the next node by the values found there: a pair where there is one, as mostly, for a dict is large."""
 
 
 class _Node:
@@ -224,10 +225,13 @@ class _Node:
         """The next point in the walk of ``box``; None if it is not known."""
         for place, following in self.ways:
             try:
-                found = following.get(_key(place, box, stack, sp))
+                key = _key(place, box, stack, sp)
             except struct.error:  # the copy is shorter than that walk
                 continue
-            if found is not None:
+            if isinstance(following, tuple):
+                if following[0] == key:
+                    return following[1]
+            elif (found := following.get(key)) is not None:
                 return found
         return None
 
@@ -239,21 +243,26 @@ class _Node:
         sp, registers = box.sp, tuple(sorted(basis.registers))
         exact, relative = (tuple(sorted(a - sp for a in part)) for part in (basis.exact, basis.relative))
         place = _place(exact, relative, registers)
-        mine = next((way for way in self.ways if way[0][2:] == place[2:]), (place, {}))
-        self.ways = (mine, *[way for way in self.ways if way is not mine][: most - 1])
-        key, following = _key(place, box, box.stack, sp), mine[1]
-        if key in following:
-            return following[key], False
-        node = following[key] = _Node()
-        return node, True
+        mine = next((way for way in self.ways if way[0][2:] == place[2:]), None)
+        others = [way for way in self.ways if way is not mine][: most - 1]
+        key = _key(place, box, box.stack, sp)
+        following = {} if mine is None else dict([mine[1]]) if isinstance(mine[1], tuple) else mine[1]
+        node = following.get(key)
+        new = node is None
+        if node is None:
+            node = following[key] = _Node()
+        self.ways = ((place, following if len(following) > 1 else (key, node)), *others)
+        return node, new
 
 
-def _key(place: _Place, box: BlackBox, stack: bytes, sp: int) -> tuple[Any, ...]:
+def _key(place: _Place, box: BlackBox, stack: bytes, sp: int) -> _Key:
     exact, relative, registers, _ = place
     if relative is None:
         return exact(stack)
-    words = tuple([word - sp for word in relative(stack)])
-    return exact(stack), words, tuple([box.registers[number] - sp for number in registers])
+    words = [word - sp for word in relative(stack)]
+    if registers:
+        words += [box.registers[number] - sp for number in registers]
+    return (*exact(stack), *words)
 
 
 class Memo:
