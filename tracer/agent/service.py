@@ -19,6 +19,7 @@ from tracer.agent.settings import Settings
 from tracer.agent.stopping import AgentStop
 from tracer.errors import ClosetraceError
 from tracer.host import groups
+from tracer.host.allocator import spare_memory
 from tracer.model.finding import Tick
 from tracer.model.scope import Scope
 from tracer.session.session import Session
@@ -55,6 +56,7 @@ class Agent:
 
         What a person may have got wrong is opened first: the kernel side takes seconds.
         """
+        spare_memory()
         with contextlib.ExitStack() as opened:
             place = Place(self._settings.socket, self._settings.group)
             opened.callback(place.close)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from dataclasses import replace
 from functools import partial
 from typing import Callable, Optional
 
+from tracer.host.allocator import give_memory_back
 from tracer.host.threads import ThreadsNow
 from tracer.kernel.tasks import TaskReader
 from tracer.model.finding import Report, Tick
@@ -39,13 +39,6 @@ _ENDLESS_KNOWN = 24_576
 def _lineage(request: Request) -> Optional[bool]:
     """Whether heaps are looked at. Not by itself where the cost is limited: a look takes seconds of CPU."""
     return False if request.lineage is None and request.max_overhead is not None else request.lineage
-
-
-def _give_memory_back() -> None:
-    """Pages that reports and looks filled for a time. Where the C library cannot (musl), they stay."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _hurries(stop: Stop, waiting: Callable[[], None]) -> Callable[[], bool]:
@@ -151,7 +144,7 @@ class Following:
             self._service.forget_ended()
             self._keeper.replace_large()
             self._keeper.forgive()
-            _give_memory_back()
+            give_memory_back()
 
     def part(self, scope: Scope, target: str, linger_ns: int) -> Part:
         """The part of what is recorded that these filters name."""
