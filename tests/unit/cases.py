@@ -56,6 +56,8 @@ EOF_READ: dict[str, Any] = {
 }
 SENDING: dict[str, Any] = {"last": touch(Op.SEND, 199.5, 10), "last_tx_ns": START + round(199.5 * S)}
 OTHER = (Holder(555, 7, "child"),)
+KEPT = (Holder(100, 11, "new", exec_ns=START + 100 * S, close_on_exec=False),)
+"""The user's process has called exec since its last call."""
 INSIDE = (Blocked(actor(100, 107, "stuck"), 11, "sendto"),)
 UNREAD = {"rx_queue": 501, "rx_queue_at_fin": 500}
 WITH_DATA: dict[str, Any] = {
@@ -153,7 +155,9 @@ ANYTHING = st.fixed_dictionaries(
         "rx_queue_at_fin": st.one_of(st.none(), st.integers(0, 100_000)),
         "last_tx_ns": st.one_of(st.none(), st.integers(START, NOW)),
         "fin_before_ns": st.one_of(st.none(), st.integers(START - S, NOW)),
-        "holders": st.sampled_from([(), OTHER, (Holder(100, 3, "app"),), (Holder(100, 3, "app"), *OTHER)]),
+        "holders": st.sampled_from(
+            [(), OTHER, (Holder(100, 3, "app"),), (Holder(100, 3, "app"), *OTHER), KEPT, (*KEPT, *OTHER)]
+        ),
         "blocked": st.sampled_from([(), INSIDE]),
         "missed_touches": st.integers(0, 2),
         "tx_queue": st.one_of(st.none(), st.integers(0, 100_000)),

@@ -6,7 +6,7 @@ from typing import Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.owners import speaks_tls
-from tracer.model.connection import Connection, Touch
+from tracer.model.connection import Connection, Holder, Touch
 from tracer.model.states import CLOSE_WAIT, ESTABLISHED, RECV, SEND
 
 _CLOSE_NOTIFY_MAX = 128
@@ -139,3 +139,18 @@ def last_call(c: Connection) -> Optional[Touch]:
     if c.last is None or (c.shutdown is not None and c.shutdown.ns > c.last.ns):
         return c.opened if c.shutdown is None else c.shutdown
     return c.last
+
+
+def kept_over_exec(c: Connection) -> tuple[Holder, ...]:
+    """The descriptors of who answers for it, if that process has called exec since its last call on it; else nothing.
+
+    If nobody is known to have used it, all who hold it must have called exec.
+    """
+    for holder in c.holders:
+        if holder.exec_ns is not None:
+            break
+    else:
+        return ()  # so it is mostly
+    owner = c.owner
+    own = [one for one in c.holders if owner is None or one.pid == owner.pid]
+    return tuple(own) if all(one.exec_ns is not None for one in own) else ()

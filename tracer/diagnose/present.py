@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import last_call
+from tracer.diagnose.facts import kept_over_exec, last_call
 from tracer.diagnose.owners import application_frame, moves_between_threads, waits_for_work
 from tracer.diagnose.paths import path_of
 from tracer.model.connection import Actor
@@ -58,7 +58,7 @@ def wanted(site: Site) -> Wanted:
     for finding in site.findings:
         call = last_call(finding.connection)
         holders = [holder.pid for holder in finding.connection.holders]
-        if call is None or call.actor.pid not in holders:
+        if call is None or call.actor.pid not in holders or kept_over_exec(finding.connection):
             others.update(holders)
         elif not moves_between_threads(call.stack):
             thread = (call.actor.pid, call.actor.tid)

@@ -100,13 +100,25 @@ def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
 
 
 def waits(pid: int, fd: int) -> Optional[bool]:
-    """Whether calls on a descriptor wait, as it has no O_NONBLOCK (proc_pid_fdinfo(5)); None if it cannot be read."""
+    """Whether calls on a descriptor wait, as it has no O_NONBLOCK; None if it cannot be read."""
+    flags = _flags(pid, fd)
+    return None if flags is None else not flags & os.O_NONBLOCK
+
+
+def close_on_exec(pid: int, fd: int) -> Optional[bool]:
+    """Whether exec closes a descriptor, as it has FD_CLOEXEC; None if it cannot be read."""
+    flags = _flags(pid, fd)
+    return None if flags is None else bool(flags & os.O_CLOEXEC)
+
+
+def _flags(pid: int, fd: int) -> Optional[int]:
+    """The flags of open(2), and O_CLOEXEC for FD_CLOEXEC (proc_pid_fdinfo(5))."""
     try:
         with open(f"/proc/{pid}/fdinfo/{fd}") as file:
             for line in file:
                 name, _, value = line.partition(":")
                 if name == "flags":
-                    return not int(value, 8) & os.O_NONBLOCK
+                    return int(value, 8)
     except (OSError, ValueError):
         pass
     return None

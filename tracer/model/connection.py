@@ -77,12 +77,19 @@ class Relation(str, enum.Enum):
 @slotted
 @dataclass(frozen=True)
 class Holder:
-    """A process whose descriptor refers to the socket now. ``relation`` is None if nobody is known to have used it."""
+    """A process whose descriptor refers to the socket now. ``relation`` is None if nobody is known to have used it.
+
+    ``exec_ns`` is when the process last replaced its program (execve(2)), if the socket was open then and the process
+    has made no call on it since; CLOCK_MONOTONIC ns. ``close_on_exec`` is the descriptor's flag FD_CLOEXEC as it is
+    now, None if it could not be read. It is looked at only where there was such an exec.
+    """
 
     pid: int
     fd: int
     comm: str
     relation: Optional[Relation] = None
+    exec_ns: Optional[int] = None
+    close_on_exec: Optional[bool] = None
 
 
 @dataclass(frozen=True)

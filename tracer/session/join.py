@@ -20,6 +20,7 @@ from tracer.model.connection import Blocked, Connection, Endpoint, Holder
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import CLOSE_WAIT, TcpState
 from tracer.model.thread import ThreadState
+from tracer.session.execs import Execs, LastExecOf, unknown
 
 _LIVE = (CLOSE_WAIT, TcpState.LAST_ACK)
 _STACKS_NS = 6_000_000_000
@@ -209,6 +210,7 @@ def join(
     unwind: Unwind,
     parent_of: ParentOf,
     seen: Optional[Seen] = None,
+    last_exec: LastExecOf = unknown,
 ) -> list[Connection]:
     """The same connections with what the kernel and /proc know of them now (``seen``, if that was looked at already).
 
@@ -222,12 +224,12 @@ def join(
     suspects = {inode: several for inode, several in seen.descriptors.holders.items() if inode in mine}
     calls = _blocked_by_fd(suspects, threads, unwind)
     watched = interests(suspects, seen.descriptors.tables)
-    joined = []
+    joined, execs = [], Execs(last_exec)
     for c, one in zip(taken(known), seen.found):
         now = drafted(c)
         _set_listed(now, one, seen.listing.taken_ns(c.netns, c.seen_ns))
         _set_side(now, seen)
-        held = seen.holders(now.inode)
+        held = execs.told(now, seen.holders(now.inode))
         if calls:
             now.blocked = tuple([call for holder in held for call in calls.get((holder.pid, holder.fd), ())])
         now.holders, now.interests = _related(c, held, parent_of), watched.get(now.inode)

@@ -92,7 +92,8 @@ class Lives:
 
     def _joined(self, found: list[Connection]) -> list[Connection]:
         threads, parent_of = ThreadsNow(self._tasks, self._service.read), parents(self._recorder)
-        return join(found, self._run.namespaces, threads, self._stacks.unwind, parent_of)
+        last_exec = self._recorder.last_exec
+        return join(found, self._run.namespaces, threads, self._stacks.unwind, parent_of, None, last_exec)
 
     def lost(self) -> Losses:
         """What the kernel side could not keep, and stacks that were not read."""

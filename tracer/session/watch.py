@@ -229,7 +229,8 @@ class Watch:
     def _joined(self, connections: list[Connection], seen: Optional[Seen] = None) -> list[Connection]:
         """Join connections with what is known of them now. The list is empty then."""
         parent_of = parents(self._recorder)
-        return join(taken(connections), self._namespaces, self._threads, self._stacks.unwind, parent_of, seen)
+        last_exec, unwind = self._recorder.last_exec, self._stacks.unwind
+        return join(taken(connections), self._namespaces, self._threads, unwind, parent_of, seen, last_exec)
 
     def _grown(self) -> tuple[Shown, ...]:
         """Sites that were not shown yet or have more sockets than when they were."""

@@ -225,6 +225,66 @@ def test_owner_of_held_elsewhere_is_named() -> None:
     assert "fork" in todo
 
 
+def kept(fd: int = 11, pid: int = 100, comm: str = "new") -> tuple[Holder, ...]:
+    return (Holder(pid, fd, comm, exec_ns=START + 100 * S, close_on_exec=False),)
+
+
+def test_exec_since_the_last_call() -> None:
+    """Who used it, who has it, which flag was missing; no word of a pool. The stack is the old program's."""
+    site = site_of(connection(last=touch(Op.RECV, 1.006, 150, stack=stack("read_reply")), holders=kept()))
+    why, todo = texts(site)
+    assert "worker (pid 100) used it last and then called exec: the program that has it now is new (pid 100)." in why
+    assert "without close-on-exec (FD_CLOEXEC) stay open over exec" in why
+    assert "Set close-on-exec in the program that opened it" in todo
+    assert "the last call was in read_reply (app)" in todo
+    assert "new (pid 100) must close it when the peer hangs up" in todo
+    assert "connection pool" not in f"{why} {todo}"
+    assert "0 to 2" not in why
+    assert site.stack is not None
+    assert site.stack.frames[1].function == "read_reply"
+
+
+def test_exec_with_a_standard_descriptor() -> None:
+    """inetd hands over 0 to 2: what the program that has it must do comes first."""
+    why, todo = texts(site_of(accepted(holders=kept(0))))
+    assert "the descriptors 0 to 2 it uses without being told" in why
+    assert todo.startswith("If it was handed over on purpose")
+
+
+def test_exec_after_the_end_was_read() -> None:
+    """The old program knew of the end: there it had to close."""
+    facts: dict[str, Any] = {
+        "eof": touch(Op.RECV, 66.5, 0),
+        "eof_reads": 1,
+        "last": touch(Op.RECV, 66.5, 0),
+        "rx_queue": 0,
+    }
+    why, todo = texts(site_of(*(connection(i, **facts, holders=kept()) for i in range(2))))
+    assert "a read had returned 0, and they were not closed" in why
+    assert todo.startswith("Close them where the read returns 0")
+
+
+def test_exec_of_who_was_not_seen_to_use_it() -> None:
+    """Older than the trace and not touched since."""
+    why, _ = texts(site_of(connection(opened=None, last=None, preexisting=True, holders=kept())))
+    assert "The process called exec while it was open: the program that has it now is new (pid 100)." in why
+
+
+def test_exec_beside_another_holder() -> None:
+    """Both have to close it."""
+    why, todo = texts(site_of(connection(holders=(*kept(), Holder(555, 7, "child", Relation.CHILD)))))
+    assert "Held by child (pid 555), too" in why
+    assert "Close it in child (pid 555), too" in todo
+
+
+@pytest.mark.parametrize("owners", [(), (Holder(100, 11, "app", Relation.OWNER),)])
+def test_a_copy_that_went_through_exec(owners: tuple[Holder, ...]) -> None:
+    """Whether the user still has its own or not: the copy is told, and how exec would have closed it."""
+    _, todo = texts(site_of(connection(holders=(*owners, *kept(7, 555, "child")))))
+    assert "child (pid 555) called exec while it was open. If it was inherited, set close-on-exec" in todo
+    assert "Close it in child" not in todo
+
+
 @pytest.mark.parametrize(
     ("relation", "said"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from tests.unit.cases import (
     EOF_READ,
     GOODBYE,
     INSIDE,
+    KEPT,
     NEVER_READ,
     NOT_RELEASED,
     OLD,
@@ -32,6 +33,8 @@ from tracer.model.connection import Connection, Endpoint, Holder, Interest, Kern
 from tracer.model.finding import Verdict
 from tracer.model.frame import Stack
 from tracer.model.states import Op, Origin, TcpState
+
+KEPT_BY_OTHER = (Holder(555, 7, "child", exec_ns=START + 110 * S, close_on_exec=False),)
 
 
 def verdict(c: Connection) -> Verdict:
@@ -291,6 +294,62 @@ def test_closed_by_a_timer() -> None:
     assert "A timer" in evidence[0]
 
 
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, Verdict.HELD_ELSEWHERE),
+        (EOF_READ, Verdict.HELD_ELSEWHERE),
+        (UNREAD, Verdict.HELD_ELSEWHERE),
+        (OLD, Verdict.HELD_ELSEWHERE),  # nobody is known to have used it, and the only holder has called exec
+        ({"state": TcpState.CLOSE, "reset_by": Origin.PEER}, Verdict.HELD_ELSEWHERE),
+        ({"blocked": INSIDE}, Verdict.BLOCKED_IN_CALL),  # the new program is in a call on it
+        ({"holders": (*KEPT, *OTHER)}, Verdict.HELD_ELSEWHERE),
+        ({**OLD, "holders": (*KEPT, *OTHER)}, Verdict.UNKNOWN),  # the other one may be who used it
+        ({"holders": (Holder(100, 3, "app"), *KEPT_BY_OTHER)}, Verdict.IDLE_IN_POOL),  # the user has not called exec
+    ],
+)
+def test_exec_since_the_last_call(facts: dict[str, Any], expected: Verdict) -> None:
+    """What the old program knew of it is gone: no reading of a pool or a loop holds."""
+    assert verdict(connection(**{"holders": KEPT, **facts})) is expected
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        (False, "fd 11 has no close-on-exec (FD_CLOEXEC), so exec kept it."),
+        (True, "fd 11 has close-on-exec (FD_CLOEXEC) now: it was set after that exec, or the descriptor came later."),
+        (None, ""),
+    ],
+)
+def test_evidence_of_an_exec(flag: Optional[bool], said: str) -> None:
+    """The last call, the exec after it, who has it now, the flag."""
+    kept = tuple(dataclasses.replace(holder, close_on_exec=flag) for holder in KEPT)
+    evidence = judge(connection(**EOF_READ, holders=kept), NOW, START).evidence
+    assert evidence[:2] == (
+        "Last call: recv that returned 0, 2m 14s ago by worker (pid 100).",
+        "Process 100 called exec 1m 40s ago, after that: new is its program now, and has fd 11.",
+    )
+    assert evidence[2:] == ((said,) if said else ())
+
+
+def test_evidence_of_an_exec_of_a_socket_that_nobody_is_known_to_have_used() -> None:
+    """And of one that others hold, too, after an end that was read before the last call."""
+    (_, exec_, *_) = judge(connection(**OLD, holders=KEPT), NOW, START).evidence
+    assert exec_ == (
+        "Process 100 called exec 1m 40s ago, while the socket was open: new is its program now, and has fd 11."
+    )
+    read: dict[str, Any] = {"eof": touch(Op.RECV, 66.5, 0), "eof_reads": 1, "last": touch(Op.SEND, 67, 5)}
+    evidence = judge(connection(**read, holders=(*KEPT, *OTHER)), NOW, START).evidence
+    assert "The end was read: recv that returned 0, 2m 14s ago by worker (pid 100)." in evidence
+    assert "It is also held by child (pid 555, fd 7)." in evidence
+
+
+def test_evidence_of_an_exec_in_another_process() -> None:
+    """It has a copy, and the user has none."""
+    evidence = judge(connection(holders=KEPT_BY_OTHER), NOW, START).evidence
+    assert "child (pid 555) called exec 1m 30s ago, while it was open, and its fd 7 has no close-on-exec" in evidence[2]
+
+
 @given(ANYTHING)
 def test_every_socket_gets_a_verdict_that_its_facts_bear(facts: dict[str, Any]) -> None:
     """Whatever is known or missing, there is a verdict with evidence, and no verdict without its ground."""
@@ -301,7 +360,7 @@ def test_every_socket_gets_a_verdict_that_its_facts_bear(facts: dict[str, Any]) 
     ground = {
         Verdict.NEVER_ACCEPTED: c.accepted is False,
         Verdict.BLOCKED_IN_CALL: bool(c.blocked),
-        Verdict.HELD_ELSEWHERE: bool(c.holders) and c.owner is not None,
+        Verdict.HELD_ELSEWHERE: bool(c.holders) and (c.owner is not None or c.holders == KEPT),
         Verdict.EOF_IGNORED: c.eof is not None or c.eof_reads > 0,
         Verdict.END_TAKEN: c.rx_queue == 0,
         Verdict.IDLE_IN_POOL: c.passive is False or (c.passive is None and c.preexisting),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.unit.present import present
-from tracer.host.descriptors import holders, sockets_of, waits
+from tracer.host.descriptors import close_on_exec, holders, sockets_of, waits
 from tracer.host.netns import NetnsUnreachable
 from tracer.host.processes import netns_of, process_info
 
@@ -159,3 +159,13 @@ def test_whether_calls_wait() -> None:
         assert waits(os.getpid(), made.fileno()) is False
         number = made.fileno()
     assert waits(os.getpid(), number) is None
+
+
+def test_close_on_exec() -> None:
+    """As fcntl(2) set it."""
+    with socket.socket() as made:
+        assert close_on_exec(os.getpid(), made.fileno()) is True  # PEP 446
+        os.set_inheritable(made.fileno(), True)
+        assert close_on_exec(os.getpid(), made.fileno()) is False
+        number = made.fileno()
+    assert close_on_exec(os.getpid(), number) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread
-from tracer.model.connection import Connection, Relation
+from tracer.diagnose.facts import kept_over_exec
+from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread, watched
+from tracer.model.connection import Connection, Holder, Relation
 from tracer.model.states import CLOSE, LOCAL, PEER, Op, Origin
 
 
@@ -32,21 +34,62 @@ def blocked_in_call(c: Connection, now_ns: int) -> Optional[Evidence]:
 
 
 def held_elsewhere(c: Connection, now_ns: int) -> Optional[Evidence]:
-    """Who used it last has no descriptor for it any more, and others have; whether it was reset or not."""
+    """Who used it last has no descriptor for it any more, and others have; whether it was reset or not.
+
+    After exec the user is another program, though the process is the same.
+    """
     if c.unheld is not None:
         return _in_flight(c, now_ns)
+    kept = kept_over_exec(c)
+    if kept:
+        return _over_exec(c, kept, now_ns)
     owner = c.owner
     if owner is None or not c.holders or owner.pid == c.holders[0].pid or owner.pid in {h.pid for h in c.holders}:
         return None
     opened = c.unseen or c.last is None or c.last.op in (Op.CONNECT, Op.ACCEPT)
     use = "opened it" if c.unseen else "opened it last" if opened else "used it last"
     gone = f"{words.thread(owner)} {use} and has no descriptor for it any more: it closed it, or exited."
-    held = words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd}{_KIN.get(h.relation, '')})" for h in c.holders)
-    over = (f"{_cause(c)}{_when(c, now_ns)}.",) if c.state is CLOSE else ()
-    return (gone, f"Still held by {held}.", *over, *last_call(c, now_ns))
+    execs = (
+        f"{h.comm} (pid {h.pid}) called exec {ago(now_ns, h.exec_ns)}, while it was open, and its fd {h.fd} has no"
+        " close-on-exec (FD_CLOEXEC)."
+        for h in c.holders
+        if h.exec_ns is not None
+    )
+    return (gone, f"Still held by {_named(c.holders)}.", *execs, *_over(c, now_ns), *last_call(c, now_ns))
 
 
 _KIN: dict[Optional[Relation], str] = {Relation.PARENT: ", the parent", Relation.CHILD: ", a child"}
+
+
+def _named(holders: Iterable[Holder]) -> str:
+    return words.listed(f"{h.comm} (pid {h.pid}, fd {h.fd}{_KIN.get(h.relation, '')})" for h in holders)
+
+
+def _over(c: Connection, now_ns: int) -> Evidence:
+    return (f"{_cause(c)}{_when(c, now_ns)}.",) if c.state is CLOSE else ()
+
+
+def _over_exec(c: Connection, kept: tuple[Holder, ...], now_ns: int) -> Evidence:
+    since = "while the socket was open" if c.owner is None else "after that"
+    facts = [*last_call(c, now_ns)]
+    if c.eof is not None and c.eof != c.last:
+        facts.append(f"The end was read: {touched(c.eof, now_ns)}.")
+    for h in kept:
+        if h.exec_ns is not None:
+            when = f"called exec {ago(now_ns, h.exec_ns)}, {since}"
+            facts.append(f"Process {h.pid} {when}: {h.comm} is its program now, and has fd {h.fd}.")
+        if h.close_on_exec is not None:
+            facts.append(_FLAG[h.close_on_exec].format(fd=h.fd))
+    others = [h for h in c.holders if h not in kept]
+    if others:
+        facts.append(f"It is also held by {_named(others)}.")
+    return (*facts, *_over(c, now_ns), *watched(c))
+
+
+_FLAG = {
+    False: "fd {fd} has no close-on-exec (FD_CLOEXEC), so exec kept it.",
+    True: "fd {fd} has close-on-exec (FD_CLOEXEC) now: it was set after that exec, or the descriptor came later.",
+}
 
 
 def _in_flight(c: Connection, now_ns: int) -> Evidence:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import send_stalled_ns
+from tracer.diagnose.texts import replaced
 from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
-from tracer.model.connection import Relation
+from tracer.model.connection import Holder, Relation
 from tracer.model.states import Origin, TcpState
 
 
@@ -28,7 +30,9 @@ def never_accepted(site: TextSite) -> Answer:
 
 
 def held_elsewhere(site: TextSite) -> Answer:
-    """Who used it has let go of it; others hold it, or it is on its way."""
+    """Who used it has let go of it; others hold it, or it is on its way. Or it was kept over exec."""
+    if site.kept:
+        return _kept(site)
     owners = sorted({(c.owner.pid, c.owner.comm) for c in site.connections if c.owner is not None})
     it = site.say("it", "them")
     if all(c.unheld is not None for c in site.connections):
@@ -42,8 +46,24 @@ def held_elsewhere(site: TextSite) -> Answer:
         f"Still held by {site.holders()}: the kernel closes a socket only with its last descriptor.",
     )
     if all(c.state is TcpState.CLOSE for c in site.connections):
-        why = (*why, "The connection itself is gone, so ss and netstat no longer show the socket.")
+        why = (*why, _GONE)
     return why, tuple(_to_close(site))
+
+
+_GONE = "The connection itself is gone, so ss and netstat no longer show the socket."
+
+
+def _kept(site: TextSite) -> Answer:
+    why, todo = replaced.kept_over_exec(site)
+    if all(c.state is TcpState.CLOSE for c in site.connections):
+        why = (*why, _GONE)
+    program = {h for several in site.kept.values() for h in several}
+    others = {h.pid: h for c in site.connections for h in c.holders if h not in program}
+    if not others:
+        return why, todo
+    names = words.listed(f"{h.comm} (pid {pid})" for pid, h in sorted(others.items()))
+    also = f"Held by {names}, too: the kernel closes a socket only with its last descriptor."
+    return (*why, also), (*todo, *_to_close(site, others.values()))
 
 
 def _in_flight(site: TextSite, owners: list[tuple[int, str]]) -> Answer:
@@ -78,14 +98,18 @@ _TO_CLOSE = {
 """By what the holders are to who used the socket: who must close it."""
 
 
-def _to_close(site: TextSite) -> list[str]:
-    held = {h.pid: h for c in site.connections for h in c.holders}
+def _to_close(site: TextSite, holders: Optional[Iterable[Holder]] = None) -> list[str]:
+    if holders is None:
+        holders = (h for c in site.connections for h in c.holders)
+    one_each = {h.pid: h for h in holders}
+    held = [one_each[pid] for pid in sorted(one_each)]
     said = []
     for kin, sentence in _TO_CLOSE.items():
-        those = [f"{h.comm} (pid {pid})" for pid, h in sorted(held.items()) if (h.relation or Relation.OTHER) is kin]
+        those = [h for h in held if h.exec_ns is None and (h.relation or Relation.OTHER) is kin]
         if those:
-            said.append(sentence.format(it=site.say("it", "them"), names=words.listed(those)))
-    return said
+            names = words.listed(f"{h.comm} (pid {h.pid})" for h in those)
+            said.append(sentence.format(it=site.say("it", "them"), names=names))
+    return said + replaced.copied_over_exec(site, [h for h in held if h.exec_ns is not None])
 
 
 def held_too(site: TextSite) -> Answer:

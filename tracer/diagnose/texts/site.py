@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Optional
 
 from tracer.diagnose import pooling, words
-from tracer.diagnose.facts import last_call, may_be_close_notify, taken_unseen, unread_bytes
+from tracer.diagnose.facts import kept_over_exec, last_call, may_be_close_notify, taken_unseen, unread_bytes
 from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stopped, stuck
@@ -46,6 +46,8 @@ class TextSite:
         self.connections = [f.connection for f in members]
         self.count = len(members)
         self.unseen = any(c.unseen for c in self.connections)
+        self.kept = {index: kept for index, c in enumerate(self.connections) if (kept := kept_over_exec(c))}
+        """Descriptors that came through exec, by the index of the socket whose user has called it since."""
         self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
         self.stuck, self.stopped = stuck(now), stopped(now)
         sent = next((found for found in map(sent_stack, members) if found is not None), None)

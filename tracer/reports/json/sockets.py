@@ -32,7 +32,7 @@ def members(c: Connection, offset_ns: int) -> str:
     owner = c.owner
     pid = owner.pid if owner is not None else None
     fds = [h.fd for h in c.holders if h.pid == pid] or [h.fd for h in c.holders]
-    holders = ", ".join([f'{_holder(h)}, "relation": {_kin(h, pid)}}}' for h in c.holders])
+    holders = ", ".join([f'{_holder(h)}, "relation": {_kin(h, pid)}{_exec(h, offset_ns)}}}' for h in c.holders])
     blocked = ", ".join(map(_blocked, c.blocked))
     listener = "null" if c.listener is None else _holder(c.listener) + "}"
     reset_by = "null" if c.reset_by is None else _ORIGIN[c.reset_by]
@@ -90,6 +90,13 @@ def _kin(holder: Holder, owner: Optional[int]) -> str:
     if kin is None and owner == holder.pid:
         kin = Relation.OWNER
     return _RELATION[kin]
+
+
+def _exec(holder: Holder, offset_ns: int) -> str:
+    """The exec since which the process has made no call on the socket; nothing if there was none, as mostly."""
+    if holder.exec_ns is None:
+        return ""
+    return f', "exec": {_stamp(holder.exec_ns, offset_ns)}, "close_on_exec": {_BOOLEAN[holder.close_on_exec]}'
 
 
 def _blocked(b: Blocked) -> str:

@@ -26,6 +26,7 @@ from tracer.model.states import Op, Origin, TcpState
 from tracer.reports.json.reading.fields import MOST, BadReport, Fields, several
 from tracer.reports.json.reading.older import record_of
 from tracer.reports.json.record import ALIKE, COUNTS, KERNEL_COUNTS, KERNEL_TIMES, TIMES, TOUCHES
+from tracer.reports.times import epoch_ns
 
 T = TypeVar("T")
 Stacks = Mapping[str, Optional[Stack]]
@@ -175,7 +176,9 @@ def endpoint(fields: Fields, key: str) -> Endpoint:
 def holder(fields: Fields) -> Holder:
     """A process that holds the socket."""
     relation = fields.one_of("relation", Relation) if fields.has("relation") else None
-    return Holder(fields.whole("pid"), fields.whole("fd"), fields.text("comm"), relation)
+    exec_ns = epoch_ns(fields.text("exec")) if fields.has("exec") else None
+    flag = fields.maybe("close_on_exec")
+    return Holder(fields.whole("pid"), fields.whole("fd"), fields.text("comm"), relation, exec_ns, flag)
 
 
 def _interest(fields: Fields) -> Interest:
