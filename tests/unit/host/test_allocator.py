@@ -36,5 +36,6 @@ def _grown_mb(how: str) -> float:
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library has no mallopt(3)")
 def test_large_pieces_are_given_back_at_once() -> None:
+    """By what the process holds afterwards, as the kernel counts it."""
     assert _grown_mb("usual") > 50
     assert _grown_mb("spare") < 5

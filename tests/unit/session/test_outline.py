@@ -29,6 +29,7 @@ def _finding(one: Connection) -> Finding:
 
 
 def test_what_only_a_report_tells_is_not_kept() -> None:
+    """What tells whose socket it is, and what was found, stays."""
     known = _finding(_opened(1, 10))
     kept = outlined(known)
     assert (kept.verdict, kept.since_ns, kept.connection.key) == (known.verdict, 66, known.connection.key)
