@@ -18,6 +18,7 @@ import pytest
 
 from tests.live.closetrace_command import SLOW
 from tests.live.workload import build
+from tracer.flight import layout
 from tracer.kernel.source import Sizes, Wanted
 from tracer.model.frame import BlackBox, WordsEnd
 from tracer.model.scope import Scope
@@ -125,10 +126,17 @@ class Traced(Program):
     def _box(self, port: int, which: str) -> Optional[BlackBox]:
         for suspect in self.run.recorder.suspects():
             flight = self.run.recorder.flight(suspect.sk)
-            touch = getattr(flight.record, which) if flight is not None and flight.record.lport == port else None
+            touch = _touch(flight.record, which) if flight is not None and flight.record.lport == port else None
             if flight is not None and touch is not None and touch.box in flight.boxes:
                 return flight.boxes[touch.box][1]
         return None
+
+
+def _touch(record: layout.Record, which: str) -> layout.Touch:
+    """The last call may be a send: in a process that has loaded asyncio these are kept apart."""
+    names = ("last", "sent") if which == "last" else (which,)
+    several: list[layout.Touch] = [getattr(record, name) for name in names]
+    return max(several, key=lambda touch: touch.ns)
 
 
 def codes(box: BlackBox) -> list[int]:
