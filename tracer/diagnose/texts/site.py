@@ -121,6 +121,8 @@ class TextSite:
         held = {}
         shared = 0
         for c in self.connections:
+            if len(c.holders) < 2:
+                continue  # so it is mostly
             owner = c.owner.pid if c.owner is not None else None
             others = {h.pid: h.comm for h in c.holders if h.pid != owner}
             if others and len(others) < len({h.pid for h in c.holders}):
