@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -61,3 +63,26 @@ def place(frame: dict[str, Any]) -> tuple[str, str, int]:
 def is_cut(site: dict[str, Any]) -> bool:
     """Whether the stack says that not all frames were copied."""
     return any("copied" in (frame["note"] or "") for frame in site["stack"])
+
+
+def site_of_the_half_closed(process: subprocess.Popen[str], answer: bytes, count: int) -> dict[str, Any]:
+    """The site of ``count`` connections to a server that prints its port first: each had its answer and hung up.
+
+    The server is killed at the end.
+    """
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
+    try:
+        with ExitStack() as clients, Trace(*options) as trace:
+            trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
+            for _ in range(count):
+                client = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+                client.sendall(b"ping\n")
+                assert client.recv(16) == answer
+                client.shutdown(socket.SHUT_WR)
+            trace.until(lambda: f"{count} of them over the threshold" in trace.err(), "all sockets lingered")
+            (site,) = trace.stop().report()["sites"]
+            return dict(site)
+    finally:
+        process.kill()

@@ -8,16 +8,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any, Optional
 
 import pytest
 
 from tests.live.closetrace_command import Trace
-from tests.systems.frames import Row, table_of
+from tests.systems.frames import Row, site_of_the_half_closed, table_of
 from tests.systems.nodes import Said, Told, find_node, hanging_up, told
 
 KINDS = os.environ.get("CLOSETRACE_NODES", "18 22").split()
@@ -68,22 +66,8 @@ def test_no_function_has_a_name_that_another_had(kind: str, table: dict[str, Row
 def test_who_sent_last_where_the_event_loop_read_the_end(kind: str) -> None:
     """No function of the program is on the stack of libuv's read. That of the last send is kept beside it."""
     node, count = find_node(kind), 3
-    with node.start("server.js") as process, ExitStack() as clients:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
-        try:
-            with Trace(*options) as trace:
-                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
-                for _ in range(count):
-                    client = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
-                    client.sendall(b"ping\n")
-                    assert client.recv(16) == b"ok 5\n"
-                    client.shutdown(socket.SHUT_WR)
-                trace.until(lambda: f"{count} of them over the threshold" in trace.err(), "all sockets lingered")
-                (site,) = trace.stop().report()["sites"]
-        finally:
-            process.kill()
+    with node.start("server.js") as process:
+        site = site_of_the_half_closed(process, b"ok 5\n", count)
     assert (site["count"], site["verdict"]) == (count, "eof-ignored")
     assert not [frame for frame in site["stack"] if frame["language"] == "node"]
     application = site["application"]

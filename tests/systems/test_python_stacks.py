@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.live.closetrace_command import Trace
-from tests.systems.frames import Row, is_cut, place, table_of, traced_calls
+from tests.systems.frames import Row, is_cut, place, site_of_the_half_closed, table_of, traced_calls
 from tests.systems.pythons import Frames, Told, answering, find_python
 
 MINORS = [int(minor) for minor in os.environ.get("CLOSETRACE_PYTHONS", "11 13").split()]
@@ -71,23 +68,10 @@ def test_who_sent_last_where_the_event_loop_read_the_end(minor: int) -> None:
     python, count = find_python(minor), 3
     if python is None:
         pytest.skip(f"there is no Python 3.{minor} here")
-    with python.start("serve.py") as process, ExitStack() as clients:
+    with python.start("serve.py") as process:
+        site = site_of_the_half_closed(process, b"ping\n", count)
         assert process.stdout is not None
-        port = int(process.stdout.readline())
-        options = ("--pid", str(process.pid), "--linger", "0.2", "--json", "--verbose")
-        try:
-            with Trace(*options) as trace:
-                trace.until(lambda: "has an interpreter" in trace.err(), "the interpreter is known")
-                for _ in range(count):
-                    client = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
-                    client.sendall(b"ping\n")
-                    assert client.recv(16) == b"ping\n"
-                    client.shutdown(socket.SHUT_WR)
-                said = {tuple(json.loads(process.stdout.readline())) for _ in range(count)}
-                trace.until(lambda: f"{count} of them over the threshold" in trace.err(), "all sockets lingered")
-                (site,) = trace.stop().report()["sites"]
-        finally:
-            process.kill()
+        said = {tuple(json.loads(process.stdout.readline())) for _ in range(count)}
     assert (site["count"], site["verdict"]) == (count, "eof-ignored")
     assert not [
         frame for frame in site["stack"] if frame["file"] == next(iter(said))[1] and frame["function"] == "answer"
