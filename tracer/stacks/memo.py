@@ -32,7 +32,9 @@ from tracer.machine.registers import PRESERVED
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import Cursor, Memory, Row, Step, Unwinder
 
-_MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 8, 65_536
+_MAX_WAYS, _MAX_SHAPES, _MAX_NODES = 16, 2, 65_536
+_TRIED_IN_VAIN = 64
+"""So many more times in vain than with success, and shapes are not tried any more."""
 _FARTHEST = 1 << 30
 """Bytes from a stack's top to anything that is still on it."""
 _VEIL = os.urandom(16)
@@ -191,12 +193,12 @@ class Witness:
             )
 
 
-Words = Callable[[bytes], tuple[int, ...]]
-_Place = tuple[Words, Optional[Words], tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]
-"""Where a step's words lie: a reader of the exact words, a reader of the words relative to sp (or None), the registers
-relative to sp, and the offsets of both kinds of words.
-"""
 _Key = tuple[Any, ...]
+_Read = Callable[[bytes, int, Sequence[int]], _Key]
+"""Reads what a step depends on, of a copied stack, its sp and its registers."""
+_Offsets = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Where the words of a step lie (exact ones, then those relative to sp, bytes above sp), and its registers."""
+_Place = tuple[_Read, _Offsets]
 _Way = tuple[_Place, Union[tuple[_Key, "_Node"], dict[_Key, "_Node"]]]
 """A place, and the next node by the values found there: a pair where there is one, as mostly, for a dict is large."""
 
@@ -221,11 +223,11 @@ class _Node:
         ns = box.ns if box.ns is not None else int(now * 1e9)
         return now < self.until and self.since_ns <= ns <= self.until_ns
 
-    def follow(self, box: BlackBox, stack: bytes, sp: int) -> Optional[_Node]:
-        """The next point in the walk of ``box``; None if it is not known."""
-        for place, following in self.ways:
+    def follow(self, stack: bytes, sp: int, registers: Sequence[int]) -> Optional[_Node]:
+        """The next point in the walk of a box; None if it is not known."""
+        for (read, _), following in self.ways:
             try:
-                key = _key(place, box, stack, sp)
+                key = read(stack, sp, registers)
             except struct.error:  # the copy is shorter than that walk
                 continue
             if isinstance(following, tuple):
@@ -242,10 +244,10 @@ class _Node:
         """
         sp, registers = box.sp, tuple(sorted(basis.registers))
         exact, relative = (tuple(sorted(a - sp for a in part)) for part in (basis.exact, basis.relative))
-        place = _place(exact, relative, registers)
-        mine = next((way for way in self.ways if way[0][2:] == place[2:]), None)
+        place = _place((exact, relative, registers))
+        mine = next((way for way in self.ways if way[0][1] == place[1]), None)
         others = [way for way in self.ways if way is not mine][: most - 1]
-        key = _key(place, box, box.stack, sp)
+        key = place[0](box.stack, sp, box.registers)
         following = {} if mine is None else dict([mine[1]]) if isinstance(mine[1], tuple) else mine[1]
         node = following.get(key)
         new = node is None
@@ -255,14 +257,27 @@ class _Node:
         return node, new
 
 
-def _key(place: _Place, box: BlackBox, stack: bytes, sp: int) -> _Key:
-    exact, relative, registers, _ = place
-    if relative is None:
-        return exact(stack)
-    words = [word - sp for word in relative(stack)]
-    if registers:
-        words += [box.registers[number] - sp for number in registers]
-    return (*exact(stack), *words)
+class _Shapes:
+    """The latest shapes of walks from one start. They are given up where they are mostly tried in vain.
+
+    A program with many paths has as many shapes. To try each of the latest ones takes longer then than to walk.
+    """
+
+    __slots__ = ("balance", "known")
+
+    def __init__(self) -> None:
+        self.known, self.balance = _Node(), 0
+
+    @property
+    def pay(self) -> bool:
+        """Whether they were found often enough to be tried."""
+        return self.balance > -_TRIED_IN_VAIN
+
+    def find(self, box: BlackBox) -> Optional[_Node]:
+        """The end of the walk of ``box``; None if its shape is not among them."""
+        found = _end_of_walk(self.known, box)
+        self.balance = min(self.balance + 1, _TRIED_IN_VAIN) if found is not None else self.balance - 1
+        return found
 
 
 class Memo:
@@ -270,7 +285,7 @@ class Memo:
 
     def __init__(self) -> None:
         self._roots: dict[_Start, _Node] = {}
-        self._shapes: dict[_Start, _Node] = {}
+        self._shapes: dict[_Start, _Shapes] = {}
         self._cut: dict[Hashable, _Node] = {}
         """Walks to the end of the copy, by what that end depends on."""
         self.count = 0
@@ -286,10 +301,12 @@ class Memo:
     def find(self, box: BlackBox) -> Optional[Stack]:
         """The stack of ``box`` if an equal one was walked to its end before, or to the end of the copy; else None."""
         start = _start(box)
-        for known in (self._shapes, self._roots):
-            node = _end_of_walk(known.get(start), box)
-            if node is not None and node.holds(box):
-                return node.stack
+        shapes = self._shapes.get(start)
+        node = shapes.find(box) if shapes is not None and shapes.pay else None
+        if node is None or not node.holds(box):
+            node = _end_of_walk(self._roots.get(start), box)
+        if node is not None and node.holds(box):
+            return node.stack
         if self._cut and not box.missing and not box.far:
             node = _end_of_walk(self._cut.get(_end_of_copy(box)), box)
             if node is not None and node.holds(box):
@@ -309,9 +326,12 @@ class Memo:
         start = _start(box)
         try:
             if not rests.is_cut:
-                shape, new = self._shapes.setdefault(start, _Node()).grow(box, _as_one(rests.steps), _MAX_SHAPES)
-                self.count += new
-                ends = [shape, self._grown(self._roots.setdefault(start, _Node()), box, rests)]
+                ends = [self._grown(self._roots.setdefault(start, _Node()), box, rests)]
+                shapes = self._shapes.setdefault(start, _Shapes())
+                if shapes.pay:
+                    shape, new = shapes.known.grow(box, _as_one(rests.steps), _MAX_SHAPES)
+                    self.count += new
+                    ends.append(shape)
             else:
                 ends = [self._grown(self._cut.setdefault(_end_of_copy(box), _Node()), box, rests)]
         except struct.error:
@@ -357,9 +377,9 @@ def _as_one(steps: Sequence[Basis]) -> Basis:
 
 def _end_of_walk(node: Optional[_Node], box: BlackBox) -> Optional[_Node]:
     """The last node in the walk of ``box`` from ``node`` on; None if the walk is not known."""
-    stack, sp = veiled(box), box.sp
+    stack, sp, registers = veiled(box), box.sp, box.registers
     while node is not None and node.stack is None:
-        node = node.follow(box, stack, sp)
+        node = node.follow(stack, sp, registers)
     return node
 
 
@@ -376,12 +396,40 @@ def veiled(box: BlackBox) -> bytes:
 
 # Many points have the same place.
 @functools.lru_cache(maxsize=4096)
-def _place(exact: tuple[int, ...], relative: tuple[int, ...], registers: tuple[int, ...]) -> _Place:
-    return _words(exact), _words(relative) if relative or registers else None, registers, (exact, relative)
+def _place(offsets: _Offsets) -> _Place:
+    exact, relative, registers = offsets
+    if len(exact) == len(relative) == 1 and not registers:
+        return _pair(exact[0], relative[0]), offsets
+    read_exact, read_relative = _words(exact), _words(relative)
+    if not relative and not registers:
+        return lambda stack, _sp, _registers: read_exact(stack), offsets
+
+    def read(stack: bytes, sp: int, values: Sequence[int]) -> _Key:
+        words = [word - sp for word in read_relative(stack)]
+        if registers:
+            words += [values[number] - sp for number in registers]
+        return (*read_exact(stack), *words)
+
+    return read, offsets
+
+
+def _pair(exact: int, relative: int) -> _Read:
+    """Reads a return address, and a frame pointer as it was saved: what most steps depend on."""
+    words = _words((min(exact, relative), max(exact, relative)))
+
+    def exact_first(stack: bytes, sp: int, _registers: Sequence[int]) -> _Key:
+        one, other = words(stack)
+        return one, other - sp
+
+    def relative_first(stack: bytes, sp: int, _registers: Sequence[int]) -> _Key:
+        one, other = words(stack)
+        return one - sp, other
+
+    return exact_first if exact < relative else relative_first
 
 
 @functools.lru_cache(maxsize=4096)
-def _words(offsets: tuple[int, ...]) -> Words:
+def _words(offsets: tuple[int, ...]) -> Callable[[bytes], tuple[int, ...]]:
     """A reader of the words at ``offsets`` (bytes, ascending). Never matches if they overlap: no ABI has that."""
     parts, at = ["<"], 0
     for offset in offsets:

@@ -126,6 +126,16 @@ def test_a_changed_word_never_gives_a_wrong_stack(kinds: list[int], seed: int, d
     assert found is None or found == walked(changed)
 
 
+def test_paths_of_many_shapes_are_recognised_step_by_step() -> None:
+    """Sixty paths from one place, each of another shape: all are recognised, long after shapes were given up."""
+    noise, memo = random.Random(1), Memo()
+    paths = [[SAVES, *(BY_BP if number >> bit & 1 else SAVES for bit in range(6))] for number in range(60)]
+    known = [walked(stack_of(kinds, 0x7F0000001000, noise), memo) for kinds in paths]
+    for turn in range(10):
+        for kinds, stack in zip(paths, known):
+            assert memo.find(stack_of(kinds, 0x7F0000002000 + 64 * turn, noise)) is stack
+
+
 def cut_to(box: BlackBox, share: float) -> BlackBox:
     """The box with only the first words of its stack."""
     return replace(box, stack=box.stack[: 8 * int(len(box.stack) // 8 * share)], cut=True)
