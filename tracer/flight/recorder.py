@@ -170,8 +170,13 @@ class Recorder:
         """All sockets that the program has not let go of: in CLOSE_WAIT, or dead with a descriptor still open."""
         return self._records.suspects()
 
-    def flight(self, sk: int) -> Optional[Flight]:
-        """The flight record of a socket with its boxes, as of one moment; None if the socket is gone."""
+    def flight(self, sk: int, place: Optional[int] = None) -> Optional[Flight]:
+        """The flight record of a socket with its boxes, as of one moment; None if the socket is gone.
+
+        ``place`` is where the record lies, if that is known.
+        """
+        if place is not None:
+            return consistent(lambda: self._records.at(place, sk), self._boxes.read)
         return consistent(lambda: self._records.lookup(sk), self._boxes.read)
 
     def last_exec(self, pid: int) -> Optional[LastExec]:

@@ -19,12 +19,13 @@ _SUSPECT = struct.Struct("<QQ72xQB")  # struct ct_record: sk, birth_ns, suspect_
 
 
 class SuspectEntry(NamedTuple):
-    """A socket (address, birth) that is a suspect since ``since_ns``, in ``state``."""
+    """A socket (address, birth) that is a suspect since ``since_ns``, in ``state``. Its record lies at ``place``."""
 
     sk: int
     birth_ns: int
     since_ns: int
     state: int
+    place: Optional[int] = None
 
 
 class Records:
@@ -50,16 +51,19 @@ class Records:
             bucket = at * self._found >> 32
             *keys, passed = _KEYS.unpack_from(self._buckets, bucket * _BUCKET)
             if sk >> 1 in keys:
-                return self._at(bucket, keys.index(sk >> 1), sk)
+                return self.at(bucket * layout.WAYS + keys.index(sk >> 1), sk)
             if not passed:
                 return None
             at = at + step & 0xFFFFFFFF
         place = self._crowded.lookup(sk.to_bytes(8, "little"))
-        return None if place is None else self._at(*divmod(int.from_bytes(place, "little"), layout.WAYS), sk)
+        return None if place is None else self.at(int.from_bytes(place, "little"), sk)
 
-    def _at(self, bucket: int, way: int, sk: int) -> Optional[bytes]:
-        """The record at this place. None if the place was given to another socket than ``sk`` meanwhile."""
-        start = (bucket * layout.WAYS + way) * _RECORD
+    def at(self, place: int, sk: int) -> Optional[bytes]:
+        """The record at this place. None if the place was given to another socket than ``sk`` meanwhile.
+
+        A record stays at its place as long as it is there.
+        """
+        start = place * _RECORD
         data = self._records[start : start + _RECORD]
         return data if int.from_bytes(data[:8], "little") == sk else None
 
@@ -67,7 +71,7 @@ class Records:
         for bucket in range(self._count):
             *keys, _ = _KEYS.unpack_from(self._buckets, bucket * _BUCKET)
             for way, half in enumerate(keys):
-                data = self._at(bucket, way, half << 1) if half else None
+                data = self.at(bucket * layout.WAYS + way, half << 1) if half else None
                 if data is not None:
                     yield data
 
@@ -77,10 +81,10 @@ class Records:
         while (at := marks.find(1, at + 1)) >= 0:
             bucket, way = divmod(at, _MARKS)
             half = _KEYS.unpack_from(self._buckets, bucket * _BUCKET)[way]
-            data = self._at(bucket, way, half << 1) if half else None
-            entry = SuspectEntry(*_SUSPECT.unpack_from(data)) if data is not None else None
-            if entry is not None and entry.state:
-                found.append(entry)
+            place = bucket * layout.WAYS + way
+            sk, birth_ns, since_ns, state = _SUSPECT.unpack_from(self._records, place * _RECORD)
+            if half and sk == half << 1 and state:
+                found.append(SuspectEntry(sk, birth_ns, since_ns, state, place))
         return found
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class Reader:
 
     def suspect(self, entry: SuspectEntry) -> Optional[Connection]:
         """The socket of a suspect; None if it is gone, also if another has its address by now."""
-        flight = self._recorder.flight(entry.sk)
+        flight = self._recorder.flight(entry.sk, entry.place)
         if flight is None or flight.birth_ns != entry.birth_ns:
             return None
         return self._connection(flight)

@@ -99,13 +99,17 @@ def test_every_record_is_found_and_nothing_else(sks: list[int]) -> None:
 
 @given(sockets(21))
 def test_suspects_are_those_that_are_marked(sks: list[int]) -> None:
-    """With the time since when they are, and their birth."""
+    """With the time since when they are, their birth, and the place where their record is found at once."""
     table = Table()
     for number, sk in enumerate(sks):
         assert table.insert(sk, suspect_ns=number % 3)
     records = table.read()
     expected = {SuspectEntry(sk, sk >> 4, number % 3, 8) for number, sk in enumerate(sks) if number % 3}
-    assert set(records.suspects()) == expected
+    found = records.suspects()
+    assert {one._replace(place=None) for one in found} == expected
+    for one in found:
+        assert one.place is not None
+        assert records.at(one.place, one.sk) == records.lookup(one.sk)
     records.close()
 
 
@@ -117,6 +121,7 @@ def test_a_place_that_was_given_to_another_socket_is_not_read() -> None:
     table.records[place].sk = FIRST_SK + 64
     records = table.read()
     assert records.lookup(FIRST_SK) is None
+    assert records.at(place, FIRST_SK) is None
     assert records.suspects() == []
     assert list(records) == []
     records.close()

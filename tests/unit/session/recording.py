@@ -102,7 +102,7 @@ class FakeRecorder:
         found = self.records.get(sk)
         return bytes(found) if found is not None else None
 
-    def flight(self, sk: int) -> Optional[Flight]:
+    def flight(self, sk: int, place: Optional[int] = None) -> Optional[Flight]:  # noqa: ARG002
         return consistent(lambda: self.look_up(sk), self.box)
 
     def _header(self, box: int) -> BoxHeader:
