@@ -171,7 +171,7 @@ class StackService:
     def _target(self, box: BlackBox) -> Union[_Target, str]:
         """The process as it was at the touch, or why that cannot be had any more."""
         known = self._targets.get(box.pid)
-        if known is not None and known.process.same_program():
+        if known is not None and (known.process.ran_at(box.ns) or known.process.same_program()):
             self._targets.move_to_end(box.pid)
             return known if known.is_since(box) else known.before
         last = self._last_exec(box.pid)

@@ -324,10 +324,10 @@ def taken_over(tmp_path: Path) -> Iterator[TakenOver]:
         process = Process.open(child.pid)
         box = replace(capture(child.pid), ns=time.monotonic_ns())
         child.tell(b"x")
-        while process.same_program():
-            time.sleep(0.01)
         child.line()
         wait_blocked(child.pid)
+        assert not process.same_program()
+        assert not process.ran_at(box.ns)
         yield process, box, LastExec(time.monotonic_ns(), 1), child.pid
         process.close()
 
@@ -388,6 +388,21 @@ def test_an_exec_that_nobody_saw(taken_over: TakenOver) -> None:
     after = replace(capture(pid), ns=time.monotonic_ns())
     assert "never_ran" in names(service.unwind(after))
     service.close()
+
+
+def test_a_program_that_was_seen_after_the_call_names_it(tmp_path: Path) -> None:
+    """Whatever took its place since, and even if nobody saw that."""
+    second = compile_c(tmp_path, "second", TAKES_OVER, "-DNAME=never_ran", *STATIC)
+    with running(compile_c(tmp_path, "first", TAKES_OVER, "-DNAME=did_run", *STATIC), second) as child:
+        process = Process.open(child.pid)
+        box = replace(capture(child.pid), ns=time.monotonic_ns())
+        service = StackService(last_exec=told(LastExec()))
+        service.watch(process)
+        assert process.same_program()
+        child.tell(b"x")
+        child.line()
+        assert "did_run" in names(service.unwind(box))
+        service.close()
 
 
 def test_an_exec_while_the_trace_began(taken_over: TakenOver) -> None:

@@ -80,7 +80,7 @@ class Process:
         self._maps_stale_at = 0.0
         self._starts: list[int] = []
         self._mappings: list[Mapping] = []
-        self._read_ns = 0
+        self._read_ns = self._ran_ns = 0
         self._there_since: dict[int, int] = {}
         self._left_alone = False
         self.known_since_ns = 0
@@ -137,12 +137,23 @@ class Process:
         space any more, reads give 0 bytes (mem_rw in fs/proc/base.c). No process has anything at this address, so
         no page is touched: a page may be one that another program has to provide, and never does.
         """
+        asked_ns = time.monotonic_ns()
+        if not self._has_memory():
+            return False
+        self._ran_ns = asked_ns
+        return True
+
+    def _has_memory(self) -> bool:
         if self._memory is None or not self._mappings or self._left_alone:
             return self._alive()
         try:
             return os.pread(self._memory, 1, _NO_ADDRESS) != b""
         except OSError:  # EIO: nothing is there, but the address space exists
             return True
+
+    def ran_at(self, ns: Optional[int]) -> bool:
+        """Whether it is known that the process ran this program still at ``ns`` (CLOCK_MONOTONIC): no call is made."""
+        return ns is not None and ns <= self._ran_ns
 
     def refresh(self) -> bool:
         """Read the maps again. True if they changed. After exit or exec, the last known maps stay."""

@@ -128,12 +128,18 @@ def test_the_program_file_is_told_by_an_address_in_it(waiter: subprocess.Popen[b
 def test_exec_is_noticed(waiter: subprocess.Popen[bytes]) -> None:
     """After exec the pid and start time are the same, but the program is another one."""
     process = Process.open(waiter.pid)
+    before_ns = time.monotonic_ns()
+    assert not process.ran_at(before_ns)
     assert process.same_program()
     for word in (b"\n", b"second\n"):
         present(waiter.stdin).write(word)
         present(waiter.stdin).flush()
     assert present(waiter.stdout).readline() == b"second\n"
+    after_ns = time.monotonic_ns()
     assert not process.same_program()
+    assert process.ran_at(before_ns)
+    assert not process.ran_at(after_ns)
+    assert not process.ran_at(None)
     again = Process.open(waiter.pid)
     assert again.identity == process.identity
     assert again.same_program()
