@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Optional
 
 from tracer.diagnose.libraries import client_of
@@ -17,8 +18,6 @@ from tracer.model.states import RECV
 
 Group = tuple[object, ...]
 _LEAST = 2
-_OVER, _OPENED, _IDLE = range(3)
-"""What happens at a point of time, in the order in which things at the same time are taken."""
 
 
 def marked(connections: Iterable[Connection], others: Iterable[Connection] = ()) -> list[Connection]:
@@ -89,20 +88,27 @@ def _never_reused(members: Sequence[Connection]) -> bool:
 
 
 def _beside_an_idle_one(several: Sequence[Connection]) -> int:
-    """How many were opened within the idle time of another, each idle one counted for one opening only."""
-    points = [(c.opened.ns, _OPENED, 0) for c in several if c.opened is not None]
-    for index, c in enumerate(several):
-        if c.last is not None and c.fin_ns is not None and c.last.ns < c.fin_ns and _was_answered(c):
-            points += [(c.last.ns, _IDLE, index), (c.fin_ns, _OVER, index)]
-    idle: set[int] = set()
+    """How many were opened within the idle time of another, each idle one counted for one opening only.
+
+    Of those that lie idle, the one whose FIN comes first is taken: then the most openings find one.
+    """
+    spans = sorted(
+        [
+            (c.last.ns, c.fin_ns)
+            for c in several
+            if c.last is not None and c.fin_ns is not None and c.last.ns < c.fin_ns and _was_answered(c)
+        ],
+        reverse=True,
+    )
+    idle: list[int] = []
     count = 0
-    for _, what, index in sorted(points):
-        if what == _IDLE:
-            idle.add(index)
-        elif what == _OVER:
-            idle.discard(index)
-        elif idle:
-            idle.pop()
+    for opened in sorted([c.opened.ns for c in several if c.opened is not None]):
+        while spans and spans[-1][0] < opened:
+            heappush(idle, spans.pop()[1])
+        while idle and idle[0] <= opened:
+            heappop(idle)
+        if idle:
+            heappop(idle)
             count += 1
     return count
 

@@ -26,6 +26,7 @@ ProgramOf = Callable[[int], str]
 """Name of the program that a process runs; empty if that is not known."""
 IdentityOf = Callable[[int], Identity]
 """Where a process belongs: unit, container, pod."""
+_IN_ORDER = attrgetter("since_ns", "connection.sk", "connection.birth_ns", "connection.local")
 _Key = tuple[object, ...]
 _Likeness = tuple[object, ...]
 _ACCEPTED, _OPENED, _HELD_ELSEWHERE = Direction.ACCEPTED, Direction.OPENED, Verdict.HELD_ELSEWHERE
@@ -59,11 +60,8 @@ def group(
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """The oldest first. What tells two of one age apart is asked only where there are such."""
-    every = sorted(findings, key=attrgetter("since_ns"))
-    if len({finding.since_ns for finding in every}) < len(every):
-        every.sort(key=lambda f: (f.since_ns, f.connection.key, f.connection.local))
-    return every
+    """The oldest first, then by what tells two of one age apart."""
+    return sorted(findings, key=_IN_ORDER)
 
 
 def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Site:
