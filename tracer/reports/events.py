@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
@@ -22,31 +23,50 @@ class Event(NamedTuple):
 
 
 def events(c: Connection) -> tuple[Event, ...]:
-    """All that is known, merged; ``now`` (or ``gone``) comes last."""
-    found = [_transition(t, c) for t in c.transitions]
+    """All that is known, merged, in the order of time; ``now`` (or ``gone``) comes last."""
+    found = _Found([], [_transition(t, c) for t in c.transitions], [], [])
     _add_opening(found, c)
     _add_data(found, c)
     _add_ends(found, c)
     last = c.last
     counted = last is None or last.ns in (c.last_rx_ns, c.last_tx_ns)
-    if last is not None and not counted and not [e for e in found if e.ns == last.ns and e.actor is not None]:
-        found.append(_touch(last))
-    found.sort(key=_when)
-    found.append(_last(c, found[-1].ns if found else 0))
-    return tuple(found)
+    if last is not None and not counted and not found.has_call_at(last.ns):
+        found.add(_touch(last))
+    every = [*found.making, *found.changes, *found.allowed, *found.at_end]
+    every.sort(key=_when)
+    every.append(_last(c, every[-1].ns if every else 0))
+    return tuple(every)
 
 
-def _when(event: Event) -> tuple[int, int]:
-    return event.ns, _RANK.get(event.name, 1)
+_when = itemgetter(0)
 
 
-_RANK = {"connect": 0, "close": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3, "gone": 9}
-"""Order within the same instant: connect and close make their transitions, all else follows the state allowing it."""
+class _Found(NamedTuple):
+    """Events by their order within the same instant.
+
+    connect and close make their transitions, all else follows the state that allows it. (To sort by two values takes
+    twice as long, and a report may have a million events.)
+    """
+
+    making: list[Event]
+    changes: list[Event]
+    allowed: list[Event]
+    at_end: list[Event]
+
+    def add(self, event: Event) -> None:
+        self[_RANK.get(event.name, 1)].append(event)
+
+    def has_call_at(self, ns: int) -> bool:
+        """Whether one of them is a call of somebody at this time."""
+        return any(event.ns == ns and event.actor is not None for several in self for event in several)
+
+
+_RANK = {"connect": 0, "close": 0, "accept": 2, "recv": 2, "send": 2, "eof": 3}
 
 
 def start_ns(c: Connection) -> int:
     """The zero of a connection's timeline: its first event."""
-    return min(e.ns for e in events(c))
+    return events(c)[0].ns
 
 
 def _transition(t: Transition, c: Connection) -> Event:
@@ -86,24 +106,24 @@ def _touch(touch: Touch) -> Event:
     return Event(touch.ns, touch.op.label, words.result(touch), LOCAL, touch.actor, words.outcome(touch))
 
 
-def _add_opening(found: list[Event], c: Connection) -> None:
+def _add_opening(found: _Found, c: Connection) -> None:
     opened = c.opened
     if opened is None:
         return
     if c.opened_late:
         text = f"first call seen: {words.result(opened)}"
-        found.append(Event(opened.ns, opened.op.label, text, LOCAL, opened.actor))
+        found.add(Event(opened.ns, opened.op.label, text, LOCAL, opened.actor))
     else:
-        found.append(_touch(opened))
+        found.add(_touch(opened))
 
 
-def _add_data(found: list[Event], c: Connection) -> None:
+def _add_data(found: _Found, c: Connection) -> None:
     if c.last_tx_ns is not None:
         text = f"sent {words.byte_count(c.tx_bytes)}" + _calls(c.tx_calls)
-        found.append(Event(c.last_tx_ns, "send", text, LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
+        found.add(Event(c.last_tx_ns, "send", text, LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
     if c.last_rx_ns is not None:
         text = f"received {words.byte_count(c.rx_bytes)}" + _calls(c.rx_calls)
-        found.append(Event(c.last_rx_ns, "recv", text, LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
+        found.add(Event(c.last_rx_ns, "recv", text, LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
 
 
 def _calls(count: int) -> str:
@@ -114,18 +134,18 @@ def _actor_at(c: Connection, ns: int) -> Optional[Actor]:
     return c.last.actor if c.last is not None and c.last.ns == ns else None
 
 
-def _add_ends(found: list[Event], c: Connection) -> None:
+def _add_ends(found: _Found, c: Connection) -> None:
     if c.eof is not None:
         times = f" ({c.eof_reads} times)" if c.eof_reads > 1 else ""
-        found.append(Event(c.eof.ns, "eof", f"recv returned 0: end seen{times}", LOCAL, c.eof.actor))
+        found.add(Event(c.eof.ns, "eof", f"recv returned 0: end seen{times}", LOCAL, c.eof.actor))
     if c.shutdown is not None:
-        found.append(_touch(c.shutdown))
+        found.add(_touch(c.shutdown))
     if c.reset_ns is not None:
         who = {PEER: "RST from the peer", LOCAL: "RST sent by this host"}
         by = c.reset_by or Origin.UNKNOWN
-        found.append(Event(c.reset_ns, "reset", who.get(by, "RST"), by))
+        found.add(Event(c.reset_ns, "reset", who.get(by, "RST"), by))
     if c.closed is not None:
-        found.append(Event(_close_ns(c, c.closed), "close", words.let_go(c.closed), LOCAL, c.closed.actor))
+        found.add(Event(_close_ns(c, c.closed), "close", words.let_go(c.closed), LOCAL, c.closed.actor))
 
 
 _ONE_CALL_NS = 50_000_000

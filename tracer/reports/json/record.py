@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter
 from typing import Optional
@@ -67,7 +68,12 @@ def _transition(one: Transition, now_ns: int) -> str:
 
 
 def _actor(actor: Actor) -> str:
-    return f"{actor.pid}, {actor.tid}, {quoted(actor.comm)}"
+    return _thread(actor.pid, actor.tid, actor.comm)
+
+
+@functools.lru_cache(maxsize=4096)
+def _thread(pid: int, tid: int, comm: str) -> str:
+    return f"{pid}, {tid}, {quoted(comm)}"
 
 
 def _touch(touch: Touch, now_ns: int, shown: Stacks) -> str:

@@ -120,17 +120,21 @@ def _touch(touch: Optional[Touch], offset_ns: int) -> str:
 
 
 def _actor(actor: Optional[Actor]) -> str:
-    return _NOBODY if actor is None else f'"pid": {actor.pid}, "tid": {actor.tid}, "comm": {quoted(actor.comm)}'
+    return _NOBODY if actor is None else _thread(actor.pid, actor.tid, actor.comm)
+
+
+@functools.lru_cache(maxsize=4096)
+def _thread(pid: int, tid: int, comm: str) -> str:
+    return f'"pid": {pid}, "tid": {tid}, "comm": {quoted(comm)}'
 
 
 def _timeline(c: Connection) -> str:
     """Events with ``t`` in seconds from the first; ``origin`` is ``unknown`` where nobody in particular caused it."""
     found = timeline.events(c)
-    start = min([e.ns for e in found])
+    start = found[0].ns
     return ", ".join(
         [
-            f'{{"t": {(ns - start) / 1e9}, {_event(name, text, origin)}, '
-            f"{_NOBODY if actor is None else _actor(actor)}}}"
+            f'{{"t": {(ns - start) / 1e9}, {_event(name, text, origin)}, {_actor(actor)}}}'
             for ns, name, text, origin, actor, _ in found
         ]
     )

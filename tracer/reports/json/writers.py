@@ -15,6 +15,9 @@ from tracer.reports.json import census, tail
 from tracer.reports.json import report as document
 from tracer.reports.writers import StackOf
 
+_AT_ONCE = 1 << 16
+"""So many characters are written at once: a large report has a hundred thousand pieces."""
+
 
 def _line(text: str) -> None:
     sys.stdout.write(text + "\n")
@@ -29,8 +32,16 @@ class JsonReport:
 
     def report(self, report: Report) -> None:
         """Write the document, piece by piece."""
+        pieces: list[str] = []
+        size = 0
         for text in document.to_text(report):
-            sys.stdout.write(text)
+            pieces.append(text)
+            size += len(text)
+            if size > _AT_ONCE:
+                sys.stdout.write("".join(pieces))
+                pieces.clear()
+                size = 0
+        sys.stdout.write("".join(pieces))
         sys.stdout.flush()
 
 
