@@ -57,6 +57,7 @@ def _host_rows(size: effort.Effort) -> Rows:
         "java": lambda: calls.java(size, stacks),
         "interpreted": lambda: interpreted.interpreted(size, [] if smoke else [tracers.BPFTRACE]),
         "churn": lambda: traffic.churn(size, [*states, *stacks]),
+        "loss": lambda: traffic.loss(size, [ours, tracers.BPFTRACE]),
         "rates": lambda: traffic.rates(size, [tracers.NAIVE, ours]),
         "scope": lambda: traffic.scope(size),
         "starting": lambda: starting.starting(size),

@@ -82,6 +82,17 @@ def _churn(results: Results) -> str:
     return markdown(head, _churn_lines(rows_of(results, "churn"), _ORDER))
 
 
+def _loss(results: Results) -> str:
+    rows, lines = rows_of(results, "loss"), []
+    for row in rows:
+        more = row["us_more"]
+        us = f"{number(more['median'])} ({number(more['low'])} to {number(more['high'])})"
+        left, low, high = (percent(row["share_of_untraced"][part], 1) for part in ("median", "low", "high"))
+        name = "untraced, of the run before" if row["tracer"] == _AGAIN else row["tracer"]
+        lines.append([name, us, f"{left} ({low} to {high})", number(more["n"])])
+    return markdown(["", "us of CPU time more", "connections per CPU second, of untraced", "runs"], lines)
+
+
 def _rates(results: Results) -> str:
     rows = rows_of(results, "rates")
     rates = list(dict.fromkeys(row["connections_per_s"] for row in rows))
@@ -225,6 +236,7 @@ HOST: Makers = {
     "java throughput": (("java",), _left("java")),
     "interpreted": (("interpreted",), _interpreted),
     "connections": (("churn",), _churn),
+    "loss": (("loss",), _loss),
     "rates": (("rates",), _rates),
     "scope": (("scope",), _scope),
     "lingering": (("lingering", "budget"), _lingering),

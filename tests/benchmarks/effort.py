@@ -23,6 +23,8 @@ class Effort:
     stack_bytes: tuple[int, ...]
     batches: int = 5
     """Runs in a turn of which the least time of a hook counts."""
+    pairs: int = 1
+    """Runs with each peer for the loss of short connections, each between two untraced runs."""
     row_limit_s: float = 150
     """Seconds for a row. No turn begins that would end later, and no further size begins after it."""
 
@@ -42,6 +44,7 @@ FULL = Effort(
     java_calls=_CALLS,
     memories_mb=(4, 16, 64, 128, 512),
     stack_bytes=(4096, 16384, 65536),
+    pairs=60,
 )
 SMOKE = Effort(
     turns=1,

@@ -9,7 +9,7 @@ from typing import Optional
 from tests.benchmarks import interpreted
 from tests.benchmarks.readout import NONE, Results, find, markdown, number, percent, ratio, rows_of, value
 
-NEEDS = ("touch", "interpreted", "churn", "rates", "scope", "lingering", "budget", "idle", "starting", "tail")
+NEEDS = ("touch", "interpreted", "churn", "loss", "rates", "scope", "lingering", "budget", "idle", "starting", "tail")
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,16 @@ def _loss(left: Optional[float]) -> Optional[float]:
 
 
 def _connections(results: Results) -> Iterator[Goal]:
-    rows = rows_of(results, "churn")
-    ours, theirs = (
-        _loss(value(find(rows, tracer=name), "share_of_untraced")) for name in ("closetrace", "bpftrace ustack")
+    names = ("closetrace", "bpftrace ustack")
+    rows, many = rows_of(results, "churn"), rows_of(results, "loss")
+    ours, theirs = (value(find(rows, tracer=name), "kernel_us_per_connection") for name in names)
+    yield Goal("us of kernel for a short connection, both ends", ours, at_most=6)
+    yield Goal("of bpftrace's", ratio(ours, theirs), at_most=0.35)
+    yield Goal(
+        "loss of short connections", _loss(value(find(many, tracer=names[0]), "share_of_untraced")), 0.03, unit="%"
     )
-    yield Goal("loss of short connections", ours, at_most=0.05, unit="%")
-    yield Goal("of the loss by bpftrace", ratio(ours, theirs), at_most=0.5)
+    more = [value(find(many, tracer=name), "us_more") for name in names]
+    yield Goal("CPU time that a short connection takes more, of what it does with bpftrace", ratio(*more), at_most=0.5)
     cpu = [value(row, "tracer_cpu") or 0.0 for row in rows_of(results, "rates") if row["tracer"] == "closetrace"]
     yield Goal("user space CPU, the most of all rates of connections", max(cpu), at_most=0.01, unit="%")
 
@@ -106,6 +110,10 @@ def _many(results: Results) -> Iterator[Goal]:
         ratio(max((row["report_s"] for row in most), default=None), slowest),
         at_most=12,
     )
+    yield Goal(
+        "report of 100,000, the slowest", max((row["report_s"] for row in most), default=None), at_most=12, unit="s"
+    )
+    yield Goal("RSS at that, the most", max((row["rss_mb"] for row in most), default=None), at_most=400, unit="MB")
     left_out = sum(row["sockets"] - row["reported"] for row in (*rows, *rows_of(results, "budget")))
     yield Goal("lingering sockets not reported, with memory spent too", left_out, at_most=0)
     resting = max(row["cpu_at_rest"] for row in rows_of(results, "idle"))

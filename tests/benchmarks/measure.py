@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracer.kernel import bpf
 
+_CPUCLOCK_SCHED = 2  # include/linux/posix-timers_types.h
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -75,6 +78,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
+def exact_cpu_s(pid: int) -> float:
+    """The same to the ns, by the CPU clock of the process (clock_getcpuclockid(3)), not in ticks of 10 ms."""
+    return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED) / 1e9
+
+
 def rss_bytes(pid: int, peak: bool = False) -> int:
     """Resident memory in bytes, without the box pool: that is kernel memory, and part of RssShmem or RssFile."""
     name = "VmHWM:" if peak else "RssAnon:"
@@ -92,3 +100,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     else:
         low, _, high = statistics.quantiles(ordered, n=4, method="inclusive")
     return {"median": statistics.median(ordered), "low": low, "high": high, "n": len(ordered)}
+
+
+def middle(values: Sequence[float]) -> dict[str, float]:
+    """The median, and between which values that of endless many turns lies (95 of 100 times).
+
+    These are two of the values themselves, by their ranks (binomial distribution). Fewer than six do not tell so much:
+    then they are the smallest and the largest.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    away = 1.96 * math.sqrt(count) / 2
+    low, high = max(0, math.floor(count / 2 - away)), min(count - 1, math.ceil(count / 2 + away))
+    return {"median": statistics.median(ordered), "low": ordered[low], "high": ordered[high], "n": count}

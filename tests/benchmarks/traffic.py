@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Optional
 
-from tests.benchmarks import tracers, works
+from tests.benchmarks import measure, tracers, works
 from tests.benchmarks.effort import Effort
 from tests.benchmarks.figures import Columns, Figures, Row, by_turns, hook_ns, uncounted, untraced_twice
 from tests.benchmarks.tracers import Ended, Running, Tracer
@@ -31,6 +33,40 @@ def churn(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
             _churn_once(figures.at(running.tracer.name), running, server, effort)
     figures.compare("per_cpu_s")
     return figures.rows()
+
+
+def loss(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
+    """CPU time that a short connection takes more with each peer, by many turns.
+
+    Each run is compared with the mean of the two untraced runs right before and after it. "Again" compares each
+    untraced run with the one before: that is the noise.
+    """
+    took: dict[str, list[float]] = defaultdict(list)
+    shares: dict[str, list[float]] = defaultdict(list)
+    enough = dataclasses.replace(effort, row_limit_s=2 * effort.row_limit_s)
+    with works.nginx() as server:
+        _connection_us(server, effort)
+        before = _connection_us(server, effort)
+        for running in by_turns("loss", effort.pairs, peers, enough):
+            with_it = uncounted(running, lambda: {"us": _connection_us(server, effort)})["us"]
+            running.stop()
+            after = _connection_us(server, effort)
+            pairs = ((running.tracer.name, with_it, (before + after) / 2), (tracers.AGAIN.name, after, before))
+            for name, mine, without in pairs:
+                took[name].append(mine - without)
+                shares[name].append(without / mine)
+            before = after
+    return [
+        {"tracer": name, "us_more": measure.middle(took[name]), "share_of_untraced": measure.middle(shares[name])}
+        for name in took
+    ]
+
+
+def _connection_us(server: works.Server, effort: Effort) -> float:
+    """us of CPU time of client and server for one connection."""
+    served = server.cpu_s()
+    done = server.churn(effort.seconds)
+    return float((done["cpu_s"] + server.cpu_s() - served) / done["done"] * 1e6)
 
 
 def _churn_once(columns: Columns, running: Running, server: works.Server, effort: Effort) -> None:

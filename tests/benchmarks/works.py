@@ -136,7 +136,7 @@ class Server:
     def cpu_s(self) -> float:
         """CPU seconds of the worker so far."""
         (worker,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return measure.cpu_s(int(worker))
+        return measure.exact_cpu_s(int(worker))
 
     def churn(self, seconds: float, rate: float = 0) -> dict[str, Any]:
         """Make short connections to it with programs/churn.c. Raises RuntimeError if one failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.benchmarks import (
     effort,
     figures,
     interpreted,
+    measure,
     tracers,
     traffic,
 )
@@ -43,6 +45,28 @@ def test_a_ratio_is_that_of_the_two_medians() -> None:
     _, make = document_tables.HOST["hooks"]
     table = make(results(touch=[hook("closetrace", 600), hook("bpftrace ustack", 4000), hook("empty program", 50)]))
     assert table.splitlines()[-1] == "| 40, one | 50 | 600 | 4,000 | - | 0.15 | - |"
+
+
+def test_a_loss_is_told_with_how_sure_it_is() -> None:
+    """Untraced runs are held against the ones before them."""
+    _, make = document_tables.HOST["loss"]
+    row = {"tracer": "closetrace", "us_more": spread(9.25), "share_of_untraced": spread(0.931)}
+    again = {"tracer": tracers.AGAIN.name, "us_more": spread(0.04), "share_of_untraced": spread(1.002)}
+    lines = make(results(loss=[again, row])).splitlines()[2:]
+    assert lines == [
+        "| untraced, of the run before | 0.04 (0.04 to 0.04) | 100.2 % (100.2 % to 100.2 %) | 1 |",
+        "| closetrace | 9.25 (9.25 to 9.25) | 93.1 % (93.1 % to 93.1 %) | 1 |",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 5, 40, 41, 200])
+def test_the_middle_of_endless_many_runs_lies_between_two_ranks(count: int) -> None:
+    """Oracle: the binomial distribution. Each value is above the true median with probability one half."""
+    found = measure.middle([float(rank) for rank in range(count)])
+    low, high = int(found["low"]), int(found["high"])
+    beyond = sum(math.comb(count, below) for below in range(count + 1) if not low < below <= high) / 2**count
+    assert found["median"] == (count - 1) / 2
+    assert beyond < 0.05 or (low, high) == (0, count - 1)
 
 
 def test_frames_are_held_against_the_same_touches_without_them() -> None:
