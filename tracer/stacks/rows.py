@@ -17,8 +17,9 @@ from typing import NamedTuple, Optional
 from tracer.machine.registers import RSP
 from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Row
-from tracer.stacks.memo import ALWAYS_NS, Basis, Rests, veiled
+from tracer.stacks.memo import veiled
 from tracer.stacks.walk import MAX_FRAMES, MOST_WITH_INLINED
+from tracer.stacks.witness import ALWAYS_NS, Basis, Rests
 
 _MOST_ROWS = 20_000
 _WORD = struct.Struct("<Q").unpack_from

@@ -14,7 +14,6 @@ from tracer.stacks.elf.facts import read_facts
 from tracer.stacks.language import ENTRY_BYTES, Language, Runtime, Target
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
-from tracer.stacks.memo import ReadLog, Rests, Witness
 from tracer.stacks.naming import Naming
 from tracer.stacks.parsing import Part, parsing
 from tracer.stacks.registry import all_languages
@@ -23,6 +22,7 @@ from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
 from tracer.stacks.target.process import Process
 from tracer.stacks.walk import walk
+from tracer.stacks.witness import ReadLog, Rests, Witness
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.unit.present import present
 from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
 from tracer.stacks.chain import CopyEnds, Cursor, Memory, MemoryUnreadable, Step
-from tracer.stacks.memo import Basis, Memo, ReadLog, Witness
+from tracer.stacks.memo import Memo
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.walk import walk
+from tracer.stacks.witness import Basis, ReadLog, Witness
 
 END, BY_SP, BY_BP, SAVES = 0x1000, 0x2000, 0x3000, 0x4000
 

@@ -16,10 +16,11 @@ from tracer.machine.registers import RBP, RSP
 from tracer.model.frame import BlackBox, Stack
 from tracer.stacks.chain import FIRST_FRAME, Cursor, Memory, Row, Step
 from tracer.stacks.elf.cfi import Expression, RegisterPlus, Rule
-from tracer.stacks.memo import Memo, ReadLog, Witness
+from tracer.stacks.memo import Memo
 from tracer.stacks.rows import Rows, StepRow
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.walk import MAX_FRAMES, walk
+from tracer.stacks.witness import ReadLog, Witness
 
 KIND_ROWS = {
     END: FIRST_FRAME,

@@ -10,10 +10,10 @@ from tracer.machine.registers import REGISTER_COUNT
 from tracer.model.frame import BlackBox, Frame, Stack, WordsEnd
 from tracer.stacks.chain import Row
 from tracer.stacks.language import ENTRY_BYTES
-from tracer.stacks.memo import Basis, Rests
 from tracer.stacks.rows import StepRow
 from tracer.stacks.walk import MAX_FRAMES, MOST_WITH_INLINED
 from tracer.stacks.walker import Common, Interpreter
+from tracer.stacks.witness import Basis, Rests
 
 _LONGEST_TEXT = 4096
 _LANGUAGES = 256
