@@ -99,6 +99,22 @@ def test_the_chart_is_good(helm: str, choices: tuple[str, ...]) -> None:
     assert kinds == ["ConfigMap", "DaemonSet", *(CUSTOM if "metrics.rules=true" in choices else ())]
 
 
+def test_the_chart_writes_numbers_as_the_agent_reads_them(helm: str) -> None:
+    """Helm has each number of YAML as a float64, and would write a million as 1e+06."""
+    import yaml
+
+    # --set-json is the same as a file of values: --set would have integers
+    words = ("--set-json", 'config.agent={"linger": 1000000, "max-overhead": 0.5, "memory": 32, "pod-names": "off"}')
+    config = next(iter(yaml.safe_load_all(checked(helm, "template", "closetrace", CHART, *words))))
+    assert config["data"]["agent.conf"].split("\n") == [
+        "[agent]",
+        "linger = 1000000",
+        "max-overhead = 0.5",
+        "memory = 32",
+        "pod-names = off",
+    ]
+
+
 def _mounts(helm: str, *words: str) -> dict[str, bool]:
     """The paths that the chart's container gets, and whether it can only read there."""
     import yaml

@@ -9,6 +9,7 @@ import click
 
 from tracer.agent import CONFIG, SOCKET
 from tracer.agent import settings as values
+from tracer.commands.numbers import Number
 from tracer.commands.options import (
     DOCS,
     children_option,
@@ -101,7 +102,7 @@ class _Again(click.Command):
 @click.option(
     "--max-overhead",
     metavar="PCT",
-    type=click.FloatRange(0.1, 100),
+    type=Number(0.1, 100),
     default=1,
     show_default=True,
     help="Take fewer stacks while recording costs more than this percentage of one CPU.",

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 import click
 
+from tracer.commands.numbers import Whole
 from tracer.commands.options import DOCS, agent_was_named, asking_beside, filters, make_scope
 from tracer.commands.output import census_writer
 from tracer.commands.records import AgentBeside
@@ -20,7 +21,7 @@ from tracer.session.census import NoProcess, count, recorded_scope
 @click.option(
     "--rows",
     metavar="N",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=20,
     show_default=True,
     help="Show at most N groups; 0 shows all.",

@@ -10,6 +10,7 @@ from typing import Any, Optional, TypeVar
 import click
 
 from tracer.agent import SOCKET
+from tracer.commands.numbers import Number, Whole
 from tracer.commands.targets import check_pid
 from tracer.commands.times import TIME
 from tracer.errors import UsageError
@@ -42,7 +43,7 @@ class NetworkType(click.ParamType):
             self.fail(f"{error}.", param, ctx)
 
 
-_PORT = click.IntRange(1, 65535)
+_PORT = Whole(1, 65535)
 
 _FILTERS = (
     click.option(
@@ -50,7 +51,7 @@ _FILTERS = (
         "--pid",
         "pids",
         metavar="PID",
-        type=click.IntRange(1),
+        type=Whole(1),
         multiple=True,
         help="Only this process. Can be given more than once.",
     ),
@@ -96,7 +97,7 @@ _TUNING = (
     click.option(
         "--stack-bytes",
         metavar="BYTES",
-        type=click.IntRange(PAGE, 16 * PAGE),
+        type=Whole(PAGE, 16 * PAGE),
         default=DEEP_STACK,
         show_default=True,
         help="Bytes to copy of each user stack, a multiple of 4096.",
@@ -105,7 +106,7 @@ _TUNING = (
         "--memory",
         "memory_mb",
         metavar="MB",
-        type=click.IntRange(4, 65536),
+        type=Whole(4, 65536),
         default=None,
         help="Kernel memory for stacks and records, in MB.  [default: 1/64 of RAM, 16 to 128]",
     ),
@@ -142,13 +143,13 @@ all_frames_option = click.option(
 fail_over_option = click.option(
     "--fail-over",
     metavar="N",
-    type=click.IntRange(0),
+    type=Whole(0),
     help="End with exit code 3 if more than N sockets lingered.",
 )
 max_overhead_option = click.option(
     "--max-overhead",
     metavar="PCT",
-    type=click.FloatRange(0.1, 100),
+    type=Number(0.1, 100),
     help="Take fewer stacks when tracing costs more than this percentage of one CPU.",
 )
 

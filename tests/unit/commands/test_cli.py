@@ -147,6 +147,20 @@ def test_usage_errors_are_code_2_and_one_line(run: Run, arguments: list[str]) ->
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "kind"),
+    [
+        ("--memory", "32MB", "whole number"),
+        ("--remote-port", "https", "whole number"),
+        ("--max-overhead", "1%", "number"),
+    ],
+)
+def test_what_is_no_number_is_called_so(run: Run, option: str, value: str, kind: str) -> None:
+    """Not an integer range, as click has it."""
+    _, _, err = run(option, value)
+    assert f"Invalid value for '{option}': '{value}' is not a valid {kind}." in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "pids"),
     [
         (["1"], (1,)),
