@@ -11,7 +11,7 @@ from typing import Optional
 from tracer.diagnose.libraries import client_of
 from tracer.diagnose.owners import is_application, moves_between_threads
 from tracer.diagnose.per_stack import per_stack
-from tracer.model.changing import changed, taken
+from tracer.model.changing import drafted, frozen, taken
 from tracer.model.connection import Connection
 from tracer.model.frame import Stack
 from tracer.model.states import RECV
@@ -36,9 +36,13 @@ def marked(connections: Iterable[Connection], others: Iterable[Connection] = ())
             groups[group].append(c)
     guilty = {group for group, members in groups.items() if _never_reused(members)}
     groups.clear()
-    return [
-        c if group is None else changed(c, never_reused=group in guilty) for c, group in zip(taken(every), group_of)
-    ]
+    return [c if group is None else _told(c, group in guilty) for c, group in zip(taken(every), group_of)]
+
+
+def _told(c: Connection, never_reused: bool) -> Connection:
+    draft = drafted(c)
+    draft.never_reused = never_reused
+    return frozen(draft, Connection)
 
 
 @per_stack
