@@ -9,8 +9,8 @@ from tracer.model.frame import Frame, Stack
 
 T = TypeVar("T")
 _MOST = 4096
-"""So many stacks are remembered: as many as a run without end has. Where a round of more sockets' stacks does not find
-room, each one is looked through anew.
+"""So many stacks are remembered: as many as a run without end keeps (session/stackstore.py). If there are more, all are
+forgotten and looked at again.
 """
 _MOST_FRAMES = 16_384
 """So many frames, by their names. One takes 0.3 to 0.6 KB."""

@@ -15,6 +15,7 @@ from tracer.kernel.source import Sizes
 
 _RECORD, _BUCKET, _MARKS = ct.sizeof(layout.Record), ct.sizeof(layout.Bucket), ct.sizeof(layout.Marks)
 _KEYS = struct.Struct(f"<{layout.WAYS}QI4x")  # struct ct_bucket
+_KEY = struct.Struct("<Q")
 _SUSPECT = struct.Struct("<QQ72xQB")  # struct ct_record: sk, birth_ns, suspect_ns, suspect_state
 
 
@@ -51,18 +52,24 @@ class Records:
             bucket = at * self._found >> 32
             *keys, passed = _KEYS.unpack_from(self._buckets, bucket * _BUCKET)
             if sk >> 1 in keys:
-                return self.at(bucket * layout.WAYS + keys.index(sk >> 1), sk)
+                return self._record(bucket * layout.WAYS + keys.index(sk >> 1), sk)
             if not passed:
                 return None
             at = at + step & 0xFFFFFFFF
         place = self._crowded.lookup(sk.to_bytes(8, "little"))
-        return None if place is None else self.at(int.from_bytes(place, "little"), sk)
+        return None if place is None else self._record(int.from_bytes(place, "little"), sk)
 
     def at(self, place: int, sk: int) -> Optional[bytes]:
-        """The record at this place. None if the place was given to another socket than ``sk`` meanwhile.
+        """The record of the socket at this address, which was at this place; None if it has none any more.
 
-        A record stays at its place as long as it is there.
+        It stays at its place as long as the socket lives. Its bytes stay there longer; its key is cleared.
         """
+        bucket, way = divmod(place, layout.WAYS)
+        (half,) = _KEY.unpack_from(self._buckets, bucket * _BUCKET + way * _KEY.size)
+        return self._record(place, sk) if half == sk >> 1 else None
+
+    def _record(self, place: int, sk: int) -> Optional[bytes]:
+        """The record at this place. None if the place was given to another socket than ``sk`` meanwhile."""
         start = place * _RECORD
         data = self._records[start : start + _RECORD]
         return data if int.from_bytes(data[:8], "little") == sk else None
@@ -71,7 +78,7 @@ class Records:
         for bucket in range(self._count):
             *keys, _ = _KEYS.unpack_from(self._buckets, bucket * _BUCKET)
             for way, half in enumerate(keys):
-                data = self.at(bucket * layout.WAYS + way, half << 1) if half else None
+                data = self._record(bucket * layout.WAYS + way, half << 1) if half else None
                 if data is not None:
                     yield data
 

@@ -98,7 +98,8 @@ class _Node:
 class _Shapes:
     """The latest shapes of walks from one start. They are given up where they are mostly tried in vain.
 
-    A program with many paths has as many shapes. To try each of the latest ones takes longer then than to walk.
+    A program with many paths has as many shapes. To try the latest ones in vain, and then follow the walk step by step,
+    takes longer than to follow it at once.
     """
 
     __slots__ = ("balance", "known")
@@ -111,11 +112,9 @@ class _Shapes:
         """Whether they were found often enough to be tried."""
         return self.balance > -_TRIED_IN_VAIN
 
-    def find(self, box: BlackBox) -> Optional[_Node]:
-        """The end of the walk of ``box``; None if its shape is not among them."""
-        found = _end_of_walk(self.known, box)
-        self.balance = min(self.balance + 1, _TRIED_IN_VAIN) if found is not None else self.balance - 1
-        return found
+    def tried(self, found: bool) -> None:
+        """Count whether a known walk was found among them. A walk that nobody knew tells nothing."""
+        self.balance = min(self.balance + 1, _TRIED_IN_VAIN) if found else self.balance - 1
 
 
 class Memo:
@@ -140,10 +139,15 @@ class Memo:
         """The stack of ``box`` if an equal one was walked to its end before, or to the end of the copy; else None."""
         start = _start(box)
         shapes = self._shapes.get(start)
-        node = shapes.find(box) if shapes is not None and shapes.pay else None
-        if node is None or not node.holds(box):
-            node = _end_of_walk(self._roots.get(start), box)
+        if shapes is not None and shapes.pay:
+            node = _end_of_walk(shapes.known, box)
+            if node is not None and node.holds(box):
+                shapes.tried(found=True)
+                return node.stack
+        node = _end_of_walk(self._roots.get(start), box)
         if node is not None and node.holds(box):
+            if shapes is not None and shapes.pay:
+                shapes.tried(found=False)
             return node.stack
         if self._cut and not box.missing and not box.far:
             node = _end_of_walk(self._cut.get(_end_of_copy(box)), box)

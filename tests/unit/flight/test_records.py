@@ -127,6 +127,21 @@ def test_a_place_that_was_given_to_another_socket_is_not_read() -> None:
     records.close()
 
 
+def test_a_socket_that_is_gone_has_no_record_at_its_place() -> None:
+    """Its bytes stay there until another socket gets the place. What tells that it is gone is the key in the bucket."""
+    table = Table()
+    assert table.insert(FIRST_SK, suspect_ns=5)
+    records = table.read()
+    (suspect,) = records.suspects()
+    assert suspect.place is not None
+    records.close()
+    table.buckets[suspect.place // layout.WAYS].keys[suspect.place % layout.WAYS] = 0
+    records = table.read()
+    assert records.at(suspect.place, FIRST_SK) is None
+    assert records.lookup(FIRST_SK) is None
+    records.close()
+
+
 @pytest.mark.parametrize("freed", ["key", "state"])
 def test_a_mark_alone_makes_no_suspect(freed: str) -> None:
     """It is set after what the record says, and cleared before the place is given away."""

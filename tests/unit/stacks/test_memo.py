@@ -135,6 +135,16 @@ def test_paths_of_many_shapes_are_recognised_step_by_step() -> None:
     for turn in range(10):
         for kinds, stack in zip(paths, known):
             assert memo.find(stack_of(kinds, 0x7F0000002000 + 64 * turn, noise)) is stack
+    assert not any(shapes.pay for shapes in memo._shapes.values())
+
+
+def test_paths_of_one_shape_keep_it() -> None:
+    """A hundred paths whose frames have the same sizes: that each was new once is no reason to give their shape up."""
+    noise, memo = random.Random(1), Memo()
+    for number in range(100):
+        walked(stack_of([SAVES, SAVES + 0x10 * (number + 1), SAVES], 0x7F0000001000, noise), memo)
+        assert memo.find(stack_of([SAVES, SAVES + 0x10 * (number + 2), SAVES], 0x7F0000001000, noise)) is None
+    assert all(shapes.pay for shapes in memo._shapes.values())
 
 
 def cut_to(box: BlackBox, share: float) -> BlackBox:

@@ -137,19 +137,16 @@ class Process:
         space any more, reads give 0 bytes (mem_rw in fs/proc/base.c). No process has anything at this address, so
         no page is touched: a page may be one that another program has to provide, and never does.
         """
-        asked_ns = time.monotonic_ns()
-        if not self._has_memory():
-            return False
-        self._ran_ns = asked_ns
-        return True
-
-    def _has_memory(self) -> bool:
         if self._memory is None or not self._mappings or self._left_alone:
             return self._alive()
+        asked_ns = time.monotonic_ns()
         try:
-            return os.pread(self._memory, 1, _NO_ADDRESS) != b""
+            same = os.pread(self._memory, 1, _NO_ADDRESS) != b""
         except OSError:  # EIO: nothing is there, but the address space exists
-            return True
+            same = True
+        if same:
+            self._ran_ns = asked_ns
+        return same
 
     def ran_at(self, ns: Optional[int]) -> bool:
         """Whether it is known that the process ran this program still at ``ns`` (CLOCK_MONOTONIC): no call is made."""
