@@ -133,6 +133,10 @@ def test_close_on_exec() -> None:
     told = Told("closed")
     assert told.ss == {}
     assert told.report["sites"] == []
+    (ended,) = told.report["ended_findings"]
+    assert ended["how"].startswith(f"closed as process {told.pid} became {OTHER}: close-on-exec")
+    assert ended["closed_stack"] == []
+    assert "exec had replaced the program" in ended["closed_stack_note"]
 
 
 def test_an_agent_judges_afresh(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from tracer.machine import calls
+from tracer.machine.calls import EXECS
 from tracer.model.connection import Actor, Touch
 from tracer.model.frame import Frame
 from tracer.model.states import RECV, SEND, Op
@@ -133,8 +134,8 @@ def let_go(touch: Touch) -> str:
         return f"closed by {by}"
     if name in ("dup2", "dup3"):
         return f"closed by {by}: {name} put another file in its place"
-    if name in ("execve", "execveat"):
-        return f"closed by {by}: close-on-exec"
+    if name in EXECS:  # the kernel gives the new program's name by then
+        return f"closed as process {touch.actor.pid} became {touch.actor.comm}: close-on-exec"
     if name == "close_range":
         return f"closed by {by} with close_range"
     return f"closed by {by} while it was in {name}"

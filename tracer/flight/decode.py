@@ -14,7 +14,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple, Optional, Union
 
 from tracer.flight import layout
-from tracer.model.changing import drafted, frozen
+from tracer.machine.calls import EXECS
+from tracer.machine.calls import name as call_name
+from tracer.model.changing import changed, drafted, frozen
 from tracer.model.connection import Actor, Connection, Endpoint, Touch, Transition
 from tracer.model.frame import Stack
 from tracer.model.origin import origin
@@ -245,7 +247,14 @@ def _add_touches(c: Any, touches: Mapping[str, Touch], loops: bool) -> None:
     c.last = _latest(_latest(_latest(last, sent), c.eof), first)
     if ending is not None:
         c.shutdown = ending if ending.op is Op.SHUTDOWN else None
-        c.closed = ending if ending.op is Op.CLOSE else None
+        c.closed = _without_next_program(ending) if ending.op is Op.CLOSE else None
+
+
+def _without_next_program(closed: Touch) -> Touch:
+    """What exec closes goes when it returns to user mode (fput()): the stack is the new program's."""
+    if call_name(closed.syscall) not in EXECS:
+        return closed
+    return changed(closed, stack=None, stack_note="exec had replaced the program, and its stack with it")
 
 
 def decode(record: Bytes, seen_ns: int, ended: bool = False) -> Decoded:

@@ -101,6 +101,10 @@ AUDIT_ARCH = 0xC000003E
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 
 
+EXECS = ("execve", "execveat")
+"""Calls that replace the program. What they close (close-on-exec) goes when the new program is about to begin."""
+
+
 def name(number: int) -> Optional[str]:
     """Name of system call ``number``; None if it is -1 (not known) or not in the table."""
     return _NAMES.get(number)

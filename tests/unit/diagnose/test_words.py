@@ -104,7 +104,7 @@ def test_result_of_a_call(ret: int, short: str, long: str) -> None:
         (-1, "closed by worker (pid 100)"),
         (231, "closed by the exit of worker (pid 100)"),
         (33, "closed by worker (pid 100): dup2 put another file in its place"),
-        (59, "closed by worker (pid 100): close-on-exec"),
+        (59, "closed as process 100 became worker: close-on-exec"),
         (436, "closed by worker (pid 100) with close_range"),
         (45, "closed by worker (pid 100) while it was in recvfrom"),
     ],

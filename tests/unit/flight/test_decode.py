@@ -192,6 +192,18 @@ def test_the_ending_is_told_by_its_operation(op: Op, name: str) -> None:
     assert (connection.shutdown is None) != (connection.closed is None)
 
 
+@pytest.mark.parametrize(("syscall", "kept"), [(3, True), (59, False), (322, False)])
+def test_what_exec_closed_has_no_stack(syscall: int, kept: bool) -> None:
+    """59 and 322 are execve and execveat (asm/unistd_64.h): the stack of that moment is the next program's."""
+    made = with_touch("ending", record(), op=int(Op.CLOSE), syscall=syscall, box=7)
+    stack = Stack((), True)
+    decoded = decode(bytes(made), 10)
+    closed = decoded.connection({name: (stack, None) for name in decoded.calls}).closed
+    assert closed is not None
+    assert (closed.stack is stack) is kept
+    assert (closed.stack_note is None) is kept
+
+
 @given(st.permutations([(1, 7, 2, 1), (2, 2, 1, 0), (3, 1, 8, 0), (4, 8, 9, 1), (5, 9, 7, 0)]))
 def test_the_timeline_is_in_order_however_it_was_stored(steps: list[tuple[int, int, int, int]]) -> None:
     """Two CPUs may store transitions out of order; the reader does not see it."""
