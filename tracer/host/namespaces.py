@@ -17,7 +17,10 @@ class Namespaces:
     def __init__(self) -> None:
         self._paths: dict[int, str] = {}
         self.denied = 0
-        """Processes whose namespace could not be told for want of CAP_SYS_PTRACE, at the last call of all()."""
+        """Processes whose namespace could not be told for want of CAP_SYS_PTRACE, at the last call of all().
+
+        After of_scope(): those among whose namespaces one in scope may be.
+        """
 
     def _look(self) -> None:
         self._paths = {inode: path for inode, path in self._paths.items() if _inode(path) == inode}
@@ -71,7 +74,11 @@ class Namespaces:
     def of_scope(self, scope: Scope, members: Optional[Iterable[int]]) -> tuple[int, ...]:
         """Those in which sockets may be in scope; ``members`` are the processes in scope, None if everybody is."""
         found = self.all(members)
-        return tuple(inode for inode in found if inode in scope.netns) if scope.netns else found
+        if not scope.netns:
+            return found
+        if set(scope.netns) <= set(found):
+            self.denied = 0  # all that are in scope are known: another process's could only be one of them
+        return tuple(inode for inode in found if inode in scope.netns)
 
 
 def _inode(path: str) -> Optional[int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tracer.host.namespaces import Namespaces
+from tracer.model.scope import Scope
 
 OWN = os.stat("/proc/self/ns/net").st_ino
 
@@ -73,3 +74,22 @@ def test_processes_that_are_gone_have_no_namespace() -> None:
     """They are passed over."""
     assert Namespaces().all([2**22 + 1]) == ()
     assert Namespaces().note("/proc/4194305/ns/net") is None
+
+
+@pytest.mark.parametrize(("netns", "matters"), [((), True), ((OWN,), False), ((OWN, 1), True)])
+def test_who_may_not_be_asked_matters_only_where_a_namespace_is_missing(
+    monkeypatch: pytest.MonkeyPatch, netns: tuple[int, ...], matters: bool
+) -> None:
+    """The namespace of process 1 cannot be told. With --netns that is nothing to warn of, if that one was found."""
+    stat = os.stat
+
+    def denying(path: str) -> os.stat_result:
+        if path == "/proc/1/ns/net":
+            raise PermissionError
+        return stat(path)
+
+    monkeypatch.setattr("tracer.host.namespaces.os.stat", denying)
+    namespaces = Namespaces()
+    found = namespaces.of_scope(Scope(netns=netns), None)
+    assert found == (OWN,) if netns else OWN in found
+    assert bool(namespaces.denied) is matters
