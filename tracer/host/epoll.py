@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import operator
-import os
 import re
 import select
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
-from tracer.host.descriptors import Table
+from tracer.host.descriptors import Table, waits
 from tracer.model.connection import Holder, Interest
 
 _WATCHED = re.compile(r"tfd: *([0-9]{1,10}) +events: *([0-9a-f]+) .* ino:([0-9a-f]+)")
@@ -28,18 +27,6 @@ def parse_set(text: str) -> dict[int, tuple[int, int]]:
     (``ino`` since Linux 4.13, 77493f04b74c). The descriptor is as it was when it was added, and may be stale.
     """
     return {int(inode, 16): (int(fd), int(events, 16)) for fd, events, inode in _WATCHED.findall(text)}
-
-
-def parse_blocking(text: str) -> Optional[bool]:
-    """Whether a descriptor's calls wait (no O_NONBLOCK in the octal ``flags:`` of its fdinfo); None if not told."""
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name == "flags":
-            try:
-                return not int(value, 8) & os.O_NONBLOCK
-            except ValueError:
-                return None
-    return None
 
 
 def interests(held: Mapping[int, tuple[Holder, ...]], tables: Mapping[int, Table]) -> dict[int, tuple[Interest, ...]]:
@@ -71,7 +58,7 @@ def interests(held: Mapping[int, tuple[Holder, ...]], tables: Mapping[int, Table
 
 
 def _waits_for_none(holders: Iterable[Holder]) -> bool:
-    return all(parse_blocking(_head(holder.pid, holder.fd)) is False for holder in holders)
+    return all(waits(holder.pid, holder.fd) is False for holder in holders)
 
 
 def _sets_of(pid: int, table: Optional[Table]) -> Optional[dict[int, dict[int, tuple[int, int]]]]:
@@ -87,20 +74,6 @@ def _fdinfo(pid: int, fd: int) -> str:
             return file.read(_LONGEST_SET)
     except OSError:
         return ""
-
-
-def _head(pid: int, fd: int) -> str:
-    """The beginning of a descriptor's fdinfo, flags included; made for thousands of them."""
-    try:
-        file = os.open(f"/proc/{pid}/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, 256).decode("ascii", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
 
 
 def event_names(events: int) -> tuple[str, ...]:

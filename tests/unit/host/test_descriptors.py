@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.present import present
-from tracer.host.descriptors import close_on_exec, holders, sockets_of, waits
+from tracer.host.descriptors import close_on_exec, holders, parse_flags, sockets_of, waits
 from tracer.host.netns import NetnsUnreachable
 from tracer.host.processes import netns_of, process_info
 
@@ -169,3 +171,19 @@ def test_close_on_exec() -> None:
         assert close_on_exec(os.getpid(), made.fileno()) is False
         number = made.fileno()
     assert close_on_exec(os.getpid(), number) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [("pos:\t0\nflags:\t02\n", 0o2), ("pos:\t0\nflags:\t02004002\n", 0o2004002), ("", None), ("flags:\tnone\n", None)],
+)
+def test_flags_are_octal(text: str, flags: Optional[int]) -> None:
+    """As proc_pid_fdinfo(5) has them."""
+    assert parse_flags(text) == flags
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_flags_or_none(text: str) -> None:
+    """Never an error."""
+    for whole in (text, f"flags:{text}", f"pos:\t0\nflags:\t{text}"):
+        assert parse_flags(whole) is None or isinstance(parse_flags(whole), int)

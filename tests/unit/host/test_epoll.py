@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tracer.host import epoll
 from tracer.host.descriptors import Table, read_descriptors
-from tracer.host.epoll import event_names, interests, parse_blocking, parse_set
+from tracer.host.epoll import event_names, interests, parse_set
 from tracer.model.connection import Holder, Interest
 
 # Linux 6.18
@@ -40,20 +40,11 @@ def test_before_linux_4_13() -> None:
     assert parse_set("tfd:       11 events:       19 data:             5555000b\n") == {}
 
 
-def test_blocking() -> None:
-    """O_NONBLOCK is in the octal flags."""
-    assert parse_blocking("pos:\t0\nflags:\t02\n") is True
-    assert parse_blocking("pos:\t0\nflags:\t02004002\n") is False
-    assert parse_blocking("") is None
-    assert parse_blocking("flags:\tnone\n") is None
-
-
 @given(st.text(max_size=200), st.integers(0, len(FDINFO)))
 def test_hostile_text(junk: str, at: int) -> None:
     """Any text at all gives sets, never an error."""
     for text in (junk, FDINFO[:at] + junk + FDINFO[at:]):
         assert all(isinstance(fd, int) for fd, _ in parse_set(text).values())
-        assert parse_blocking(text) in (True, False, None)
 
 
 def held(*sockets: socket.socket) -> dict[int, tuple[Holder, ...]]:
