@@ -12,8 +12,8 @@ from tracer.stacks.elf.facts import ElfFacts, Section
 from tracer.stacks.elf.image import Image, Name
 from tracer.stacks.naming import Naming
 from tracer.stacks.registry import all_languages
+from tracer.stacks.target.maps import Mapping
 from tracer.stacks.target.modules import Code
-from tracer.stacks.target.process import Mapping
 
 NAMING = Naming(all_languages())
 

@@ -24,9 +24,10 @@ from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.naming import Naming
 from tracer.stacks.registry import all_languages
 from tracer.stacks.service import StackService
+from tracer.stacks.target.maps import parse_maps
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
-from tracer.stacks.target.process import Process, parse_maps
+from tracer.stacks.target.process import Process
 from tracer.stacks.walk import MAX_FRAMES, walk
 from tracer.stacks.walker import LocalWalker
 

@@ -8,7 +8,8 @@ from typing import Callable, Optional
 
 from tracer.stacks.elf.image import Given
 from tracer.stacks.jail.wire import Line, Message
-from tracer.stacks.target.process import Identity, Mapping, Process, parse_maps
+from tracer.stacks.target.maps import Mapping, parse_maps
+from tracer.stacks.target.process import Identity, Process
 
 
 class JailedProcess(Process):

@@ -14,7 +14,8 @@ from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.elf.additions import Additions
 from tracer.stacks.elf.debugfiles import Places
 from tracer.stacks.elf.image import Image
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 
 _MAX_IMAGES = 192
 _VDSO = "[vdso]"

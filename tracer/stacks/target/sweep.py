@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 
 PIECE = 1 << 20
 """Bytes from the start of one piece to that of the next one in a mapping."""

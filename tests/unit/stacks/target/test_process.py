@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tests.unit.present import present
 from tracer.host.processes import comm_of, thread_group
 from tracer.stacks.chain import MemoryUnreadable
-from tracer.stacks.target.process import Identity, Process, ProcessGone, parse_maps
+from tracer.stacks.target.maps import parse_maps
+from tracer.stacks.target.process import Identity, Process, ProcessGone
 
 WAITER = "import sys; print('up', flush=True); sys.stdin.read(1)"
 

@@ -13,7 +13,8 @@ from tracer.stacks.language import Target
 from tracer.stacks.languages.cpython.layouts import LAYOUTS, Layout
 from tracer.stacks.languages.cpython.slot import NOWHERE, Slot, find_local, find_slot
 from tracer.stacks.target.dynsym import LoadedObject
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
 
 _FILE = re.compile(r"(?:lib)?python3\.(\d+)[a-z]*(?:-dbg)?(?:\.so[\d.]*)?")

@@ -8,7 +8,8 @@ from typing import Optional
 
 from tracer.stacks.chain import Cursor, Memory, Step, Unwinder
 from tracer.stacks.language import Target
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 
 
 class Host:

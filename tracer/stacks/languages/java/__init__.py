@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from tracer.model.frame import Frame
     from tracer.model.holder import Held, Limits, SocketAt
-    from tracer.stacks.target.process import Mapping, Process
+    from tracer.stacks.target.maps import Mapping
+    from tracer.stacks.target.process import Process
 
 # The JVM and the native code of the JDK's own classes. Other libraries with these names have a version after .so.
 _LIBRARIES = re.compile(r"lib(jvm|java|jli|net|nio|extnet|zip|jimage|verify)\.so")

@@ -13,7 +13,8 @@ from tracer.stacks.chain import Cursor, Memory, MemoryUnreadable, Step, Unwinder
 from tracer.stacks.languages.java.jvm import Jvm, open_jvm
 from tracer.stacks.languages.java.layout import MissingTables
 from tracer.stacks.languages.java.unwinder import HotSpotUnwinder
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense
 
 _REST = 50

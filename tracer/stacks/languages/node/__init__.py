@@ -10,7 +10,8 @@ from tracer.model.frame import Frame
 from tracer.stacks.language import Language, Part, Runtime, Symbol, Target
 
 if TYPE_CHECKING:
-    from tracer.stacks.target.process import Mapping, Process
+    from tracer.stacks.target.maps import Mapping
+    from tracer.stacks.target.process import Process
 
 # Kind, tier mark (~ interpreted, ^ baseline, + maglev, * optimised), name, position.
 _FUNCTION = re.compile(r"(?:LazyCompile|Function|Script|Eval|Callback|JS):[~^+*']?(\S*) (.*?):(\d+)(?::\d+)?$")

@@ -21,7 +21,7 @@ from tracer.stacks.languages.node.code import CodeSpace, Place
 from tracer.stacks.languages.node.functions import Function, Functions
 from tracer.stacks.languages.node.heap import Heap, is_pointer, smi
 from tracer.stacks.languages.node.layout import Layout
-from tracer.stacks.target.process import Mapping
+from tracer.stacks.target.maps import Mapping
 from tracer.stacks.target.reader import Nonsense, Reader
 
 NUMBER = 2

@@ -11,7 +11,8 @@ from tracer.stacks.language import ENTRY_BYTES, Target
 from tracer.stacks.languages.node.layout import Layout, NotV8, read_layout
 from tracer.stacks.languages.node.unwinder import V8Unwinder
 from tracer.stacks.target.dynsym import LoadedObject
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
 
 _MOST_READS = 24

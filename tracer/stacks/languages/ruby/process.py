@@ -13,7 +13,8 @@ from tracer.stacks.language import Target
 from tracer.stacks.languages.ruby import layouts as at
 from tracer.stacks.languages.ruby.layouts import LAYOUTS, Layout
 from tracer.stacks.target.dynsym import LoadedObject
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense, Reader
 
 FILE = re.compile(r"ruby[\d.]*|libruby\S*\.so[\d.]*")

@@ -16,7 +16,8 @@ from tracer.stacks.languages.java import hotspot
 from tracer.stacks.languages.java import jvm as hotspot_jvm
 from tracer.stacks.languages.java.tables import VmTables, read_tables
 from tracer.stacks.target.dynsym import LoadedObject
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Reader
 
 JVM = recorded(17)

@@ -14,8 +14,9 @@ from tracer.stacks.chain import Cursor, Step, Unwinder
 from tracer.stacks.language import Target
 from tracer.stacks.languages.node import UNNAMED
 from tracer.stacks.languages.node.unwinder import NUMBER, V8Unwinder
+from tracer.stacks.target.maps import Mapping
 from tracer.stacks.target.memory import BoxMemory
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.process import Process
 
 STACK, FP = 0x7F00_0000_0000, 0x7F00_0000_0040
 NODE = Mapping(0x20_0000, 0x30_0000, "r-xp", 0, 8, 9, "/usr/bin/node")

@@ -8,7 +8,7 @@ from typing import Optional
 
 from tracer.stacks.chain import MemoryUnreadable
 from tracer.stacks.languages.node.layout import CodeLayout, Frames, Layout, Types
-from tracer.stacks.target.process import Mapping
+from tracer.stacks.target.maps import Mapping
 
 HEAP, CODE_SPACE, SIZE = 0x10_0000, 0x40_0000, 0x4_0000
 SHARED, SCOPE, SCRIPT, BYTECODES, INTERPRETER, CODE, STREAM = 274, 272, 167, 205, 207, 206, 210

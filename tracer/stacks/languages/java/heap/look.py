@@ -12,7 +12,8 @@ from tracer.stacks.languages.java.heap.onescan import OneScan
 from tracer.stacks.languages.java.heap.opened import Heap
 from tracer.stacks.languages.java.heap.vm import NoHeap
 from tracer.stacks.languages.java.layout import MissingTables
-from tracer.stacks.target.process import Mapping, Process
+from tracer.stacks.target.maps import Mapping
+from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Nonsense
 
 
