@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Optional, cast
 
 import pytest
@@ -181,6 +182,14 @@ def test_a_socket_waits_for_its_listener(place: Place) -> None:
     assert (found.inode, found.accepted, found.local.port) == (0, False, place.port)
 
 
+def await_comm(pid: int, comm: str) -> None:
+    for _ in range(500):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == comm:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} did not become {comm}")
+
+
 def test_members_are_the_descendants_and_who_runs_the_program() -> None:
     """As the kernel side is told at the start, and as it follows them."""
     with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as shell:
@@ -194,13 +203,14 @@ def test_members_are_the_descendants_and_who_runs_the_program() -> None:
         alone = Members(Scope(pids=(shell.pid,)), cast(Recorder, FakeRecorder()))
         alone.seed()
         assert alone.now() == frozenset({shell.pid})
+        await_comm(sleeper, "sleep")  # the shell tells its number before it has become that program
         recorder = FakeRecorder()
         called = Members(Scope(comm="sleep"), cast(Recorder, recorder))
         called.seed()
         assert sleeper in recorder.named
         assert shell.pid not in recorder.named
         with subprocess.Popen(["sleep", "61"]) as late:
-            time.sleep(0.2)
+            await_comm(late.pid, "sleep")
             called.look_for_programs()
             assert late.pid in (called.now() or ())
             late.kill()
