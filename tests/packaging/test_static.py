@@ -106,7 +106,7 @@ def test_the_chart_writes_numbers_as_the_agent_reads_them(helm: str) -> None:
     # --set-json is the same as a file of values: --set would have integers
     words = ("--set-json", 'config.agent={"linger": 1000000, "max-overhead": 0.5, "memory": 32, "pod-names": "off"}')
     config = next(iter(yaml.safe_load_all(checked(helm, "template", "closetrace", CHART, *words))))
-    assert config["data"]["agent.conf"].split("\n") == [
+    assert config["data"]["agent.conf"].splitlines() == [
         "[agent]",
         "linger = 1000000",
         "max-overhead = 0.5",
