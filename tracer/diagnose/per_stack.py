@@ -8,8 +8,8 @@ from typing import Callable, Optional, TypeVar
 from tracer.model.frame import Frame, Stack
 
 T = TypeVar("T")
-_MOST = 4096
-"""So many stacks are remembered: as many as a run without end keeps (session/stackstore.py). If there are more, all are
+_MOST = 2048
+"""So many stacks are remembered: of a thousand sites the opener's and the last call's. If there are more, all are
 forgotten and looked at again.
 """
 _MOST_FRAMES = 16_384
