@@ -21,6 +21,23 @@ def _package(name: str) -> tuple[str, ...]:
 
 _UNRELEASED = "a connection whose response was not read to its end or closed"
 
+_LIBPQ = tuple(
+    f"PQ{name}"
+    for name in "connectdb connectdbParams connectStart connectStartParams connectPoll setdbLogin reset resetStart"
+    " resetPoll exec execParams prepare execPrepared describePrepared describePortal fn sendQuery sendQueryParams"
+    " sendPrepare sendQueryPrepared sendDescribePrepared sendDescribePortal sendPipelineSync pipelineSync getResult"
+    " consumeInput flush putCopyData putCopyEnd getCopyData getline getlineAsync putline putnbytes endcopy".split()
+)
+"""The functions of libpq that talk to the server (PostgreSQL's src/interfaces/libpq/exports.txt)."""
+_HIREDIS = tuple(
+    f"redis{name}"
+    for name in "Connect ConnectWithOptions ConnectWithTimeout ConnectNonBlock ConnectBindNonBlock"
+    " ConnectBindNonBlockWithReuse ConnectUnix ConnectUnixWithTimeout ConnectUnixNonBlock Reconnect Command vCommand"
+    " CommandArgv AppendCommand AppendCommandArgv BufferRead BufferWrite GetReply GetReplyFromReader NetRead NetWrite"
+    " ContextConnectTcp ContextConnectBindTcp ContextConnectUnix".split()
+)
+"""Functions of hiredis that use the socket (its hiredis.h and net.h)."""
+
 CLIENTS = (
     Library(
         "Apache HttpClient",
@@ -235,7 +252,7 @@ CLIENTS = (
     ),
     Library(
         "libpq",
-        functions=("PQconnect", "PQexec", "PQget", "PQsend", "PQconsume"),
+        names=_LIBPQ,
         modules=("libpq.",),
         beneath=True,
         idle="PQfinish when it is no longer needed: libpq has no pool",
@@ -243,7 +260,7 @@ CLIENTS = (
     ),
     Library(
         "hiredis",
-        functions=("redisConnect", "redisCommand", "redisBuffer", "redisGetReply"),
+        names=_HIREDIS,
         modules=("libhiredis",),
         beneath=True,
         idle="redisFree when it is no longer needed: hiredis has no pool",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tracer.model.frame import Frame
+from tracer.stacks.registry import package_of
 
 _MILLISECOND = 1_000_000
 
@@ -39,7 +40,8 @@ def _rounded_down(ms: int) -> int:
 class Library:
     """How a library's frames are known, and how a program keeps it from leaving sockets behind.
 
-    ``functions`` and ``modules`` are prefixes (a module is a file's base name), ``files`` parts of a source path.
+    ``functions`` and ``modules`` are prefixes (a module is a file's base name), ``names`` whole names of functions,
+    ``files`` parts of a source path of other people's code: a program may have an ``http/client.py`` of its own.
     ``package``: the name by which a program imports it, where a process can be asked for that.
     ``beneath``: others are built on it, so it is named only where none of them is on the stack.
     ``serves``: connections that the program accepted may be its own, too.
@@ -52,6 +54,7 @@ class Library:
 
     name: str
     functions: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     package: Optional[str] = None
@@ -73,7 +76,8 @@ def owns(library: Library, frame: Frame) -> bool:
     """Whether a frame is the library's code."""
     function, module, file = frame.function or "", _base(frame.module), frame.file or ""
     return (
-        (bool(library.functions) and function.startswith(library.functions))
+        function in library.names
+        or (bool(library.functions) and function.startswith(library.functions))
         or (bool(library.modules) and module.startswith(library.modules))
-        or any(part in file for part in library.files)
+        or (any(part in file for part in library.files) and bool(package_of(frame)))
     )

@@ -76,6 +76,18 @@ def _fdinfo(pid: int, fd: int) -> str:
         return ""
 
 
+_ARMED = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLERR | select.EPOLLHUP
+
+
+def is_spent(events: int) -> bool:
+    """Whether a set asked for one event (EPOLLONESHOT), was told of it, and has not asked again (EPOLL_CTL_MOD).
+
+    The kernel clears all that was asked for when it tells of the event (ep_send_events() in fs/eventpoll.c). What is
+    asked for has EPOLLERR and EPOLLHUP in any case.
+    """
+    return bool(events & select.EPOLLONESHOT) and not events & _ARMED
+
+
 def event_names(events: int) -> tuple[str, ...]:
     """``EPOLLIN``, ``EPOLLOUT``... of a mask, without EPOLLERR and EPOLLHUP, which are reported in any case."""
     return tuple(name for name, bit in _NAMES if events & bit)

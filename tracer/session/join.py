@@ -114,9 +114,10 @@ def _set_side(c: Any, seen: Seen) -> None:
     """Set in a draft what the listening socket that it came in by tells, where it waits or who opened it is not known.
 
     A connection whose local port is listened on was accepted there, if nothing else tells who opened it. Where nobody
-    listens any more, the kernel's counters may tell that this side did not open it.
+    listens any more, the kernel's counters may tell that this side did not open it. They may also tell that it did: a
+    program can connect from the port that it listens on (SO_REUSEPORT).
     """
-    if c.accepted is not False and c.passive is not None:
+    if c.accepted is not False and (c.passive is not None or (c.kernel is not None and c.kernel.opened_here)):
         return
     one = seen.listening.get((c.netns, c.local))
     if one is not None:

@@ -23,7 +23,7 @@ from tests.unit.cases import (
     WATCHED,
 )
 from tracer.diagnose.sites import group
-from tracer.model.connection import Connection, Holder, Interest, KernelCounters, Relation
+from tracer.model.connection import Blocked, Connection, Holder, Interest, KernelCounters, Relation
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.holder import Lineage, Use
@@ -520,6 +520,31 @@ def test_epoll_of_others_pauses_nobody() -> None:
     assert "reading is paused" in texts(site_of(connection(**without_input)))[0]
     both, _ = texts(site_of(connection(1, **PAUSED), connection(2, **without_input)))
     assert "in no epoll set, or without EPOLLIN in one" in both
+
+
+def test_a_set_that_asked_once_was_told() -> None:
+    """EPOLLONESHOT without what was asked for is what the kernel leaves once it has told: nobody paused the reading."""
+    spent = {**PAUSED, "interests": (Interest(100, 5, 11, 0x40000000),)}
+    site = site_of(connection(**spent))
+    assert site.verdict is not Verdict.READING_PAUSED
+    why, _ = texts(site)
+    assert "asked for one event (EPOLLONESHOT) and was told of it" in why
+    assert "no event loop is told" not in why
+    asking = site_of(connection(**{**PAUSED, "interests": (Interest(100, 5, 11, 0x40000018),)}))
+    assert asking.verdict is Verdict.READING_PAUSED
+    idle, _ = texts(site_of(connection(interests=(Interest(100, 5, 11, 0xC0000000),))))
+    assert "does not know" not in idle
+
+
+@pytest.mark.parametrize(
+    ("call", "waiting", "is_send"), [("splice", 3_000, True), ("splice", 0, False), ("recv", 9, False)]
+)
+def test_a_splice_into_a_full_socket_is_a_send(call: str, waiting: int, is_send: bool) -> None:
+    """splice moves data either way: what waits in the send queue tells which."""
+    stuck = connection(blocked=(Blocked(actor(100), 7, call),), tx_queue=waiting)
+    why, _ = texts(site_of(stuck))
+    assert f"inside {call}" in why
+    assert ("A send waits for room" in why or "takes nothing" in why or "room in its buffer" in why) is is_send
 
 
 def test_tls_tells_the_end_itself() -> None:

@@ -10,7 +10,7 @@ from tracer.model.frame import Frame, Stack
 
 
 def ruby(file: str) -> Frame:
-    return Frame("request", None, file=file, language="ruby")
+    return Frame("request", None, file=file, language="ruby", internal="/lib/ruby/3" in file)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,8 @@ def ruby(file: str) -> Frame:
         (Frame("jdk.internal.net.http.SocketTube.lambda$read", None, language="java"), "the JDK's HttpClient"),
         (Frame("sun.net.www.http.HttpClient.parseHTTP", None, language="java"), "HttpURLConnection"),
         (Frame("curl_easy_perform", "/usr/lib/libcurl.so.4"), "libcurl"),
+        (Frame("PQexecParams", "a-static-program"), "libpq"),
+        (Frame("redisBufferRead", "a-static-program"), "hiredis"),
         (Frame(None, "/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4", 0x1F), "libcurl"),
         (Frame("net/http.(*persistConn).readLoop", "server", language="go"), "Go's net/http"),
         (
@@ -58,6 +60,11 @@ def test_known_libraries(frame: Frame, name: str) -> None:
         Frame("org.apache.kafka.app.Server.poll", None, language="java"),
         Frame("main.fetch", "server", language="go"),
         Frame("fetch", "[anon]", file="/srv/app/requests_log.py", language="python"),
+        Frame("fetch", "python3.11", file="/srv/app/src/http/client.py", language="python"),
+        ruby("/srv/app/lib/net/http.rb"),
+        ruby("/srv/app/lib/net/protocol.rb"),
+        Frame("redisConnectReplica", "app"),
+        Frame("PQgetTicket", "app"),
     ],
 )
 def test_everything_else_is_the_program(frame: Frame) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tracer.host import epoll
 from tracer.host.descriptors import Table, read_descriptors
-from tracer.host.epoll import event_names, interests, parse_set
+from tracer.host.epoll import event_names, interests, is_spent, parse_set
 from tracer.model.connection import Holder, Interest
 
 # Linux 6.18
@@ -75,6 +75,25 @@ def test_sets_of_this_process() -> None:
         assert found[inode[writing]] == (Interest(me, number, writing.fileno(), select.EPOLLOUT | always),)
         assert found[inode[loose]] == ()
         assert inode[blocking] not in found
+
+
+def test_a_set_that_asked_for_one_event() -> None:
+    """The kernel clears what was asked for once it has told of it, until EPOLL_CTL_MOD asks again."""
+    with ExitStack() as stack:
+        reading, peer = (stack.enter_context(one) for one in socket.socketpair())
+        loop = stack.enter_context(select.epoll())
+        loop.register(reading, select.EPOLLIN | select.EPOLLONESHOT)
+
+        def spent() -> bool:
+            ((one,),) = watching(reading).values()
+            return is_spent(one.events)
+
+        assert not spent()
+        peer.send(b"x")
+        assert loop.poll(1) == [(reading.fileno(), select.EPOLLIN)]
+        assert spent()
+        loop.modify(reading, select.EPOLLIN | select.EPOLLONESHOT)
+        assert not spent()
 
 
 def test_a_process_without_epoll() -> None:

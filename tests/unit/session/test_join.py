@@ -146,6 +146,26 @@ def test_the_side_is_known_without_a_listener(sockets: ExitStack, opened: bool) 
     assert (joined.passive, joined.accepted) == ((None, None) if opened else (True, True))
 
 
+def test_who_connects_from_the_port_that_it_listens_on_has_opened(sockets: ExitStack) -> None:
+    """With SO_REUSEPORT a program can do both, as peers do among themselves: the counters know who sent the SYN."""
+    remote, mine = listening(sockets), sockets.enter_context(socket.socket())
+    own = sockets.enter_context(socket.socket())
+    for one in (mine, own):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    mine.bind(("127.0.0.1", 0))
+    own.bind(mine.getsockname())
+    own.connect(remote.getsockname())
+    mine.listen()
+    peer = sockets.enter_context(remote.accept()[0])
+    peer.shutdown(socket.SHUT_WR)
+    await_state(own, CLOSE_WAIT)
+    bare = recorded(own.getsockname(), own.getpeername(), passive=None, preexisting=True)
+    (joined,) = join([bare], Namespaces(), ThreadsNow(), unwind, nobody)
+    assert (joined.passive, joined.accepted, joined.listener) == (None, None, None)
+    assert joined.kernel is not None
+    assert joined.kernel.opened_here is True
+
+
 def await_line(local_port: int, remote_port: int, state: int) -> None:
     """Wait until /proc/net/tcp has the socket in that state."""
     wanted = f":{local_port:04X}", f":{remote_port:04X}", f"{state:02X}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import taken_unseen, unread_bytes
-from tracer.host.epoll import event_names
+from tracer.host.epoll import event_names, is_spent
 from tracer.model.connection import Connection, Interest, Touch
 
 Evidence = tuple[str, ...]
@@ -56,7 +56,15 @@ def watched(c: Connection) -> Evidence:
         return ()
     if not c.interests:
         return ("It is in no epoll set, although its holder uses epoll: no event loop is told of what comes.",)
-    return tuple(f"{_set(one)} watches it for {words.listed(event_names(one.events), 8)}." for one in c.interests)
+    return tuple(map(_watches, c.interests))
+
+
+def _watches(one: Interest) -> str:
+    if is_spent(one.events):
+        return (
+            f"{_set(one)} asked for one event (EPOLLONESHOT), was told of it, and has not asked again (EPOLL_CTL_MOD)."
+        )
+    return f"{_set(one)} watches it for {words.listed(event_names(one.events), 8)}."
 
 
 def _set(one: Interest) -> str:

@@ -19,6 +19,7 @@ from tracer.diagnose.facts import (
 )
 from tracer.diagnose.rules import phrases
 from tracer.diagnose.rules.phrases import Evidence, touched, watched
+from tracer.host.epoll import is_spent
 from tracer.model.connection import Connection
 from tracer.model.states import CLOSE_WAIT, RECV
 
@@ -84,10 +85,10 @@ def _taken_by_none(c: Connection) -> str:
 
 
 def reading_paused(c: Connection, now_ns: int) -> Optional[Evidence]:
-    """Data lie unread, and no epoll set of its holders, which use epoll, asks for them."""
+    """Data lie unread, and no epoll set of its holders, which use epoll, asks for them or was told of them."""
     if c.state is not CLOSE_WAIT or not unread_bytes(c) or c.interests is None:
         return None
-    if any(one.events & select.EPOLLIN for one in c.interests):
+    if any(one.events & select.EPOLLIN or is_spent(one.events) for one in c.interests):
         return None
     return (*_unread(c), *watched(c), *phrases.last_call(c, now_ns))
 

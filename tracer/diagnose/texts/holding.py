@@ -9,7 +9,7 @@ from tracer.diagnose import words
 from tracer.diagnose.facts import send_stalled_ns
 from tracer.diagnose.texts import replaced
 from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
-from tracer.model.connection import Holder, Relation
+from tracer.model.connection import Connection, Holder, Relation
 from tracer.model.states import Origin, TcpState
 
 
@@ -129,10 +129,15 @@ def blocked_in_call(site: TextSite) -> Answer:
     threads = words.listed(sorted({words.thread(b.actor) for b in blocked}))
     are = "is" if len({b.actor.tid for b in blocked}) == 1 else "are"
     why = [f"{threads} {are} inside {calls} on {site.say('it', 'them')} now."]
-    if any("send" in b.syscall or "write" in b.syscall for b in blocked):
+    if any(_sends(c, b.syscall) for c in site.connections for b in c.blocked):
         return (*why, _full(site)), _limited(site)
     todo = "Give the call a timeout, and see below what it waits for: until it returns nobody can clean up."
     return tuple(why), (todo,)
+
+
+def _sends(c: Connection, call: str) -> bool:
+    """Whether a call waits for room in the send queue; splice and tee move data either way."""
+    return "send" in call or "write" in call or (call in ("splice", "tee") and bool(c.tx_queue))
 
 
 _TAKES_NOTHING_NS = 1_000_000_000

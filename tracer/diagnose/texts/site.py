@@ -12,6 +12,7 @@ from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import stopped, stuck
 from tracer.diagnose.telling import sent_stack
+from tracer.host.epoll import is_spent
 from tracer.model.connection import Touch
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
@@ -138,7 +139,7 @@ class TextSite:
     def may_know(self) -> bool:
         """Whether the program may have been told of the peer's end without a read of 0: by epoll, or by TLS."""
         interests = [one for c in self.connections for one in c.interests or ()]
-        by_epoll = any(one.events & (select.EPOLLIN | select.EPOLLRDHUP) for one in interests)
+        by_epoll = any(one.events & (select.EPOLLIN | select.EPOLLRDHUP) or is_spent(one.events) for one in interests)
         return by_epoll or any(map(may_be_close_notify, self.connections))
 
     def watching(self) -> tuple[str, ...]:
@@ -148,6 +149,11 @@ class TextSite:
             return (f"{it} in no epoll set, although the program uses epoll: no event loop is told of the peer's end.",)
         if not all(c.interests for c in self.connections):
             return ()
+        if all(is_spent(one.events) for c in self.connections for one in c.interests or ()):
+            return (
+                "An epoll set asked for one event (EPOLLONESHOT) and was told of it: its event loop is told again only"
+                " when the program asks again (EPOLL_CTL_MOD).",
+            )
         asked = [[one.events for one in c.interests or () if one.events & select.EPOLLIN] for c in self.connections]
         if all(asked) and all(events & select.EPOLLET for several in asked for events in several):
             return (

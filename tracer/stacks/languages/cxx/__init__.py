@@ -25,7 +25,12 @@ _HEADERS = "/usr/include/"
 """Functions of headers there are compiled into programs, and are not theirs."""
 _SYSTEM_CALLS = re.compile(
     r"(__|__libc_)?(read|readv|recv|recvfrom|recvmsg|recvmmsg|write|writev|send|sendto|sendmsg|sendmmsg|sendfile|"
-    r"connect|accept|accept4|close|shutdown|poll|select|epoll_wait|syscall_cp_c|syscall_cp_asm|syscall_cp|cp_end)"
+    r"connect|accept|accept4|close|shutdown|poll|ppoll|select|pselect|epoll_wait|epoll_pwait|wait4|waitpid|waitid|wait|"
+    r"pause|nanosleep|clock_nanosleep|sleep|usleep|sigsuspend|sigwait|flock|fcntl|fcntl64|splice|do_system|system|"
+    r"syscall_cp_c|syscall_cp_asm|syscall_cp|cp_end)|"
+    r"(__|___)?pthread_(mutex_lock|mutex_timedlock|cond_wait|cond_timedwait|cond_clockwait|rwlock_(timed)?(rd|wr)lock|join|"
+    r"timedjoin_np|clockjoin_ex|barrier_wait|once)(_common|_full|_internal)?|"
+    r"__lll_lock_\w+|__(internal_)?futex_\w+|(__new_|__)?sem_(wait|timedwait|clockwait)\w*|__timedwait(_cp)?|__wait"
 )
 
 
