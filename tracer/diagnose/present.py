@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import kept_over_exec, last_call
-from tracer.diagnose.owners import application_frame, moves_between_threads, waits_for_work
+from tracer.diagnose.owners import application_frame, is_application, moves_between_threads, waits_for_work
 from tracer.diagnose.paths import path_of
 from tracer.model.connection import Actor
 from tracer.model.finding import Site, Verdict
@@ -115,8 +115,35 @@ _FOR_EVENTS = frozenset({"accept", "accept4", "epoll_wait", "epoll_pwait", "epol
 
 def stuck(several: Iterable[Present]) -> str:
     """Which threads wait in which function of the program, where most of them are; empty if none is known to."""
+    one = _stuck(several)
+    return _waits(one) if one is not None else ""
+
+
+def _stuck(several: Iterable[Present]) -> Optional[Present]:
     waiting = (one for one in several if one.standing is Standing.WAITS and one.syscall not in _FOR_EVENTS)
-    return next((_waits(one) for one in waiting if place(one) is not None), "")
+    return next((one for one in waiting if place(one) is not None), None)
+
+
+def may_have_gone_on(several: Iterable[Present], last: Optional[Stack]) -> bool:
+    """Whether the threads that wait may wait for their next work: they have left what was at work at the ``last`` call.
+
+    A function that only read has returned, and its caller goes on with the same work. Where its caller has returned,
+    too, or may be the loop that takes the next work, nothing tells that the work is not over.
+    """
+    one = _stuck(several)
+    if one is None or one.stack is None or last is None:
+        return False
+    then, now = _own(last), _own(one.stack)
+    shared = 0
+    while shared < min(len(then), len(now)) and then[-1 - shared] == now[-1 - shared]:
+        shared += 1
+    left = len(then) - shared
+    return shared > 0 and (left > 1 or (left == 1 and shared == 1))
+
+
+def _own(stack: Stack) -> list[Optional[str]]:
+    """The program's own functions, innermost first."""
+    return [frame.function for frame in stack.frames if is_application(frame)]
 
 
 def stopped(several: Iterable[Present]) -> str:

@@ -150,6 +150,27 @@ def test_stuck_threads_are_told_with_the_site() -> None:
     assert stuck((waiting(7), Present((actor(),), Standing.RUNS, stack=stack("spin")))) == ""
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "hedged"),
+    [
+        (("read_order", "handle", "work"), ("take_lock", "handle", "work"), False),
+        (("read_order", "handle", "work"), ("next_job", "work"), True),
+        (("handle", "work"), ("next_job", "work"), True),
+        (("handle", "work"), ("take_lock", "handle", "work"), False),
+        (("read_order",), ("take_lock",), False),
+    ],
+)
+def test_who_may_wait_for_the_next_work_is_not_called_stuck(
+    then: tuple[str, ...], now: tuple[str, ...], hedged: bool
+) -> None:
+    """A worker that has left the handler may have returned from it without a close."""
+    served = site(accepted(last=touch(Op.RECV, 1.006, 6, stack=stack(*then))))
+    told = with_present(served, (waiting(7, stack(*now)),), 0)
+    assert told.explanation[-1] == f"worker (tid 7) waits in {now[0]} (app) now."
+    assert ("look at its branches for errors. If not, find what is waited for there" in told.advice[0]) is hedged
+    assert told.advice[0].startswith("Find what is waited for there") is not hedged
+
+
 def test_the_present_place_stands_in_for_a_call_that_was_not_seen() -> None:
     """Where no stack has a function of the program: that in which the threads are."""
     older = site(connection(last=None, opened=None, preexisting=True))

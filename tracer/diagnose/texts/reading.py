@@ -205,18 +205,28 @@ def not_read_since(site: TextSite) -> Answer:
     if accepted and not site.stuck:
         why.append(_handler(site))
     why += site.watching()
-    hangs = (
-        f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
-        " exception that skips the close."
-    )
     todo = [
-        "Find what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
-        if site.stuck
-        else hangs,
+        _what_keeps_it(site),
         "Give idle connections a timeout, or watch them with poll/epoll (EPOLLRDHUP) and close them when the peer"
         " hangs up.",
     ]
     return tuple(why), tuple(todo)
+
+
+def _what_keeps_it(site: TextSite) -> str:
+    """Where to look for what keeps the thread that served a connection from its next call on it."""
+    if not site.stuck:
+        return (
+            f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
+            " exception that skips the close."
+        )
+    waited = "ind what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
+    if not site.may_have_gone_on:
+        return f"F{waited}"
+    return (
+        "If that is where it waits for its next work, what served the connection has returned without a close, or left"
+        f" it to another thread: look at its branches for errors. If not, f{waited}"
+    )
 
 
 def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:
