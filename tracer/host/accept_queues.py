@@ -19,7 +19,7 @@ def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place,
     """The listening socket on the address and port of each place. Places without one now are left out.
 
     When a program connects, the kernel does not choose a port that is already bound. So a connection on the port of a
-    listener was accepted there.
+    listener was accepted there, unless the program has bound it to that port itself (SO_REUSEPORT).
     """
     wanted = set(places)
     found: dict[Place, DiagSocket] = {}
