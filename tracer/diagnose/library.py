@@ -79,5 +79,5 @@ def owns(library: Library, frame: Frame) -> bool:
         function in library.names
         or (bool(library.functions) and function.startswith(library.functions))
         or (bool(library.modules) and module.startswith(library.modules))
-        or (any(part in file for part in library.files) and bool(package_of(frame)))
+        or (any(part in file for part in library.files) and (frame.internal or bool(package_of(frame))))
     )

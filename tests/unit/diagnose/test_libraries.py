@@ -25,6 +25,7 @@ def ruby(file: str) -> Frame:
         (Frame("jdk.internal.net.http.SocketTube.lambda$read", None, language="java"), "the JDK's HttpClient"),
         (Frame("sun.net.www.http.HttpClient.parseHTTP", None, language="java"), "HttpURLConnection"),
         (Frame("curl_easy_perform", "/usr/lib/libcurl.so.4"), "libcurl"),
+        (Frame("Socket._writeGeneric", None, file="node:net", language="node", internal=True), "Node's net"),
         (Frame("PQexecParams", "a-static-program"), "libpq"),
         (Frame("redisBufferRead", "a-static-program"), "hiredis"),
         (Frame(None, "/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4", 0x1F), "libcurl"),
