@@ -29,6 +29,7 @@ from tracer.agent.protocol import (
     question_from,
 )
 from tracer.errors import ClosetraceError
+from tracer.pieces import some
 from tracer.trail import Trail
 from tracer.waiting import wait_for
 
@@ -43,6 +44,8 @@ _LOOK_S = 0.1
 """How often to look for clients that take too long."""
 _BUFFER = 256 << 10
 """Bytes of an answer that wait for a client."""
+_AT_ONCE = 32 << 10
+"""So many characters are made of an answer before it is looked at the time."""
 _CHUNK = 1 << 20
 """Characters that are sent with one length: who asks takes no more than 16 MB at once."""
 _PIECES_S = 0.02
@@ -89,21 +92,12 @@ class _Client:
         """Make more of its answer, as much as may wait for it."""
         until = time.monotonic() + _PIECES_S
         while self.pieces is not None and len(self.buffer) < _BUFFER and time.monotonic() < until:
-            text = "".join(_some(self.pieces))
+            text = some(self.pieces, _AT_ONCE)
             for begin in range(0, len(text), _CHUNK):
                 self.buffer += chunk(text[begin : begin + _CHUNK].encode(errors="backslashreplace"))
             if not text:
                 self.buffer += chunk(b"")
                 self.pieces, self.finished = None, True
-
-
-def _some(pieces: Iterator[str], size: int = 32 << 10) -> Iterator[str]:
-    """The next pieces that are not empty, about ``size`` characters in all."""
-    for piece in pieces:
-        yield piece
-        size -= len(piece)
-        if size <= 0:
-            return
 
 
 class Listener:

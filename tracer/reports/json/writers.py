@@ -11,12 +11,13 @@ from tracer.diagnose.census.recorded import Records
 from tracer.flight.transitions import Raw
 from tracer.model.connection import Connection
 from tracer.model.finding import Report, Streamed, Tick
+from tracer.pieces import some
 from tracer.reports.json import census, tail
 from tracer.reports.json import report as document
 from tracer.reports.writers import StackOf
 
 _AT_ONCE = 1 << 16
-"""So many characters are written at once: a large report has a hundred thousand pieces."""
+"""So many characters are written at once."""
 
 
 def _line(text: str) -> None:
@@ -32,16 +33,9 @@ class JsonReport:
 
     def report(self, report: Report) -> None:
         """Write the document, piece by piece."""
-        pieces: list[str] = []
-        size = 0
-        for text in document.to_text(report):
-            pieces.append(text)
-            size += len(text)
-            if size > _AT_ONCE:
-                sys.stdout.write("".join(pieces))
-                pieces.clear()
-                size = 0
-        sys.stdout.write("".join(pieces))
+        pieces = document.to_text(report)
+        while text := some(pieces, _AT_ONCE):
+            sys.stdout.write(text)
         sys.stdout.flush()
 
 
