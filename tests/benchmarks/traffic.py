@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Optional
+from typing import Any, Optional
 
 from tests.benchmarks import measure, tracers, works
 from tests.benchmarks.effort import Effort
@@ -45,12 +45,13 @@ def loss(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
     shares: dict[str, list[float]] = defaultdict(list)
     enough = dataclasses.replace(effort, row_limit_s=2 * effort.row_limit_s)
     with works.nginx() as server:
-        _connection_us(server, effort)
-        before = _connection_us(server, effort)
+        run = partial(_churned, server, effort.seconds)
+        run()
+        before = _us_each(run())
         for running in by_turns("loss", effort.pairs, peers, enough):
-            with_it = uncounted(running, lambda: {"us": _connection_us(server, effort)})["us"]
+            with_it = _us_each(uncounted(running, run))
             running.stop()
-            after = _connection_us(server, effort)
+            after = _us_each(run())
             pairs = ((running.tracer.name, with_it, (before + after) / 2), (tracers.AGAIN.name, after, before))
             for name, mine, without in pairs:
                 took[name].append(mine - without)
@@ -62,19 +63,24 @@ def loss(effort: Effort, peers: Sequence[Tracer]) -> list[Row]:
     ]
 
 
-def _connection_us(server: works.Server, effort: Effort) -> float:
-    """us of CPU time of client and server for one connection."""
+def _churned(server: works.Server, seconds: float) -> dict[str, Any]:
+    """What the client says, with ``both_cpu_s``: CPU seconds of client and server."""
     served = server.cpu_s()
-    done = server.churn(effort.seconds)
-    return float((done["cpu_s"] + server.cpu_s() - served) / done["done"] * 1e6)
+    done = server.churn(seconds)
+    return {**done, "both_cpu_s": done["cpu_s"] + server.cpu_s() - served}
+
+
+def _us_each(done: dict[str, Any]) -> float:
+    """us of CPU time for one connection."""
+    return float(done["both_cpu_s"] / done["done"] * 1e6)
 
 
 def _churn_once(columns: Columns, running: Running, server: works.Server, effort: Effort) -> None:
-    before, cpu, served = time.monotonic(), running.cpu_s(), server.cpu_s()
-    done = uncounted(running, partial(server.churn, effort.seconds * 2))
+    before, cpu = time.monotonic(), running.cpu_s()
+    done = uncounted(running, partial(_churned, server, effort.seconds * 2))
     took = time.monotonic() - before
     columns["per_s"].append(done["connections_per_s"])
-    columns["per_cpu_s"].append(done["done"] / (done["cpu_s"] + server.cpu_s() - served))
+    columns["per_cpu_s"].append(done["done"] / done["both_cpu_s"])
     if running.pid is None:
         return
     columns["tracer_cpu"].append((running.cpu_s() - cpu) / took)

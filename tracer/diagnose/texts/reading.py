@@ -220,12 +220,12 @@ def _what_keeps_it(site: TextSite) -> str:
             f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
             " exception that skips the close."
         )
-    waited = "ind what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
+    find = "Find what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
     if not site.may_have_gone_on:
-        return f"F{waited}"
+        return find
     return (
         "If that is where it waits for its next work, what served the connection has returned without a close, or left"
-        f" it to another thread: look at its branches for errors. If not, f{waited}"
+        f" it to another thread: look at its branches for errors. If not, f{find[1:]}"
     )
 
 
