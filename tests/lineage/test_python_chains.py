@@ -33,6 +33,20 @@ def test_every_socket_has_its_holder(minor: int, keeper: Keeper, peer: int) -> N
         process.close()
 
 
+@pytest.mark.parametrize("minor", [minor for minor in MINORS if minor in KNOWN])
+def test_memory_that_looks_like_an_object_holds_nothing(minor: int, keeper: Keeper, peer: int) -> None:
+    """Each socket is in a list of lists, and nearer there are words that begin as an exception does and refer to it."""
+    with running(python(minor), "lookalikes.py", peer) as program:
+        process = Process.open(program.pid)
+        wanted = program.wanted()
+        held = keeper.holders(process, wanted, Limits(seconds=60), nothing)
+        process.close()
+        roots = {program.kind(wanted, one): one.root and one.root.name for one in held.lineages}
+    assert held.note == ""
+    assert roots == dict.fromkeys(program.kinds.values(), "__main__: behind")
+    assert len(roots) == 5
+
+
 @pytest.mark.parametrize("minor", [minor for minor in MINORS if minor not in KNOWN] or [9])
 def test_other_versions_are_refused_in_words(minor: int, keeper: Keeper, peer: int) -> None:
     """No chain is given where the layout of objects is not known."""

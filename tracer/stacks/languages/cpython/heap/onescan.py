@@ -18,14 +18,13 @@ from tracer.stacks.languages.cpython.heap.numbers import Strange
 from tracer.stacks.languages.cpython.heap.opened import Heap
 from tracer.stacks.languages.cpython.heap.roots import Anchor, Origin
 from tracer.stacks.languages.cpython.heap.rules import HOLDERS, RULES, Rule, ends
-from tracer.stacks.languages.cpython.heap.steps import Step
+from tracer.stacks.languages.cpython.heap.steps import COUNT_MASK, MOST_REFERENCES, Step
 from tracer.stacks.languages.cpython.heap.told import links_of, root_of
 from tracer.stacks.languages.cpython.heap.types import TypeInfo
 from tracer.stacks.languages.cpython.heap.walk import Walk
 from tracer.stacks.target.reader import Nonsense
 
-_MOST_LINKS, _MOST_HOLDERS, _TRIES = 5000, 10_000, 3
-_REFERENCES_MASK, _MOST_REFERENCES = 0xFFFF_FFFF_FFFF, 1 << 32
+_MOST_LINKS, _MOST_HOLDERS = 5000, 10_000
 
 
 class OneScan:
@@ -48,7 +47,7 @@ class OneScan:
     def _new_walk(self, memory: Memory) -> Walk:
         heap = self._heap
         walk = Walk(memory, Content(memory, heap.layout), heap.types, HOLDERS, heap.leaves)
-        walk.bar([*heap.roots.module_tables, *(module.globals for module in self._modules)])
+        walk.bar([*heap.roots.module_tables, *(module.globals for module in self._modules), *heap.lookalikes])
         return walk
 
     def _note_found(self) -> None:
@@ -131,9 +130,9 @@ class OneScan:
     def _number(self, address: int, types: Mapping[int, TypeInfo]) -> Optional[int]:
         """The descriptor of the object at ``address``, if one of these types lives there. Raises MemoryUnreadable."""
         references, kind = self._heap.live.words(address, 2)
-        if kind not in types or not 0 < references & _REFERENCES_MASK <= _MOST_REFERENCES:
+        if kind not in types or not 0 < references & COUNT_MASK <= MOST_REFERENCES:
             return None
-        if address not in self._nodes and not self._is_known(address):
+        if address not in self._nodes and not self._heap.known.is_kept(address):
             return None
         try:
             return self._heap.numbers.number(address, types[kind])
@@ -149,18 +148,6 @@ class OneScan:
             return is_transport and any(self._heap.steps.find(address, one) for one in places if one != address)
         except (MemoryUnreadable, Nonsense):
             return False
-
-    def _is_known(self, address: int) -> bool:
-        """Whether the collector knows it: words that only look like an object are told apart by that."""
-        head, read = address - at.GC_HEADER, self._heap.live.words
-        for _ in range(_TRIES):  # its neighbours come and go, and a collection counts in these words
-            try:
-                following = read(head, 1)[0] & ~at.GC_FLAGS
-                if read(following, 2)[1] & ~at.GC_FLAGS == head or self._heap.roots.collecting():
-                    return True
-            except MemoryUnreadable:
-                return False
-        return False
 
     def _apply_rules(self) -> None:
         """Which connections are said to be idle or leased, by which object."""
@@ -234,7 +221,7 @@ class OneScan:
             return None
         verifier, anchor = self._heap.verifier, self._anchors[-root - 1]
         steps = verifier.steps(addresses) if not way else self._around(addresses, way)
-        if steps is None or not verifier.holds(socket, addresses[0], steps, anchor):
+        if steps is None or not self._are_objects(steps) or not verifier.holds(socket, addresses[0], steps, anchor):
             return None
         info = self._heap.types.of(addresses[0])
         first = self._heap.numbers.step(socket, addresses[0], info) if info is not None else None
@@ -243,6 +230,12 @@ class OneScan:
         library, use = (rule.library, rule.use) if rule is not None else ("", None)
         links, beside = links_of(steps, self._own), self._heap.beside
         return Lineage(socket.fd, links, root_of(anchor, name), library, use, beside=beside)
+
+    def _are_objects(self, steps: Iterable[Step]) -> bool:
+        """Whether all holders are objects. What only looks like one is never passed through again."""
+        lookalikes = {step.holder for step in steps if not self._heap.known.is_object(step.holder, step.info)}
+        self._heap.lookalikes |= lookalikes
+        return not lookalikes
 
     def _around(self, addresses: list[int], way: list[Step]) -> Optional[list[Step]]:
         """The steps below what a rule is about, the rule's own, and those above its holder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from tracer.stacks.languages.cpython.codelayout import CODE_LAYOUTS
+from tracer.stacks.languages.cpython.heap.known import Known
 from tracer.stacks.languages.cpython.heap.layout import HEAP_LAYOUTS, HeapLayout
 from tracer.stacks.languages.cpython.heap.live import Live
 from tracer.stacks.languages.cpython.heap.neighbours import with_sockets
@@ -47,6 +48,9 @@ class Heap:
         self.roots = Roots(found, layout, self.live, self.types)
         self.numbers = Numbers(self.live)
         self.verifier = Verifier(self.live, self.types, self.steps, self.roots, self.numbers)
+        self.known = Known(self.live, self.types, self.roots)
+        self.lookalikes: set[int] = set()
+        """Addresses of what a walk took for objects, and the collector does not know."""
         self.leaves = [address for address in map(found.symbol, _LEAVES) if address is not None]
 
     @staticmethod

@@ -17,7 +17,7 @@ from tracer.stacks.languages.cpython.heap.names import NAMES, shown_key
 from tracer.stacks.languages.cpython.heap.types import Kind, TypeInfo, Types
 from tracer.stacks.target.reader import Nonsense
 
-_REFERENCES_MASK, _MOST_REFERENCES = 0xFFFF_FFFF_FFFF, 1 << 32
+COUNT_MASK, MOST_REFERENCES = 0xFFFF_FFFF_FFFF, 1 << 32
 _READ_BYTES = 1 << 20
 _MOST_WORDS, _MOST_VARIABLES, _MOST_BLOCKS = 1 << 26, 2000, 1 << 16
 _TAGS = 3
@@ -59,7 +59,7 @@ def alive(address: int, info: TypeInfo) -> tuple[Fact, ...]:
     """What is true of an object of this type that lives."""
     return (
         is_word(address + at.TYPE, info.address),
-        Fact(address, 1, _MOST_REFERENCES, _REFERENCES_MASK),
+        Fact(address, 1, MOST_REFERENCES, COUNT_MASK),
     )
 
 

@@ -50,6 +50,7 @@ _MEMBER_BYTES, _OBJECT_MEMBERS = 40, (6, 16)
 class TypeInfo:
     """A type. ``name`` is as in C (``tp_name``), ``qualname`` as in Python; ``bases`` are the types of its MRO.
 
+    ``collected``: the garbage collector knows its objects (Py_TPFLAGS_HAVE_GC), if they are no types of C code.
     ``values``: how many values the keys at ``cached_keys`` give each object; ``base_names``: names of the MRO.
     """
 
@@ -62,6 +63,7 @@ class TypeInfo:
     item: int
     dict_offset: int
     heap: bool
+    collected: bool
     managed: bool
     inline: bool
     cached_keys: int
@@ -172,7 +174,8 @@ class Types:
             module = module or self._module(word(at.TYPE_DICT))
         return TypeInfo(
             address, name, qualname[:_LONGEST_NAME], module[:_LONGEST_NAME], _kind(name, names, flags), basic, item,
-            word(at.TYPE_DICT_OFFSET), heap, bool(flags & _MANAGED), bool(flags & _INLINE), keys, values, bases, names,
+            word(at.TYPE_DICT_OFFSET), heap, bool(flags & _GC), bool(flags & _MANAGED), bool(flags & _INLINE),
+            keys, values, bases, names,
         )  # fmt: skip
 
     def _bases(self, mro: int, address: int) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -10,13 +10,14 @@ import numpy as np
 
 from tracer.stacks.languages.cpython.heap import layout as at
 from tracer.stacks.languages.cpython.heap.content import Content
+from tracer.stacks.languages.cpython.heap.known import are_kept, is_counted, is_doubtful
 from tracer.stacks.languages.cpython.heap.live import LOWEST
 from tracer.stacks.languages.cpython.heap.memory import MOST_WORDS, Array, Memory
+from tracer.stacks.languages.cpython.heap.steps import COUNT_MASK
 from tracer.stacks.languages.cpython.heap.types import Kind, TypeInfo, Types
 
 _BATCH = 1 << 16
 _MOST_OBJECTS = 16_000_000
-_MOST_REFERENCES = 1 << 32
 _GRANULE = 4
 """Objects begin at multiples of 16 bytes."""
 
@@ -73,28 +74,46 @@ class Walk:
                 level += self._all_admitted(batch)
 
     def _batch(self, objects: Array, parents: Array, late: bool) -> Iterator[tuple[Array, Array]]:
-        references = self._memory.take(objects).astype(np.int64) & 0xFFFF_FFFF_FFFF
+        for info, some, of_some in self._by_type(objects, parents):
+            nodes = self._add(some, of_some)
+            self._note(info, nodes)
+            if info.is_late and not late:
+                self._late.append((info, some, nodes))
+                continue
+            yield from self._children(info, some, nodes)
+
+    def _by_type(self, objects: Array, parents: Array) -> Iterator[tuple[TypeInfo, Array, Array]]:
+        """Those that live and refer to others or have a number, with their parents."""
+        counts = self._memory.take(objects).astype(np.int64) & COUNT_MASK
         types = self._memory.take(objects + at.TYPE)
-        alive = (references > 0) & (references <= _MOST_REFERENCES) & (types > LOWEST) & (types & np.uint64(7) == 0)
+        alive = is_counted(counts) & (types > LOWEST) & (types & np.uint64(7) == 0)
         alive &= ~np.isin(types, self._leaves)
-        objects, parents, types = objects[alive], parents[alive], types[alive]
+        objects, parents, types, counts = objects[alive], parents[alive], types[alive], counts[alive]
         alive = self._memory.locate(types)[1]
+        doubtful = np.flatnonzero(is_doubtful(counts) & alive)
+        if len(doubtful):
+            alive[doubtful] = self._are_kept(objects[doubtful], types[doubtful])
         objects, parents, types = objects[alive], parents[alive], types[alive]
         order = np.argsort(types, kind="stable")
         objects, parents, types = objects[order], parents[order], types[order]
+        for info, some in self._runs(types):
+            if info.kind is not Kind.LEAF or info.has_number:
+                yield info, objects[some], parents[some]
+
+    def _are_kept(self, objects: Array, types: Array) -> Array:
+        """Which of these the collector keeps, where a count of references may be an address."""
+        kept, order = np.zeros(len(objects), dtype=bool), np.argsort(types, kind="stable")
+        for info, some in self._runs(types[order]):
+            kept[order[some]] = are_kept(self._memory, info, objects[order[some]])
+        return kept
+
+    def _runs(self, types: Array) -> Iterator[tuple[TypeInfo, slice]]:
+        """The types in this sorted array, and where each is."""
         begins = np.flatnonzero(np.concatenate(([True], types[1:] != types[:-1]))) if len(types) else types[:0]
-        ends = [*begins[1:].tolist(), len(types)]
-        for begin, end in zip(begins.tolist(), ends):
+        for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(types)]):
             info = self._types.at(int(types[begin]))
-            if info is None or (info.kind is Kind.LEAF and not info.has_number):
-                continue
-            group = objects[begin:end]
-            nodes = self._add(group, parents[begin:end])
-            self._note(info, nodes)
-            if info.is_late and not late:
-                self._late.append((info, group, nodes))
-                continue
-            yield from self._children(info, group, nodes)
+            if info is not None:
+                yield info, slice(begin, end)
 
     def _children(self, info: TypeInfo, objects: Array, nodes: Array) -> Iterator[tuple[Array, Array]]:
         yield nodes[:1], np.array([info.address], dtype=np.uint64)

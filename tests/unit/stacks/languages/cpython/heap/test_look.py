@@ -93,6 +93,34 @@ def test_the_global_that_holds_it_is_found(child: Child) -> None:
     ]
 
 
+_OFTEN_HELD = """
+import socket, sys
+class Shop:
+    pass
+shop, others = Shop(), Shop()
+shop.sock = socket.socket()
+number = shop.sock.fileno()
+shops = [shop] * 1_100_000
+others.sock = ([socket.socket()],) * 1_100_000
+print(number, others.sock[0][0].fileno(), 0, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_is_held_a_million_times_is_an_object(tmp_path: Path) -> None:
+    """A count of references may be as large as an address, and the collector knows the object all the same."""
+    child = Child(tmp_path, _OFTEN_HELD)
+    try:
+        held = child.look(_ENOUGH, child.held, child.bare)
+    finally:
+        child.running.kill()
+        child.running.communicate()
+    assert {one.fd: one.root and one.root.name for one in held.lineages} == {
+        child.held: "__main__: shop",
+        child.bare: "__main__: others",
+    }
+
+
 _WITH_A_DRIVER = """
 import ctypes, socket, sys
 drivers = [ctypes.CDLL(path) for path in {paths}]
