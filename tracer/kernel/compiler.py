@@ -74,7 +74,7 @@ def compile_text(text: str, tree: Optional[Path]) -> ObjectCode:
 
     with quietly() as said, _environment(tree):
         try:
-            module = Unattached(text=text if tree else _HEADERS_INSTALLED + text, cflags=FLAGS)
+            module = Unattached(text=(text if tree else _HEADERS_INSTALLED + text).encode(), cflags=FLAGS)
         except Exception:  # bcc raises plain Exception
             raise _failure(said()) from None
     try:
