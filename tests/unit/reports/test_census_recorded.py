@@ -37,11 +37,12 @@ def block(width: int, *paths: CodePath, count: int = 3, rows: int = 20) -> list[
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_line_for_each_path(width: int) -> None:
     """No line is wider; how many, the oldest, who, the verdict, and the function by the end that tells."""
-    lines = block(width, replace(ORDERS, sockets=(known(1), known(2, 7_200_000, pid=4194304))), path("b", known(3)))
+    orders = replace(ORDERS, sockets=(known(1, pid=4194304), known(2, 7_200_000, pid=4194303)))
+    lines = block(width, orders, path("b", known(3)))
     assert max(map(len, lines)) <= width
     first = next(line for line in lines if line.split()[:1] == ["2"])
     assert "2h 00m" in first
-    assert "order-service-gate" in first
+    assert "order-se... (4194303) +1" in first
     assert "half-closed-in-use" in first
     if width == 200:
         assert first.endswith("fetchPrice (OrderClient.java:120)")

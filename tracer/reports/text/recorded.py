@@ -51,7 +51,7 @@ def _table(shown: Sequence[PathCount], width: int) -> list[str]:
     columns = {
         "sockets": [str(one.count) for one in shown],
         "oldest": [words.duration(one.oldest_ms * _MS) for one in shown],
-        "process": [fit(clean(_process(one)), _LONGEST_PROCESS) for one in shown],
+        "process": [_process(one) for one in shown],
         "verdict": [fit(clean(one.path.verdict), _LONGEST_VERDICT) for one in shown],
     }
     if width >= _WIDE:
@@ -69,8 +69,9 @@ def _table(shown: Sequence[PathCount], width: int) -> list[str]:
 
 
 def _process(one: PathCount) -> str:
-    name = f"{one.path.program} ({one.pid})" if one.pid else one.path.program or "-"
-    return f"{name} +{one.others}" if one.others else name
+    """The program's name, cut if it is long, with the pid: that is what the next command is given."""
+    pid = (f" ({one.pid})" if one.pid else "") + (f" +{one.others}" if one.others else "")
+    return fit(clean(one.path.program or "-"), _LONGEST_PROCESS - len(pid)) + pid
 
 
 def _frame(path: CodePath, room: int) -> str:
