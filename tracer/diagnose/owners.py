@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from tracer.diagnose.libraries import client_frame
@@ -43,14 +44,51 @@ def is_application(frame: Frame) -> bool:
     return not frame.internal and not _is_nameless(frame) and not owner_of(frame)
 
 
-def application_frame(stack: Optional[Stack]) -> Optional[int]:
-    """Index of the innermost frame of the program's own code that is at work; None if there is none."""
-    return None if stack is None else _application_frame(stack)
+def _is_of_program(frame: Frame) -> bool:
+    """Whether a frame is of the installed package that is the program: not the program's where that is a library."""
+    return frame.of_program and not frame.internal and client_frame(frame) is None
+
+
+def _own(frames: Sequence[Frame]) -> tuple[int, ...]:
+    """Indices of the program's own frames: those of its own files, else those of the package that is the program.
+
+    The generated script that starts such a package says nothing by itself: it is of the package.
+    """
+    own = tuple([index for index, frame in enumerate(frames) if is_application(frame)])
+    if _has_file(frames, own) or not any(frame.of_program for frame in frames):
+        return own
+    return tuple([index for index, frame in enumerate(frames) if index in own or _is_of_program(frame)])
+
+
+def _has_file(frames: Sequence[Frame], own: Iterable[int]) -> bool:
+    return any(not frames[index].of_program for index in own)
 
 
 @per_stack
-def _application_frame(stack: Stack) -> Optional[int]:
-    return next((index for index, frame in enumerate(own_part(stack)) if is_application(frame)), None)
+def own_frames(stack: Stack) -> tuple[Frame, ...]:
+    """The program's own frames, innermost first, also those that called the event loop."""
+    return tuple(stack.frames[index] for index in _own(stack.frames))
+
+
+def own_at_work(stack: Stack) -> tuple[Frame, ...]:
+    """The program's own frames at work, innermost first."""
+    return tuple([stack.frames[index] for index in _at_work(stack)])
+
+
+@per_stack
+def _at_work(stack: Stack) -> tuple[int, ...]:
+    return _own(own_part(stack))
+
+
+def has_own_file(stack: Optional[Stack]) -> bool:
+    """Whether a frame at work is of the program's own files, and not only of an installed package."""
+    return stack is not None and _has_file(stack.frames, _at_work(stack))
+
+
+def application_frame(stack: Optional[Stack]) -> Optional[int]:
+    """Index of the innermost frame of the program's own code that is at work; None if there is none."""
+    own = _at_work(stack) if stack is not None else None
+    return own[0] if own else None
 
 
 def own_part(stack: Stack) -> tuple[Frame, ...]:

@@ -8,9 +8,9 @@ from typing import Optional
 
 from tracer.diagnose.held import key_of, own_place
 from tracer.diagnose.libraries import client_of
-from tracer.diagnose.owners import application_frame, is_application, is_generated, is_loop, own_part
+from tracer.diagnose.owners import application_frame, is_generated, is_loop, own_at_work
 from tracer.diagnose.per_stack import per_stack
-from tracer.diagnose.telling import opener_stack, sent_stack, telling_call, telling_stack
+from tracer.diagnose.telling import most_own_first, opener_stack, sent_stack, telling_call, telling_stack
 from tracer.model.finding import Application, Finding, Where
 from tracer.model.frame import Frame, Stack
 
@@ -34,7 +34,7 @@ def path_of(stack: Optional[Stack]) -> Path:
 
 @per_stack
 def _path_of(stack: Stack) -> Path:
-    return tuple(step for step, _ in groupby(_step(frame) for frame in own_part(stack) if is_application(frame)))
+    return tuple(step for step, _ in groupby(map(_step, own_at_work(stack))))
 
 
 def _step(frame: Frame) -> Hashable:
@@ -48,7 +48,7 @@ def _step(frame: Frame) -> Hashable:
 def code_path(finding: Finding) -> Hashable:
     """What tells a finding's code path: the telling stack, the last send's, opener's, the holder, the library."""
     stack, opened = telling_stack(finding)[0], opener_stack(finding)
-    for source, one in ((Where.LAST, stack), (Where.SENT, sent_stack(finding)), (Where.OPENED, opened)):
+    for source, one in most_own_first(stack, sent_stack(finding), opened):
         path = path_of(one)
         if path:
             return (source, path)
@@ -62,7 +62,7 @@ def code_path(finding: Finding) -> Hashable:
 def application(finding: Finding, sent: Optional[Stack], opened: Optional[Stack]) -> Application:
     """The program's first own frame. ``sent`` and ``opened`` are the stacks of the site's last send and opener."""
     stack = telling_stack(finding)[0]
-    for source, one in ((Where.LAST, stack), (Where.SENT, sent), (Where.OPENED, opened)):
+    for source, one in most_own_first(stack, sent, opened):
         index = application_frame(one)
         if index is not None:
             return Application(source, index)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import kept_over_exec, last_call
-from tracer.diagnose.owners import application_frame, is_application, moves_between_threads, waits_for_work
+from tracer.diagnose.owners import application_frame, moves_between_threads, own_frames, waits_for_work
 from tracer.diagnose.paths import path_of
 from tracer.model.connection import Actor
 from tracer.model.finding import Site, Verdict
@@ -143,7 +143,7 @@ def may_have_gone_on(several: Iterable[Present], last: Optional[Stack]) -> bool:
 
 def _own(stack: Stack) -> list[Optional[str]]:
     """The program's own functions, innermost first."""
-    return [frame.function for frame in stack.frames if is_application(frame)]
+    return [frame.function for frame in own_frames(stack)]
 
 
 def stopped(several: Iterable[Present]) -> str:

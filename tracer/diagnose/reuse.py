@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Optional
 
 from tracer.diagnose.libraries import client_of
-from tracer.diagnose.owners import is_application, moves_between_threads
+from tracer.diagnose.owners import moves_between_threads, own_frames
 from tracer.diagnose.per_stack import per_stack
 from tracer.model.changing import drafted, frozen, taken
 from tracer.model.connection import Connection
@@ -51,7 +51,7 @@ def _application(stack: Stack) -> Optional[tuple[str, ...]]:
     library = client_of(stack)
     if library is not None and library.prefills:
         return None
-    return tuple(f.function for f in stack.frames if f.function is not None and is_application(f))
+    return tuple(frame.function for frame in own_frames(stack) if frame.function is not None)
 
 
 class _Numbers:

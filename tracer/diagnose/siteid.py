@@ -11,9 +11,9 @@ from itertools import groupby
 
 from tracer.diagnose.held import own_place
 from tracer.diagnose.libraries import client_of
-from tracer.diagnose.owners import is_application, own_part, owner_of
+from tracer.diagnose.owners import own_at_work, own_part, owner_of
 from tracer.diagnose.per_stack import per_frame, per_stack
-from tracer.diagnose.telling import opener_stack, sent_stack, telling_stack
+from tracer.diagnose.telling import most_own_first, opener_stack, sent_stack, telling_stack
 from tracer.digests import sha256
 from tracer.model.finding import Direction, Finding
 from tracer.model.frame import Frame, Stack
@@ -48,7 +48,7 @@ def unversioned(name: str) -> str:
 def _path(finding: Finding, direction: Direction) -> tuple[str, ...]:
     """What diagnose.paths.code_path tells apart, by names that last."""
     stack, opened = telling_stack(finding)[0], opener_stack(finding)
-    for one in (stack, sent_stack(finding), opened):
+    for _, one in most_own_first(stack, sent_stack(finding), opened):
         names = _names(one) if one is not None else ()
         if names:
             return ("path", *names)
@@ -68,7 +68,7 @@ def _names(stack: Stack) -> tuple[str, ...]:
 
     Functions that a compiler inlined are left out: only debug information tells them, which another host may not have.
     """
-    own = [frame for frame in own_part(stack) if is_application(frame)]
+    own = own_at_work(stack)
     compiled = [frame for frame in own if not (frame.inlined and frame.language == _COMPILED)]
     return tuple(name for name, _ in groupby(map(_name, compiled or own)))
 

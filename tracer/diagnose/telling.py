@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Optional
 
 from tracer.diagnose.facts import last_call
-from tracer.diagnose.owners import application_frame
+from tracer.diagnose.owners import application_frame, has_own_file
 from tracer.model.connection import Blocked, Touch
-from tracer.model.finding import Finding, Verdict
+from tracer.model.finding import Finding, Verdict, Where
 from tracer.model.frame import Stack
 from tracer.model.states import RECV
 
@@ -45,14 +45,32 @@ def opener_stack(finding: Finding) -> Optional[Stack]:
 
 
 def sent_stack(finding: Finding) -> Optional[Stack]:
-    """The stack of the last send where an event loop received since, which tells nothing of the program."""
+    """The stack of the last send where an event loop received since, which tells nothing of the program.
+
+    Or only of the installed package that is the program, where that send has a function of the program's own files.
+    """
     sent = finding.connection.sent
     if sent is None:  # so it is mostly, and this is asked of each socket again and again
         return None
     telling = telling_call(finding)
     if telling is None or telling.op is not RECV or telling.ns < sent.ns:
         return None
-    return sent.stack if application_frame(telling.stack) is None else None
+    if application_frame(telling.stack) is None:
+        return sent.stack
+    return sent.stack if has_own_file(sent.stack) and not has_own_file(telling.stack) else None
+
+
+def most_own_first(
+    last: Optional[Stack], sent: Optional[Stack], opened: Optional[Stack]
+) -> list[tuple[Where, Optional[Stack]]]:
+    """The stacks that may name the program's code, in the order in which they are asked.
+
+    One with a function of the program's own files goes before those that have an installed package's alone.
+    """
+    three = [(Where.LAST, last), (Where.SENT, sent), (Where.OPENED, opened)]
+    if has_own_file(last):  # so it is mostly: then no other is looked at
+        return three
+    return sorted(three, key=lambda one: not has_own_file(one[1]))
 
 
 def _blocked(finding: Finding) -> Optional[Blocked]:

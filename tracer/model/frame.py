@@ -20,6 +20,8 @@ class Frame:
     ``language`` is a name from ``stacks/registry.py``; compiled code that no language owns is ``native``.
     ``internal`` marks frames of the runtime or its standard library (the C library), which reports fold.
     ``note`` is a caveat on this frame alone ("found by frame pointer").
+    ``of_program`` is true in an installed package if that is the main program of the process, and in the generated
+    script that starts it.
     """
 
     function: Optional[str]
@@ -32,6 +34,7 @@ class Frame:
     internal: bool = False
     note: Optional[str] = None
     pc: int = 0
+    of_program: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from tracer.diagnose import held, reconciled, words
-from tracer.diagnose.owners import owner_of
+from tracer.diagnose.owners import own_frames, owner_of
 from tracer.model.connection import Losses
 from tracer.model.finding import Report, Site, Unconfined, Unread, Where
 from tracer.model.frame import Frame, Stack
@@ -104,8 +104,13 @@ def where(site: Site) -> str:
     return f"{how}{words.located(frame)}"
 
 
-def group_of(frame: Frame) -> str:
-    """What a frame belongs to: a library or a runtime, in words; "" for the program's own code."""
+def groups_of(stack: Stack) -> tuple[str, ...]:
+    """What each frame belongs to: a library or a runtime, in words; "" for the program's own code."""
+    own = set(map(id, own_frames(stack)))
+    return tuple("" if id(frame) in own else _group_of(frame) for frame in stack.frames)
+
+
+def _group_of(frame: Frame) -> str:
     owner = owner_of(frame)
     if owner or not frame.internal:
         return owner

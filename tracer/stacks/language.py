@@ -98,6 +98,10 @@ LookAtHeap = Callable[["Sequence[SocketAt]", "Limits"], "Held"]
 """Who holds these sockets, within these limits? Never raises."""
 
 
+OfProgram = Callable[[str], bool]
+"""Is this source file of the installed package that is the main program of the process? Never raises."""
+
+
 class Part(enum.Enum):
     """What a frame that is not the program's own does for the program.
 
@@ -150,6 +154,12 @@ class Language:
 
     receives_in_loop: bool = False
     """Whether its runtime receives in an event loop, with no function of the program on the stack."""
+
+    program: Callable[[Process], Optional[OfProgram]] = lambda _process: None
+    """Tells the source files of the installed package that is the main program of this process.
+
+    None if the program lies in no package, or if that is not known. Called in a worker, once for a process.
+    """
 
     has_loop: Callable[[Process], bool] = lambda _process: False
     """The same of one process, where only some programs have such a loop. It may take only the names of mappings."""

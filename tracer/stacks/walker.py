@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional, Protocol
 
 from tracer.machine import registers as arch
-from tracer.model.frame import BlackBox, Stack
+from tracer.model.frame import BlackBox, Frame, Stack
 from tracer.stacks.chain import Unwinder
 from tracer.stacks.elf import libdw
 from tracer.stacks.elf.facts import read_facts
-from tracer.stacks.language import ENTRY_BYTES, Language, Runtime, Target
+from tracer.stacks.language import ENTRY_BYTES, Language, OfProgram, Runtime, Target
 from tracer.stacks.links.native import NativeUnwinder
 from tracer.stacks.links.nocfi import NoCfiUnwinder
 from tracer.stacks.naming import Naming
 from tracer.stacks.parsing import Part, parsing
 from tracer.stacks.registry import all_languages
+from tracer.stacks.registry import language as language_named
 from tracer.stacks.rows import StepRow
 from tracer.stacks.target.memory import BoxMemory
 from tracer.stacks.target.modules import ImageCache, Modules
@@ -134,6 +135,7 @@ class _Chain:
         self._as_target = Target(process, self._native, self._last.names, naming.read_symbol)
         self._attached: dict[str, Runtime] = {}
         self._is_attached = False
+        self._programs: dict[str, Optional[OfProgram]] = {}
 
     def walk(self, box: BlackBox, known: int) -> Walked:
         if self._unsupported:
@@ -192,7 +194,7 @@ class _Chain:
                 if rests is not None and finished.until_ns is not None:
                     rests = rests.within(finished.since_ns, finished.until_ns)
         rows = _rows(witness, known) if self._is_plain() else ()
-        return Walked(self._explained(stack), rests, rows)
+        return Walked(self._with_program(self._explained(stack)), rests, rows)
 
     def _is_plain(self) -> bool:
         """Whether what is compiled is all there is: no runtime has its say about the stacks of such code."""
@@ -211,6 +213,19 @@ class _Chain:
                 note = frames[first].note
                 frames[first] = replace(frames[first], note=f"{runtime.unnamed}; {note}" if note else runtime.unnamed)
         return replace(stack, frames=tuple(frames))
+
+    def _with_program(self, stack: Stack) -> Stack:
+        """Mark the frames of the package that is the program of this process."""
+        frames = tuple(replace(one, of_program=True) if self._is_of_program(one) else one for one in stack.frames)
+        return replace(stack, frames=frames)
+
+    def _is_of_program(self, frame: Frame) -> bool:
+        if not frame.file or frame.language not in self._attached:
+            return False
+        if frame.language not in self._programs:
+            self._programs[frame.language] = language_named(frame.language).program(self._process)
+        is_of = self._programs[frame.language]
+        return is_of is not None and is_of(frame.file)
 
     def _attach(self) -> None:
         """Ask the languages that are not attached yet whether they are in the process by now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from tracer.diagnose import owners
 from tracer.diagnose.owners import (
     application_frame,
+    has_own_file,
     is_application,
     is_loop,
     moves_between_threads,
+    own_frames,
     owner_of,
     speaks_tls,
     waits_for_work,
@@ -150,6 +153,42 @@ def test_application_frame() -> None:
     assert application_frame(whole(curl, own)) == 2
     assert application_frame(whole(curl)) is None
     assert application_frame(None) is None
+
+
+SITE = "/opt/venv/lib/python3.12/site-packages"
+FETCH, MAIN = (
+    Frame(name, None, file=f"{SITE}/shopd/cli.py", language="python", of_program=True) for name in ("fetch", "main")
+)
+STUB = Frame("<module>", None, file="/opt/venv/bin/shopd", language="python", of_program=True)
+GET = Frame("get", None, file=f"{SITE}/requests/api.py", language="python")
+UNKNOWN = Frame("fetch_json", None, file=f"{SITE}/acme_http/get.py", language="python")
+PLUGIN = Frame("hook", None, file="/etc/shopd/plugin.py", language="python")
+RUN = Frame("run_forever", None, file="/usr/lib/python3.12/asyncio/base_events.py", language="python", internal=True)
+
+
+@pytest.mark.parametrize(
+    ("frames", "own", "mark", "is_file"),
+    [
+        ((GET, UNKNOWN, FETCH, MAIN, STUB), (FETCH, MAIN, STUB), FETCH, False),
+        ((GET, FETCH), (FETCH,), FETCH, False),
+        ((GET, UNKNOWN, STUB), (STUB,), STUB, False),
+        ((GET, FETCH, PLUGIN, MAIN, STUB), (PLUGIN, STUB), PLUGIN, True),
+        ((GET, FETCH, RUN, MAIN, STUB), (FETCH, MAIN, STUB), FETCH, False),
+        ((GET, FETCH, RUN, PLUGIN), (PLUGIN,), FETCH, False),
+        ((replace(GET, of_program=True), STUB), (STUB,), STUB, False),
+        ((GET, UNKNOWN), (), None, False),
+    ],
+)
+def test_the_package_that_is_the_program(
+    frames: tuple[Frame, ...], own: tuple[Frame, ...], mark: Optional[Frame], is_file: bool
+) -> None:
+    """It is the program's own where no file of the program's own is at work, and never where it is a known library."""
+    stack = whole(*frames)
+    assert own_frames(stack) == own
+    index = application_frame(stack)
+    assert (None if index is None else stack.frames[index]) is mark
+    assert has_own_file(stack) is is_file
+    assert not has_own_file(None)
 
 
 def test_javascript_between_the_frames_of_node() -> None:

@@ -38,7 +38,24 @@ def named(function: str, language: str = "native", **more: Any) -> Connection:
 
 
 OWN = Frame("fetch", "/srv/app", 0x10, "/build/a/fetch.c", 10)
+SITE = "/opt/venv/lib/python3.12/site-packages/shopd"
+IN_PLACE = (
+    Frame("fetch", None, file="/home/dev/src/shopd/orders.py", language="python"),
+    Frame("main", None, file="/home/dev/src/shopd/cli.py", language="python"),
+    Frame("<module>", None, file="/home/dev/venv/bin/shopd", language="python"),
+)
+INSTALLED = (
+    replace(IN_PLACE[0], file=f"{SITE}/orders.py", of_program=True),
+    replace(IN_PLACE[1], file=f"{SITE}/cli.py", of_program=True),
+    replace(IN_PLACE[2], file="/opt/venv/bin/shopd", of_program=True),
+)
+PLUGIN = Frame("hook", None, file="/etc/shopd/plugin.py", language="python")
 SAME = {
+    "installed, or run where it was written": (read_by(*IN_PLACE), read_by(*INSTALLED)),
+    "the program's own files beside a package that is the program": (
+        read_by(INSTALLED[0], PLUGIN, INSTALLED[1]),
+        read_by(replace(INSTALLED[0], of_program=False), PLUGIN, replace(INSTALLED[1], of_program=False)),
+    ),
     "line": (read_by(OWN), read_by(replace(OWN, line=12, offset=0x30))),
     "build without lines": (read_by(OWN), read_by(replace(OWN, line=None, file=None, offset=0x99, pc=0x7F0000001234))),
     "pid": (read_by(OWN), read_by(OWN, pid=4711)),
@@ -122,6 +139,10 @@ def test_same(one: str) -> None:
 
 HELD = Lineage(3, (Link("shop.OrderClient", "client", own=True),), root=Root(RootKind.MODULE, "shop: clients"))
 DIFFERENT = {
+    "functions of the installed program": (
+        read_by(*INSTALLED),
+        read_by(replace(INSTALLED[0], function="send"), *INSTALLED[1:]),
+    ),
     "function": (named("load"), named("store")),
     "caller": (read_by(OWN, Frame("pay", "/srv/app")), read_by(OWN, Frame("ship", "/srv/app"))),
     "order": (read_by(OWN, Frame("pay", "/srv/app")), read_by(Frame("pay", "/srv/app"), OWN)),

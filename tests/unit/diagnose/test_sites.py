@@ -315,3 +315,55 @@ def test_where_processes_belong() -> None:
     assert "  in: container app (3f4ec7c56b8a) of pod shop/web-0\n" in said
     (site,) = group(judged(connection(1)), lambda _pid: "app", lambda _pid: here)
     assert "  in: unit shop.service\n" in "\n".join(render(site, 1, NOW, width=80, color=False, all_frames=False))
+
+
+def packaged(*functions: str) -> Stack:
+    """Functions of an installed package that is the program, innermost first."""
+    libc = Frame("__libc_recv", "libc.so.6", 0x64, internal=True)
+    file = "/opt/venv/lib/python3.12/site-packages/shopd/cli.py"
+    own = (Frame(name, None, file=file, language="python", of_program=True) for name in functions)
+    return Stack((libc, *own), True)
+
+
+def test_functions_of_the_package_that_is_the_program_are_told_apart() -> None:
+    """As those of a program in files of its own are."""
+    last = [touch(Op.RECV, 1.006, 150, stack=packaged(name, "main")) for name in ("fetch_orders", "fetch_stock")]
+    sites = group(judged(*(connection(i, last=last[i % 2], opened=None) for i in range(5))))
+    assert [(site.count, site.application) for site in sites] == [
+        (3, Application(Where.LAST, 1)),
+        (2, Application(Where.LAST, 1)),
+    ]
+
+
+def test_a_file_of_the_programs_own_goes_before_the_package_that_is_the_program() -> None:
+    """Wherever it is: such a site is called and known by it, as one of a program that no package is."""
+    last = touch(Op.RECV, 1.006, 150, stack=packaged("on_data", "main"))
+    own = touch(Op.SEND, 1.001, 5, stack=stack("ask_prices"))
+    also = touch(Op.SEND, 1.001, 5, stack=packaged("write", "main"))
+    opened = touch(Op.CONNECT, 1.0, 0, stack=packaged("open_all", "main"))
+    by_own = touch(Op.CONNECT, 1.0, 0, stack=stack("open_prices"))
+    for sent, opener, where in (
+        (own, opened, Where.SENT),
+        (also, opened, Where.LAST),
+        (also, by_own, Where.OPENED),
+        (None, by_own, Where.OPENED),
+        (None, opened, Where.LAST),
+    ):
+        (site,) = group(judged(connection(1, last=last, opened=opener, sent=sent)))
+        assert site.application == Application(where, 1)
+        assert (site.sent_stack is not None) == (where is Where.SENT)
+
+
+def test_the_package_that_is_the_program_is_shown_as_the_programs_own() -> None:
+    """Frame by frame; beside files of the program's own it is counted as other packages are."""
+    last = touch(Op.RECV, 1.006, 150, stack=packaged("fetch", "work", "main"))
+    (site,) = group(judged(connection(1, last=last, opened=None)))
+    said = "\n".join(render(site, 1, NOW, width=100, color=False, all_frames=False))
+    assert "    > fetch        cli.py\n      work         cli.py\n      main         cli.py\n" in said
+    plugin = Frame("hook", None, file="/etc/shopd/plugin.py", language="python")
+    stack = packaged("fetch", "work", "main")
+    beside = Stack((stack.frames[0], plugin, *stack.frames[1:]), True)
+    (site,) = group(judged(connection(1, last=touch(Op.RECV, 1.006, 150, stack=beside), opened=None)))
+    said = "\n".join(render(site, 1, NOW, width=100, color=False, all_frames=False))
+    assert "    > hook         plugin.py\n" in said
+    assert "3 frames of shopd" in said

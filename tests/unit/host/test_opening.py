@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.present import present
 from tracer.host import opening
-from tracer.host.opening import open_below, open_linked, open_own
+from tracer.host.opening import open_below, open_linked, open_own, real_below
 
 
 @pytest.fixture(params=["openat2", "walk"])
@@ -57,6 +57,9 @@ def test_links_are_resolved_within_the_root(root: int, tmp_path: Path) -> None:
     assert [said(root, name) for name in ("out", "up", "loop", "missing")] == [None] * 4
     assert said(root, "directory/name", follow_links=False) == "inside"
     assert said(root, "absolute", follow_links=False) is None
+    place = f"{inside.resolve()}/etc/name"
+    assert [real_below(root, name) for name in ("absolute", "directory/name", "upwards", "etc/name")] == [place] * 4
+    assert [real_below(root, name) for name in ("out", "up", "loop", "missing", "a\0", "a\ud800")] == [""] * 6
 
 
 def test_nothing_but_regular_files(root: int, tmp_path: Path) -> None:

@@ -55,13 +55,13 @@ class _Page:
         if number is None:
             number = self._known[id(stack)] = len(self.stacks)
             mark = application_frame(stack)
-            frames = [self._frame(frame, place == mark) for place, frame in enumerate(stack.frames)]
+            grouped = zip(stack.frames, saying.groups_of(stack))
+            frames = [self._frame(frame, group, place == mark) for place, (frame, group) in enumerate(grouped)]
             ends = "" if stack.complete else clean(stack.note or note or "the unwinder knows no more")
             self.stacks.append({"frames": frames, "ends": ends})
         return {"is": number}
 
-    def _frame(self, frame: Frame, marked: bool) -> list[int]:
-        group = saying.group_of(frame)
+    def _frame(self, frame: Frame, group: str, marked: bool) -> list[int]:
         flags = (_OWN if not group else 0) | (_INLINED if frame.inlined else 0) | (_MARKED if marked else 0)
         name = frame.function or words.short_name(frame)
         place = words.place(frame) if frame.function else ""

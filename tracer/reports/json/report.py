@@ -225,6 +225,7 @@ def _frame(frame: Frame) -> Value:
         "internal": frame.internal,
         "note": frame.note,
         "pc": f"{frame.pc:#x}",
+        "of_program": frame.of_program,
     }
 
 

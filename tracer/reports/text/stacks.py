@@ -21,9 +21,10 @@ _OWN_SHOWN = 10
 
 @dataclass(frozen=True)
 class Fold:
-    """Frames that are counted rather than shown."""
+    """Frames that are counted rather than shown, and what each belongs to."""
 
     frames: tuple[Frame, ...]
+    groups: tuple[str, ...]
 
 
 Row = Union[int, Fold]
@@ -37,7 +38,7 @@ def render(
         why = note or (stack.note if stack is not None else None) or "none was kept"
         return [" " * _INDENT + clean(f"no stack: {why}")]
     mark = application_frame(stack)
-    rows: list[Row] = list(range(len(stack.frames))) if all_frames else _folded(stack.frames, mark)
+    rows: list[Row] = list(range(len(stack.frames))) if all_frames else _folded(stack, mark)
     lines = _lines(stack.frames, rows, mark, width, color)
     if not stack.complete:
         ends = clean(f"the stack ends here: {stack.note or note or 'the unwinder knows no more'}")
@@ -67,39 +68,39 @@ def _names(frames: Iterable[Frame]) -> list[tuple[Optional[str], Optional[str], 
     return [(f.function, f.module, 0 if f.function else f.offset) for f in frames]
 
 
-def _runs(frames: Sequence[Frame]) -> list[tuple[str, list[int]]]:
+def _runs(groups: Sequence[str]) -> list[tuple[str, list[int]]]:
     runs: list[tuple[str, list[int]]] = []
-    for index, frame in enumerate(frames):
-        group = saying.group_of(frame)
+    for index, group in enumerate(groups):
         if not runs or runs[-1][0] != group:
             runs.append((group, []))
         runs[-1][1].append(index)
     return runs
 
 
-def _folded(frames: Sequence[Frame], mark: Optional[int]) -> list[Row]:
+def _folded(stack: Stack, mark: Optional[int]) -> list[Row]:
     """Below the marked frame the first of each library's run is shown, above it none; runs of one are never folded.
 
     A first one without a name (the interpreter's, between the functions that it runs) says no more than the count.
     """
+    frames, groups = stack.frames, saying.groups_of(stack)
     rows: list[Row] = []
     above: list[int] = []
-    for group, run in _runs(frames):
+    for group, run in _runs(groups):
         if mark is not None and run[0] > mark and group:
             above += run
             continue
-        rows += _fold(frames, above)
+        rows += _fold(frames, groups, above)
         above = []
         shown = _OWN_SHOWN if not group else 1 if frames[run[0]].function or not rows else 0
         rows += run[:shown]
-        rows += _fold(frames, run[shown:])
-    return rows + _fold(frames, above)
+        rows += _fold(frames, groups, run[shown:])
+    return rows + _fold(frames, groups, above)
 
 
-def _fold(frames: Sequence[Frame], indices: Sequence[int]) -> list[Row]:
+def _fold(frames: Sequence[Frame], groups: Sequence[str], indices: Sequence[int]) -> list[Row]:
     if len(indices) < 2:
         return list(indices)
-    return [Fold(tuple(frames[i] for i in indices))]
+    return [Fold(tuple(frames[i] for i in indices), tuple(groups[i] for i in indices))]
 
 
 def _place(frame: Frame) -> str:
@@ -152,7 +153,7 @@ def _why_nameless(fold: Fold, room: int) -> list[str]:
 
 
 def _counted(fold: Fold, hinted: bool) -> str:
-    groups = list(dict.fromkeys(saying.group_of(f) or "the program" for f in fold.frames))
+    groups = list(dict.fromkeys(group or "the program" for group in fold.groups))
     of = f" of {words.listed(groups, most=3)}"
     hint = "" if hinted else " (--all-frames shows them)"
     return clean(f"... {len(fold.frames)} frames{of}{hint}")

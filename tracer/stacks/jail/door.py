@@ -11,15 +11,14 @@ from typing import Any, Callable, Optional
 
 from tracer.stacks.jail.wire import Broken, Line
 from tracer.stacks.parsing import Part
-from tracer.stacks.target.process import Process
+from tracer.stacks.target.process import LONGEST_PATH, Process
 from tracer.trail import Trail
 
 _log = Trail(__name__)
 
-_TEXTS = re.compile(r"(?:task/[0-9]{1,10}/)?status")
-"""Texts in ``/proc/PID``: of the process, and of its threads."""
+_TEXTS = re.compile(r"stat|(?:task/[0-9]{1,10}/)?status")
+"""Texts in ``/proc/PID``: of the process, and of its threads. None of them is read from the memory of the process."""
 _OF_HOST = "/usr/lib/debug/"
-_LONGEST_PATH = 4096
 _MOST_SUBJECTS = 65_536
 
 
@@ -93,6 +92,8 @@ class Door:
             name = asked.get("name")
             may = isinstance(name, str) and _TEXTS.fullmatch(name)
             self._line.send({}, process.read_proc(str(name)) if may else b"")
+        elif what == "real":
+            self._line.send({"path": process.real_path(_path(asked))})
         else:
             descriptor, name = self._opened(what, asked, process, waits)
             if descriptor is None:
@@ -138,7 +139,7 @@ class Door:
 
 def _path(asked: dict[str, Any]) -> str:
     path = asked.get("path")
-    if not isinstance(path, str) or len(path) > _LONGEST_PATH:
+    if not isinstance(path, str) or len(path) > LONGEST_PATH:
         raise Broken("a request that is none")
     return path
 

@@ -92,7 +92,7 @@ def stack_to_json(stack: Stack) -> dict[str, Any]:
     """A stack, with long texts cut."""
     frames = [
         [_cut(f.function), _cut(f.module), f.offset, _cut(f.file), f.line, f.language, f.inlined, f.internal,
-         _cut(f.note), f.pc]
+         _cut(f.note), f.pc, f.of_program]
         for f in stack.frames
     ]  # fmt: skip
     return {"frames": frames, "complete": stack.complete, "note": _cut(stack.note)}
@@ -115,10 +115,10 @@ def stack_from_json(values: object, known: Frames) -> Stack:
 
 
 def _frame(values: object, known: Frames) -> Frame:
-    if not isinstance(values, list) or len(values) != 10:
+    if not isinstance(values, list) or len(values) != 11:
         raise Implausible
-    function, module, offset, file, line, language, inlined, internal, note, pc = values
-    if not isinstance(inlined, bool) or not isinstance(internal, bool) or not isinstance(language, str):
+    function, module, offset, file, line, language, inlined, internal, note, pc, of_program = values
+    if not all(isinstance(flag, bool) for flag in (inlined, internal, of_program)) or not isinstance(language, str):
         raise Implausible
     told = (
         _text(function),
@@ -131,6 +131,7 @@ def _frame(values: object, known: Frames) -> Frame:
         internal,
         _text(note),
         _number(pc),
+        of_program,
     )
     one = known.get(told)
     if one is None:

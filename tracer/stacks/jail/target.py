@@ -9,7 +9,7 @@ from typing import Callable, Optional
 from tracer.stacks.elf.image import Given
 from tracer.stacks.jail.wire import Line, Message
 from tracer.stacks.target.maps import Mapping, parse_maps
-from tracer.stacks.target.process import Identity, Process
+from tracer.stacks.target.process import LONGEST_PATH, Identity, Process
 
 
 class JailedProcess(Process):
@@ -57,6 +57,10 @@ class JailedProcess(Process):
     def open_root(self, path: str, *, follow_links: bool = True) -> Optional[int]:
         """As the process itself."""
         return self._file("root", path=path, follow=follow_links)
+
+    def real_path(self, path: str) -> str:
+        """As the process itself."""
+        return str(self._ask("real", path=path).head["path"]) if len(path) <= LONGEST_PATH else ""
 
     def open_mapped(self, mapping: Mapping) -> Optional[int]:
         """As the process itself."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Callable, Optional
 
-from tracer.host.opening import exists_below, open_below, open_linked, open_own
+from tracer.host.opening import exists_below, open_below, open_linked, open_own, real_below
 from tracer.model.program import ProgramFile
 from tracer.stacks.target.maps import Mapping, parse_maps, same_code
 
@@ -29,6 +29,8 @@ _MAPS_LIMIT_BYTES = 64 << 20
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _MAX_VDSO_BYTES = 1 << 20
 _NO_ADDRESS = 1 << 62
+LONGEST_PATH = 4096
+"""PATH_MAX of the kernel: no path is longer."""
 _NEVER_NS = (1 << 63) - 1
 
 
@@ -271,6 +273,26 @@ class Process:
             return False
         try:
             return exists_below(root, path) or exists_below(root, self._within_chroot(path))
+        finally:
+            os.close(root)
+
+    def real_path(self, path: str) -> str:
+        """Where ``path`` leads to as the process sees it, all links followed; empty if to nothing.
+
+        A path that does not begin at the root begins at the current directory of the process. Nothing is opened.
+        """
+        try:
+            root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
+            return ""
+        try:
+            if not path.startswith("/"):
+                here = os.readlink("cwd", dir_fd=self._directory)
+                path = f"{self._within_chroot(here) or here}/{path}"
+            found = real_below(root, path)
+            return self._within_chroot(found) or found
+        except OSError:
+            return ""
         finally:
             os.close(root)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tracer.stacks.jail.door import Door, Subjects
+from tracer.stacks.jail.wire import Broken
 
 
 class Sent:
@@ -14,9 +15,11 @@ class Sent:
 
     def __init__(self) -> None:
         self.data: list[bytes] = []
+        self.heads: list[dict[str, Any]] = []
 
-    def send(self, _head: dict[str, Any], data: bytes = b"", _descriptors: tuple[int, ...] = ()) -> None:
+    def send(self, head: dict[str, Any], data: bytes = b"", _descriptors: tuple[int, ...] = ()) -> None:
         self.data.append(data)
+        self.heads.append(head)
 
 
 class Texts:
@@ -25,11 +28,17 @@ class Texts:
     def read_proc(self, name: str) -> bytes:
         return name.encode()
 
+    def real_path(self, path: str) -> str:
+        return f"/real{path}"
+
 
 @pytest.mark.parametrize(
     ("name", "data"),
     [
         ("status", b"status"),
+        ("stat", b"stat"),
+        ("task/12/stat", b""),
+        ("cmdline", b""),
         ("task/12/status", b"task/12/status"),
         ("task/../status", b""),
         ("task/12/environ", b""),
@@ -45,3 +54,13 @@ def test_the_status_of_a_target_and_of_its_threads_alone(name: object, data: byt
     line = Sent()
     Door(line, Subjects(), False).serve({"ask": "text", "name": name}, Texts())  # type: ignore[arg-type]
     assert line.data == [data]
+
+
+def test_where_a_path_leads_to() -> None:
+    """The process tells. A path that is none, or longer than any, is nothing that a worker asks for."""
+    line = Sent()
+    Door(line, Subjects(), False).serve({"ask": "real", "path": "/bin/shopd"}, Texts())  # type: ignore[arg-type]
+    assert line.heads == [{"path": "/real/bin/shopd"}]
+    for path in (None, 7, "x" * 4097):
+        with pytest.raises(Broken):
+            Door(line, Subjects(), False).serve({"ask": "real", "path": path}, Texts())  # type: ignore[arg-type]

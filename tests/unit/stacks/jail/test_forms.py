@@ -101,3 +101,20 @@ def test_what_are_no_rows(said: object) -> None:
     """Too many, or of another form."""
     with pytest.raises(forms.Implausible):
         forms.rows_from_json(said, STACK)
+
+
+def test_a_stack_comes_as_it_went() -> None:
+    """Each field of a frame."""
+    frame = Frame("f", "m", 3, "shop.py", 7, "python", True, True, "a note", 1 << 63, True)
+    stack = Stack((frame, Frame(None, None), STACK.frames[0]), False, "cut")
+    assert forms.stack_from_json(sent(forms.stack_to_json(stack)), {}) == stack
+
+
+@pytest.mark.parametrize("place", [6, 7, 10])
+@pytest.mark.parametrize("value", [0, None, "true"])
+def test_a_flag_is_true_or_false(place: int, value: object) -> None:
+    """Anything else is no frame."""
+    told = sent(forms.stack_to_json(STACK))
+    told["frames"][0][place] = value
+    with pytest.raises(forms.Implausible):
+        forms.stack_from_json(told, {})

@@ -76,6 +76,7 @@ def _frame(one: Fields) -> Frame:
         internal=one.flag("internal"),
         note=one.maybe_text("note"),
         pc=address,
+        of_program=one.flag("of_program"),
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracer.model.holder import Held, Limits, SocketAt
+    from tracer.stacks.language import OfProgram
     from tracer.stacks.target.process import Process
 
 _TITLE = "Python"
@@ -86,6 +87,12 @@ def _is_interpreter(module: str) -> bool:
     return _INTERPRETER.fullmatch(module) is not None
 
 
+def _program(process: Process) -> Optional[OfProgram]:
+    from tracer.stacks.languages.cpython.program import program
+
+    return program(process)
+
+
 def _package(frame: Frame) -> str:
     file = frame.file or ""
     match, module = _PACKAGE.search(file), frame.module or ""
@@ -130,6 +137,7 @@ LANGUAGE = Language(
     kernel_program="cpython.bpf.c",
     kernel_entry=_kernel_entry,
     kernel_entry_of_all=_kernel_entry_of_all,
+    program=_program,
     has_loop=_has_loop,
     read_symbol=_read_symbol,
     starts_coroutine=_starts_coroutine,

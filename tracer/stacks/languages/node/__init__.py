@@ -10,6 +10,7 @@ from tracer.model.frame import Frame
 from tracer.stacks.language import Language, Part, Runtime, Symbol, Target
 
 if TYPE_CHECKING:
+    from tracer.stacks.language import OfProgram
     from tracer.stacks.target.maps import Mapping
     from tracer.stacks.target.process import Process
 
@@ -71,6 +72,12 @@ def _is_library(module: str) -> bool:
     return _LIBRARY.fullmatch(module) is not None
 
 
+def _program(process: Process) -> Optional[OfProgram]:
+    from tracer.stacks.languages.node.program import program
+
+    return program(process)
+
+
 def _package(frame: Frame) -> str:
     match = _PACKAGE.match(frame.file or "")
     if match:
@@ -105,6 +112,7 @@ LANGUAGE = Language(
     kernel_program="node.bpf.c",
     kernel_entry=_kernel_entry,
     kernel_entry_of_all=_kernel_entry_of_all,
+    program=_program,
     receives_in_loop=True,
     read_symbol=_read_symbol,
     runtime_module=_is_library,

@@ -11,6 +11,8 @@ from tracer.stacks.silent import Silent, described
 
 if TYPE_CHECKING:
     from tracer.model.frame import Frame
+    from tracer.stacks.language import OfProgram
+    from tracer.stacks.target.process import Process
 
 NAME = "ruby"
 RUBY = Silent(
@@ -32,10 +34,10 @@ _POOL = re.compile(r"/(?:puma/thread_pool|concurrent/executor/\w+|sidekiq/proces
 
 def is_standard(file: str) -> bool:
     """Whether a source file is of the standard library, or built in."""
-    return _STANDARD.search(file) is not None and not _gem(file)
+    return _STANDARD.search(file) is not None and not gem_of(file)
 
 
-def _gem(file: str) -> str:
+def gem_of(file: str) -> str:
     """The gem that a source file belongs to; empty if to none."""
     _, folder, rest = file.rpartition("/gems/")
     match = _GEM.fullmatch(rest.partition("/")[0]) if folder else None
@@ -63,11 +65,17 @@ def _kernel_entry(target: Target) -> Optional[bytes]:
     return kernel_entry(target)
 
 
+def _program(process: Process) -> Optional[OfProgram]:
+    from tracer.stacks.languages.ruby.program import program
+
+    return program(process)
+
+
 def _package(frame: Frame) -> str:
     if frame.language != NAME:
         return RUBY.title if is_runtime(frame) else ""
     file = frame.file or ""
-    gem = _gem(file)
+    gem = gem_of(file)
     if gem:
         return gem
     match = _VENDORED.match(file) if not is_standard(file) else None
@@ -93,6 +101,7 @@ _BASE = Language(
     number=3,
     kernel_program="ruby.bpf.c",
     kernel_entry=_kernel_entry,
+    program=_program,
     title=RUBY.title,
     package=_package,
     part=_part,

@@ -10,6 +10,7 @@ import numpy as np
 
 from tracer.model.holder import Lineage, Missing, SocketAt
 from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.languages.cpython import is_own_file
 from tracer.stacks.languages.cpython.heap import layout as at
 from tracer.stacks.languages.cpython.heap.content import Content
 from tracer.stacks.languages.cpython.heap.lost import lost
@@ -19,7 +20,7 @@ from tracer.stacks.languages.cpython.heap.opened import Heap
 from tracer.stacks.languages.cpython.heap.roots import Anchor, Origin
 from tracer.stacks.languages.cpython.heap.rules import HOLDERS, RULES, Rule, ends
 from tracer.stacks.languages.cpython.heap.steps import COUNT_MASK, MOST_REFERENCES, Step
-from tracer.stacks.languages.cpython.heap.told import links_of, root_of
+from tracer.stacks.languages.cpython.heap.told import Own, links_of, root_of
 from tracer.stacks.languages.cpython.heap.types import TypeInfo
 from tracer.stacks.languages.cpython.heap.walk import Walk
 from tracer.stacks.target.reader import Nonsense
@@ -34,7 +35,8 @@ class OneScan:
         self._heap, self.memory = heap, memory
         self._anchors: list[Anchor] = []
         self._modules = heap.roots.modules()
-        self._own = {module.name for module in self._modules if module.own}
+        self._own = Own({module.name for module in self._modules if module.own}, is_own_file)
+        self._of_program = Own({module.name for module in self._modules if module.of_program}, heap.roots.of_program)
         self._walk = self._new_walk(memory)
         self._follow_all()
         self._wanted = wanted
@@ -79,9 +81,11 @@ class OneScan:
                 (slots if anchor.origin is Origin.SLOT else variables).append(anchor)
         self._from(self._globals(own=True))
         self._from(anchor for anchor in variables if anchor.own)
+        self._from(self._globals(own=False, of_program=True))
+        self._from(anchor for anchor in variables if anchor.of_program and not anchor.own)
         for module in self._modules:
             self._from(roots.tasks(module) if module.name == "asyncio.tasks" else ())
-        self._from(anchor for anchor in variables if not anchor.own)
+        self._from(anchor for anchor in variables if not (anchor.own or anchor.of_program))
         self._from(self._globals(own=False))
         self._from(roots.of_threads())
         greenlets = [info.address for info in self._heap.types.met() if info.is_greenlet]
@@ -90,9 +94,9 @@ class OneScan:
         self._walk.follow_late()
         self._from(slots)
 
-    def _globals(self, own: bool) -> Iterator[Anchor]:
+    def _globals(self, own: bool, of_program: bool = False) -> Iterator[Anchor]:
         for module in self._modules:
-            if module.own is own:
+            if module.own is own and (own or module.of_program is of_program):
                 yield from self._heap.roots.of_module(module)
 
     def _from(self, anchors: Iterable[Anchor]) -> None:
@@ -228,8 +232,10 @@ class OneScan:
         steps = steps if first is None else [first, *steps]
         name = self._heap.live.text(anchor.name) if anchor.name else ""
         library, use = (rule.library, rule.use) if rule is not None else ("", None)
-        links, beside = links_of(steps, self._own), self._heap.beside
-        return Lineage(socket.fd, links, root_of(anchor, name), library, use, beside=beside)
+        links, anchored = links_of(steps, self._own), root_of(anchor, name, anchor.own)
+        if not anchored.own and not any(link.own for link in links):
+            links, anchored = links_of(steps, self._of_program), root_of(anchor, name, anchor.of_program)
+        return Lineage(socket.fd, links, anchored, library, use, beside=self._heap.beside)
 
     def _are_objects(self, steps: Iterable[Step]) -> bool:
         """Whether all holders are objects. What only looks like one is never passed through again."""

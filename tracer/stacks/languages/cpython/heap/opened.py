@@ -15,11 +15,16 @@ from tracer.stacks.languages.cpython.heap.steps import Steps
 from tracer.stacks.languages.cpython.heap.types import Types
 from tracer.stacks.languages.cpython.heap.verify import Verifier
 from tracer.stacks.languages.cpython.process import CPython, Unfit, find, layout_of
+from tracer.stacks.languages.cpython.program import program
 from tracer.stacks.target.process import Process
 from tracer.stacks.target.reader import Reader
 
 _LEAVES = ("PyUnicode_Type", "PyLong_Type", "PyBytes_Type", "PyFloat_Type", "PyBool_Type", "PyCode_Type")
 _NOT_READ = ("[stack", "[v", "/dev/", "/memfd:", "/SYSV")
+
+
+def _nothing(_file: str) -> bool:
+    return False
 
 
 class Heap:
@@ -45,7 +50,7 @@ class Heap:
         self.live = Live(Reader(process), heap_layout, CODE_LAYOUTS[found.minor])
         self.types = Types(self.live, type_type)
         self.steps = Steps(self.live, self.types)
-        self.roots = Roots(found, layout, self.live, self.types)
+        self.roots = Roots(found, layout, self.live, self.types, program(process) or _nothing)
         self.numbers = Numbers(self.live)
         self.verifier = Verifier(self.live, self.types, self.steps, self.roots, self.numbers)
         self.known = Known(self.live, self.types, self.roots)

@@ -6,9 +6,10 @@ import contextlib
 import enum
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracer.stacks.chain import MemoryUnreadable
+from tracer.stacks.language import OfProgram
 from tracer.stacks.languages.cpython import is_own_file
 from tracer.stacks.languages.cpython.heap import layout as at
 from tracer.stacks.languages.cpython.heap.live import LOWEST, Fact, Live, is_more, is_word
@@ -38,6 +39,7 @@ class Origin(enum.Enum):
 class Anchor:
     """``word`` refers to an object, as ``facts`` say. ``own``: of the program's own code.
 
+    ``of_program``: of the installed package that is the program (:attr:`tracer.model.frame.Frame.of_program`).
     ``thread`` has to be there still, and ``frame`` to be of a function that it runs, unless they are 0. ``of`` is the
     module's name or the function's, ``name`` the address of the variable's name, a str; 0 if it has none.
     """
@@ -50,22 +52,25 @@ class Anchor:
     name: int = 0
     thread: int = 0
     frame: int = 0
+    of_program: bool = False
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the program: where its globals are, and what leads there."""
+    """A module of the program: where its globals are, and what leads there. ``of_program`` as in :class:`Anchor`."""
 
     name: str
     globals: int
     own: bool
     facts: tuple[Fact, ...]
+    of_program: bool = False
 
 
 class Roots:
     """Raises MemoryUnreadable and Nonsense."""
 
-    def __init__(self, found: CPython, layout: Layout, live: Live, types: Types) -> None:
+    def __init__(self, found: CPython, layout: Layout, live: Live, types: Types, of_program: OfProgram) -> None:
+        self.of_program = of_program
         self._found, self._layout, self._live, self._types = found, layout, live, types
         self._reader = live.reader
         self._file_key = 0
@@ -93,7 +98,8 @@ class Roots:
                 facts = (is_word(place, table), *entry.facts)
                 facts = (*facts, is_word(entry.value + at.MODULE_DICT, dictionary))
                 file = self._file_of(dictionary)
-                modules.append(Module(name, dictionary, name == "__main__" or is_own_file(file), facts))
+                own = name == "__main__" or is_own_file(file)
+                modules.append(Module(name, dictionary, own, facts, self.of_program(file)))
             except (MemoryUnreadable, Nonsense):
                 continue
         return modules
@@ -111,7 +117,8 @@ class Roots:
         """Its globals."""
         for entry in self._live.entries(module.globals):
             facts = (*module.facts, *entry.facts)
-            yield Anchor(Origin.MODULE, entry.value, facts, module.own, module.name, entry.key)
+            of_program = module.of_program
+            yield Anchor(Origin.MODULE, entry.value, facts, module.own, module.name, entry.key, of_program=of_program)
 
     def frames(self) -> list[tuple[int, int]]:
         """Thread and frame of the functions at work: all that several walks saw, as frames are popped meanwhile."""
@@ -158,12 +165,16 @@ class Roots:
             values = live.words(frame + layout.variables, count + size)
         except (MemoryUnreadable, Nonsense):
             return
-        own, first = is_own_file(file), (is_word(frame + self._layout.frame.code, word),)
+        own, of_program, first = (
+            is_own_file(file),
+            self.of_program(file),
+            (is_word(frame + self._layout.frame.code, word),),
+        )
         for index, value in enumerate(values):
             if value > LOWEST:
                 origin, name = (Origin.VARIABLE, keys[index]) if index < count else (Origin.SLOT, 0)
                 facts = (*first, is_word(frame + layout.variables + 8 * index, value))
-                yield Anchor(origin, layout.untagged(value), facts, own, of, name, thread, frame)
+                yield Anchor(origin, layout.untagged(value), facts, own, of, name, thread, frame, of_program)
 
     def of_threads(self) -> Iterator[Anchor]:
         """What threads have: local data, contexts, the exception that is being handled."""
@@ -262,8 +273,7 @@ class Roots:
                 return
             for anchor in self.of_frame(0, frame):
                 if anchor.origin is Origin.VARIABLE:
-                    facts_all = (*facts, *anchor.facts)
-                    yield Anchor(Origin.VARIABLE, anchor.word, facts_all, anchor.own, anchor.of, anchor.name)
+                    yield replace(anchor, facts=(*facts, *anchor.facts), frame=0)
             previous = self._reader.pointer(frame + self._layout.frame.previous)
             facts = (*facts, is_word(frame + self._layout.frame.previous, previous))
             frame = previous

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from tracer.model.holder import Link, Root, RootKind
-from tracer.stacks.languages.cpython import is_own_file
+from tracer.stacks.language import OfProgram
 from tracer.stacks.languages.cpython.heap.roots import Anchor, Origin
 from tracer.stacks.languages.cpython.heap.steps import DICT, Step
 from tracer.stacks.languages.cpython.heap.types import Kind
@@ -26,8 +26,16 @@ _KINDS = {
 }
 
 
-def links_of(steps: Sequence[Step], own: Collection[str]) -> tuple[Link, ...]:
-    """The links, innermost first, as the steps are. ``own`` are the names of the program's own modules.
+@dataclass(frozen=True)
+class Own:
+    """What is the program's own: names of modules, and how to know a source file."""
+
+    modules: Collection[str]
+    has_file: OfProgram
+
+
+def links_of(steps: Sequence[Step], own: Own) -> tuple[Link, ...]:
+    """The links, innermost first, as the steps are.
 
     An attribute that is in an object's dict is one link. What repeats itself (the nodes of a list) is told once.
     """
@@ -47,20 +55,20 @@ def links_of(steps: Sequence[Step], own: Collection[str]) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _link(step: Step, own: Collection[str], of_class: bool = False) -> Link:
+def _link(step: Step, own: Own, of_class: bool = False) -> Link:
     info, field = step.info, step.field[:_LONGEST]
     if step.function:
         awaits = info.kind is Kind.GENERATOR and not field  # what it waits for is on its evaluation stack
-        return Link(step.function[:_LONGEST], field, is_own_file(step.file), awaits, function=True)
+        return Link(step.function[:_LONGEST], field, own.has_file(step.file), awaits, function=True)
     if of_class:
         name, module = step.class_name, step.class_name.rpartition(".")[0]
-        return Link(name[:_LONGEST], field, module in own)
+        return Link(name[:_LONGEST], field, module in own.modules)
     name = info.full_name[:_LONGEST]
     inner = name in _INNER_TYPES or (not info.heap and "." not in name) or info.module in _INNER_MODULES
-    return Link(name, field, info.module in own, inner or field.startswith("+"))
+    return Link(name, field, info.module in own.modules, inner or field.startswith("+"))
 
 
-def root_of(anchor: Anchor, name: str) -> Root:
+def root_of(anchor: Anchor, name: str, own: bool) -> Root:
     """The root in words. ``name`` is that of the variable."""
     kind = _KINDS[anchor.origin]
     if anchor.origin is Origin.MODULE:
@@ -69,4 +77,4 @@ def root_of(anchor: Anchor, name: str) -> Root:
         text = f"{name or 'a variable'} of {anchor.of}"
     else:
         text = anchor.of if anchor.origin is Origin.SLOT else ""
-    return Root(kind, text[:_LONGEST], anchor.own)
+    return Root(kind, text[:_LONGEST], own)
