@@ -10,6 +10,7 @@ from tests.live.oracles import functions, output
 from tests.live.workload import Workload, start
 
 STUCK = ["take_ledger_lock", "wait_for_ledger", "handle"]
+HANGS = ["take_ledger_lock", "book_order", "work"]
 
 
 class Served:
@@ -106,3 +107,25 @@ def test_many_threads_are_counted() -> None:
     (site,) = report["sites"]
     told = sum(len(group["threads"]) for group in site["now"])
     assert (told, site["not_looked_at"]) == (64, 100 + 2 - 64)
+
+
+def test_workers_that_were_handed_the_sockets() -> None:
+    """The thread that read waits for the next connection: the workers that hang are told, before the one that idles."""
+    with start("handed_over", "3") as program, tracing(program.pid()) as trace:
+        trace.attached()
+        served = Served(program)
+        report = trace.stop().report()
+        gdb = output("gdb", "-p", str(program.pid()), "-batch", "-ex", "thread apply all bt")
+    (site,) = report["sites"]
+    dispatcher, hang, *others = site["now"]
+    assert (dispatcher["beside"], dispatcher["syscall"], tids(dispatcher)) == (False, "accept", served.tids("dispatch"))
+    assert (hang["beside"], hang["syscall"], tids(hang)) == (True, "futex", served.tids("lock"))
+    for tid in served.tids("lock"):
+        (block,) = re.findall(rf"\(LWP {tid}\).*?(?=\nThread |\Z)", gdb, re.DOTALL)
+        assert [name for name in re.findall(r" (?:in )?(\w+) \(", block) if name in HANGS] == HANGS
+    assert [name for name in functions(hang["stack"]) if name in HANGS] == HANGS
+    assert served.tids("idle") in [tids(group) for group in others if group["beside"]]
+    (sentence,) = (one for one in site["explanation"] if "take_ledger_lock" in one)
+    assert sentence.startswith("If they were handed to another thread of the process: ")
+    assert sentence.index("take_ledger_lock") < sentence.index("next_job")
+    assert "read_request" in functions(site["stack"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
+from tracer.diagnose.present import OWED_A_CALL
 from tracer.diagnose.texts import held, holding, idling, reading, sending, unknown
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
@@ -37,22 +38,8 @@ def advise(
         why, todo = (*why, *also), (*todo, *close_it_too)
     if verdict not in OWED_A_CALL:
         return why, todo
-    if site.stopped:
-        go_on = "Let the stopped threads go on (SIGCONT, or the end of the debugger), and see who stopped them."
-        why, todo = (*why, f"{site.stopped}."), (go_on, *todo)
-    return (*why, f"{site.stuck} now.") if site.stuck else why, todo
-
-
-OWED_A_CALL = frozenset(
-    {
-        Verdict.NEVER_ACCEPTED,
-        Verdict.NEVER_READ,
-        Verdict.READING_PAUSED,
-        Verdict.UNREAD_DATA,
-        Verdict.NOT_READ_SINCE,
-    }
-)
-"""What the program owes such sockets is a call: where its threads are instead tells why."""
+    also, first, second = reading.threads_now(site)
+    return (*why, *also), (*first, *todo[:1], *second, *todo[1:])
 
 
 _BY_VERDICT: dict[Verdict, Callable[[TextSite], Answer]] = {

@@ -114,6 +114,16 @@ def moves_between_threads(stack: Optional[Stack]) -> bool:
     return stack is not None and Part.MOVES in _parts(stack)
 
 
+def tries_again(stack: Optional[Stack]) -> bool:
+    """Whether a thread here runs now and then though it waits for one lock all the time."""
+    return stack is not None and Part.RETRIES in _parts(stack)
+
+
+def joins(stack: Optional[Stack]) -> bool:
+    """Whether a thread waits here for others to end."""
+    return stack is not None and Part.JOINS in _parts(stack)
+
+
 @per_stack
 def _parts(stack: Stack) -> frozenset[Part]:
     return frozenset(map(_part_of, stack.frames))

@@ -10,10 +10,11 @@ from typing import Callable
 
 from tracer.diagnose import advice, words
 from tracer.diagnose.facts import after_fin, end_with_last_read, opened_here, unread_bytes
+from tracer.diagnose.hanging import Hanging, lingering
 from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
-from tracer.diagnose.present import stopped, stuck
+from tracer.diagnose.present import OWED_A_CALL
 from tracer.diagnose.siteid import site_id
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
@@ -69,11 +70,11 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
     if not now and not not_looked_at:
         return site
     where = site.application
-    placed = [index for one in now if (index := application_frame(one.stack)) is not None]
+    placed = [index for one in now if not one.beside and (index := application_frame(one.stack)) is not None]
     if where.stack is Where.NONE and len(placed) == 1:
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
-    if site.verdict not in advice.OWED_A_CALL or not (stuck(now) or stopped(now)):
+    if site.verdict not in OWED_A_CALL or not Hanging(now, site.stack, lingering(site.findings)).tells:
         return seen
     explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     return replace(seen, explanation=explanation, advice=to_do)

@@ -15,6 +15,9 @@ _READS = "read readv preadv preadv2 pread64 recvfrom recvmsg recvmmsg accept acc
 _WRITES = "write writev pwritev pwritev2 pwrite64 sendto sendmsg sendmmsg sendfile connect".split()
 _SETS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "io_uring_enter")
 
+POLLS = frozenset({"poll", "ppoll", "select", "pselect6"})
+"""Wait for descriptors that the caller lists each time."""
+
 # poll(2): IN PRI RDNORM RDBAND RDHUP, OUT WRNORM WRBAND (asm-generic/poll.h).
 _POLL_READ, _POLL_WRITE = 0x1 | 0x2 | 0x40 | 0x80 | 0x2000, 0x4 | 0x100 | 0x200
 _POLLFD = struct.Struct("<ihh")

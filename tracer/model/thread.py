@@ -60,8 +60,10 @@ class Standing(str, enum.Enum):
 class Present:
     """Threads that are in the same place now.
 
-    ``syscall`` and ``stack`` are those of the first of ``threads``; ``note`` says why there is no stack. All of them
-    have not run since ``since_ns`` (CLOCK_MONOTONIC), or longer; None if not known.
+    ``syscall`` and ``stack`` are those of the first of ``threads``; ``note`` says why there is no stack. None of them
+    has run since ``since_ns`` (CLOCK_MONOTONIC), or longer, and one of them not since ``first_ns``; None if not known.
+    ``beside``: they have called on none of the site's sockets. But they are of the same process as those that have, and
+    may have been handed one.
     """
 
     threads: tuple[Actor, ...]
@@ -70,6 +72,8 @@ class Present:
     since_ns: Optional[int] = None
     stack: Optional[Stack] = None
     note: Optional[str] = None
+    first_ns: Optional[int] = None
+    beside: bool = False
 
 
 class TaskSample(NamedTuple):

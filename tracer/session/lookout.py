@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Optional
 
-from tracer.diagnose.present import Toucher, grouped, present, wanted
+from tracer.diagnose.hanging import handed, wanted_beside
+from tracer.diagnose.present import Toucher, Wanted, grouped, present, wanted
 from tracer.diagnose.sites import with_present
+from tracer.host.listening import Listening
+from tracer.host.syscalls import POLLS
 from tracer.host.thread_times import began_ns
 from tracer.host.threads import ThreadsNow, tids_of
 from tracer.model.finding import Site
@@ -17,7 +20,7 @@ from tracer.trail import Took, Trail
 
 _log = Trail(__name__)
 
-_OF_A_SITE, _IN_ALL, _BUDGET_NS = 64, 300, 1_000_000_000
+_OF_A_SITE, _IN_ALL, _BUDGET_NS = 64, 600, 1_000_000_000
 """So many threads are looked at, and for so long. The others are counted."""
 _AT_ONCE = 16
 
@@ -31,17 +34,28 @@ class Lookout:
         self._threads, self._unwind = threads, unwind
         self._seen: dict[Thread, Optional[Present]] = {}
         self._tids: dict[int, frozenset[int]] = {}
+        self._listening = Listening()
         self._until_ns = time.monotonic_ns() + _BUDGET_NS
 
     def complete(self, sites: Iterable[Site]) -> tuple[Site, ...]:
-        """The same sites, each with where its threads are now."""
+        """The same sites, each with where its threads are now.
+
+        First come those that are known to matter for a site, then all others of their processes, if these tell nothing.
+        """
         took = Took()
-        completed = tuple(self._completed(site) for site in sites)
+        looks = [(site, *self._looked_at(wanted(site))) for site in sites]
+        completed = tuple(self._completed(*look) for look in looks)
         _log.debug("threads: %d looked at in %s", len(self._seen), took)
         return completed
 
-    def _completed(self, site: Site) -> Site:
-        wants = wanted(site)
+    def _completed(self, site: Site, found: list[Present], left: int) -> Site:
+        others, left_beside = self._looked_at(wanted_beside(site, found))
+        known = {(thread.pid, thread.tid) for one in found for thread in one.threads}
+        others = [one for one in others if (one.threads[0].pid, one.threads[0].tid) not in known]
+        return with_present(site, (*grouped(found), *handed(site, grouped(others))), left + left_beside)
+
+    def _looked_at(self, wants: Wanted) -> tuple[list[Present], int]:
+        """Where each of them is, and how many were too many."""
         touchers = wants.touchers[:_OF_A_SITE]
         gone = [one for one in touchers if self._has_gone(one)]
         threads = [(one.actor.pid, one.actor.tid) for one in touchers if one not in gone and self._alive(one.actor.pid)]
@@ -52,8 +66,7 @@ class Lookout:
             left += len(tids) if len(tids) > most else 0
         left += self._look([thread for thread in threads if thread not in self._seen])
         found = [one for thread in threads if (one := self._seen.get(thread)) is not None]
-        found += [Present((one.actor,), Standing.GONE) for one in gone]
-        return with_present(site, grouped(found), left)
+        return [*found, *(Present((one.actor,), Standing.GONE) for one in gone)], left
 
     def _alive(self, pid: int) -> bool:
         return bool(self._all(pid))
@@ -84,4 +97,5 @@ class Lookout:
         self._seen.update({(pid, tid): None for tid in tids})
         for thread in self._threads.look_all(pid, tids):
             stack = self._unwind(thread.box) if thread.box is not None else None
-            self._seen[pid, thread.actor.tid] = present(thread, stack)
+            serves = thread.syscall in POLLS and self._listening.among(pid, thread.fds)
+            self._seen[pid, thread.actor.tid] = present(thread, stack, serves=serves)

@@ -7,7 +7,7 @@ from typing import Any, Optional
 import pytest
 
 from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
-from tracer.diagnose.present import Toucher, Wanted, grouped, present, sentence, stopped, stuck, wanted
+from tracer.diagnose.present import Toucher, Wanted, grouped, present, sentence, wanted
 from tracer.diagnose.sites import group, with_present
 from tracer.model.connection import Blocked, Holder
 from tracer.model.finding import Application, Site, Where
@@ -51,7 +51,7 @@ def test_work_that_moves_is_not_looked_for_in_a_thread() -> None:
 def test_who_could_accept() -> None:
     """Of sockets that nobody accepted: the listening process."""
     queue = accepted(accepted=False, opened=None, last=None, holders=(), listener=Holder(300, 3, "srv"))
-    assert wanted(site(queue)) == Wanted(processes=((300, 64),))
+    assert wanted(site(queue)) == Wanted(processes=((300, 512),))
 
 
 def test_who_holds_older_ones() -> None:
@@ -113,62 +113,6 @@ def test_alike_ones_are_together() -> None:
 def test_sentences(one: Present, text: str) -> None:
     """Who, what, where, and for how long at least."""
     assert sentence(one, NOW).startswith(text)
-
-
-@pytest.mark.parametrize("call", ["accept4", "epoll_wait", "epoll_pwait2"])
-def test_who_waits_for_events_is_not_stuck(call: str) -> None:
-    """A server's own loop has gone on: it waits for what comes next, not for a lock or an answer."""
-    assert stuck([waiting(7, stack("serve"), syscall=call)]) == ""
-    assert stuck([waiting(7, stack("serve"), syscall=call), waiting(8, stack("take_lock"))]).startswith(
-        "worker (tid 8)"
-    )
-
-
-def test_stopped_threads_are_told_with_the_site() -> None:
-    """Nothing keeps them in the program: who stopped them does."""
-    two = Present((actor(100, 7), actor(100, 8)), Standing.STOPPED, stack=stack("serve"))
-    assert stopped([two]) == "worker (tid 7) and 1 more are stopped now, by a signal or a debugger"
-    told = with_present(site(accepted()), (two,), 0)
-    assert "are stopped now" in told.explanation[-1]
-    assert "SIGCONT" in told.advice[0]
-    both = with_present(site(accepted()), (two, waiting(9, stack("take_lock"))), 0)
-    assert both.explanation[-1] == "worker (tid 9) waits in take_lock (app) now."
-    assert "Find what is waited for there" in both.advice[1]
-
-
-def test_stuck_threads_are_told_with_the_site() -> None:
-    """Where a handler owes a call, its present place is the explanation, and the guesses are gone."""
-    sockets = [accepted(i) for i in range(2)]
-    without, locked = site(*sockets), waiting(7, stack("take_lock"))
-    assert "busy elsewhere" in " ".join(without.explanation)
-    told = with_present(without, (locked,), 3)
-    assert (told.now, told.not_looked_at, told.application) == ((locked,), 3, without.application)
-    assert told.explanation[-1] == "worker (tid 7) waits in take_lock (app) now."
-    assert "busy elsewhere" not in " ".join(told.explanation)
-    assert "Find what is waited for there" in told.advice[0]
-    assert with_present(without, (), 0) is without
-    assert stuck((waiting(7), Present((actor(),), Standing.RUNS, stack=stack("spin")))) == ""
-
-
-@pytest.mark.parametrize(
-    ("then", "now", "hedged"),
-    [
-        (("read_order", "handle", "work"), ("take_lock", "handle", "work"), False),
-        (("read_order", "handle", "work"), ("next_job", "work"), True),
-        (("handle", "work"), ("next_job", "work"), True),
-        (("handle", "work"), ("take_lock", "handle", "work"), False),
-        (("read_order",), ("take_lock",), False),
-    ],
-)
-def test_who_may_wait_for_the_next_work_is_not_called_stuck(
-    then: tuple[str, ...], now: tuple[str, ...], hedged: bool
-) -> None:
-    """A worker that has left the handler may have returned from it without a close."""
-    served = site(accepted(last=touch(Op.RECV, 1.006, 6, stack=stack(*then))))
-    told = with_present(served, (waiting(7, stack(*now)),), 0)
-    assert told.explanation[-1] == f"worker (tid 7) waits in {now[0]} (app) now."
-    assert ("look at its branches for errors. If not, find what is waited for there" in told.advice[0]) is hedged
-    assert told.advice[0].startswith("Find what is waited for there") is not hedged
 
 
 def test_the_present_place_stands_in_for_a_call_that_was_not_seen() -> None:

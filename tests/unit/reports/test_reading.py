@@ -94,6 +94,7 @@ def test_everything_else_of_a_report() -> None:
         None,
     )
     waits = Present((actor(100, 7), actor()), Standing.WAITS, "futex", NOW - 9 * S - 123, stack("take_lock", "main"))
+    beside = replace(waits, first_ns=NOW - 20 * S, beside=True)
     closed = touch(Op.CLOSE, 150.123456789, 0, syscall=3, stack=stack("shut", "main"))
     gone = [
         Ended(connection(9, closed=closed, ended_ns=START + 150 * S), Verdict.EOF_IGNORED, 84 * S + 7, "closed by it"),
@@ -111,7 +112,7 @@ def test_everything_else_of_a_report() -> None:
         unconfined=(Unconfined("seccomp", "not built in"),),
         heaps=(HeapLook(100, "java", 9, 7, "the collector moved", 1 << 20, 2, "G1"), HeapLook(1, "x", 1, 1)),
     )
-    same(replace(live, sites=(with_present(live.sites[0], (waits,), 5),)))
+    same(replace(live, sites=(with_present(live.sites[0], (waits, beside), 5),)))
 
 
 def test_a_clean_report() -> None:

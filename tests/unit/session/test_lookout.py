@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket as sockets
 import threading
 import time
 from collections.abc import Iterator
@@ -81,7 +83,56 @@ def test_a_number_that_another_thread_has_now() -> None:
         before = began_ns(PID, tid)
         assert before is not None
         site = looked(socket(1, PID, tid, before - 20_000_000))
-    assert [(one.standing, one.threads[0].tid) for one in site.now] == [(Standing.GONE, tid)]
+    mine = [one for one in site.now if not one.beside]
+    assert [(one.standing, one.threads[0].tid) for one in mine] == [(Standing.GONE, tid)]
+
+
+def test_who_may_have_been_handed_a_socket() -> None:
+    """The thread that read it has ended. Others of the process hang; the one that looks does not."""
+    with threads(3) as tids:
+        reader = threading.Thread(target=time.time)
+        reader.start()
+        gone = reader.native_id or 0
+        reader.join()
+        while Path(f"/proc/self/task/{gone}").exists():
+            time.sleep(0.001)
+        site = looked(socket(1, PID, gone, time.monotonic_ns()))
+    first, *others = site.now
+    assert ([thread.tid for thread in first.threads], first.standing) == ([gone], Standing.GONE)
+    told = {thread.tid for one in others for thread in one.threads}
+    assert (all(one.beside for one in others), set(tids) <= told, threading.get_native_id() in told) == (
+        True,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize(("listens", "standing"), [(True, Standing.IDLE), (False, Standing.WAITS)])
+def test_a_loop_that_polls_a_listener_waits_for_work(listens: bool, standing: Standing) -> None:
+    """A poll of other sockets may wait for an answer."""
+    one, other = sockets.socketpair()
+    if listens:
+        one.close()
+        one = sockets.create_server(("127.0.0.1", 0))
+    tids: list[int] = []
+    poll = select.poll()
+    poll.register(one, select.POLLIN)
+
+    def loop() -> None:
+        tids.append(threading.get_native_id())
+        poll.poll(60_000)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    while not tids or not sleeps(tids[0]):
+        time.sleep(0.001)
+    (now,) = looked(socket(1, PID, tids[0], time.monotonic_ns())).now[:1]
+    other.close()
+    if listens:
+        sockets.create_connection(one.getsockname()).close()
+    thread.join()
+    one.close()
+    assert now.standing is standing
 
 
 def test_a_process_that_has_ended() -> None:

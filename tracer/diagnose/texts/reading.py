@@ -202,7 +202,7 @@ def not_read_since(site: TextSite) -> Answer:
     why = [f"The peer hung up{when}, and no thread has called on {site.say('the socket', 'the sockets')} since."]
     if site.unseen:
         why = ["The peer hung up.", UNSEEN]
-    if accepted and not site.stuck:
+    if accepted and not site.threads.stuck:
         why.append(_handler(site))
     why += site.watching()
     todo = [
@@ -215,18 +215,42 @@ def not_read_since(site: TextSite) -> Answer:
 
 def _what_keeps_it(site: TextSite) -> str:
     """Where to look for what keeps the thread that served a connection from its next call on it."""
-    if not site.stuck:
+    if not site.threads.stuck:
         return (
             f"See what the handler does after its last call{within(site)}: a blocked call to something else, a lock, an"
             " exception that skips the close."
         )
-    find = "Find what is waited for there: a lock, a free connection, an answer. Give that wait a limit."
-    if not site.may_have_gone_on:
+    find = f"Find what is waited for there: {_WAITED_FOR}"
+    if not site.threads.may_have_gone_on:
         return find
+    waits = "they wait for their" if site.threads.several else "it waits for its"
     return (
-        "If that is where it waits for its next work, what served the connection has returned without a close, or left"
+        f"If that is where {waits} next work, what served the connection has returned without a close, or left"
         f" it to another thread: look at its branches for errors. If not, f{find[1:]}"
     )
+
+
+_WAITED_FOR = "a lock, a free connection, an answer. Give that wait a limit."
+
+
+def threads_now(site: TextSite) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Where the threads are that owe a call: to be explained, to be done first, and to be done second."""
+    threads, it = site.threads, site.say("it", "them")
+    why: list[str] = []
+    first: tuple[str, ...] = ()
+    second: tuple[str, ...] = ()
+    if threads.stopped:
+        first = ("Let the stopped threads go on (SIGCONT, or the end of the debugger), and see who stopped them.",)
+        why.append(f"{threads.stopped}.")
+    if threads.stuck:
+        has_run = ", but has run since the peer hung up: it tries again and again, or does other work"
+        have_run = ", but have run since the peer hung up: they try again and again, or do other work"
+        why.append(f"{threads.stuck} now{(have_run if threads.several else has_run) if threads.lately else ''}.")
+    if threads.beside:
+        it_was = site.say("it was", "they were")
+        why.append(f"If {it_was} handed to another thread of the process: {threads.beside} now.")
+        second = (f"If one of those threads has {it}, find what is waited for there: {_WAITED_FOR}",)
+    return tuple(why), first, second
 
 
 def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:

@@ -292,6 +292,8 @@ def _present(one: Present, now_ns: int) -> Value:
         "threads": [_actor(thread) for thread in one.threads],
         "syscall": one.syscall,
         "since_s": None if one.since_ns is None else _seconds(now_ns - one.since_ns),
+        "longest_s": None if one.first_ns is None else _seconds(now_ns - one.first_ns),
+        "beside": one.beside,
         "stack": frames(one.stack),
         "stack_complete": one.stack is not None and one.stack.complete,
         "stack_note": one.note,

@@ -102,8 +102,9 @@ def _present(one: Fields, sockets: Sockets, now_ns: int) -> Present:
     if not threads:
         raise BadReport(f"{one.where}.threads is empty")
     since = now_ns - one.ns("since_s") if one.has("since_s") else None
-    note = one.maybe_text("stack_note")
-    return Present(threads, one.one_of("state", Standing), one.maybe_text("syscall"), since, stack(one, "stack"), note)
+    longest = now_ns - one.ns("longest_s") if one.has("longest_s") else None
+    standing, call, note = one.one_of("state", Standing), one.maybe_text("syscall"), one.maybe_text("stack_note")
+    return Present(threads, standing, call, since, stack(one, "stack"), note, longest, one.flag("beside"))
 
 
 def _finding(

@@ -40,6 +40,7 @@ _IDLE = (
     (r"/concurrent/futures/thread\.py", r"_worker"),
     (r"/gunicorn/workers/sync\.py", r"wait"),
 )
+_JOINS = ((r"/threading\.py", r"join|_shutdown"),)
 
 
 def _compiled(rows: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
@@ -47,12 +48,14 @@ def _compiled(rows: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
     return re.compile("|".join(rf"{file} (?:.*\.)?(?:{name})$" for file, name in rows))
 
 
-_LOOP_PATTERN, _IDLE_PATTERN = _compiled(_LOOPS), _compiled(_IDLE)
+_LOOP_PATTERN, _IDLE_PATTERN, _JOINS_PATTERN = _compiled(_LOOPS), _compiled(_IDLE), _compiled(_JOINS)
 
 
 def part(function: str, file: str) -> Part:
     """What a function does for the program, by its name and its file."""
     text = f"{file} {function}"
+    if _JOINS_PATTERN.search(text):
+        return Part.JOINS
     if _IDLE_PATTERN.search(text):
         return Part.IDLE
     return Part.LOOP if _LOOP_PATTERN.search(text) else Part.OTHER

@@ -67,6 +67,7 @@ _LOOPS = re.compile(
 )
 _CLONE = re.compile(r"(\.(isra|part|constprop|cold|lto_priv)(\.\d+)?)+$")
 """What GCC adds to the name of a function that it has changed (IPA-SRA, partial inlining, and others)."""
+_JOINS = re.compile(r"_*pthread_(clock|timed)?join(_ex|_np)?")
 _IDLE = re.compile(r"uv__io_poll|epoll_dispatch|epoll_poll|ngx_epoll_process_events|g_main_context_poll\w*")
 
 
@@ -83,8 +84,10 @@ def package(function: str, module: str) -> str:
 
 
 def part(function: str, module: str) -> Part:
-    """Tell event loops by their functions, servers by their files."""
+    """Tell event loops and the C library's join by their functions, servers by their files."""
     name, function = package(function, module), _CLONE.sub("", function)
+    if _JOINS.fullmatch(function):
+        return Part.JOINS
     if not name:
         return Part.OTHER
     if _IDLE.fullmatch(function):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The JVM and the native code of the JDK's own classes. Other libraries with these names have a version after .so.
 _LIBRARIES = re.compile(r"lib(jvm|java|jli|net|nio|extnet|zip|jimage|verify)\.so")
+_ENTERS = re.compile(r"ObjectMonitor::(enter|(Re)?EnterI)\b")
+"""Of the threads that wait for a monitor one tries again each second at least (objectMonitor.cpp, before JDK 24)."""
 _OTHER_JVM = "generated code of a JVM that is not HotSpot: a perf map gives it names (OpenJ9: -Xjit:perfTool)"
 
 
@@ -65,6 +67,8 @@ def _package(frame: Frame) -> str:
 def _part(frame: Frame) -> Part:
     from tracer.stacks.languages.java import packages
 
+    if (frame.module or "").endswith("/libjvm.so"):
+        return Part.RETRIES if _ENTERS.match(frame.function or "") else Part.OTHER
     return packages.part(frame.function) if frame.function else Part.OTHER
 
 

@@ -106,6 +106,8 @@ def part(function: str) -> Part:
     """Tell selectors, event loops and the workers of pools by their methods."""
     if _MOVES.match(function):
         return Part.MOVES
+    if function == "java.lang.Thread.join":
+        return Part.JOINS
     if not package(function):
         return Part.OTHER
     return Part.IDLE if _IDLE.search(function) else Part.LOOP if _LOOP.search(function) else Part.OTHER

@@ -1,0 +1,191 @@
+"""Oracle: which threads a person would call stuck, and of which a person would say only that they may be."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+
+from tests.unit.builders import NOW, S, accepted, actor, connection, frame, judged, stack, touch
+from tracer.diagnose.hanging import Hanging, Lingering, handed, lingering, stopped, wanted_beside
+from tracer.diagnose.present import Wanted, all_of
+from tracer.diagnose.sites import group, with_present
+from tracer.model.finding import Application, Site
+from tracer.model.frame import Frame, Stack
+from tracer.model.states import Op
+from tracer.model.thread import Present, Standing
+
+SERVED = stack("read_order", "dispatch")
+LOCKED = stack("take_lock", "book")
+FOR_LONG, JUST_NOW = NOW - 190 * S, NOW - S
+HAS_RUN = "has run since the peer hung up"
+
+
+def site(*connections: Any) -> Site:
+    (one,) = group(judged(*connections))
+    return one
+
+
+def served(*calls: Stack) -> Site:
+    """Sockets of one server, whose last calls were here. All linger since 66 s after the start."""
+    every = calls or (SERVED,)
+    return site(*(accepted(i, last=touch(Op.RECV, 1.006, 6, stack=one)) for i, one in enumerate(every)))
+
+
+def waiting(tid: int, in_: Optional[Stack] = LOCKED, since_ns: int = FOR_LONG, **more: Any) -> Present:
+    facts = {"syscall": "futex", "since_ns": since_ns, "first_ns": since_ns, "stack": in_, **more}
+    return Present((actor(100, tid),), Standing.WAITS, **facts)
+
+
+def next_connection() -> Present:
+    return waiting(100, stack("dispatch"), JUST_NOW, syscall="accept4")
+
+
+def hanging(*now: Present, last: Optional[Stack] = None) -> Hanging:
+    return Hanging(now, last, lingering(served().findings))
+
+
+@pytest.mark.parametrize("call", ["accept4", "epoll_wait", "epoll_pwait2"])
+def test_who_waits_for_events_is_not_stuck(call: str) -> None:
+    """A server's own loop has gone on: it waits for what comes next, not for a lock or an answer."""
+    assert hanging(waiting(7, syscall=call)).stuck == ""
+    assert hanging(waiting(7, syscall=call), waiting(8)).stuck.startswith("worker (tid 8)")
+
+
+def test_each_place_is_named() -> None:
+    """Three at most; of the others the number of threads."""
+    places = [waiting(7 + i, stack(f"place_{i}")) for i in range(4)]
+    two = "worker (tid 7) waits in place_0 (app) and worker (tid 8) waits in place_1 (app)"
+    assert hanging(*places[:2]).stuck == two
+    assert hanging(*places).stuck.endswith("worker (tid 9) waits in place_2 (app) and 1 thread elsewhere")
+
+
+def test_stopped_threads_are_told_with_the_site() -> None:
+    """Nothing keeps them in the program: who stopped them does."""
+    two = Present((actor(100, 7), actor(100, 8)), Standing.STOPPED, stack=stack("serve"))
+    assert stopped([two]) == "worker (tid 7) and 1 more are stopped now, by a signal or a debugger"
+    told = with_present(site(accepted()), (two,), 0)
+    assert "are stopped now" in told.explanation[-1]
+    assert "SIGCONT" in told.advice[0]
+    both = with_present(site(accepted()), (two, waiting(9, stack("take_lock"))), 0)
+    assert both.explanation[-1] == "worker (tid 9) waits in take_lock (app) now."
+    assert "Find what is waited for there" in both.advice[1]
+
+
+def test_stuck_threads_are_told_with_the_site() -> None:
+    """Where a handler owes a call, its present place is the explanation, and the guesses are gone."""
+    sockets = [accepted(i) for i in range(2)]
+    without, locked = site(*sockets), waiting(7, stack("take_lock"))
+    assert "busy elsewhere" in " ".join(without.explanation)
+    told = with_present(without, (locked,), 3)
+    assert (told.now, told.not_looked_at, told.application) == ((locked,), 3, without.application)
+    assert told.explanation[-1] == "worker (tid 7) waits in take_lock (app) now."
+    assert "busy elsewhere" not in " ".join(told.explanation)
+    assert "Find what is waited for there" in told.advice[0]
+    assert with_present(without, (), 0) is without
+    assert not hanging(waiting(7, None), Present((actor(),), Standing.RUNS, stack=stack("spin"))).tells
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "hedged"),
+    [
+        (("read_order", "handle", "work"), ("take_lock", "handle", "work"), False),
+        (("read_order", "handle", "work"), ("next_job", "work"), True),
+        (("handle", "work"), ("next_job", "work"), True),
+        (("handle", "work"), ("take_lock", "handle", "work"), False),
+        (("read_order",), ("take_lock",), False),
+    ],
+)
+def test_who_may_wait_for_the_next_work_is_not_called_stuck(
+    then: tuple[str, ...], now: tuple[str, ...], hedged: bool
+) -> None:
+    """A worker that has left the handler may have returned from it without a close."""
+    told = with_present(served(stack(*then)), (waiting(7, stack(*now)),), 0)
+    assert told.explanation[-1] == f"worker (tid 7) waits in {now[0]} (app) now."
+    assert ("look at its branches for errors. If not, find what is waited for there" in told.advice[0]) is hedged
+    assert told.advice[0].startswith("Find what is waited for there") is not hedged
+
+
+@pytest.mark.parametrize(
+    ("one", "hedged"),
+    [
+        (waiting(7, since_ns=FOR_LONG), False),
+        (waiting(7, since_ns=JUST_NOW), True),
+        (waiting(7, since_ns=JUST_NOW, first_ns=FOR_LONG), False),
+        (waiting(7, since_ns=NOW - 120 * S), False),
+        (waiting(7, since_ns=NOW - 60 * S), True),
+        (waiting(7, first_ns=None), False),
+        (
+            waiting(
+                7, Stack((frame("ObjectMonitor::EnterI(JavaThread*)", "/jvm/libjvm.so"), frame("f")), True), JUST_NOW
+            ),
+            False,
+        ),
+    ],
+)
+def test_a_thread_that_came_there_long_after_is_told_as_such(one: Present, hedged: bool) -> None:
+    """The sockets linger for 134 s: who ran since then may do other work. A waiter in a JVM wakes up each second."""
+    told = with_present(served(stack("take_lock", "book")), (one,), 0)
+    assert (HAS_RUN in told.explanation[-1]) is hedged
+    assert ("If that is where it waits for its next work" in told.advice[0]) is hedged
+
+
+@pytest.mark.parametrize(
+    ("touchers", "wants"),
+    [
+        ((next_connection(),), all_of([100])),
+        ((Present((actor(100, 7),), Standing.GONE),), all_of([100])),
+        ((Present((actor(100, 7),), Standing.IDLE),), all_of([100])),
+        ((waiting(7, since_ns=JUST_NOW),), all_of([100])),
+        ((waiting(7), next_connection()), Wanted()),
+        ((Present((actor(100, 7),), Standing.STOPPED),), Wanted()),
+    ],
+)
+def test_others_are_looked_at_only_where_nobody_is_known_to_hang(touchers: tuple[Present, ...], wants: Wanted) -> None:
+    """Who read a request and waits for the next one has handed it over, or has forgotten it."""
+    assert wanted_beside(served(), touchers) == wants
+
+
+def test_others_are_not_looked_at_for_idle_connections() -> None:
+    """Nothing is owed there; nor does a thread tell of a goroutine."""
+    idle = site(connection(last=touch(Op.RECV, 1.006, 150, stack=stack("read_reply"))))
+    go = served(Stack((Frame("main.fetch", "app", language="go"),), True))
+    assert wanted_beside(idle, (next_connection(),)) == wanted_beside(go, ()) == Wanted()
+
+
+def test_who_may_have_been_handed_a_socket() -> None:
+    """Not who runs, sleeps, joins, waits for events or has run lately. The deepest in the program first."""
+    joining = Stack((Frame("__pthread_clockjoin_ex", "libc.so.6", internal=True), frame("main")), True)
+    threading = Frame("Thread.join", None, file="/usr/lib/python3.11/threading.py", language="python", internal=True)
+    python = Stack((threading, frame("main")), True)
+    java = Stack((Frame("java.lang.Thread.join", None, language="java"), frame("Main.main")), True)
+    others = [
+        waiting(1, stack("next_job")),
+        waiting(2),
+        waiting(3, stack("tick"), syscall="clock_nanosleep"),
+        *(waiting(4 + i, one) for i, one in enumerate((joining, python, java))),
+        waiting(7, stack("poll"), JUST_NOW),
+        waiting(8, stack("loop"), syscall="epoll_wait"),
+        waiting(9, None),
+        Present((actor(100, 10),), Standing.RUNS),
+    ]
+    found = handed(served(), others)
+    assert [(one.threads[0].tid, one.beside) for one in found] == [(2, True), (1, True)]
+
+
+def test_workers_that_hang_are_told_beside_the_guesses() -> None:
+    """That they have the sockets is not known."""
+    told = with_present(served(SERVED, SERVED), (next_connection(), *handed(served(), [waiting(7)])), 0)
+    why, todo = told.explanation, told.advice
+    one = "If they were handed to another thread of the process: worker (tid 7) waits in take_lock (app) now."
+    assert why[-1] == one
+    assert "busy elsewhere" in " ".join(why)
+    assert todo[0].startswith("See what the handler does after its last call in read_order")
+    assert todo[1].startswith("If one of those threads has them, find what is waited for there")
+    assert told.application == Application(told.application.stack, 1)
+
+
+def test_lingering_is_that_of_the_youngest() -> None:
+    """Before that, some of the peers had not hung up."""
+    late = accepted(2, fin=100.0, last=touch(Op.RECV, 1.006, 6, stack=SERVED))
+    assert lingering(judged(accepted(1), late)) == Lingering(late.fin_ns or 0, NOW)

@@ -1,0 +1,137 @@
+"""Threads that wait in functions of the program instead of making the call that they owe, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Optional
+
+from tracer.diagnose import words
+from tracer.diagnose.owners import joins, own_frames, tries_again
+from tracer.diagnose.present import OWED_A_CALL, Wanted, all_of, place, waits, wanted
+from tracer.model.finding import Finding, Site
+from tracer.model.frame import Stack
+from tracer.model.thread import Present, Standing
+
+_FOR_EVENTS = frozenset({"accept", "accept4", "epoll_wait", "epoll_pwait", "epoll_pwait2"})
+"""A thread in one of these waits for the next connection or for events, as a server does that has nothing to do."""
+_SLEEPS = frozenset({"nanosleep", "clock_nanosleep"})
+_PLACES = 3
+
+
+class Lingering(NamedTuple):
+    """The youngest socket of a site lingers since ``begun_ns``, seen at ``now_ns`` (CLOCK_MONOTONIC)."""
+
+    begun_ns: int
+    now_ns: int
+
+
+def lingering(findings: Iterable[Finding]) -> Lingering:
+    """Since when all of these sockets linger."""
+    several = tuple(findings)
+    return Lingering(max(one.since_ns for one in several), max(one.connection.seen_ns for one in several))
+
+
+def lately(one: Present, sockets: Lingering) -> bool:
+    """Whether all of these threads have run long after the peers hung up, so that they may do other work meanwhile.
+
+    That is in the second half of the time that all of the sockets linger.
+    """
+    if one.first_ns is None or tries_again(one.stack):
+        return False
+    return (one.first_ns - sockets.begun_ns) * 2 > max(sockets.now_ns - sockets.begun_ns, 0)
+
+
+def _waiting(several: Iterable[Present]) -> tuple[Present, ...]:
+    """Those that wait in a function of the program, for something other than events."""
+    return tuple(
+        one
+        for one in several
+        if one.standing is Standing.WAITS and one.syscall not in _FOR_EVENTS and place(one) is not None
+    )
+
+
+def wanted_beside(site: Site, touchers: Iterable[Present]) -> Wanted:
+    """All threads of the processes in which none of the ``touchers`` hangs though a call is owed: who was handed what.
+
+    None where work goes from thread to thread; nor where nobody has touched the sockets, for then all were looked at.
+    """
+    several = tuple(touchers)
+    if site.verdict not in OWED_A_CALL or not wanted(site).touchers or stopped(several):
+        return Wanted()
+    sockets = lingering(site.findings)
+    if not all(lately(one, sockets) for one in _waiting(several)):
+        return Wanted()
+    return all_of(thread.pid for one in several for thread in one.threads)
+
+
+def handed(site: Site, others: Sequence[Present]) -> tuple[Present, ...]:
+    """Those of ``others`` that hang, and so may keep what they were handed.
+
+    A thread that sleeps, waits for others to end, or has run lately does its own work. Those in the most functions of
+    the program come first: who waits for its next work is in few.
+    """
+    sockets = lingering(site.findings)
+    own_work = (one.syscall in _SLEEPS or joins(one.stack) or lately(one, sockets) for one in others)
+    hang = _waiting(replace(one, beside=True) for one, own in zip(others, own_work) if not own)
+    return tuple(sorted(hang, key=lambda one: -len(_own(one.stack)) if one.stack is not None else 0))
+
+
+class Hanging:
+    """What the present of a site's threads says of sockets that ``lingers``; ``last`` is the stack of their last call.
+
+    ``stuck`` tells which of the threads that matter wait in which functions of the program, ``beside`` the same of
+    those that may have been handed the sockets, ``stopped`` whom a signal or a debugger has stopped. Each is empty if
+    that is none.
+    """
+
+    def __init__(self, now: Sequence[Present], last: Optional[Stack], sockets: Lingering) -> None:
+        waiting = _waiting(now)
+        mine, others = [one for one in waiting if not one.beside], [one for one in waiting if one.beside]
+        self.stuck, self.beside, self.stopped = _said(mine), _said(others), stopped(now)
+        self.several = sum(len(one.threads) for one in mine) > 1
+        self.lately = bool(mine) and all(lately(one, sockets) for one in mine)
+        """The threads that wait have run since the peers hung up."""
+        self.may_have_gone_on = self.lately or any(_left(one.stack, last) for one in mine)
+        """They may wait for their next work: they have run since, or have left what was at work at the last call."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether anything is said."""
+        return bool(self.stuck or self.beside or self.stopped)
+
+
+def _said(several: Sequence[Present]) -> str:
+    shown = [waits(one) for one in several[:_PLACES]]
+    rest = sum(len(one.threads) for one in several[_PLACES:])
+    return words.listed([*shown, *([f"{words.plural(rest, 'thread')} elsewhere"] if rest else [])]) if shown else ""
+
+
+def _left(now: Optional[Stack], last: Optional[Stack]) -> bool:
+    """Whether a thread that stands at ``now`` has left what was at work at the ``last`` call.
+
+    A function that only read has returned, and its caller goes on with the same work. Where its caller has returned,
+    too, or may be the loop that takes the next work, nothing tells that the work is not over.
+    """
+    if now is None or last is None:
+        return False
+    then, here = _own(last), _own(now)
+    shared = 0
+    while shared < min(len(then), len(here)) and then[-1 - shared] == here[-1 - shared]:
+        shared += 1
+    left = len(then) - shared
+    return shared > 0 and (left > 1 or (left == 1 and shared == 1))
+
+
+def _own(stack: Stack) -> list[Optional[str]]:
+    """The program's own functions, innermost first."""
+    return [frame.function for frame in own_frames(stack)]
+
+
+def stopped(several: Iterable[Present]) -> str:
+    """Which threads a signal or a debugger has stopped, in words; empty if none is."""
+    threads = [thread for one in several if one.standing is Standing.STOPPED for thread in one.threads]
+    if not threads:
+        return ""
+    are = "is" if len(threads) == 1 else "are"
+    return f"{words.listed(map(words.thread, threads), most=1)} {are} stopped now, by a signal or a debugger"

@@ -1,0 +1,43 @@
+"""Whether a descriptor is a listening socket: by the inodes that sock_diag lists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from tracer.errors import ClosetraceError
+from tracer.host.sockdiag import listeners
+
+_MOST = 1024
+"""Up to so many descriptors of one call are looked at."""
+
+
+class Listening:
+    """The listening sockets of the network namespaces that were asked for: each is listed once, when it is needed."""
+
+    def __init__(self) -> None:
+        self._inodes: dict[int, frozenset[int]] = {}
+
+    def among(self, pid: int, fds: Iterable[int]) -> bool:
+        """Whether one of these descriptors of ``pid`` listens; False if that cannot be read."""
+        try:
+            listening = self._of(pid)
+        except (OSError, ClosetraceError):
+            return False
+        return any(_inode(pid, fd) in listening for fd in list(fds)[:_MOST])
+
+    def _of(self, pid: int) -> frozenset[int]:
+        path = f"/proc/{pid}/ns/net"
+        netns = os.stat(path).st_ino
+        if netns not in self._inodes:
+            self._inodes[netns] = frozenset(one.inode for one in listeners(path))
+        return self._inodes[netns]
+
+
+def _inode(pid: int, fd: int) -> int:
+    """The socket's inode, 0 if it is none."""
+    try:
+        kind, _, number = os.readlink(f"/proc/{pid}/fd/{fd}").partition("socket:[")
+    except OSError:
+        return 0
+    return int(number.rstrip("]")) if not kind and number else 0
