@@ -15,6 +15,8 @@ from tests.live.oracles import comm_of, output
 from tests.live.workload import Workload, start_python
 
 SILENCE_S = 1.3
+POLL = "7"
+"""Number of poll(2) on x86-64 (asm/unistd_64.h)."""
 
 
 class Case:
@@ -30,6 +32,7 @@ class Case:
                 let_linger()
                 self.ss = {one["inode"]: counters(one["local"]) for one in self.workload.sockets()}
                 self.sets = epoll_sets(self.workload.pid())
+                self.calls = {one["tid"]: in_call(one["tid"]) for one in self.workload.said("polls")}
                 self.comm = comm_of(self.workload.pid())
                 self.report = trace.stop().report()
 
@@ -67,6 +70,14 @@ def counters(local: str) -> dict[str, int]:
     head = text.split()
     named = {name: int(value) for name, value in re.findall(r"\b([a-z_]+):(\d+)", text)}
     return {**named, "rx_queue": int(head[1]), "tx_queue": int(head[2])}
+
+
+def in_call(tid: int) -> str:
+    """The number of the system call that a thread is in; empty if it has ended."""
+    try:
+        return Path(f"/proc/{tid}/syscall").read_text().split()[0]
+    except OSError:
+        return ""
 
 
 def epoll_sets(pid: int) -> dict[int, str]:
@@ -262,3 +273,15 @@ def test_never_reused(way: str, never: bool) -> None:
     released = "Release each connection when its answer is complete" in case.site["advice"]
     assert released is (never and case.seen)
     assert case.site["verdict"] == "idle-in-pool"
+
+
+@pytest.mark.parametrize("way", ["polled for nothing", "polled for input"])
+def test_who_polls_the_socket_and_is_not_told(way: str) -> None:
+    """The thread is still in poll as /proc says, and the program has had no event; or it was told, and has ended."""
+    case = Case(way)
+    (tid,) = case.calls
+    stays = way == "polled for nothing"
+    assert (case.calls[tid] == POLL, bool(case.workload.said("told"))) == (stays, not stays)
+    polls = [(group["threads"][0]["tid"], group["polls"]) for group in case.site["now"] if group["polls"]]
+    assert polls == ([(tid, {"told": 0, "untold": 1})] if stays else [])
+    assert ("in poll for it, but not for input" in case.told()) is stays

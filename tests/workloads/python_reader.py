@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Callable, NoReturn
@@ -225,6 +226,33 @@ def watched_for(events: int) -> Callable[[Peer], Steps]:
     return run
 
 
+def polled_for(events: int) -> Callable[[Peer], Steps]:
+    """A thread waits for these events on the connection. Without any it is not told of the end."""
+
+    def run(peer: Peer) -> Steps:
+        connection = connect(peer)
+        connection.sendall(b"q")
+        peer.do("send", 20)
+        read_answer(connection, 64)
+        waiting = select.poll()
+        waiting.register(connection, events)
+        poller = threading.Thread(target=wait_for_events, args=(waiting,), name="poller", daemon=True)
+        poller.start()
+        yield "the peer says goodbye", [connection]
+        peer.do("end")
+        until_the_end_is_there(connection)
+        if events:
+            poller.join()
+        yield "", [connection]
+
+    return run
+
+
+def wait_for_events(waiting: select.poll) -> None:
+    say(event="polls", tid=threading.get_native_id())
+    say(event="told", events=waiting.poll())
+
+
 def stalled(peer: Peer) -> Steps:
     """It sends without waiting, and the peer reads nothing."""
     connection = connect(peer)
@@ -284,6 +312,8 @@ WAYS: dict[str, Callable[[Peer], Steps]] = {
     "paused": watched_for(0),
     "watched for output": watched_for(select.EPOLLOUT | select.EPOLLET),
     "watched for input": watched_for(select.EPOLLIN),
+    "polled for nothing": polled_for(0),
+    "polled for input": polled_for(select.POLLIN),
     "stalled": stalled,
     "spliced": spliced,
     "one by one": one_by_one,

@@ -36,11 +36,18 @@ def advise(
     if verdict is not Verdict.HELD_ELSEWHERE:
         also, close_it_too = holding.held_too(site)
         why, todo = (*why, *also), (*todo, *close_it_too)
+    polled = site.polled()
+    if polled:
+        why, todo = (*why, *polled), (*todo[:1], _ASK_FOR_INPUT, *todo[1:])
     if verdict not in OWED_A_CALL:
         return why, todo
     also, first, second = reading.threads_now(site)
     return (*why, *also), (*first, *todo[:1], *second, *todo[1:])
 
+
+_ASK_FOR_INPUT = (
+    "Let that poll or select ask for input, too (POLLIN or POLLRDHUP, the set to read), and close what has ended."
+)
 
 _BY_VERDICT: dict[Verdict, Callable[[TextSite], Answer]] = {
     Verdict.EOF_IGNORED: reading.eof_ignored,

@@ -43,11 +43,14 @@ def lately(one: Present, sockets: Lingering) -> bool:
 
 
 def _waiting(several: Iterable[Present]) -> tuple[Present, ...]:
-    """Those that wait in a function of the program, for something other than events."""
+    """Those that wait in a function of the program, for something other than events on the site's sockets or others."""
     return tuple(
         one
         for one in several
-        if one.standing is Standing.WAITS and one.syscall not in _FOR_EVENTS and place(one) is not None
+        if one.standing is Standing.WAITS
+        and one.syscall not in _FOR_EVENTS
+        and not any(one.polls or ())
+        and place(one) is not None
     )
 
 
@@ -89,6 +92,10 @@ class Hanging:
         waiting = _waiting(now)
         mine, others = [one for one in waiting if not one.beside], [one for one in waiting if one.beside]
         self.stuck, self.beside, self.stopped = _said(mine), _said(others), stopped(now)
+        self.polls = tuple(one for one in now if any(one.polls or ()))
+        """Those that wait in poll or select for one of the sockets."""
+        self.for_others = bool(mine) and all(one.polls is not None for one in mine)
+        """All that are stuck wait in poll or select, for none of the sockets."""
         self.several = sum(len(one.threads) for one in mine) > 1
         self.lately = bool(mine) and all(lately(one, sockets) for one in mine)
         """The threads that wait have run since the peers hung up."""
@@ -98,7 +105,7 @@ class Hanging:
     @property
     def tells(self) -> bool:
         """Whether anything is said."""
-        return bool(self.stuck or self.beside or self.stopped)
+        return bool(self.stuck or self.beside or self.stopped or self.polls)
 
 
 def _said(several: Sequence[Present]) -> str:

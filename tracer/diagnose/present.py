@@ -107,7 +107,7 @@ def grouped(several: Iterable[Present]) -> tuple[Present, ...]:
 def _likeness(one: Present) -> Hashable:
     """Without a function of the program, which system call: library code beneath differs by chance."""
     path = path_of(one.stack)
-    return (one.standing, path, None if path or one.standing is Standing.IDLE else one.syscall)
+    return (one.standing, path, None if path or one.standing is Standing.IDLE else one.syscall, one.polls)
 
 
 def _together(members: list[Present]) -> Present:

@@ -74,7 +74,8 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
     if where.stack is Where.NONE and len(placed) == 1:
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
-    if site.verdict not in OWED_A_CALL or not Hanging(now, site.stack, lingering(site.findings)).tells:
+    threads = Hanging(now, site.stack, lingering(site.findings))
+    if not (threads.polls or (site.verdict in OWED_A_CALL and threads.tells)):
         return seen
     explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     return replace(seen, explanation=explanation, advice=to_do)

@@ -20,6 +20,8 @@ POLLS = frozenset({"poll", "ppoll", "select", "pselect6"})
 
 # poll(2): IN PRI RDNORM RDBAND RDHUP, OUT WRNORM WRBAND (asm-generic/poll.h).
 _POLL_READ, _POLL_WRITE = 0x1 | 0x2 | 0x40 | 0x80 | 0x2000, 0x4 | 0x100 | 0x200
+_POLL_END = 0x1 | 0x40 | 0x2000
+"""What tcp_poll() reports when FIN has come (net/ipv4/tcp.c): IN, RDNORM and RDHUP."""
 _POLLFD = struct.Struct("<ihh")
 _MOST = 1 << 16
 """The most descriptors of one call that are read: a hostile program could make us read gigabytes."""
@@ -29,11 +31,15 @@ _DESCRIPTOR = 0xFFFFFFFF
 
 
 class Purpose(NamedTuple):
-    """The descriptors of a call. ``fds`` has all of them; some may be in neither ``to_read`` nor ``to_write``."""
+    """The descriptors of a call. ``fds`` has all of them; some may be in neither ``to_read`` nor ``to_write``.
+
+    For those in ``to_end`` poll or select returns when the peer of a TCP connection hangs up.
+    """
 
     fds: tuple[int, ...] = ()
     to_read: frozenset[int] = frozenset()
     to_write: frozenset[int] = frozenset()
+    to_end: frozenset[int] = frozenset()
 
 
 NONE = Purpose()
@@ -74,7 +80,8 @@ def _polled(address: int, count: int, read: Read) -> Purpose:
     asked = [(fd, events) for fd, events, _ in _POLLFD.iter_unpack(data) if fd >= 0]
     to_read = frozenset(fd for fd, events in asked if events & _POLL_READ)
     to_write = frozenset(fd for fd, events in asked if events & _POLL_WRITE)
-    return Purpose(tuple(dict.fromkeys(fd for fd, _ in asked)), to_read, to_write)
+    to_end = frozenset(fd for fd, events in asked if events & _POLL_END)
+    return Purpose(tuple(dict.fromkeys(fd for fd, _ in asked)), to_read, to_write, to_end)
 
 
 def _selected(count: int, addresses: Sequence[int], read: Read) -> Purpose:
@@ -89,4 +96,4 @@ def _selected(count: int, addresses: Sequence[int], read: Read) -> Purpose:
         bits = int.from_bytes(data, "little")
         sets.append(frozenset(fd for fd in range(count) if bits >> fd & 1))
     to_read, to_write, exceptional = sets
-    return Purpose(tuple(sorted(to_read | to_write | exceptional)), to_read, to_write)
+    return Purpose(tuple(sorted(to_read | to_write | exceptional)), to_read, to_write, to_read)

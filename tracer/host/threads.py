@@ -126,6 +126,12 @@ class ThreadsNow:
         wanted = frozenset(fds)
         return self._select(pid, None, lambda one: not wanted.isdisjoint(one.fds)) if fds else ()
 
+    def in_poll(self, pid: int, tids: Iterable[int]) -> tuple[ThreadNow, ...]:
+        """Those of the threads ``tids`` of ``pid`` that are inside poll or select, for whatever descriptors."""
+        process = _Process(pid, self._read)
+        looks = (self._look(process, tid, lambda _: True, _polls) for tid in tids)
+        return tuple(look for look in looks if look is not None)
+
     def _select(
         self, pid: int, tids: Optional[Iterable[int]], chosen: Callable[[ThreadNow], bool]
     ) -> tuple[ThreadNow, ...]:
@@ -266,6 +272,10 @@ def _works_on_socket(glance: _Glance) -> bool:
     return syscalls.works_on_socket(calls.name(glance.number))
 
 
+def _polls(glance: _Glance) -> bool:
+    return calls.name(glance.number) in syscalls.POLLS
+
+
 def _described(process: _Process, tid: int, glance: _Glance) -> ThreadNow:
     meant = syscalls.purpose(glance.number, glance.arguments, process.read)
     return ThreadNow(
@@ -279,6 +289,7 @@ def _described(process: _Process, tid: int, glance: _Glance) -> ThreadNow:
         glance.since_ns,
         None,
         glance.note,
+        meant.to_end,
     )
 
 

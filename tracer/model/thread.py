@@ -27,7 +27,8 @@ class ThreadNow:
     ``syscall`` names the system call that it is in; None if it runs, waits outside of a call (a page fault), or is in
     one that this program has no name for (``number`` then tells). ``fds`` are the descriptors of the call; those
     of poll(2) and select(2) are read from the target's memory. ``to_read`` and ``to_write`` tell what the call is for;
-    accept reads. The descriptor of epoll_wait(2) is in neither. ``waiting_since_ns``: it has not run since then, or
+    accept reads. The descriptor of epoll_wait(2) is in neither. Of those of poll and select in ``to_end`` the call is
+    told when the peer hangs up. ``waiting_since_ns``: it has not run since then, or
     longer; None if not known. ``box`` has its registers and the top of its stack, both of one moment; where it is None,
     ``note`` says why.
     """
@@ -42,6 +43,16 @@ class ThreadNow:
     waiting_since_ns: Optional[int] = None
     box: Optional[BlackBox] = None
     note: Optional[str] = None
+    to_end: frozenset[int] = frozenset()
+
+
+class Polled(NamedTuple):
+    """How many of a site's sockets a poll or select is ``told`` of when the peer hangs up, and for how many it waits
+    otherwise (``untold``).
+    """
+
+    told: int = 0
+    untold: int = 0
 
 
 class Standing(str, enum.Enum):
@@ -63,7 +74,8 @@ class Present:
     ``syscall`` and ``stack`` are those of the first of ``threads``; ``note`` says why there is no stack. None of them
     has run since ``since_ns`` (CLOCK_MONOTONIC), or longer, and one of them not since ``first_ns``; None if not known.
     ``beside``: they have called on none of the site's sockets. But they are of the same process as those that have, and
-    may have been handed one.
+    may have been handed one. ``polls`` tells of a thread inside poll or select which of the site's sockets that is for;
+    None if it is in another call, or if that could not be read.
     """
 
     threads: tuple[Actor, ...]
@@ -74,6 +86,7 @@ class Present:
     note: Optional[str] = None
     first_ns: Optional[int] = None
     beside: bool = False
+    polls: Optional[Polled] = None
 
 
 class TaskSample(NamedTuple):

@@ -15,7 +15,8 @@ from tracer.host.thread_times import began_ns
 from tracer.host.threads import ThreadsNow, tids_of
 from tracer.model.finding import Site
 from tracer.model.frame import BlackBox, Stack
-from tracer.model.thread import Present, Standing
+from tracer.model.thread import Present, Standing, ThreadNow
+from tracer.session.polling import Polls, pollers_of
 from tracer.trail import Took, Trail
 
 _log = Trail(__name__)
@@ -23,6 +24,8 @@ _log = Trail(__name__)
 _OF_A_SITE, _IN_ALL, _BUDGET_NS = 64, 600, 1_000_000_000
 """So many threads are looked at, and for so long. The others are counted."""
 _AT_ONCE = 16
+_FOR_POLLS = 2000
+"""Up to so many threads a process are asked which call they are in, which takes 0.02 ms each."""
 
 Thread = tuple[int, int]
 
@@ -34,7 +37,8 @@ class Lookout:
         self._threads, self._unwind = threads, unwind
         self._seen: dict[Thread, Optional[Present]] = {}
         self._tids: dict[int, frozenset[int]] = {}
-        self._listening = Listening()
+        self._listening, self._polls = Listening(), Polls()
+        self._asked: set[int] = set()
         self._until_ns = time.monotonic_ns() + _BUDGET_NS
 
     def complete(self, sites: Iterable[Site]) -> tuple[Site, ...]:
@@ -49,10 +53,21 @@ class Lookout:
         return completed
 
     def _completed(self, site: Site, found: list[Present], left: int) -> Site:
+        for pid in pollers_of(site):
+            self._look_for_pollers(pid)
+        found = self._polls.of_site(site, found)
         others, left_beside = self._looked_at(wanted_beside(site, found))
         known = {(thread.pid, thread.tid) for one in found for thread in one.threads}
         others = [one for one in others if (one.threads[0].pid, one.threads[0].tid) not in known]
         return with_present(site, (*grouped(found), *handed(site, grouped(others))), left + left_beside)
+
+    def _look_for_pollers(self, pid: int) -> None:
+        """Look at those threads of a process that are inside poll or select, once, if there is time."""
+        if pid in self._asked or len(self._all(pid)) > _FOR_POLLS or time.monotonic_ns() > self._until_ns:
+            return
+        self._asked.add(pid)
+        for thread in self._threads.in_poll(pid, [tid for tid in self._all(pid) if (pid, tid) not in self._seen]):
+            self._told(thread)
 
     def _looked_at(self, wants: Wanted) -> tuple[list[Present], int]:
         """Where each of them is, and how many were too many."""
@@ -96,6 +111,13 @@ class Lookout:
     def _look_at(self, pid: int, tids: list[int]) -> None:
         self._seen.update({(pid, tid): None for tid in tids})
         for thread in self._threads.look_all(pid, tids):
-            stack = self._unwind(thread.box) if thread.box is not None else None
-            serves = thread.syscall in POLLS and self._listening.among(pid, thread.fds)
-            self._seen[pid, thread.actor.tid] = present(thread, stack, serves=serves)
+            self._told(thread)
+
+    def _told(self, thread: ThreadNow) -> None:
+        """Keep what is told of a thread."""
+        stack = self._unwind(thread.box) if thread.box is not None else None
+        polls, pid = thread.syscall in POLLS, thread.actor.pid
+        one = present(thread, stack, serves=polls and self._listening.among(pid, thread.fds))
+        self._seen[pid, thread.actor.tid] = one
+        if polls:
+            self._polls.add(thread, one)

@@ -13,7 +13,7 @@ from tracer.diagnose.sites import group, with_present
 from tracer.model.finding import Application, Site
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op
-from tracer.model.thread import Present, Standing
+from tracer.model.thread import Polled, Present, Standing
 
 SERVED = stack("read_order", "dispatch")
 LOCKED = stack("take_lock", "book")
@@ -183,6 +183,33 @@ def test_workers_that_hang_are_told_beside_the_guesses() -> None:
     assert todo[0].startswith("See what the handler does after its last call in read_order")
     assert todo[1].startswith("If one of those threads has them, find what is waited for there")
     assert told.application == Application(told.application.stack, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "polls", "said"),
+    [
+        ("poll", Polled(0, 2), "worker (tid 7) waits in loop (app) now, in poll for them, but not for input: "),
+        ("pselect6", Polled(0, 1), "worker (tid 7) waits in loop (app) now, in select for one of them, but not "),
+    ],
+)
+def test_a_poll_that_is_not_told_of_the_end(call: str, polls: Polled, said: str) -> None:
+    """It is the reason why nobody comes, of idle connections as well as of a server's."""
+    one = waiting(7, stack("loop"), syscall=call, polls=polls)
+    idle = site(*(connection(i, last=touch(Op.RECV, 1.006, 150, stack=SERVED)) for i in range(2)))
+    for every in (idle, served(SERVED, SERVED)):
+        told = with_present(every, (one,), 0)
+        assert told.explanation[-1].startswith(said)
+        assert told.advice[1].startswith("Let that poll or select ask for input, too")
+
+
+def test_a_poll_for_other_descriptors() -> None:
+    """A thread that polls none of the sockets waits for something else; one that is told of the end knows of it."""
+    other = with_present(served(), (waiting(7, syscall="poll", polls=Polled()),), 0)
+    assert other.explanation[-1].endswith("waits in take_lock (app) now, in poll or select for other descriptors.")
+    knows = served(SERVED, SERVED)
+    told = with_present(knows, (waiting(7, syscall="poll", polls=Polled(2, 0)),), 0)
+    assert "poll" not in " ".join(told.explanation)
+    assert not hanging(waiting(7, syscall="poll", polls=Polled(2, 0))).stuck
 
 
 def test_lingering_is_that_of_the_youngest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket as sockets
 import struct
 from typing import Optional
 
@@ -54,7 +55,8 @@ def test_poll() -> None:
     """Each struct pollfd with what it asks for, in order and once; a negative descriptor is switched off."""
     memory = pollfds((9, select.POLLOUT), (-1, select.POLLIN), (3, select.POLLIN | select.POLLOUT), (5, 0), (9, 1))
     for name in ("poll", "ppoll"):
-        assert meant(name, BASE, 5, memory=memory) == Purpose((9, 3, 5), frozenset([3, 9]), frozenset([9, 3]))
+        found = meant(name, BASE, 5, memory=memory)
+        assert found == Purpose((9, 3, 5), frozenset([3, 9]), frozenset([9, 3]), frozenset([3, 9]))
     assert meant("poll", BASE, 6, memory=memory) == NONE
     assert meant("poll", BASE, 0xFFFFFFFF, memory=memory) == NONE
 
@@ -63,9 +65,25 @@ def test_select() -> None:
     """Sets of bits up to the count; one that is missing is empty, and what lies above the count is not asked for."""
     memory = bits(3, 64, 70) + bits(65) + bits(4)
     found = meant("pselect6", 66, BASE, BASE + 16, BASE + 32, memory=memory)
-    assert found == Purpose((3, 4, 64, 65), frozenset([3, 64]), frozenset([65]))
+    assert found == Purpose((3, 4, 64, 65), frozenset([3, 64]), frozenset([65]), frozenset([3, 64]))
     assert meant("select", 66, 0, BASE + 16, memory=memory) == Purpose((65,), to_write=frozenset([65]))
     assert meant("select", 66, BASE + 40, memory=memory) == NONE
+
+
+@pytest.mark.parametrize("events", [0, select.POLLIN, select.POLLPRI, select.POLLRDHUP, 0x40, 0x80])
+def test_what_poll_is_told_of_when_the_peer_hangs_up(events: int) -> None:
+    """The kernel says: a socket whose peer has hung up is polled here, for the same events."""
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        ours = sockets.create_connection(listener.getsockname())
+        theirs = listener.accept()[0]
+    theirs.close()
+    poll = select.poll()
+    poll.register(ours, select.POLLIN)
+    assert poll.poll(60_000)
+    poll.modify(ours, events)
+    told = bool(poll.poll(0))
+    ours.close()
+    assert bool(meant("poll", BASE, 1, memory=pollfds((9, events))).to_end) is told
 
 
 @given(st.integers(-1, 500), st.tuples(*[st.integers(0, (1 << 64) - 1)] * 6), st.binary(max_size=64))

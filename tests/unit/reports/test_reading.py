@@ -31,7 +31,7 @@ from tracer.model.finding import (
 from tracer.model.frame import Stack
 from tracer.model.holder import HeapLook, Lineage, Link, Missing, Root, RootKind, Use
 from tracer.model.states import Op, Origin
-from tracer.model.thread import Present, Standing
+from tracer.model.thread import Polled, Present, Standing
 from tracer.reports.json import report as json_report
 from tracer.reports.json.reading.report import from_text
 from tracer.reports.text import table
@@ -94,7 +94,7 @@ def test_everything_else_of_a_report() -> None:
         None,
     )
     waits = Present((actor(100, 7), actor()), Standing.WAITS, "futex", NOW - 9 * S - 123, stack("take_lock", "main"))
-    beside = replace(waits, first_ns=NOW - 20 * S, beside=True)
+    beside = replace(waits, first_ns=NOW - 20 * S, beside=True, polls=Polled(1, 2))
     closed = touch(Op.CLOSE, 150.123456789, 0, syscall=3, stack=stack("shut", "main"))
     gone = [
         Ended(connection(9, closed=closed, ended_ns=START + 150 * S), Verdict.EOF_IGNORED, 84 * S + 7, "closed by it"),

@@ -245,7 +245,9 @@ def threads_now(site: TextSite) -> tuple[tuple[str, ...], tuple[str, ...], tuple
     if threads.stuck:
         has_run = ", but has run since the peer hung up: it tries again and again, or does other work"
         have_run = ", but have run since the peer hung up: they try again and again, or do other work"
-        why.append(f"{threads.stuck} now{(have_run if threads.several else has_run) if threads.lately else ''}.")
+        others = ", in poll or select for other descriptors" if threads.for_others else ""
+        has = (have_run if threads.several else has_run) if threads.lately else ""
+        why.append(f"{threads.stuck} now{others}{has}.")
     if threads.beside:
         it_was = site.say("it was", "they were")
         why.append(f"If {it_was} handed to another thread of the process: {threads.beside} now.")

@@ -11,6 +11,7 @@ from tracer.diagnose.facts import kept_over_exec, last_call, may_be_close_notify
 from tracer.diagnose.hanging import Hanging, lingering
 from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
+from tracer.diagnose.present import waits
 from tracer.diagnose.telling import sent_stack
 from tracer.host.epoll import is_spent
 from tracer.model.connection import Touch
@@ -140,7 +141,21 @@ class TextSite:
         """Whether the program may have been told of the peer's end without a read of 0: by epoll, or by TLS."""
         interests = [one for c in self.connections for one in c.interests or ()]
         by_epoll = any(one.events & (select.EPOLLIN | select.EPOLLRDHUP) or is_spent(one.events) for one in interests)
-        return by_epoll or any(map(may_be_close_notify, self.connections))
+        by_poll = any(one.polls is not None and one.polls.told for one in self.threads.polls)
+        return by_epoll or by_poll or any(map(may_be_close_notify, self.connections))
+
+    def polled(self) -> tuple[str, ...]:
+        """Which threads wait in poll or select for the sockets, but not for their ends."""
+        untold = [one for one in self.threads.polls if one.polls is not None and one.polls.untold]
+        if self.may_know or not untold:
+            return ()
+        one = max(untold, key=_untold)
+        many = "them" if _untold(one) >= self.count else f"{words.number(_untold(one))} of them"
+        call = "select" if one.syscall in ("select", "pselect6") else "poll"
+        return (
+            f"{waits(one)} now, in {call} for {self.say('it', many)}, but not for input: the call does not return when"
+            " the peer hangs up.",
+        )
 
     def watching(self) -> tuple[str, ...]:
         """What the epoll sets say of all sockets: an event loop is told and does not come, or none is told."""
@@ -163,6 +178,10 @@ class TextSite:
         if all(asked):
             return ("An epoll set asks for input (EPOLLIN): its event loop is stuck, or passes over what it is told.",)
         return ()
+
+
+def _untold(one: Present) -> int:
+    return one.polls.untold if one.polls is not None else 0
 
 
 def sizes(counts: list[int]) -> str:

@@ -294,6 +294,7 @@ def _present(one: Present, now_ns: int) -> Value:
         "since_s": None if one.since_ns is None else _seconds(now_ns - one.since_ns),
         "longest_s": None if one.first_ns is None else _seconds(now_ns - one.first_ns),
         "beside": one.beside,
+        "polls": None if one.polls is None else {"told": one.polls.told, "untold": one.polls.untold},
         "stack": frames(one.stack),
         "stack_complete": one.stack is not None and one.stack.complete,
         "stack_note": one.note,

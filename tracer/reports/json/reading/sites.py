@@ -10,7 +10,7 @@ from tracer.model.finding import Application, Direction, Finding, Remote, Share,
 from tracer.model.frame import Frame, Stack
 from tracer.model.holder import HeldAlike, Lineage, Link, Missing, Root, RootKind, Use
 from tracer.model.identity import Identity
-from tracer.model.thread import Present, Standing
+from tracer.model.thread import Polled, Present, Standing
 from tracer.reports.json.reading.fields import BadReport, Fields, several
 from tracer.reports.json.reading.record import Sockets
 
@@ -104,7 +104,8 @@ def _present(one: Fields, sockets: Sockets, now_ns: int) -> Present:
     since = now_ns - one.ns("since_s") if one.has("since_s") else None
     longest = now_ns - one.ns("longest_s") if one.has("longest_s") else None
     standing, call, note = one.one_of("state", Standing), one.maybe_text("syscall"), one.maybe_text("stack_note")
-    return Present(threads, standing, call, since, stack(one, "stack"), note, longest, one.flag("beside"))
+    polls = Polled(*(one.part("polls").count(key) for key in ("told", "untold"))) if one.has("polls") else None
+    return Present(threads, standing, call, since, stack(one, "stack"), note, longest, one.flag("beside"), polls)
 
 
 def _finding(

@@ -1,0 +1,62 @@
+"""Which of a site's sockets a thread polls: by the descriptors of the call, as made up here."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from tests.unit.builders import actor, connection, judged, stack
+from tracer.diagnose.sites import group
+from tracer.model.connection import Blocked, Holder
+from tracer.model.finding import Site
+from tracer.model.thread import Polled, Present, Standing, ThreadNow, ThreadState
+from tracer.session.polling import Polls, pollers_of
+
+
+def site() -> Site:
+    """Three sockets: descriptors 11, 12 and 13 of process 100, and 13 as 4 of process 200 as well."""
+    also = (Holder(100, 13, "app"), Holder(200, 4, "kid"))
+    (one,) = group(judged(connection(1), connection(2), connection(3, holders=also)))
+    return one
+
+
+def waiting(pid: int, tid: int) -> Present:
+    return Present((actor(pid, tid),), Standing.WAITS, "poll", stack=stack("loop"))
+
+
+def polls(pid: int, tid: int, fds: tuple[int, ...], to_end: tuple[int, ...] = ()) -> Polls:
+    found = Polls()
+    call = ThreadNow(actor(pid, tid), ThreadState.WAITS, 7, "poll", fds, to_end=frozenset(to_end))
+    found.add(call, waiting(pid, tid))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pid", "fds", "to_end", "told"),
+    [
+        (100, (11, 12, 30), (30,), Polled(0, 2)),
+        (100, (11, 12, 13), (11,), Polled(1, 2)),
+        (100, (30,), (30,), Polled(0, 0)),
+        (100, (), (), None),
+        (200, (4, 11), (), Polled(0, 1)),
+        (300, (11,), (), None),
+    ],
+)
+def test_a_thread_that_matters(pid: int, fds: tuple[int, ...], to_end: tuple[int, ...], told: Optional[Polled]) -> None:
+    """How many it waits for. Without descriptors they could not be read; numbers are of the holder's own table."""
+    (one,) = polls(pid, 7, fds, to_end).of_site(site(), [waiting(pid, 7)])
+    assert one.polls == told
+
+
+def test_others_are_added_if_they_wait_for_a_socket() -> None:
+    """Not those that wait for something else."""
+    assert [one.polls for one in polls(200, 9, (4,)).of_site(site(), [])] == [Polled(0, 1)]
+    assert polls(200, 9, (30,)).of_site(site(), []) == []
+
+
+def test_where_it_matters() -> None:
+    """The processes that hold sockets which somebody may wait for; not where a call is under way."""
+    assert pollers_of(site()) == {100, 200}
+    (blocked,) = group(judged(connection(blocked=(Blocked(actor(), 11, "sendto", stack("push")),))))
+    assert pollers_of(blocked) == frozenset()

@@ -1,0 +1,63 @@
+"""Which threads wait in poll or select for which of a site's sockets: the memory of their processes tells that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Set
+from dataclasses import replace
+
+from tracer.model.finding import Site, Verdict
+from tracer.model.thread import Polled, Present, ThreadNow
+
+Thread = tuple[int, int]
+
+_NOT_TOLD = frozenset(
+    {
+        Verdict.IDLE_IN_POOL,
+        Verdict.NOT_RELEASED,
+        Verdict.NOT_READ_SINCE,
+        Verdict.NEVER_READ,
+        Verdict.READING_PAUSED,
+        Verdict.UNREAD_DATA,
+        Verdict.UNKNOWN,
+    }
+)
+"""Of these sockets it matters whether somebody waits for them."""
+
+
+def pollers_of(site: Site) -> frozenset[int]:
+    """The processes whose threads may poll the site's sockets, if that matters."""
+    if site.verdict not in _NOT_TOLD:
+        return frozenset()
+    return frozenset(holder.pid for finding in site.findings for holder in finding.connection.holders)
+
+
+class Polls:
+    """The threads that were found inside poll or select, by (pid, tid), with the descriptors of the call."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Thread, ThreadNow] = {}
+        self._told: dict[Thread, Present] = {}
+
+    def add(self, thread: ThreadNow, told: Present) -> None:
+        """A thread inside poll or select, and what is told of it."""
+        at = (thread.actor.pid, thread.actor.tid)
+        self._calls[at], self._told[at] = thread, told
+
+    def of_site(self, site: Site, found: Iterable[Present]) -> list[Present]:
+        """``found``, single threads, with how these poll the site's sockets; and others that wait for one of them."""
+        held: dict[int, set[int]] = defaultdict(set)
+        for finding in site.findings:
+            for holder in finding.connection.holders:
+                held[holder.pid].add(holder.fd)
+        known = {(one.threads[0].pid, one.threads[0].tid): one for one in found}
+        polled = {at: _polled(call, held[at[0]]) for at, call in self._calls.items() if call.fds and at[0] in held}
+        told = [replace(one, polls=polled.get(at)) for at, one in known.items()]
+        others = {at: how for at, how in polled.items() if at not in known and any(how)}
+        return [*told, *(replace(self._told[at], polls=how) for at, how in others.items())]
+
+
+def _polled(call: ThreadNow, held: Set[int]) -> Polled:
+    mine = held & frozenset(call.fds)
+    told = len(mine & call.to_end)
+    return Polled(told, len(mine) - told)
