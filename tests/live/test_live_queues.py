@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.closetrace_command import SLOW, let_linger, tracing
+from tests.live.closetrace_command import SLOW, Ran, let_linger, tracing
 from tests.live.oracles import comm_of, output
 from tests.live.workload import Workload, start_python
 
@@ -285,3 +285,43 @@ def test_who_polls_the_socket_and_is_not_told(way: str) -> None:
     polls = [(group["threads"][0]["tid"], group["polls"]) for group in case.site["now"] if group["polls"]]
     assert polls == ([(tid, {"told": 0, "untold": 1})] if stays else [])
     assert ("in poll for it, but not for input" in case.told()) is stays
+
+
+def queues(port: int) -> dict[int, int]:
+    """Recv-Q of each listening socket of a port, by the process that has it, as ss says."""
+    lines = output("ss", "-Hltnp", f"sport = :{port}").splitlines()
+    return {int(re.findall(r"pid=(\d+)", line)[0]): int(line.split()[1]) for line in lines}
+
+
+def shared_port(stand: int, role: str) -> tuple[Ran, Workload, dict[int, int]]:
+    """What a trace of one process says, of those that share a port, and ss at that time."""
+    with start_python("shared_port", str(stand)) as program, tracing(program.pid(role), "--fail-over", "0") as trace:
+        trace.attached()
+        program.step()
+        let_linger()
+        ss = queues(program.said("port")[0]["port"])
+        return trace.stop(), program, ss
+
+
+def test_the_queue_of_another_process_on_the_same_port() -> None:
+    """Who serves its queue has nothing to do with what waits in that of another process; that one has all of it."""
+    ran, program, ss = shared_port(1, "serves")
+    assert (ss[program.pid("serves")], ss[program.pid("stands")] > 0) == (0, True)
+    assert (ran.code, ran.report()["sites"]) == (0, [])
+    ran, program, ss = shared_port(1, "stands")
+    (site,) = ran.report()["sites"]
+    assert (ran.code, site["verdict"], site["pid"]) == (3, "never-accepted", program.pid("stands"))
+    assert site["count"] == ss[site["pid"]]
+    assert all(one["listeners"] == [] for one in site["sockets"])
+
+
+def test_one_of_several_queues() -> None:
+    """Which connection is in which the kernel does not tell: all whose queues are not empty are named, nobody else."""
+    ran, program, ss = shared_port(2, "stands")
+    stand = {word["pid"] for word in program.said("process", role="stands")}
+    assert {pid for pid, length in ss.items() if length} == stand
+    (site,) = ran.report()["sites"]
+    assert (site["pid"], site["count"]) == (0, sum(ss.values()))
+    assert all({one["pid"] for one in socket["listeners"]} == stand for socket in site["sockets"])
+    (sentence,) = (one for one in site["explanation"] if "SO_REUSEPORT" in one)
+    assert {int(pid) for pid in re.findall(r"pid (\d+)", sentence)} == stand

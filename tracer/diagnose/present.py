@@ -61,7 +61,8 @@ def wanted(site: Site) -> Wanted:
     if site.verdict is Verdict.BLOCKED_IN_CALL:
         return Wanted()
     if site.verdict is Verdict.NEVER_ACCEPTED:
-        return all_of(f.connection.listener.pid for f in site.findings if f.connection.listener is not None)
+        several = [(f.connection.listener, *f.connection.listeners) for f in site.findings]
+        return all_of(one.pid for listeners in several for one in listeners if one is not None)
     touched: dict[tuple[int, int], Toucher] = {}
     others: set[int] = set()
     for finding in site.findings:

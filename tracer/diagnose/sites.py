@@ -93,6 +93,8 @@ def process_of(finding: Finding) -> int:
         return owner.pid
     if c.holders:
         return min(h.pid for h in c.holders)
+    if len({one.pid for one in c.listeners}) > 1:
+        return 0  # in the queue of one of them, nobody knows which
     return c.listener.pid if c.listener is not None else 0
 
 

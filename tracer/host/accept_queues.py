@@ -1,4 +1,4 @@
-"""Finds the listening socket of a connection that waits in its accept queue or was accepted from it."""
+"""Finds the listening sockets of a connection that waits in an accept queue or was accepted from it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,54 @@ Place = tuple[int, Endpoint]
 _ANY = ("0.0.0.0", "::")
 
 
-def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place, DiagSocket]:
-    """The listening socket on the address and port of each place. Places without one now are left out.
+def listening_at(places: Iterable[Place], namespaces: Namespaces) -> dict[Place, tuple[DiagSocket, ...]]:
+    """The listening sockets on the address and port of each place: several with SO_REUSEPORT. Places without one now
+    are left out.
 
     When a program connects, the kernel does not choose a port that is already bound. So a connection on the port of a
     listener was accepted there, unless the program has bound it to that port itself (SO_REUSEPORT).
     """
     wanted = set(places)
-    found: dict[Place, DiagSocket] = {}
+    found: dict[Place, tuple[DiagSocket, ...]] = {}
     for netns in {netns for netns, _ in wanted}:
         try:
             every = listeners(namespaces.path(netns))
         except ClosetraceError:
             continue
-        by_port: dict[int, list[DiagSocket]] = {}
-        for one in every:
-            if one.netns == netns:
-                by_port.setdefault(one.local.port, []).append(one)
+        here = Listeners(one for one in every if one.netns == netns)
         for place in wanted:
-            there = _listener(place[1], by_port.get(place[1].port, ())) if place[0] == netns else None
-            if there is not None:
+            there = here.at(place[1]) if place[0] == netns else ()
+            if there:
                 found[place] = there
     return found
+
+
+class Listeners:
+    """The listening sockets of one network namespace."""
+
+    def __init__(self, several: Iterable[DiagSocket]) -> None:
+        self._by_port: dict[int, list[DiagSocket]] = {}
+        for one in several:
+            self._by_port.setdefault(one.local.port, []).append(one)
+
+    def at(self, local: Endpoint) -> tuple[DiagSocket, ...]:
+        """Those of its port on its address, else those on all addresses: so the kernel prefers, too.
+
+        A listener on all addresses of IPv4 comes before one of IPv6 (compute_score() in net/ipv4/inet_hashtables.c).
+        """
+        by_address: dict[str, list[DiagSocket]] = {}
+        for one in self._by_port.get(local.port, ()):
+            by_address.setdefault(one.local.address, []).append(one)
+        addresses = (local.address, *(_ANY[1:] if ":" in local.address else _ANY))
+        return next((tuple(by_address[address]) for address in addresses if address in by_address), ())
+
+
+def queued(several: Sequence[DiagSocket]) -> tuple[DiagSocket, ...]:
+    """Of the listeners of one port those in whose queues a connection can be that waits: those with a queue now.
+
+    Which of them has a connection the kernel does not tell. If none has a queue, all of them: it has changed meanwhile.
+    """
+    return tuple(one for one in several if one.rx_queue) or tuple(several)
 
 
 def first_holder(holders: Iterable[Holder]) -> Optional[Holder]:
@@ -47,13 +73,3 @@ def first_holder(holders: Iterable[Holder]) -> Optional[Holder]:
 
 def _order(holder: Holder) -> tuple[int, int]:
     return (holder.pid, holder.fd)
-
-
-def _listener(local: Endpoint, found: Sequence[DiagSocket]) -> Optional[DiagSocket]:
-    """Of those on its port the listener on its address, else the one on all addresses: so the kernel prefers, too.
-
-    Of several (SO_REUSEPORT) one in whose queue connections wait, as the others accept what comes.
-    """
-    exact = [one for one in found if one.local.address == local.address]
-    there = exact or [one for one in found if one.local.address in _ANY]
-    return next((one for one in there if one.rx_queue), there[0]) if there else None

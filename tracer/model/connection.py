@@ -153,7 +153,8 @@ class Connection:
     connected ones, None if unknown. ``opened_late`` says that ``opened`` is the first touch seen, not the
     accept or connect itself. ``missed_touches`` counts touches that were dropped because another thread was inside.
     ``listener`` is who holds the listening socket in whose accept queue this one waits, or from which it was accepted
-    if only the local port told so; None if that is not known.
+    if only the local port told so; None if that is not known. ``listeners`` are the holders of several, if it waits in
+    the queue of one of them and the kernel does not tell which (SO_REUSEPORT); () otherwise.
     ``tx_queue`` is the send queue now in bytes: sent and not acknowledged, or not sent yet. ``kernel`` has the kernel's
     own counters. ``interests`` are the epoll sets that it is in, () if it is in none though its holders have some, None
     if that is not known, no holder uses epoll, or its descriptors block. ``never_reused`` is True if this one is of
@@ -208,6 +209,7 @@ class Connection:
     blocked: tuple[Blocked, ...] = ()
     missed_touches: int = 0
     listener: Optional[Holder] = None
+    listeners: tuple[Holder, ...] = ()
     unseen: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     tx_queue: Optional[int] = None

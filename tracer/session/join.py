@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from tracer.host.accept_queues import Place, first_holder, listening_at
+from tracer.host.accept_queues import Place, first_holder, listening_at, queued
 from tracer.host.descriptors import Descriptors, read_descriptors
 from tracer.host.epoll import interests
 from tracer.host.kinship import ParentOf, relation
@@ -119,13 +119,24 @@ def _set_side(c: Any, seen: Seen) -> None:
     """
     if c.accepted is not False and (c.passive is not None or (c.kernel is not None and c.kernel.opened_here)):
         return
-    one = seen.listening.get((c.netns, c.local))
-    if one is not None:
-        c.listener = first_holder(seen.holders(one.inode))
+    several = seen.listening.get((c.netns, c.local), ())
+    if several:
         if c.passive is None:
             c.passive, c.accepted = True, bool(c.inode) if c.accepted is None else c.accepted
+        _set_listeners(c, queued(several) if c.accepted is False else several, seen)
     elif c.passive is None and c.kernel is not None and c.kernel.opened_here is False and c.inode:
         c.passive = c.accepted = True
+
+
+def _set_listeners(c: Any, several: Sequence[DiagSocket], seen: Seen) -> None:
+    """Set in a draft who listens. Of several for a connection that was accepted: who has it, if that one listens."""
+    listeners = [seen.holders(one.inode) for one in several]
+    if c.accepted is not False:
+        having = {holder.pid for holder in seen.holders(c.inode)}
+        own = [tuple(holder for holder in holders if holder.pid in having) for holders in listeners]
+        listeners = [next((one for one in own if one), listeners[0])]
+    firsts = tuple(one for holders in listeners if (one := first_holder(holders)) is not None)
+    c.listener, c.listeners = firsts[0] if firsts else None, firsts if len(listeners) > 1 else ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,7 @@ class Seen:
     listing: Diagnosed
     found: list[Optional[DiagSocket]]
     """The listed socket of each connection that was looked at, in their order."""
-    listening: dict[Place, DiagSocket]
+    listening: dict[Place, tuple[DiagSocket, ...]]
     descriptors: Descriptors
     unheld: frozenset[int] = frozenset()
     """Inodes of sockets in CLOSE_WAIT for which no descriptor was found."""
@@ -166,7 +177,7 @@ def see(
     listening = listening_at([*places, *((one.netns, one.local) for one in others)], namespaces)
     mine = {one.inode if one is not None and one.inode else c.inode for c, one in zip(connections, found)}
     mine.update([one.inode for one in others])
-    descriptors = read_descriptors({*mine, *(one.inode for one in listening.values()), *more})
+    descriptors = read_descriptors({*mine, *(one.inode for several in listening.values() for one in several), *more})
     return Seen(listing, found, listening, descriptors, _unheld((*found, *others), descriptors, namespaces))
 
 

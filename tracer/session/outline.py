@@ -20,6 +20,7 @@ _NOT_KEPT: dict[str, Any] = {
     "holders": (),
     "blocked": (),
     "listener": None,
+    "listeners": (),
     "interests": None,
     "lineage": None,
 }

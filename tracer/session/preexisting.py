@@ -8,6 +8,7 @@ from typing import Optional
 
 from tracer.errors import ClosetraceError
 from tracer.flight.recorder import Recorder
+from tracer.host.accept_queues import Listeners, queued
 from tracer.host.descriptors import sockets_of
 from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
@@ -25,6 +26,21 @@ _CONNECTED = tuple(set(TcpState) - {TcpState.LISTEN, TcpState.TIME_WAIT, TcpStat
 def fin_before_ns(one: DiagSocket, listed_ns: int) -> int:
     """When FIN had come at the latest, of a socket listed at ``listed_ns``: the peer's last packet of any kind."""
     return listed_ns - min(one.last_ack_recv_ms or 0, one.last_data_recv_ms or 0) * 1_000_000
+
+
+class _Queues:
+    """The accept queues of the listening sockets ``inodes``, among ``every`` of a network namespace."""
+
+    def __init__(self, every: Collection[DiagSocket], inodes: Collection[int]) -> None:
+        self._listeners, self._inodes = Listeners(every), inodes
+        self.ports = [one.local.port for one in every if one.inode in inodes]
+        self._ports = frozenset(self.ports)
+
+    def may_have(self, waiting: DiagSocket) -> bool:
+        """Whether a connection that waits is in one of them, as far as the kernel tells (SO_REUSEPORT)."""
+        if waiting.local.port not in self._ports:
+            return False
+        return any(one.inode in self._inodes for one in queued(self._listeners.at(waiting.local)))
 
 
 class Preexisting:
@@ -49,9 +65,9 @@ class Preexisting:
         for netns in namespaces:
             path = self._namespaces.path(netns)
             try:
-                ports = self._seed_listeners(recorder, netns, path, inodes)
+                queues = self._seed_listeners(recorder, netns, path, inodes)
                 for one in dump(states, path):
-                    mine = inodes is None or one.inode in inodes or (one.inode == 0 and one.local.port in ports)
+                    mine = inodes is None or one.inode in inodes or (one.inode == 0 and queues.may_have(one))
                     if mine and matches(self.scope, one.netns, one.local, one.remote):
                         self._keep(recorder, one)
             except ClosetraceError as error:
@@ -68,13 +84,12 @@ class Preexisting:
 
     def _seed_listeners(
         self, recorder: Recorder, netns: int, path: Optional[str], inodes: Optional[set[int]]
-    ) -> frozenset[int]:
-        if inodes is None:
-            return frozenset()
-        ports = [one.local.port for one in listeners(path) if one.inode in inodes]
-        for port in ports:
+    ) -> _Queues:
+        every = listeners(path) if inodes is not None else ()
+        queues = _Queues(every, inodes or ())
+        for port in queues.ports:
             recorder.add_listener(netns, port)
-        return frozenset(ports)
+        return queues
 
     def _keep(self, recorder: Recorder, one: DiagSocket) -> None:
         self._cookies.add(one.cookie)

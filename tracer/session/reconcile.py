@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional
 
 from tracer.errors import ClosetraceError
+from tracer.host.accept_queues import queued
 from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.processes import comm_of, descendants
@@ -19,6 +20,7 @@ from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 from tracer.session.join import Diagnosed, Seen, see
 from tracer.session.preexisting import Preexisting, fin_before_ns
+from tracer.session.strangers import InScope, Strangers
 
 _NO_PIDS: frozenset[int] = frozenset()
 _NO_COOKIES: frozenset[int] = frozenset()
@@ -100,13 +102,6 @@ def _holding(theirs: Iterable[Rest], relatives: frozenset[int]) -> tuple[Process
     return tuple(Process(pid, comm_of(pid), count) for pid, count in ordered)
 
 
-class InScope(Protocol):
-    """Who is in scope."""
-
-    def now(self) -> Optional[frozenset[int]]:
-        """The processes in scope that live; None if everybody is."""
-
-
 class Reconciler:
     """Looks at the kernel's list once, at the report. ``linger_ns`` is the threshold.
 
@@ -126,6 +121,7 @@ class Reconciler:
         self._scope, self._members, self._older = scope, members, older
         self._namespaces, self._linger_ns = namespaces, linger_ns
         self._may_have = may_have
+        self.strangers = Strangers(members, namespaces)
         self._was_here = older.waited if scope == older.scope else _nobodys
 
     def look(self, now_ns: int, recorded: Sequence[Connection], young: Sequence[Connection] = ()) -> Comparison:
@@ -216,9 +212,9 @@ class Reconciler:
 
     def _rest(self, one: DiagSocket, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
         pids = _pids(seen.holders(one.inode))
-        listener = seen.listening.get((one.netns, one.local)) if not one.inode else None
-        if listener is not None:
-            pids = _pids(seen.holders(listener.inode))
+        listening = seen.listening.get((one.netns, one.local), ()) if not one.inode else ()
+        if listening:
+            pids = _pids(holder for listener in queued(listening) for holder in seen.holders(listener.inode))
         mine = members is None or self._was_here(one.cookie) or bool(pids & members)
         before = self._older.fin_before_ns(one.cookie)
         before_ns = before if before is not None else fin_before_ns(one, seen.listing.taken_ns(one.netns))

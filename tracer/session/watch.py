@@ -136,7 +136,9 @@ class Watch:
         with self._lists.turn():
             now, entries = time.monotonic_ns(), self._recorder.suspects()
             over = [entry for entry in entries if now - entry.since_ns >= self._linger_ns]
+            strangers = self._reconciler.strangers.known
             fresh = [entry for entry in over if (entry.sk, entry.birth_ns) not in self._findings]
+            fresh = [entry for entry in fresh if (entry.sk, entry.birth_ns) not in strangers] if strangers else fresh
             waiting = [entry.since_ns for entry in entries if entry.state == TcpState.CLOSE_WAIT]
             self._waiting = _Waiting(len(waiting), min(waiting, default=None))
             self._forget(entries)
@@ -161,7 +163,7 @@ class Watch:
             read = self._read(fresh, until=self._hurried)
             if self._hurried():
                 return ()
-            found = self._judge(self._joined(read))
+            found = self._judge(self._joined(self._reconciler.strangers.without(read)))
             if not self._endless:
                 return self._grown()
             for pid in {process_of(finding) for finding in found}:
@@ -252,6 +254,10 @@ class Watch:
             self._end(connection, known)
 
     def _end(self, connection: Connection, known: Optional[Finding]) -> None:
+        strangers = self._reconciler.strangers.known
+        if connection.key in strangers:
+            strangers.discard(connection.key)
+            return
         now = time.monotonic_ns()
         finding = known if known is not None else judge(connection, now, self._started_ns)
         if exited_with_it(connection) and not self._endless:
@@ -278,6 +284,7 @@ class Watch:
             recorded, young = list(filter(part.has, recorded)), list(filter(part.has, young))
             reconciler = part.reconciler
             again = {c.key for c in recorded if self._endless and self._findings.pop(c.key, None) is not None}
+        recorded, young = (reconciler.strangers.without(several) for several in (recorded, young))
         comparison = reconciler.look(now, recorded, young)
         recorded += [self._reader.corrected(connection) for connection in comparison.found]
         young.clear()

@@ -22,6 +22,7 @@ from tests.unit.cases import (
     UNREAD,
     WATCHED,
 )
+from tracer.diagnose.present import all_of, wanted
 from tracer.diagnose.sites import group
 from tracer.model.connection import Blocked, Connection, Holder, Interest, KernelCounters, Relation
 from tracer.model.finding import Site, Verdict
@@ -564,3 +565,19 @@ def test_a_client_of_another_connection_is_not_named() -> None:
     assert "OkHttp" not in " ".join(texts(site_of(accepted(last=touch(Op.SEND, 1.006, 150, stack=OKHTTP)))))
     netty = Stack((Frame("io.netty.channel.nio.NioEventLoop.run", None, language="java"),), True)
     assert "Netty" in " ".join(texts(site_of(accepted(**EOF_READ, opened=touch(Op.ACCEPT, 1, 11, stack=netty)))))
+
+
+def test_one_of_several_accept_queues() -> None:
+    """Each listener is named, none as the one; where all are one process's, that answers for it."""
+    mine, other = Holder(300, 3, "srv"), Holder(301, 4, "kid")
+    queued: dict[str, Any] = {"accepted": False, "opened": None, "last": None, "holders": (), "listener": mine}
+    two = site_of(*(accepted(n, **queued, listeners=(mine, other)) for n in range(2)))
+    why, _ = texts(two)
+    assert "two listeners there (SO_REUSEPORT): srv (pid 300, fd 3) and kid (pid 301, fd 4)" in why
+    assert (two.pid, two.program) == (0, "")
+    assert wanted(two) == all_of([300, 301])
+    (evidence,) = {finding.evidence[1] for finding in two.findings}
+    assert evidence == "It is in the queue of one of these: srv (pid 300, fd 3) and kid (pid 301, fd 4)."
+    assert site_of(accepted(**queued, listeners=(mine, Holder(300, 5, "srv")))).pid == 300
+    one = site_of(accepted(**queued))
+    assert (one.pid, "SO_REUSEPORT" in texts(one)[0]) == (300, False)

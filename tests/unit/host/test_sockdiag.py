@@ -292,7 +292,10 @@ def test_listening_at() -> None:
         here, there, nowhere = ((netns, Endpoint(f"127.0.0.{n}", p)) for n, p in ((1, port), (2, port), (1, 1)))
         found = listening_at([here, there, nowhere], Namespaces())
         inode = os.fstat(every.fileno()).st_ino
-        assert {place: one.inode for place, one in found.items()} == {here: inode, there: inode}
+        assert {place: [one.inode for one in several] for place, several in found.items()} == {
+            here: [inode],
+            there: [inode],
+        }
         assert listening_at([], Namespaces()) == {}
         assert listening_at([(1, here[1])], Namespaces()) == {}  # no such namespace
 

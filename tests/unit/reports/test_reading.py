@@ -16,7 +16,7 @@ from tests.unit.cases import ANYTHING, HOSTILE, ONE_OF_EACH
 from tests.unit.reports.test_report_json import ENDPOINTS, STACKS
 from tracer.diagnose.sites import with_present
 from tracer.errors import ClosetraceError
-from tracer.model.connection import Connection, Losses, Probe
+from tracer.model.connection import Connection, Holder, Losses, Probe
 from tracer.model.finding import (
     BackOff,
     Cost,
@@ -93,6 +93,7 @@ def test_everything_else_of_a_report() -> None:
         Lineage(3, library="HikariCP", use=Use.IDLE, missing=Missing.UNFOUND),
         None,
     )
+    several = (Holder(100, 3, "app"), Holder(101, 3, "app"))
     waits = Present((actor(100, 7), actor()), Standing.WAITS, "futex", NOW - 9 * S - 123, stack("take_lock", "main"))
     beside = replace(waits, first_ns=NOW - 20 * S, beside=True, polls=Polled(1, 2))
     closed = touch(Op.CLOSE, 150.123456789, 0, syscall=3, stack=stack("shut", "main"))
@@ -102,7 +103,7 @@ def test_everything_else_of_a_report() -> None:
     ]
     unreadable = tuple(Process(pid, f"p{pid}") for pid in range(1, 31))
     live = report(
-        *(accepted(serial, lineage=lineage) for serial, lineage in enumerate(lineages)),
+        *(accepted(serial, lineage=lineage, listeners=several) for serial, lineage in enumerate(lineages)),
         ended_findings=tuple(gone),
         losses=Losses(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
         plan=(Probe("state", None, "no tracepoint", "nothing"), Probe("recv", "fentry:tcp_recvmsg")),

@@ -125,7 +125,11 @@ def test_the_listener_in_whose_queue_it_waits(sockets: ExitStack) -> None:
     await_line(place[0][1], place[1][1], CLOSE_WAIT)
     (joined,) = join([recorded(*place, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind, nobody)
     assert joined.listener == Holder(os.getpid(), chosen.fileno(), COMM)
-    assert joined.listener.fd != other.fileno()
+    assert (joined.listener.fd != other.fileno(), joined.listeners) == (True, ())
+    while not select.select([other], [], [], 0)[0]:
+        connected(sockets, two[0])
+    (joined,) = join([recorded(*place, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind, nobody)
+    assert {one.fd for one in joined.listeners} == {one.fileno() for one in two}
 
 
 @pytest.mark.parametrize("opened", [True, False])

@@ -50,12 +50,25 @@ class FakePreexisting:
         return self.waiting[cookie].fin_before_ns if cookie in self.waiting else None
 
 
+class FakeStrangers:
+    """Those whose address is in ``others`` wait in another process's queue."""
+
+    def __init__(self) -> None:
+        self.others: set[int] = set()
+        self.known: set[tuple[int, int]] = set()
+
+    def without(self, connections: Sequence[Connection]) -> list[Connection]:
+        self.known |= {c.key for c in connections if c.sk in self.others}
+        return [c for c in connections if c.sk not in self.others]
+
+
 class FakeReconciler:
     """Finds those of the older sockets that have lingered and that no record tells of."""
 
     def __init__(self, clock: Clock, older: FakePreexisting) -> None:
         self.clock, self.older = clock, older
         self.outcome = Reconciliation()
+        self.strangers = FakeStrangers()
 
     def look(self, _now_ns: int, recorded: Sequence[Connection], young: Sequence[Connection]) -> FakeComparison:
         known = {c.cookie for c in (*recorded, *young)}
@@ -302,6 +315,20 @@ def test_an_ending_between_two_looks_is_still_told(bench: Bench) -> None:
     (ended,) = bench.report().ended_findings
     assert ended.lingered_ns == 12 * S
     assert bench.recorder.freed == [1]
+
+
+def test_what_waits_in_anothers_queue_is_not_told(bench: Bench) -> None:
+    """Neither while it waits, nor when it ends; nor is it looked into again and again."""
+    bench.reconciler.strangers.others = {1}
+    bench.leak(1, ago=12)
+    bench.leak(2, ago=12)
+    (shown,) = bench.watch.tick().sites
+    assert [finding.connection.sk for finding in shown.site.findings] == [2]
+    assert bench.watch.tick().sites == ()
+    assert bench.report().lingering == 1
+    bench.close(1)
+    report = bench.report()
+    assert (report.lingering, report.ended_findings) == (1, ())
 
 
 def test_a_reused_address_keeps_the_two_lives_apart(bench: Bench) -> None:

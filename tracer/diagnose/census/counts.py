@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Optional, Union
 
 from tracer.diagnose.census.ports import PortUse, port_use, usable_ports
+from tracer.host.accept_queues import queued
 from tracer.host.inet_diag import TIMER_TIME_WAIT, DiagSocket
 from tracer.host.tcp_settings import TIME_WAIT_S, TcpSettings
 from tracer.model.connection import Endpoint, Holder
@@ -225,11 +226,14 @@ class _Listeners:
         return self._locals[(one.netns, one.local.port)] > self._remotes[(one.netns, one.remote)]
 
     def holders_of_queue(self, one: DiagSocket) -> tuple[Holder, ...]:
-        """Who holds the listener of this accept queue. A listener on the exact address comes before a wildcard."""
+        """Who holds the listener of this accept queue. A listener on the exact address comes before a wildcard.
+
+        Of several (SO_REUSEPORT) those in whose queues connections wait.
+        """
         desks = self._by_port.get((one.netns, one.local.port), [])
         exact = [desk for desk in desks if desk.local.address == one.local.address]
         wild = [desk for desk in desks if desk.local.address in _ANY]
-        return tuple(holder for desk in exact or wild for holder in self._holders.get(desk.inode, ()))
+        return tuple(holder for desk in queued(exact or wild) for holder in self._holders.get(desk.inode, ()))
 
 
 def _in_scope(

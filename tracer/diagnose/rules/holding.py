@@ -7,6 +7,7 @@ from typing import Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import kept_over_exec
+from tracer.diagnose.rules import phrases
 from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread, watched
 from tracer.model.connection import Connection, Holder, Relation
 from tracer.model.states import CLOSE, LOCAL, PEER, Op, Origin
@@ -18,7 +19,9 @@ def never_accepted(c: Connection, now_ns: int) -> Optional[Evidence]:
         return None
     waits = f"It waits in the accept queue of {c.local}: no accept has taken it, so no descriptor exists."
     facts = [waits]
-    if c.listener is not None:
+    if c.listeners:
+        facts.append(f"It is in the queue of one of these: {phrases.listening(c.listeners)}.")
+    elif c.listener is not None:
         facts.append(f"{c.listener.comm} (pid {c.listener.pid}, fd {c.listener.fd}) listens there.")
     if c.fin_ns is not None:
         facts.append(f"The peer hung up {ago(now_ns, c.fin_ns)}.")

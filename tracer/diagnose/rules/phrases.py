@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tracer.diagnose import words
 from tracer.diagnose.facts import taken_unseen, unread_bytes
 from tracer.host.epoll import event_names, is_spent
-from tracer.model.connection import Connection, Interest, Touch
+from tracer.model.connection import Connection, Holder, Interest, Touch
 
 Evidence = tuple[str, ...]
 
@@ -23,6 +25,11 @@ def touched(touch: Touch, now_ns: int) -> str:
 def last_call(c: Connection, now_ns: int) -> Evidence:
     """The last call, or that none was seen."""
     return ("No call on it was seen.",) if c.last is None else (f"Last call: {touched(c.last, now_ns)}.",)
+
+
+def listening(several: Iterable[Holder]) -> str:
+    """Who holds which of several listening sockets: ``srv (pid 70, fd 3) and srv (pid 71, fd 3)``."""
+    return words.listed(f"{one.comm} (pid {one.pid}, fd {one.fd})" for one in several)
 
 
 def unrecorded(c: Connection) -> str:

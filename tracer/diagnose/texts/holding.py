@@ -7,6 +7,7 @@ from typing import Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import send_stalled_ns
+from tracer.diagnose.rules.phrases import listening
 from tracer.diagnose.texts import replaced
 from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
 from tracer.model.connection import Connection, Holder, Relation
@@ -18,6 +19,13 @@ def never_accepted(site: TextSite) -> Answer:
     listeners = words.listed(sorted({str(c.local) for c in site.connections}))
     waits = site.say("The connection waits", f"{site.count} connections wait")
     why = [f"{waits} in the accept queue of {listeners}: no accept has taken {site.say('it', 'them')}."]
+    several = sorted({one for c in site.connections for one in c.listeners}, key=lambda one: (one.pid, one.fd))
+    if several:
+        which = site.say("which of them has it", "which connection is in which")
+        why.append(
+            f"Connections wait in the queues of {words.number(len(several))} listeners there (SO_REUSEPORT):"
+            f" {listening(several)}; {which}, the kernel does not tell."
+        )
     waited = sorted(c.fin_ns - c.birth_ns for c in site.connections if c.fin_ns is not None and not c.preexisting)
     if waited and waited[0] >= 0:
         why.append(f"The peer hung up after {span(waited)}.")

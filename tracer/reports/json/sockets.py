@@ -35,6 +35,7 @@ def members(c: Connection, offset_ns: int) -> str:
     holders = ", ".join([f'{_holder(h)}, "relation": {_kin(h, pid)}{_exec(h, offset_ns)}}}' for h in c.holders])
     blocked = ", ".join(map(_blocked, c.blocked))
     listener = "null" if c.listener is None else _holder(c.listener) + "}"
+    listeners = ", ".join([_holder(h) + "}" for h in c.listeners])
     reset_by = "null" if c.reset_by is None else _ORIGIN[c.reset_by]
     return (
         f'"local": {quoted(str(c.local))}, "remote": {quoted(str(c.remote))}, "fd": {fds[0] if fds else "null"}, '
@@ -44,6 +45,7 @@ def members(c: Connection, offset_ns: int) -> str:
         f'"rx_queue": {_number(c.rx_queue)}, "rx_queue_at_fin": {_number(c.rx_queue_at_fin)}, '
         f'"rx_bytes": {c.rx_bytes}, "tx_bytes": {c.tx_bytes}, {_kernel(c)}, "holders": [{holders}], '
         f'"recorded": {_BOOLEAN[not c.unrecorded]}, "blocked": [{blocked}], "listener": {listener}, '
+        f'"listeners": [{listeners}], '
         f'"preexisting": {_BOOLEAN[c.preexisting]}, "passive": {_BOOLEAN[c.passive]}, '
         f'"accepted": {_BOOLEAN[c.accepted]}, "last_touch": {_touch(c.last, offset_ns)}, "reset_by": {reset_by}, '
         f'"timeline": [{_timeline(c)}]'

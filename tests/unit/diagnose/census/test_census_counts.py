@@ -89,6 +89,18 @@ def test_close_wait_comes_first() -> None:
     assert [(it.state, it.count) for it in found.groups] == [(TcpState.CLOSE_WAIT, 1), (TcpState.TIME_WAIT, 100)]
 
 
+@pytest.mark.parametrize(("lengths", "others"), [((0, 3), 0), ((1, 3), 1), ((0, 0), 1)])
+def test_the_queue_of_one_of_two_listeners(lengths: tuple[int, int], others: int) -> None:
+    """With SO_REUSEPORT whoever has a queue; where both have one or none, the other one is counted, too."""
+    ports = [
+        sock(TcpState.LISTEN, "10.0.0.1:80", "0.0.0.0:0", inode=8 + n, rx_queue=length)
+        for n, length in enumerate(lengths)
+    ]
+    waits = sock(TcpState.CLOSE_WAIT, "10.0.0.1:80", "10.0.0.2:40003")
+    (one,) = census(*ports, waits, holders={8: (Holder(20, 3, "a"),), 9: (Holder(21, 3, "b"),)}).connections
+    assert (one.owner.pid, one.owner.others) == (20 if others else 21, others)
+
+
 def test_owners() -> None:
     """Holder, accept queue, unseen process and kernel are told apart; the exact listener goes before a wildcard."""
     holders = {

@@ -84,6 +84,7 @@ class Sockets:
             holders=several(socket.parts("holders"), holder),
             blocked=several(socket.parts("blocked"), self._blocked),
             listener=holder(socket.part("listener")) if socket.has("listener") else None,
+            listeners=several(socket.parts("listeners"), holder),
             unseen=record.texts("unseen"),
             packages=record.texts("packages"),
             tx_queue=socket.maybe_whole("tx_queue"),
