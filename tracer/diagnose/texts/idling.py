@@ -77,7 +77,7 @@ def _untouched(site: TextSite, then: str = "") -> str:
             f" hook), so who read last is not known. {likely}"
         )
     sockets, then = site.say("the socket", "the sockets"), then or site.say("It waits", "They wait")
-    knows = "" if site.may_know else ", so it does not know"
+    knows = "" if site.may_know else ", so no read has told it of that"
     return f"Nothing in this process has touched {sockets} since{knows}. {then}"
 
 

@@ -268,7 +268,7 @@ def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:
     what = "read the data that was there" if all(op is Op.RECV for op in after) else "made a call on it"
     so = "It took what it wanted and kept the socket."
     if not site.may_know:
-        so = "So it does not know that the connection is over: it took what it wanted and kept the socket."
+        so = "So no read has told it that the connection is over: it took what it wanted and kept the socket."
     return (
         f"After the peer had hung up the program {what}, but it neither read {end} nor closed the socket.",
         *(tls or (so,)),

@@ -25,7 +25,7 @@ def unknown(site: TextSite) -> Answer:
         why.append(f"Held by {site.holders()}.")
     why += _last_data(site)
     if any(c.rx_queue == 1 for c in site.connections):
-        so = "" if site.may_know else ", so the program does not know that the peer hung up"
+        so = "" if site.may_know else ": no read has told the program that the peer hung up"
         why.append(f"The end (FIN) is unread{so}.")
     if crowded_out:
         return tuple(why), (*_by_direction(site), "Give closetrace more memory for records (--memory), or a filter.")
