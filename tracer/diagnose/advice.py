@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from tracer.diagnose.present import OWED_A_CALL
+from tracer.diagnose.present import owes_a_call
 from tracer.diagnose.texts import held, holding, idling, reading, sending, unknown
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
@@ -39,7 +39,7 @@ def advise(
     polled = site.polled()
     if polled:
         why, todo = (*why, *polled), (*todo[:1], _ASK_FOR_INPUT, *todo[1:])
-    if verdict not in OWED_A_CALL:
+    if not owes_a_call(verdict, stack):
         return why, todo
     also, first, second = reading.threads_now(site)
     return (*why, *also), (*first, *todo[:1], *second, *todo[1:])

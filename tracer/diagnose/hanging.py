@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.owners import joins, own_frames, tries_again
-from tracer.diagnose.present import OWED_A_CALL, Wanted, all_of, place, waits, wanted
+from tracer.diagnose.present import Wanted, all_of, owes_a_call, place, waits, wanted
 from tracer.model.finding import Finding, Site
 from tracer.model.frame import Stack
 from tracer.model.thread import Present, Standing
@@ -60,7 +60,7 @@ def wanted_beside(site: Site, touchers: Iterable[Present]) -> Wanted:
     None where work goes from thread to thread; nor where nobody has touched the sockets, for then all were looked at.
     """
     several = tuple(touchers)
-    if site.verdict not in OWED_A_CALL or not wanted(site).touchers or stopped(several):
+    if not owes_a_call(site.verdict, site.stack) or not wanted(site).touchers or stopped(several):
         return Wanted()
     sockets = lingering(site.findings)
     if not all(lately(one, sockets) for one in _waiting(several)):

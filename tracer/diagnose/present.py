@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import kept_over_exec, last_call
-from tracer.diagnose.owners import application_frame, moves_between_threads, waits_for_work
+from tracer.diagnose.owners import application_frame, is_loop, moves_between_threads, waits_for_work
 from tracer.diagnose.paths import path_of
 from tracer.model.connection import Actor
 from tracer.model.finding import Site, Verdict
@@ -28,6 +28,17 @@ OWED_A_CALL = frozenset(
     }
 )
 """What the program owes such sockets is a call: where its threads are instead tells why."""
+
+
+def owes_a_call(verdict: Verdict, stack: Optional[Stack]) -> bool:
+    """Whether a thread of the program ought to make a call on such sockets; ``stack`` is that of the telling call.
+
+    Where an event loop of a library read the end, that is the program's part which was called with what came before.
+    """
+    by_library = verdict is Verdict.EOF_IGNORED and is_loop(stack) and application_frame(stack) is None
+    return by_library or verdict in OWED_A_CALL
+
+
 _STANDING = {
     ThreadState.RUNS: Standing.RUNS,
     ThreadState.WAITS: Standing.WAITS,

@@ -10,7 +10,7 @@ from tests.unit.builders import NOW, S, accepted, actor, connection, frame, judg
 from tracer.diagnose.hanging import Hanging, Lingering, handed, lingering, stopped, wanted_beside
 from tracer.diagnose.present import Wanted, all_of
 from tracer.diagnose.sites import group, with_present
-from tracer.model.finding import Application, Site
+from tracer.model.finding import Application, Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op
 from tracer.model.thread import Polled, Present, Standing
@@ -151,6 +151,20 @@ def test_others_are_not_looked_at_for_idle_connections() -> None:
     idle = site(connection(last=touch(Op.RECV, 1.006, 150, stack=stack("read_reply"))))
     go = served(Stack((Frame("main.fetch", "app", language="go"),), True))
     assert wanted_beside(idle, (next_connection(),)) == wanted_beside(go, ()) == Wanted()
+
+
+def test_the_end_that_an_event_loop_read() -> None:
+    """No function of the program was told of it: its workers are looked at. Where one read it, that one must close."""
+    asyncio: dict[str, Any] = {"file": "/usr/lib/python3.11/asyncio/base_events.py", "language": "python"}
+    loop = Stack((SERVED.frames[0], Frame("BaseEventLoop._run_once", None, internal=True, **asyncio)), True)
+    ends = [touch(Op.RECV, 67, 0, stack=one) for one in (loop, SERVED)]
+    by_loop, by_program = (site(accepted(eof=end, last=end, eof_reads=1, rx_queue=0)) for end in ends)
+    assert (by_loop.verdict, by_program.verdict) == (Verdict.EOF_IGNORED, Verdict.EOF_IGNORED)
+    assert wanted_beside(by_loop, (next_connection(),)) == all_of([100])
+    assert wanted_beside(by_program, (next_connection(),)) == Wanted()
+    told = with_present(by_loop, (next_connection(), *handed(by_loop, [waiting(7)])), 0)
+    assert told.explanation[-1].startswith("If it was handed to another thread of the process: worker (tid 7) waits in")
+    assert told.advice[1].startswith("If one of those threads has it, find what is waited for there")
 
 
 def test_who_may_have_been_handed_a_socket() -> None:
