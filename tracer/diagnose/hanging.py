@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
 from tracer.diagnose.owners import joins, own_frames, tries_again
-from tracer.diagnose.present import Wanted, all_of, owes_a_call, place, waits, wanted
+from tracer.diagnose.present import Wanted, all_of, owes_a_call, place, waits
 from tracer.model.finding import Finding, Site
 from tracer.model.frame import Stack
 from tracer.model.thread import Present, Standing
@@ -57,10 +57,10 @@ def _waiting(several: Iterable[Present]) -> tuple[Present, ...]:
 def wanted_beside(site: Site, touchers: Iterable[Present]) -> Wanted:
     """All threads of the processes in which none of the ``touchers`` hangs though a call is owed: who was handed what.
 
-    None where work goes from thread to thread; nor where nobody has touched the sockets, for then all were looked at.
+    None where nobody was looked at, as work goes from thread to thread.
     """
     several = tuple(touchers)
-    if not owes_a_call(site.verdict, site.stack) or not wanted(site).touchers or stopped(several):
+    if not owes_a_call(site.verdict, site.stack) or not several or stopped(several):
         return Wanted()
     sockets = lingering(site.findings)
     if not all(lately(one, sockets) for one in _waiting(several)):
@@ -74,6 +74,8 @@ def handed(site: Site, others: Sequence[Present]) -> tuple[Present, ...]:
     A thread that sleeps, waits for others to end, or has run lately does its own work. Those in the most functions of
     the program come first: who waits for its next work is in few.
     """
+    if not others:
+        return ()
     sockets = lingering(site.findings)
     own_work = (one.syscall in _SLEEPS or joins(one.stack) or lately(one, sockets) for one in others)
     hang = _waiting(replace(one, beside=True) for one, own in zip(others, own_work) if not own)
@@ -81,14 +83,14 @@ def handed(site: Site, others: Sequence[Present]) -> tuple[Present, ...]:
 
 
 class Hanging:
-    """What the present of a site's threads says of sockets that ``lingers``; ``last`` is the stack of their last call.
+    """What the present of a site's threads says of its ``findings``; ``last`` is the stack of their last call.
 
     ``stuck`` tells which of the threads that matter wait in which functions of the program, ``beside`` the same of
     those that may have been handed the sockets, ``stopped`` whom a signal or a debugger has stopped. Each is empty if
     that is none.
     """
 
-    def __init__(self, now: Sequence[Present], last: Optional[Stack], sockets: Lingering) -> None:
+    def __init__(self, now: Sequence[Present], last: Optional[Stack], findings: Sequence[Finding]) -> None:
         waiting = _waiting(now)
         mine, others = [one for one in waiting if not one.beside], [one for one in waiting if one.beside]
         self.stuck, self.beside, self.stopped = _said(mine), _said(others), stopped(now)
@@ -97,6 +99,7 @@ class Hanging:
         self.for_others = bool(mine) and all(one.polls is not None for one in mine)
         """All that are stuck wait in poll or select, for none of the sockets."""
         self.several = sum(len(one.threads) for one in mine) > 1
+        sockets = lingering(findings) if mine else Lingering(0, 0)  # there may be 100,000
         self.lately = bool(mine) and all(lately(one, sockets) for one in mine)
         """The threads that wait have run since the peers hung up."""
         self.may_have_gone_on = self.lately or any(_left(one.stack, last) for one in mine)

@@ -10,7 +10,7 @@ from typing import Callable
 
 from tracer.diagnose import advice, words
 from tracer.diagnose.facts import after_fin, end_with_last_read, opened_here, unread_bytes
-from tracer.diagnose.hanging import Hanging, lingering
+from tracer.diagnose.hanging import Hanging
 from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
@@ -74,7 +74,7 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
     if where.stack is Where.NONE and len(placed) == 1:
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
-    threads = Hanging(now, site.stack, lingering(site.findings))
+    threads = Hanging(now, site.stack, site.findings)
     if not (threads.polls or (owes_a_call(site.verdict, site.stack) and threads.tells)):
         return seen
     explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)

@@ -42,7 +42,7 @@ def next_connection() -> Present:
 
 
 def hanging(*now: Present, last: Optional[Stack] = None) -> Hanging:
-    return Hanging(now, last, lingering(served().findings))
+    return Hanging(now, last, served().findings)
 
 
 @pytest.mark.parametrize("call", ["accept4", "epoll_wait", "epoll_pwait2"])

@@ -8,7 +8,7 @@ from typing import Optional
 
 from tracer.diagnose import pooling, words
 from tracer.diagnose.facts import kept_over_exec, last_call, may_be_close_notify, taken_unseen, unread_bytes
-from tracer.diagnose.hanging import Hanging, lingering
+from tracer.diagnose.hanging import Hanging
 from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import waits
@@ -51,7 +51,7 @@ class TextSite:
         self.kept = {index: kept for index, c in enumerate(self.connections) if (kept := kept_over_exec(c))}
         """Descriptors that came through exec, by the index of the socket whose user has called it since."""
         self.never_reused = sum(c.never_reused is True for c in self.connections) * 2 > self.count
-        self.threads = Hanging(now, stack, lingering(members))
+        self.threads = Hanging(now, stack, members)
         sent = next((found for found in map(sent_stack, members) if found is not None), None)
         self.library = client_of(opened, sent, stack)
         # An event loop may have opened it in another turn than the one in which its client was called.
