@@ -94,6 +94,7 @@ def epoll_sets(pid: int) -> dict[int, str]:
     [
         ("end with data", "end-taken"),
         ("goodbye", "idle-in-pool"),
+        ("never used", "idle-in-pool"),
         ("late answer", "unread-data"),
         ("looked at", "never-read"),
         ("unread", "unread-data"),
@@ -133,6 +134,13 @@ def says_goodbye(case: Case) -> None:
     assert "41 bytes lie unread" in case.told()
     assert re.search(r" 1\.[3-9] s after the last call: most likely a goodbye", case.told()) or SLOW > 1
     assert "stopped early" not in case.told()
+
+
+def was_never_used(case: Case) -> None:
+    assert (case.one["rx_queue"], case.one["bytes_received"], case.one["bytes_acked"]) == (42, 42, 1)
+    assert "never used it: it sent nothing, and read nothing" in case.told()
+    assert "most likely a goodbye" in case.told()
+    assert "answer" not in case.told()
 
 
 def answers_late(case: Case) -> None:
@@ -209,6 +217,7 @@ def was_spliced(case: Case) -> None:
 CHECKS = {
     "end with data": ends_with_data,
     "goodbye": says_goodbye,
+    "never used": was_never_used,
     "late answer": answers_late,
     "looked at": was_looked_at,
     "unread": stopped_early,
@@ -226,6 +235,7 @@ CHECKS = {
     [
         ("end with data", "end-taken", "a read returned 0, or one took it together with the last data"),
         ("never read", "never-read", "no call has ever read from it"),
+        ("never used", "idle-in-pool", "never used it"),
         ("paused", "reading-paused", "in no epoll set"),
         ("stalled", "send-stalled", "Send-Q"),
         ("served", "unknown", "listens"),

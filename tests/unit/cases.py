@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -86,6 +87,18 @@ GOODBYE: dict[str, Any] = {
     "rx_queue_at_fin": 41,
     "kernel": KernelCounters(192, last_data_in_ns=START + 66 * S - 100_000),
 }
+NEVER_USED: dict[str, Any] = {
+    "last": None,
+    **dict.fromkeys(("rx_bytes", "tx_bytes", "rx_calls", "tx_calls"), 0),
+    **dict.fromkeys(("last_rx_ns", "last_tx_ns")),
+}
+"""Opened by connect, and no more."""
+FAREWELL: dict[str, Any] = {
+    **NEVER_USED,
+    **GOODBYE,
+    "kernel": replace(GOODBYE["kernel"], bytes_received=42, bytes_acked=1),
+}
+"""The same, and the peer said something before its FIN."""
 WATCHED = (Interest(100, 5, 11, 0x19),)
 OLD: dict[str, Any] = {
     "preexisting": True,

@@ -127,6 +127,16 @@ def goodbye(peer: Peer) -> Steps:
     yield "", [connection]
 
 
+def never_used(peer: Peer) -> Steps:
+    """A connection that was opened in advance gets a line and the end; nothing was ever asked on it."""
+    connection = connect(peer)
+    yield "the peer says goodbye", [connection]
+    peer.do("send", 41)
+    peer.do("end")
+    until_the_end_is_there(connection)
+    yield "", [connection]
+
+
 def late_answer(peer: Peer) -> Steps:
     """The second answer comes after its reader has gone: the same bytes at the same times as a goodbye."""
     connection = connect(peer)
@@ -303,6 +313,7 @@ def all_at_once(peer: Peer) -> Steps:
 WAYS: dict[str, Callable[[Peer], Steps]] = {
     "end with data": end_with_data,
     "goodbye": goodbye,
+    "never used": never_used,
     "late answer": late_answer,
     "looked at": looked_at,
     "unread": unread,

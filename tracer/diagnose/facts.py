@@ -7,7 +7,7 @@ from typing import Optional
 from tracer.diagnose import words
 from tracer.diagnose.owners import speaks_tls
 from tracer.model.connection import Connection, Holder, Touch
-from tracer.model.states import CLOSE_WAIT, ESTABLISHED, RECV, SEND
+from tracer.model.states import CLOSE_WAIT, ESTABLISHED, RECV, SEND, Op
 
 _CLOSE_NOTIFY_MAX = 128
 """A TLS close notify is a record of 23 to 85 bytes (RFC 8446 6.1), which some libraries read in two parts."""
@@ -81,6 +81,19 @@ def never_read(c: Connection) -> bool:
     return c.rx_bytes == 0 and reads_were_seen(c)
 
 
+def never_used(c: Connection) -> bool:
+    """Whether the program opened it and made no more of it: not one byte was sent or read, and no call tried to.
+
+    The kernel's count tells where there is one; it counts the SYN as one byte acknowledged.
+    """
+    if c.rx_calls or c.tx_calls or c.rx_bytes or c.tx_bytes or c.tx_queue or not opened_here(c):
+        return False
+    kernel, taken = c.kernel, taken_bytes(c)
+    if kernel is not None and kernel.bytes_acked is not None and taken is not None:
+        return kernel.bytes_acked <= 1 and taken == 0
+    return reads_were_seen(c) and not c.unseen
+
+
 def sent_last(c: Connection) -> bool:
     """Whether the last call that moved data was a send, so that the program may wait for an answer."""
     last = c.last
@@ -139,6 +152,14 @@ def last_call(c: Connection) -> Optional[Touch]:
     if c.last is None or (c.shutdown is not None and c.shutdown.ns > c.last.ns):
         return c.opened if c.shutdown is None else c.shutdown
     return c.last
+
+
+def quiet_since(c: Connection) -> Optional[int]:
+    """Since when the program has done nothing with it (ns): a connect goes on until the connection is made."""
+    last = last_call(c)
+    if last is None or last.op is not Op.CONNECT:
+        return None if last is None else last.ns
+    return max(last.ns, next((t.ns for t in c.transitions if t.new is ESTABLISHED), 0))
 
 
 def kept_over_exec(c: Connection) -> tuple[Holder, ...]:

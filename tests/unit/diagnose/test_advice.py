@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, stack, touch
+from tests.unit.builders import NOW, START, S, accepted, actor, connection, judged, life, stack, touch
 from tests.unit.cases import (
     EOF_READ,
+    FAREWELL,
     GOODBYE,
     INSIDE,
     NEVER_READ,
+    NEVER_USED,
     NOT_RELEASED,
     OKHTTP,
     OLD,
@@ -28,7 +30,7 @@ from tracer.model.connection import Blocked, Connection, Holder, Interest, Kerne
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.holder import Lineage, Use
-from tracer.model.states import Op, TcpState
+from tracer.model.states import Op, Origin, TcpState
 
 
 def site_of(*sockets: Connection) -> Site:
@@ -452,6 +454,28 @@ def test_a_goodbye_is_told_where_it_is_one() -> None:
     site = site_of(connection(**{**GOODBYE, **pooled, "kernel": early}))
     assert site.verdict is Verdict.IDLE_IN_POOL
     assert "goodbye" not in texts(site)[0]
+
+
+@pytest.mark.parametrize("facts", [FAREWELL, NEVER_USED])
+def test_connections_that_were_never_used(facts: dict[str, Any]) -> None:
+    """What the peer gave up was opened and not used: the pool is to change, or who opened it; no answer is unread."""
+    why, todo = texts(site_of(connection(1, **facts), connection(2, **facts)))
+    assert "opened them and never used them: it sent nothing, and read nothing" in why
+    assert "Let the pool close idle connections before the peer does" in todo
+    assert "opened in advance" in todo
+    assert "answer" not in why + todo
+
+
+def test_a_connect_that_took_long_is_no_silence() -> None:
+    """The silence begins when the connection is made; the call to connect may have begun long before."""
+    slow = life(
+        (1.0, TcpState.CLOSE, TcpState.SYN_SENT, Origin.LOCAL),
+        (64.0, TcpState.SYN_SENT, TcpState.ESTABLISHED, Origin.PEER),
+        (66.0, TcpState.ESTABLISHED, TcpState.CLOSE_WAIT, Origin.PEER),
+    )
+    why, todo = texts(site_of(connection(**NEVER_USED, transitions=slow)))
+    assert "after 2.0 s of silence" in why
+    assert "a limit of 1.8 s would do" in todo
 
 
 def test_hang_ups_at_one_moment_are_no_timeout() -> None:

@@ -14,6 +14,7 @@ from tests.unit.builders import NOW, START, S, accepted, connection, frame, life
 from tests.unit.cases import (
     ANYTHING,
     EOF_READ,
+    FAREWELL,
     GOODBYE,
     INSIDE,
     KEPT,
@@ -165,6 +166,39 @@ def test_tls_goodbye_is_no_unread_data() -> None:
 def test_not_every_small_rest_is_a_goodbye(facts: dict[str, Any]) -> None:
     """A goodbye is short, comes right before FIN, after silence, into a connection that had been read."""
     assert verdict(connection(**{**GOODBYE, **facts})) is Verdict.UNREAD_DATA
+
+
+def test_goodbye_to_a_connection_that_was_never_used() -> None:
+    """Nothing was asked, so what came with FIN is no answer that somebody should have read, also once it is gone."""
+    assert verdict(connection(**FAREWELL)) is Verdict.IDLE_IN_POOL
+    assert verdict(connection(**{**FAREWELL, "kernel": None, "rx_queue": None})) is Verdict.IDLE_IN_POOL
+    older = {**OLD, "rx_queue": 42, "rx_bytes": 0, "tx_bytes": 0, "rx_calls": 0, "tx_calls": 0}
+    times = KernelCounters(42, 1, START - 60 * S, START - 90 * S, START - 60 * S, opened_here=True)
+    assert verdict(connection(**older, kernel=times)) is Verdict.IDLE_IN_POOL
+
+
+SLOWLY_MADE = (
+    (1.0, TcpState.CLOSE, TcpState.SYN_SENT, Origin.LOCAL),
+    (65.5, TcpState.SYN_SENT, TcpState.ESTABLISHED, Origin.PEER),
+    (66.0, TcpState.ESTABLISHED, TcpState.CLOSE_WAIT, Origin.PEER),
+)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"kernel": dataclasses.replace(FAREWELL["kernel"], bytes_acked=200)},  # a request, sent by a call nobody saw
+        {"tx_bytes": 120, "tx_calls": 1},
+        {"rx_calls": 1, "last": touch(Op.RECV, 1.5, -11)},  # a reader that waited, and gave up
+        {"kernel": dataclasses.replace(FAREWELL["kernel"], last_data_in_ns=START + 3 * S)},  # a greeting
+        {"transitions": life(*SLOWLY_MADE)},  # refused at once, after a connect that took long
+        {"rx_queue": 5001, "rx_queue_at_fin": 5000, "kernel": None},
+        {"passive": True},
+    ],
+)
+def test_never_read_is_no_goodbye(facts: dict[str, Any]) -> None:
+    """Where something was asked, or came at once, or a reader waited for it, it was data to read."""
+    assert verdict(connection(**{**FAREWELL, **facts})) is Verdict.NEVER_READ
 
 
 def test_goodbye_has_its_times() -> None:

@@ -13,19 +13,42 @@ from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, Tex
 
 def idle_in_pool(site: TextSite) -> Answer:
     """The peer hung up on an idle connection."""
-    why = (_hung_up(site), _where(site), *_goodbye(site), *site.watching(), *_opened_beside(site))
+    why = (_hung_up(site), _where(site), *_unused(site), *_goodbye(site), *site.watching(), *_opened_beside(site))
     if all(sent_last(c) for c in site.connections):
         why = (*why, f"The last call was a send: {site.say('it', 'they')} may wait for an answer that never came.")
     if all(may_be_close_notify(c) for c in site.connections):
         why = (*why, CLOSE_NOTIFY)
     quiet = site.silences
     if not quiet or quiet[-1] >= SECOND:
-        return why, (*_release_each(site), *_pool(site, quiet))
+        return why, (*_release_each(site), *_pool(site, quiet), *_in_advance(site))
+    if site.never_used:
+        return why, (*_in_advance(site), "See in the peer's log why it hung up.")
     at_once = "Let the client honour `Connection: close`, or turn keep-alive off for this peer."
     if site.never_reused:
         return why, (*_release_each(site), at_once)
     own = site.library.release if site.library else ""
     return why, (at_once, f"In {site.library.name}: {own}.") if site.library and own else (at_once,)
+
+
+def _unused(site: TextSite) -> tuple[str, ...]:
+    """That the program never used them."""
+    if not site.never_used:
+        return ()
+    it = site.say("it", "them")
+    return (f"The program opened {it} and never used {it}: it sent nothing, and read nothing.",)
+
+
+def _in_advance(site: TextSite) -> tuple[str, ...]:
+    """What to do about connections that were never used, beside a limit."""
+    if not site.never_used:
+        return ()
+    it, was = site.say("it", "them"), site.say("it was", "they were")
+    return (
+        f"If {was} opened in advance (the least size of a pool, a warm-up, preconnect): open fewer, or open them when"
+        " there is something to send.",
+        f"If {was} opened for a request, find what keeps {site.where or 'the program'} from sending it, and close {it}"
+        " when the request is given up.",
+    )
 
 
 def _where(site: TextSite) -> str:
@@ -131,6 +154,9 @@ def _hung_up(site: TextSite) -> str:
             + "; when the last call was before that is not known."
         )
     middle = words.silence(quiet[len(quiet) // 2])
+    if quiet[-1] < SECOND and site.never_used:
+        made = f"The peer hung up right after the connection was made ({span(quiet)} later)"
+        return f"{made}, as one does that turns a client away (a limit, no backend)."
     if quiet[-1] < SECOND:
         later = f"({span(quiet)} later)"
         return f"The peer hung up right after the last call {later}, as one does that keeps no connections open."

@@ -7,14 +7,20 @@ from functools import cached_property
 from typing import Optional
 
 from tracer.diagnose import pooling, words
-from tracer.diagnose.facts import kept_over_exec, last_call, may_be_close_notify, taken_unseen, unread_bytes
+from tracer.diagnose.facts import (
+    kept_over_exec,
+    may_be_close_notify,
+    never_used,
+    quiet_since,
+    taken_unseen,
+    unread_bytes,
+)
 from tracer.diagnose.hanging import Hanging
 from tracer.diagnose.libraries import beside, client_of, named
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.present import waits
 from tracer.diagnose.telling import sent_stack
 from tracer.host.epoll import is_spent
-from tracer.model.connection import Touch
 from tracer.model.finding import Finding
 from tracer.model.frame import Stack
 from tracer.model.holder import LOST, Missing, Use
@@ -94,7 +100,7 @@ class TextSite:
         if self.unseen:
             return []
         calls = self._last_and_fin
-        return sorted([fin - last.ns for last, fin in calls if last is not None and fin is not None and fin >= last.ns])
+        return sorted([fin - last for last, fin in calls if last is not None and fin is not None and fin >= last])
 
     @cached_property
     def fin_spread(self) -> int:
@@ -103,9 +109,14 @@ class TextSite:
         return max(fins) - min(fins) if fins else 0
 
     @cached_property
-    def _last_and_fin(self) -> list[tuple[Optional[Touch], Optional[int]]]:
-        """The last call and FIN of each socket of which no data were taken by calls that were not seen."""
-        return [(last_call(c), c.fin_ns) for c in self.connections if not taken_unseen(c)]
+    def _last_and_fin(self) -> list[tuple[Optional[int], Optional[int]]]:
+        """Times of the last call and of FIN, of each socket of which no data were taken by calls that were not seen."""
+        return [(quiet_since(c), c.fin_ns) for c in self.connections if not taken_unseen(c)]
+
+    @cached_property
+    def never_used(self) -> bool:
+        """Whether the program has opened them all, and neither sent nor read anything on any."""
+        return all(map(never_used, self.connections))
 
     @property
     def taken_unseen(self) -> bool:
