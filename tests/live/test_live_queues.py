@@ -273,6 +273,16 @@ def test_direction_without_a_listener(way: str, direction: str) -> None:
     assert line["bytes_acked"] - line["bytes_sent"] == (direction == "opened")
 
 
+def test_a_descriptor_table_of_a_threads_own() -> None:
+    """The process's table does not show the descriptor, the thread's does: it is held, and told by the calls on it."""
+    case = Case("own table")
+    (socket,), (thread,) = case.workload.said("socket"), case.workload.said("thread")
+    (holder,) = case.one["holders"]
+    assert (holder["pid"], holder["fd"], holder["tid"]) == (socket["pid"], socket["fd"], thread["tid"])
+    assert case.site["verdict"] == "idle-in-pool"
+    assert f"thread {thread['tid']} of {case.comm} (pid {socket['pid']}) has for itself" in case.told()
+
+
 @pytest.mark.parametrize(("way", "never"), [("one by one", True), ("all at once", False)])
 def test_never_reused(way: str, never: bool) -> None:
     """Opened although idle ones lay there, or all in use at the same time: the program's own order tells."""

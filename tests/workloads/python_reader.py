@@ -287,6 +287,28 @@ def spliced(peer: Peer) -> Steps:
     yield "", [connection]
 
 
+def own_table(peer: Peer) -> Steps:
+    """A thread with a descriptor table of its own reads an answer and keeps the connection."""
+    there, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES
+        connection = connect(peer)
+        connection.sendall(b"q")
+        peer.do("send", 9)
+        read_answer(connection, 9)
+        say_socket("program", connection)
+        say(event="thread", tid=threading.get_native_id())
+        there.set()
+        over.wait()
+
+    threading.Thread(target=work, daemon=True).start()
+    assert there.wait(60)
+    peer.do("end")
+    yield "", []
+    over.set()
+
+
 def one_by_one(peer: Peer) -> Steps:
     """Each call opens a connection and gives none back."""
     several = []
@@ -327,6 +349,7 @@ WAYS: dict[str, Callable[[Peer], Steps]] = {
     "polled for input": polled_for(select.POLLIN),
     "stalled": stalled,
     "spliced": spliced,
+    "own table": own_table,
     "one by one": one_by_one,
     "all at once": all_at_once,
 }

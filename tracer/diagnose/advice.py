@@ -36,6 +36,7 @@ def advise(
     if verdict is not Verdict.HELD_ELSEWHERE:
         also, close_it_too = holding.held_too(site)
         why, todo = (*why, *also), (*todo, *close_it_too)
+    why = (*why, *holding.in_own_tables(site))
     polled = site.polled()
     if polled:
         why, todo = (*why, *polled), (*todo[:1], _ASK_FOR_INPUT, *todo[1:])

@@ -120,6 +120,12 @@ def _caveats(c: Connection, now_ns: int, trace_start_ns: int) -> Evidence:
         facts.append(
             f"The peer was last heard {words.duration(trace_start_ns - c.fin_before_ns)} before the trace began."
         )
+    facts += [
+        f"Its fd {h.fd} is in a descriptor table that thread {h.tid} of {h.comm} (pid {h.pid}) has for itself"
+        " (CLONE_FILES): /proc/PID/fd does not show it."
+        for h in c.holders
+        if h.tid is not None
+    ]
     if c.closed is not None:
         facts.append(f"It is gone now: {words.let_go(c.closed)}.")
     elif not c.holders and c.accepted is not False and c.ended_ns is None:

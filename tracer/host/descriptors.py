@@ -99,6 +99,11 @@ def sockets_of(pid: int) -> dict[int, tuple[int, ...]]:
     return {inode: tuple(fds) for inode, fds in found.items()}
 
 
+def socket_inode(link: str) -> int:
+    """The inode that the link of a descriptor names; 0 if it is no socket."""
+    return int(link[len(_PREFIX) : -1]) if link.startswith(_PREFIX) else 0
+
+
 def waits(pid: int, fd: int) -> Optional[bool]:
     """Whether calls on a descriptor wait, as it has no O_NONBLOCK; None if it cannot be read."""
     flags = _flags(pid, fd)
@@ -144,6 +149,16 @@ def _readable_links(pid: int) -> Iterator[tuple[int, str]]:
         # When the main thread has ended before the others, the table is reached through one of them alone.
         _close(directory)
         names, directory = _open_table(_other_table(pid))
+    yield from _links(names, directory)
+
+
+def links_of(path: str) -> Iterator[tuple[int, str]]:
+    """The same of one directory: ``/proc/PID/task/TID/fd``. Nothing if it is gone."""
+    yield from _links(*_open_table(path))
+
+
+def _links(names: list[str], directory: int) -> Iterator[tuple[int, str]]:
+    """Closes ``directory`` at the end."""
     try:
         for name in names:
             try:

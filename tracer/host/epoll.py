@@ -58,7 +58,7 @@ def interests(held: Mapping[int, tuple[Holder, ...]], tables: Mapping[int, Table
 
 
 def _waits_for_none(holders: Iterable[Holder]) -> bool:
-    return all(waits(holder.pid, holder.fd) is False for holder in holders)
+    return all(waits(holder.table, holder.fd) is False for holder in holders)
 
 
 def _sets_of(pid: int, table: Optional[Table]) -> Optional[dict[int, dict[int, tuple[int, int]]]]:

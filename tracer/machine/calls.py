@@ -82,6 +82,7 @@ _NAMES = {
     298: "perf_event_open",
     299: "recvmmsg",
     307: "sendmmsg",
+    312: "kcmp",
     318: "getrandom",
     321: "bpf",
     322: "execveat",

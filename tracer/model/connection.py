@@ -81,7 +81,8 @@ class Holder:
 
     ``exec_ns`` is when the process last replaced its program (execve(2)), if the socket was open then and the process
     has made no call on it since; CLOCK_MONOTONIC ns. ``close_on_exec`` is the descriptor's flag FD_CLOEXEC as it is
-    now, None if it could not be read. It is looked at only where there was such an exec.
+    now, None if it could not be read. It is looked at only where there was such an exec. ``tid`` is the thread that has
+    the descriptor in a table of its own, not in that of the process; None is the usual case.
     """
 
     pid: int
@@ -90,6 +91,12 @@ class Holder:
     relation: Optional[Relation] = None
     exec_ns: Optional[int] = None
     close_on_exec: Optional[bool] = None
+    tid: Optional[int] = None
+
+    @property
+    def table(self) -> int:
+        """Whose table has the descriptor: ``/proc/TABLE/fd`` shows it."""
+        return self.pid if self.tid is None else self.tid
 
 
 @dataclass(frozen=True)

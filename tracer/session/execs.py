@@ -56,7 +56,7 @@ class Execs:
         own = [touch.ns for touch in touches if touch.actor.pid == holder.pid]
         if ns <= max(own, default=since_ns) or not self._is_of(holder.pid, min(own, default=ns)):
             return holder
-        flag = close_on_exec(holder.pid, holder.fd)
+        flag = close_on_exec(holder.table, holder.fd)
         user = c.last or c.opened
         if user is not None and user.actor.pid != holder.pid and flag is not False:
             return holder

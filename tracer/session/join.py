@@ -14,6 +14,7 @@ from tracer.host.kinship import ParentOf, relation
 from tracer.host.namespaces import Namespaces
 from tracer.host.netns import NetnsDenied, NetnsUnreachable
 from tracer.host.sockdiag import DiagSocket, SockDiagError, dump
+from tracer.host.thread_tables import NO_HOLDERS, ThreadHolders, read_thread_tables, same_table
 from tracer.host.threads import ThreadsNow
 from tracer.model.changing import drafted, frozen, taken
 from tracer.model.connection import Blocked, Connection, Endpoint, Holder
@@ -88,25 +89,28 @@ def _set_listed(c: Any, one: Optional[DiagSocket], taken_ns: int) -> None:
 def _blocked_by_fd(
     held: dict[int, tuple[Holder, ...]], threads: ThreadsNow, unwind: Unwind
 ) -> dict[tuple[int, int], list[Blocked]]:
-    """All threads inside a call, by (pid, fd): one pass over the threads of each process.
+    """All threads inside a call, by (whose table, fd): one pass over the threads of each process.
 
     After _STACKS_NS a thread goes without its stack. That is counted in ``threads.left_out``.
     """
     until_ns, threads.left_out = time.monotonic_ns() + _STACKS_NS, 0
-    fds: dict[int, set[int]] = {}
+    fds: dict[int, dict[int, set[int]]] = {}
     for several in held.values():
         for holder in several:
-            fds.setdefault(holder.pid, set()).add(holder.fd)
+            fds.setdefault(holder.pid, {}).setdefault(holder.table, set()).add(holder.fd)
     calls: dict[tuple[int, int], list[Blocked]] = {}
-    for pid, numbers in fds.items():
-        for thread in threads.at_work_on(pid, numbers):
+    for pid, of_pid in fds.items():
+        for thread in threads.at_work_on(pid, set().union(*of_pid.values())):
             if thread.state is ThreadState.STOPPED:
                 continue  # a signal or a debugger keeps it there, not the call
             timely = time.monotonic_ns() < until_ns
             threads.left_out += not timely and thread.box is not None
             stack = unwind(thread.box) if timely and thread.box is not None else None
-            for fd in numbers.intersection(thread.fds):
-                calls.setdefault((pid, fd), []).append(Blocked(thread.actor, fd, thread.syscall or "", stack))
+            for table, numbers in of_pid.items():
+                if same_table(table, thread.actor.tid) is False:
+                    continue  # the same number is another descriptor there
+                for fd in numbers.intersection(thread.fds):
+                    calls.setdefault((table, fd), []).append(Blocked(thread.actor, fd, thread.syscall or "", stack))
     return calls
 
 
@@ -150,6 +154,8 @@ class Seen:
     descriptors: Descriptors
     unheld: frozenset[int] = frozenset()
     """Inodes of sockets in CLOSE_WAIT for which no descriptor was found."""
+    in_threads: ThreadHolders = NO_HOLDERS
+    """Who has descriptors in a table of a thread's own, for sockets that no process has in its table."""
 
     def holders(self, inode: int) -> tuple[Holder, ...]:
         """Who holds a socket, nobody if it has no inode."""
@@ -178,11 +184,20 @@ def see(
     mine = {one.inode if one is not None and one.inode else c.inode for c, one in zip(connections, found)}
     mine.update([one.inode for one in others])
     descriptors = read_descriptors({*mine, *(one.inode for several in listening.values() for one in several), *more})
-    return Seen(listing, found, listening, descriptors, _unheld((*found, *others), descriptors, namespaces))
+    missing = _unheld((*found, *others), descriptors, namespaces)
+    if not missing:
+        return Seen(listing, found, listening, descriptors)
+    users = {c.owner.pid for c, one in zip(connections, found) if c.owner is not None and one and one.inode in missing}
+    threads = read_thread_tables(missing, sorted(users), descriptors.unreadable)
+    held = replace(descriptors, holders={**descriptors.holders, **threads.holders})
+    return Seen(listing, found, listening, held, missing.difference(threads.holders), threads)
 
 
 def _unheld(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors, namespaces: Namespaces) -> frozenset[int]:
-    """Looked at twice: a socket may have been closed, or have changed hands, between the listing and the reading."""
+    """Those that no process has in its descriptor table.
+
+    Looked at twice: a socket may have been closed, or have changed hands, between the listing and the reading.
+    """
     missing = {one.netns for one in _missing(found, descriptors)}
     if not missing:
         return frozenset()
@@ -200,9 +215,10 @@ def _missing(found: Iterable[Optional[DiagSocket]], descriptors: Descriptors) ->
 def _unheld_among(c: Connection, seen: Seen) -> Optional[int]:
     """See Connection.unheld; no descriptor was found. Whose own descriptors could not be read may well hold it."""
     unreadable = seen.descriptors.unreadable
+    unread = len(unreadable) + seen.in_threads.left_out
     if c.owner is None:
-        return None if unreadable else 0
-    return None if c.owner.pid in unreadable else len(unreadable)
+        return None if unread else 0
+    return None if c.owner.pid in unreadable else unread
 
 
 def _related(c: Connection, holders: tuple[Holder, ...], parent_of: ParentOf) -> tuple[Holder, ...]:
@@ -235,7 +251,10 @@ def join(
     mine = {one.inode if one is not None and one.inode else c.inode for c, one in zip(known, seen.found)}
     suspects = {inode: several for inode, several in seen.descriptors.holders.items() if inode in mine}
     calls = _blocked_by_fd(suspects, threads, unwind)
-    watched = interests(suspects, seen.descriptors.tables)
+    in_tables = suspects
+    if seen.in_threads.holders:  # of a thread's own table nobody has looked for epoll sets
+        in_tables = {inode: several for inode, several in suspects.items() if inode not in seen.in_threads.holders}
+    watched = interests(in_tables, seen.descriptors.tables)
     joined, execs = [], Execs(last_exec)
     for c, one in zip(taken(known), seen.found):
         now = drafted(c)
@@ -243,7 +262,7 @@ def join(
         _set_side(now, seen)
         held = execs.told(now, seen.holders(now.inode))
         if calls:
-            now.blocked = tuple([call for holder in held for call in calls.get((holder.pid, holder.fd), ())])
+            now.blocked = tuple([call for holder in held for call in calls.get((holder.table, holder.fd), ())])
         now.holders, now.interests = _related(c, held, parent_of), watched.get(now.inode)
         if now.inode in seen.unheld:
             now.unheld = _unheld_among(c, seen)

@@ -456,6 +456,16 @@ def test_a_goodbye_is_told_where_it_is_one() -> None:
     assert "goodbye" not in texts(site)[0]
 
 
+def test_a_descriptor_in_a_table_of_a_threads_own() -> None:
+    """The thread whose table has it is named: no other can close it."""
+    site = site_of(connection(holders=(Holder(100, 11, "app", tid=104),)))
+    told = "is in a descriptor table that thread 104 of app (pid 100) has for itself"
+    assert site.verdict is Verdict.IDLE_IN_POOL
+    assert f"Its descriptor {told}" in texts(site)[0]
+    assert any(f"fd 11 {told}" in fact for fact in site.findings[0].evidence)
+    assert "has for itself" not in texts(site_of(connection()))[0]
+
+
 @pytest.mark.parametrize("facts", [FAREWELL, NEVER_USED])
 def test_connections_that_were_never_used(facts: dict[str, Any]) -> None:
     """What the peer gave up was opened and not used: the pool is to change, or who opened it; no answer is unread."""

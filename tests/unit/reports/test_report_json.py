@@ -30,7 +30,7 @@ from tests.unit.builders import (
 )
 from tests.unit.cases import ANYTHING, HOSTILE, ONE_OF_EACH
 from tracer.diagnose.sites import group, with_present
-from tracer.model.connection import Connection, Endpoint, Losses
+from tracer.model.connection import Connection, Endpoint, Holder, Losses
 from tracer.model.finding import Ended, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op, Origin, TcpState
@@ -96,6 +96,9 @@ def test_facts_of_a_site() -> None:
     assert (first["local"], first["fd"], first["inode"], first["cookie"]) == ("127.0.0.1:40001", 11, 7001, 1)
     assert (first["close_wait_s"], first["eof_read"], first["rx_queue"]) == (134.0, False, 1)
     assert first["holders"] == [{"pid": 100, "fd": 11, "comm": "app", "relation": "owner"}]
+    own = (Holder(100, 11, "app", tid=104),)
+    (of_a_thread,) = valid(connection(1, holders=own))["sites"][0]["sockets"][0]["holders"]
+    assert of_a_thread == {"pid": 100, "fd": 11, "tid": 104, "comm": "app", "relation": "owner"}
     assert first["opened"] == "2023-11-14T22:30:01.000000Z"
     assert first["fin"] == "2023-11-14T22:31:06.000000Z"
     assert found["plan"] == dict.fromkeys(FAMILIES, "raw_tp:x")

@@ -238,6 +238,7 @@ def test_a_stack_that_no_time_was_left_for_is_counted(monkeypatch: pytest.Monkey
     ]
     threads = ThreadsNow()
     monkeypatch.setattr(threads, "at_work_on", lambda *_: inside)
+    monkeypatch.setattr(module, "same_table", lambda *_: True)
     monkeypatch.setattr(module, "_STACKS_NS", 0)
     calls = module._blocked_by_fd(held, threads, unwind)[pid, 7]
     assert [(call.actor.tid, call.stack) for call in calls] == [(1, None), (2, None), (3, None)]
@@ -246,6 +247,23 @@ def test_a_stack_that_no_time_was_left_for_is_counted(monkeypatch: pytest.Monkey
     calls = module._blocked_by_fd(held, threads, unwind)[pid, 7]
     assert [call.stack for call in calls] == [FOUND, FOUND, None]
     assert threads.left_out == 0
+
+
+def test_a_call_on_the_same_number_of_another_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread's descriptor is that of its own table; where tables cannot be compared, all have the process's."""
+    pid = os.getpid()
+    held: dict[int, tuple[Holder, ...]] = {1: (Holder(pid, 7, COMM),), 2: (Holder(pid, 7, COMM, tid=2),)}
+    inside = [ThreadNow(Actor(pid, tid, COMM), ThreadState.WAITS, 0, "read", (7,)) for tid in (pid, 2)]
+    threads = ThreadsNow()
+    monkeypatch.setattr(threads, "at_work_on", lambda *_: inside)
+    monkeypatch.setattr(module, "same_table", lambda one, other: one == other)
+    calls = module._blocked_by_fd(held, threads, unwind)
+    assert {place: [call.actor.tid for call in several] for place, several in calls.items()} == {
+        (pid, 7): [pid],
+        (2, 7): [2],
+    }
+    monkeypatch.setattr(module, "same_table", lambda *_: None)
+    assert len(module._blocked_by_fd({1: held[1]}, threads, unwind)[pid, 7]) == 2
 
 
 def test_a_descriptor_in_flight_is_nobodys(sockets: ExitStack) -> None:

@@ -130,6 +130,20 @@ def held_too(site: TextSite) -> Answer:
     return (why,), tuple(_to_close(site))
 
 
+def in_own_tables(site: TextSite) -> tuple[str, ...]:
+    """Whose table has the descriptors, where it is not that of the process."""
+    several = {(h.tid, h.comm, h.pid) for c in site.connections for h in c.holders if h.tid is not None}
+    if not several:
+        return ()
+    whose = words.listed((f"thread {tid} of {comm} (pid {pid})" for tid, comm, pid in sorted(several)), most=2)
+    has = "has for itself" if len(several) == 1 else "have for themselves"
+    tables = "a descriptor table" if len(several) == 1 else "descriptor tables"
+    return (
+        f"{site.say('Its descriptor is', 'Their descriptors are')} in {tables} that {whose} {has} (unshare with"
+        " CLONE_FILES): a close in another thread does not reach it.",
+    )
+
+
 def blocked_in_call(site: TextSite) -> Answer:
     """A thread is inside a call on it."""
     blocked = [b for c in site.connections for b in c.blocked]

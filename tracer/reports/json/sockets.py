@@ -84,7 +84,8 @@ def _interest(one: Interest) -> str:
 
 def _holder(holder: Holder) -> str:
     """The object without its end."""
-    return f'{{"pid": {holder.pid}, "fd": {holder.fd}, "comm": {quoted(holder.comm)}'
+    thread = "" if holder.tid is None else f', "tid": {holder.tid}'
+    return f'{{"pid": {holder.pid}, "fd": {holder.fd}{thread}, "comm": {quoted(holder.comm)}'
 
 
 def _kin(holder: Holder, owner: Optional[int]) -> str:

@@ -42,7 +42,9 @@ def route(c: Connection) -> str:
     pid = c.owner.pid if c.owner is not None else None
     own = [h for h in c.holders if h.pid == pid] or list(c.holders)
     fds = sorted({h.fd for h in own})
-    fd = f", fd {', '.join(map(str, fds))}" if fds else ""
+    of_threads = sorted({h.tid for h in own if h.tid is not None})
+    whose = f" of tid {', '.join(map(str, of_threads))} (a table of its own)" if of_threads else ""
+    fd = f", fd {', '.join(map(str, fds))}{whose}" if fds else ""
     return clean(f"{c.local} {arrow} {c.remote}{fd}")
 
 
