@@ -271,12 +271,13 @@ def test_a_clean_bill_says_what_it_rests_on() -> None:
 
 
 def test_the_gate_counts_what_lingered_and_was_closed() -> None:
-    """`run --fail-over` fails for a socket that lingered though the program closed it at last."""
+    """`run --fail-over` fails for a socket that lingered though the program closed it at last. It was seen."""
     options = ("run", "--linger", "0.5", "--fail-over", "0", "--json", "--", str(build("late_close")))
     ran = run_closetrace(*options, env={"WORKLOAD_STEP_MS": str(int(2000 * SLOW))})
     report = ran.report()
     assert ran.code == 3, ran.err
     assert (report["lingering"], report["lingered"]) == (0, 1)
+    assert (report["watched"], report["seen"]) == (0, 2)  # both ends are the command's
     assert [kind["count"] for kind in report["ended_kinds"]] == [1]
 
 

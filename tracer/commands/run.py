@@ -81,6 +81,7 @@ def run(
             interval_s=min(interval, linger / 2),
             max_overhead=max_overhead,
             underway=Progress(),
+            from_birth=True,
         )
         output = Output(as_json, all_frames, fail_over, counts_ended=True, alone=False)
         trace(request, output, StopWithChild(duration, child), attached=child.release)

@@ -306,6 +306,11 @@ class Recorder:
         )
 
     @property
+    def seen(self) -> int:
+        """Sockets that have had a flight record, also if a filter by address or accept left them out soon after."""
+        return self.counters()["created"]
+
+    @property
     def watched(self) -> int:
         """Sockets with a flight record now."""
         count = self.counters()

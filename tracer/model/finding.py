@@ -323,7 +323,8 @@ class Report:
 
     ``clock_offset_ns`` added to a CLOCK_MONOTONIC value gives nanoseconds since the epoch. ``ended_findings`` are the
     latest of those that left, ``ended_kinds`` counts all of them. ``recorded_since`` is when the agent began to record
-    whose records these are; None if this is a run of its own.
+    whose records these are; None if this is a run of its own. ``seen`` counts the sockets that were in scope since the
+    recording began, those that have ended among them; None if that is not known.
     """
 
     host: Host
@@ -347,6 +348,7 @@ class Report:
     unconfined: tuple[Unconfined, ...] = ()
     heaps: tuple[HeapLook, ...] = ()
     recorded_since: Optional[float] = None
+    seen: Optional[int] = None
 
     @property
     def lingered(self) -> int:

@@ -31,10 +31,15 @@ def headline(report: Report) -> str:
 
 
 def watched(report: Report) -> str:
-    """How many sockets were followed, and whose. An agent follows those of others, too, whatever it is asked for."""
-    sockets = words.plural(report.watched, "socket")
-    of_whom = f"of {report.target} watched" if report.recorded_since is None else "watched by the agent"
-    return f"{sockets} {of_whom}"
+    """How many sockets were followed, and whose. An agent follows those of others, too, whatever it is asked for.
+
+    Where it is not known how many came and went, none at the end says nothing of the time before.
+    """
+    sockets = words.plural(report.watched if report.seen is None else report.seen, "socket")
+    if report.recorded_since is not None:
+        return f"{sockets} watched by the agent"
+    at_the_end = " at the end" if report.seen is None and not report.watched else ""
+    return f"{sockets} of {report.target} watched{at_the_end}"
 
 
 def is_clear(report: Report) -> bool:

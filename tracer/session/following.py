@@ -188,6 +188,8 @@ class Following:
     def _completed(self, part: Optional[Part], threads: bool) -> Report:
         run, clock = self._run, self._run.clock.now()
         report = self._watch.report(run.plan, run.request.target, clock.started, clock.offset_ns, part, threads=threads)
+        if run.request.from_birth:
+            report = replace(report, seen=run.recorder.seen)
         if run.request.endless:
             report = replace(report, recorded_since=clock.started)
         losses = replace(report.losses, stacks_unread=self._keeper.unserved)

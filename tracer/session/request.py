@@ -29,7 +29,8 @@ class Request:
     look at heaps for who holds the sockets; None: where a socket is older than the trace and the heap in use is small.
     ``endless``: the run may last for months, so nothing may grow with time. ``underway`` is told of work that may take
     seconds. ``pod_names``: who tells the names of pods (:func:`tracer.session.naming.pod_names`). ``waiting`` is called
-    again and again while another process compiles, or reads stacks.
+    again and again while another process compiles, or reads stacks. ``from_birth``: what is traced begins with the
+    trace, so all of its sockets are seen.
     """
 
     scope: Scope
@@ -45,6 +46,7 @@ class Request:
     underway: Underway = field(default_factory=Underway, compare=False)
     pod_names: str = "logs"
     waiting: Callable[[], None] = field(default=_nothing, compare=False)
+    from_birth: bool = False
 
     @property
     def compiles_with(self) -> Compile:

@@ -99,6 +99,20 @@ def test_clean_report() -> None:
     assert "site" not in text
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"watched": 0, "seen": 17}, "(17 sockets of app (pid 100) watched, 3m 20s)"),
+        ({"watched": 3, "seen": 17}, "(17 sockets of app (pid 100) watched, 3m 20s)"),
+        ({"watched": 0, "seen": 0}, "(0 sockets of app (pid 100) watched, 3m 20s)"),
+        ({"watched": 0}, "(0 sockets of app (pid 100) watched at the end, 3m 20s)"),
+    ],
+)
+def test_sockets_that_have_gone_count(facts: dict[str, Any], told: str) -> None:
+    """What came and went was watched, too; where it was not counted, none at the end is said to be of the end."""
+    assert told in " ".join(rendered(**facts).split())
+
+
 def test_what_an_agent_follows_is_not_said_of_whom_it_is_asked_for() -> None:
     """It follows the sockets of others, too."""
     text = rendered(recorded_since=1_700_000_000.0)

@@ -88,6 +88,7 @@ def _document(report: Report) -> Value:
         "recorded_since": None if report.recorded_since is None else rfc3339(round(report.recorded_since * 1e6) * 1000),
         "linger_s": _seconds(report.linger_ns),
         "watched": report.watched,
+        "seen": report.seen,
         "lingering": report.lingering,
         "lingered": report.lingered,
         "plan": {probe.family: probe.way for probe in report.plan},

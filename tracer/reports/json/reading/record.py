@@ -179,7 +179,7 @@ def holder(fields: Fields) -> Holder:
     relation = fields.one_of("relation", Relation) if fields.has("relation") else None
     exec_ns = epoch_ns(fields.text("exec")) if fields.has("exec") else None
     flag = fields.maybe("close_on_exec")
-    tid = fields.whole("tid") if fields.has("tid") else None
+    tid = fields.maybe_whole("tid")
     return Holder(fields.whole("pid"), fields.whole("fd"), fields.text("comm"), relation, exec_ns, flag, tid)
 
 

@@ -99,6 +99,7 @@ def from_document(whole: Fields) -> Report:
         ended_findings=several(whole.parts("ended_findings"), lambda one: _ended(one, sockets)),
         ended_kinds=several(whole.parts("ended_kinds"), lambda one: _ended_kind(one, sockets)),
         watched=whole.count("watched"),
+        seen=whole.count("seen") if whole.has("seen") else None,
         cost=_cost(whole.part("cost")) if whole.has("cost") else None,
         reconciliation=_reconciliation(whole.part("reconciliation")) if whole.has("reconciliation") else None,
         unread=several(whole.parts("unread"), lambda one: Unread(one.text("what"), one.text("part"), one.text("why"))),
