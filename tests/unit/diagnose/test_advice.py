@@ -413,6 +413,14 @@ def test_reads_that_took_nothing_are_told() -> None:
     assert "nobody was given it" in texts(site_of(accepted(**NEVER_READ)))[0]
 
 
+@pytest.mark.parametrize(("count", "them"), [(1, "it"), (2, "them")])
+def test_never_read_of_one_and_of_several(count: int, them: str) -> None:
+    """One is it, several are them, in all sentences."""
+    why, todo = texts(site_of(*(accepted(serial, **NEVER_READ) for serial in range(count))))
+    assert f"nobody was given {them}" in why
+    assert f"Find what keeps the workers from taking {them}:" in todo
+
+
 def test_the_answer_that_came_too_late() -> None:
     """Data that came after a send may be its answer: nobody stopped early, and no pool is spoken of."""
     asked = touch(Op.SEND, 60.0, 120)

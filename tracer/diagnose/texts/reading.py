@@ -108,7 +108,7 @@ def never_read(site: TextSite) -> Answer:
             f"The program accepted {it}: {site.say('it waits', 'they wait')} for a worker, or nobody was given {it}."
         )
         todo = (
-            "Find what keeps the workers from taking it: all of them busy or stuck, a queue that nobody empties, an"
+            f"Find what keeps the workers from taking {it}: all of them busy or stuck, a queue that nobody empties, an"
             " exception before the first read.",
             "Give a connection a time limit for its first request, and close it when that strikes.",
         )
