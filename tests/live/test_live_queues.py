@@ -153,7 +153,8 @@ def answers_late(case: Case) -> None:
 def was_looked_at(case: Case) -> None:
     assert [word["result"] for word in case.workload.said("looked")] == [4]
     assert case.one["rx_queue"] == case.one["bytes_received"] == 22
-    assert "none has taken a byte" in case.told()
+    assert "the last call looked at them (MSG_PEEK), and none has taken a byte" in case.told()
+    assert "before they came" not in case.told()
     assert "no call has ever read" not in case.told()
     assert "never started" not in case.told()
 

@@ -105,6 +105,12 @@ def sent_last(c: Connection) -> bool:
     return tried and c.last_tx_ns is not None and c.last_tx_ns > (c.last_rx_ns or 0)
 
 
+def looked_last(c: Connection) -> bool:
+    """Whether the last call looked at data that had come (MSG_PEEK), and left them where they were."""
+    last = c.last
+    return last is not None and last.op is RECV and last.peek and (last.ret or 0) > 0
+
+
 def owes_an_answer(c: Connection) -> bool:
     """Whether a peer that only ended its own sending may wait: it asked for something, and nothing was sent since."""
     if not c.passive or c.last_rx_ns is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -411,6 +411,26 @@ def test_reads_that_took_nothing_are_told() -> None:
     assert "nobody was given it" not in why
     assert "coming back to read" in todo
     assert "nobody was given it" in texts(site_of(accepted(**NEVER_READ)))[0]
+
+
+@pytest.mark.parametrize("make", [connection, accepted])
+def test_a_peek_of_what_came(make: Callable[..., Connection]) -> None:
+    """Who looked at the data did not give up before they came, and asked for no answer if nothing was sent."""
+    peek = {**NEVER_READ, "last": touch(Op.RECV, 3, 500, peek=True), "rx_calls": 2}
+    site = site_of(make(1, **peek), make(2, **peek))
+    why, todo = texts(site)
+    assert "the last call looked at them (MSG_PEEK), and none has taken a byte" in why
+    assert "before they came" not in why
+    assert "the last of 2 calls only looked (MSG_PEEK)" in " ".join(site.findings[0].evidence)
+    assert "before they came" in texts(site_of(make(**{**peek, "last": touch(Op.RECV, 3, -11, peek=True)})))[0]
+
+
+def test_an_answer_is_what_was_asked_for() -> None:
+    """A peer that speaks first gives no answer."""
+    greeted = KernelCounters(bytes_received=501, bytes_acked=1, last_data_in_ns=START + 2 * S)
+    unasked = {**NEVER_READ, "tx_bytes": 0, "tx_calls": 0, "last_tx_ns": None, "kernel": greeted}
+    assert "first read; read what came" in texts(site_of(connection(**unasked)))[1]
+    assert "first read of the answer" in texts(site_of(connection(**NEVER_READ)))[1]
 
 
 @pytest.mark.parametrize(("count", "them"), [(1, "it"), (2, "them")])

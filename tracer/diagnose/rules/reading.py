@@ -12,6 +12,7 @@ from tracer.diagnose.facts import (
     end_read,
     end_taken,
     end_with_last_read,
+    looked_last,
     never_read,
     opened_here,
     taken_unseen,
@@ -81,7 +82,13 @@ def _taken_by_none(c: Connection) -> str:
     """That no byte was taken; calls may have tried, or have looked (MSG_PEEK)."""
     if not c.rx_calls:
         return "No call has ever read from it: never one byte was taken."
+    if looked_last(c):
+        return f"Never one byte was taken from it: {_the_last_of(c)} only looked (MSG_PEEK)."
     return f"Never one byte was taken from it: {words.plural(c.rx_calls, 'call')} found nothing yet, or only looked."
+
+
+def _the_last_of(c: Connection) -> str:
+    return "the one call" if c.rx_calls == 1 else f"the last of {c.rx_calls} calls"
 
 
 def reading_paused(c: Connection, now_ns: int) -> Optional[Evidence]:

@@ -6,6 +6,7 @@ from tracer.diagnose.facts import (
     after_fin,
     end_with_last_read,
     last_call,
+    looked_last,
     may_be_close_notify,
     owes_an_answer,
     sent_last,
@@ -92,9 +93,13 @@ def never_read(site: TextSite) -> Answer:
     it = site.say("it", "them")
     todo: tuple[str, ...]
     tried = any(c.rx_calls for c in site.connections)
+    looked = all(map(looked_last, site.connections))
     gave_up = "The reader gave up before they came, or has not come back since."
     why = [f"{site.unread()}, and no call has ever read from {it}."]
-    if tried:
+    if looked:
+        why = [f"{site.unread()}; the last call looked at them (MSG_PEEK), and none has taken a byte."]
+        gave_up = "The reader has seen what came, or a part of it, and has not come back to take it."
+    elif tried:
         why = [f"{site.unread()}; calls have tried to read {it} or looked at {it}, but none has taken a byte."]
     accepted = all(c.passive for c in site.connections)
     if accepted and tried:
@@ -115,11 +120,17 @@ def never_read(site: TextSite) -> Answer:
     else:
         why.append(gave_up if tried else "The reader never started, or gave up waiting before they came.")
         why += site.watching()
-        todo = (
-            f"Find what keeps {site.where or 'the program'} from its first read of the answer; read it, or close the"
-            " socket when it is not wanted.",
-        )
+        todo = (_first_read(site, looked),)
     return tuple(why), (*todo, *release(site))
+
+
+def _first_read(site: TextSite, looked: bool) -> str:
+    """What a program owes that opened the connection; an answer is only what it has asked for."""
+    find = f"Find what keeps {site.where or 'the program'} from"
+    if looked:
+        return f"{find} taking what it has looked at; read it, or close the socket when it is not wanted."
+    of_what = " of the answer" if any(c.tx_bytes for c in site.connections) else ""
+    return f"{find} its first read{of_what}; read what came, or close the socket when it is not wanted."
 
 
 def reading_paused(site: TextSite) -> Answer:
