@@ -111,6 +111,15 @@ def looked_last(c: Connection) -> bool:
     return last is not None and last.op is RECV and last.peek and (last.ret or 0) > 0
 
 
+def failed_last(c: Connection) -> Optional[str]:
+    """The error with which the last read failed (``EFAULT (Bad address)``); None if it did not.
+
+    That nothing had come yet is no failure, nor is a signal.
+    """
+    last = c.last
+    return words.failure(last) if last is not None and last.op is RECV else None
+
+
 def owes_an_answer(c: Connection) -> bool:
     """Whether a peer that only ended its own sending may wait: it asked for something, and nothing was sent since."""
     if not c.passive or c.last_rx_ns is None:

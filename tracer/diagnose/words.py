@@ -106,6 +106,18 @@ def outcome(touch: Touch) -> str:
     return f"{label} = {touch.ret}" if touch.op in (RECV, SEND) else label
 
 
+def failure(touch: Touch) -> Optional[str]:
+    """The error of a call that failed: ``EFAULT (Bad address)``. None if it did not, or not for good."""
+    ret = touch.ret
+    if ret is None or ret >= 0 or would_block(ret) or -ret in _RESTARTS or -ret == errno.EINTR:
+        return None
+    return _error(ret)
+
+
+def _error(ret: int) -> str:
+    return f"{error_name(ret)} ({os.strerror(-ret)})"
+
+
 def result(touch: Touch) -> str:
     """The same as a phrase: ``recv of 150 bytes``, ``recv that returned 0``, ``send that failed: Broken pipe``."""
     label = touch.op.label + (" (a peek)" if touch.peek else "")
@@ -116,7 +128,7 @@ def result(touch: Touch) -> str:
     if -touch.ret in _RESTARTS:
         return f"{label} that a signal interrupted"
     if touch.ret < 0:
-        return f"{label} that failed with {error_name(touch.ret)} ({os.strerror(-touch.ret)})"
+        return f"{label} that failed with {_error(touch.ret)}"
     if touch.op not in (RECV, SEND):
         return label
     return f"{label} that returned 0" if touch.ret == 0 else f"{label} of {plural(touch.ret, 'byte')}"

@@ -26,7 +26,7 @@ from tests.unit.cases import (
 )
 from tracer.diagnose.present import all_of, wanted
 from tracer.diagnose.sites import group
-from tracer.model.connection import Blocked, Connection, Holder, Interest, KernelCounters, Relation
+from tracer.model.connection import Blocked, Connection, Holder, Interest, KernelCounters, Relation, Touch
 from tracer.model.finding import Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.holder import Lineage, Use
@@ -423,6 +423,34 @@ def test_a_peek_of_what_came(make: Callable[..., Connection]) -> None:
     assert "before they came" not in why
     assert "the last of 2 calls only looked (MSG_PEEK)" in " ".join(site.findings[0].evidence)
     assert "before they came" in texts(site_of(make(**{**peek, "last": touch(Op.RECV, 3, -11, peek=True)})))[0]
+
+
+@pytest.mark.parametrize("make", [connection, accepted])
+def test_a_read_that_failed(make: Callable[..., Connection]) -> None:
+    """A read that failed has found something, or nothing will come: it did not wait in vain."""
+    bad = {**NEVER_READ, "last": touch(Op.RECV, 3, -14, stack=stack("read_reply", "main")), "rx_calls": 1}
+    site = site_of(make(1, **bad), make(2, **bad))
+    why, todo = texts(site)
+    evidence = " ".join(site.findings[0].evidence)
+    assert "It failed with EFAULT (Bad address), and no other read followed." in why
+    assert "before they came" not in why
+    assert "Find why the read failed in read_reply (app)" in todo
+    assert "the one call failed with EFAULT (Bad address)" in evidence
+    assert "found nothing" not in evidence
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (touch(Op.RECV, 3, -11), "the last of 3 calls found nothing yet."),
+        (touch(Op.RECV, 3, -512), "the last of 3 calls found nothing yet."),  # a signal came
+        (touch(Op.SEND, 3, 9), "3 calls found nothing yet, only looked (MSG_PEEK), or failed."),
+    ],
+)
+def test_reads_that_found_nothing(last: Touch, said: str) -> None:
+    """Of the last read its own result is told, of others that they took nothing."""
+    found = connection(**{**NEVER_READ, "last": last, "rx_calls": 3})
+    assert said in " ".join(site_of(found).findings[0].evidence)
 
 
 def test_an_answer_is_what_was_asked_for() -> None:

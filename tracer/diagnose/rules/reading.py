@@ -12,6 +12,7 @@ from tracer.diagnose.facts import (
     end_read,
     end_taken,
     end_with_last_read,
+    failed_last,
     looked_last,
     never_read,
     opened_here,
@@ -84,7 +85,13 @@ def _taken_by_none(c: Connection) -> str:
         return "No call has ever read from it: never one byte was taken."
     if looked_last(c):
         return f"Never one byte was taken from it: {_the_last_of(c)} only looked (MSG_PEEK)."
-    return f"Never one byte was taken from it: {words.plural(c.rx_calls, 'call')} found nothing yet, or only looked."
+    error = failed_last(c)
+    if error is not None:
+        return f"Never one byte was taken from it: {_the_last_of(c)} failed with {error}."
+    if c.last is not None and c.last.op is RECV and (c.last.ret or 0) < 0:
+        return f"Never one byte was taken from it: {_the_last_of(c)} found nothing yet."
+    calls = words.plural(c.rx_calls, "call")
+    return f"Never one byte was taken from it: {calls} found nothing yet, only looked (MSG_PEEK), or failed."
 
 
 def _the_last_of(c: Connection) -> str:

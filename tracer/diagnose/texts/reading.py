@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tracer.diagnose import words
 from tracer.diagnose.facts import (
     after_fin,
     end_with_last_read,
+    failed_last,
     last_call,
     looked_last,
     may_be_close_notify,
@@ -94,15 +96,23 @@ def never_read(site: TextSite) -> Answer:
     todo: tuple[str, ...]
     tried = any(c.rx_calls for c in site.connections)
     looked = all(map(looked_last, site.connections))
+    errors = [failed_last(c) for c in site.connections]
+    failed = sorted({error for error in errors if error is not None}) if all(errors) else []
     gave_up = "The reader gave up before they came, or has not come back since."
     why = [f"{site.unread()}, and no call has ever read from {it}."]
     if looked:
         why = [f"{site.unread()}; the last call looked at them (MSG_PEEK), and none has taken a byte."]
         gave_up = "The reader has seen what came, or a part of it, and has not come back to take it."
+    elif failed:
+        why = [f"{site.unread()}; the last read failed, and none has taken a byte."]
+        gave_up = f"It failed with {words.listed(failed)}, and no other read followed."
     elif tried:
         why = [f"{site.unread()}; calls have tried to read {it} or looked at {it}, but none has taken a byte."]
     accepted = all(c.passive for c in site.connections)
-    if accepted and tried:
+    if failed:
+        why += [f"The program accepted {it}. {gave_up}" if accepted else gave_up, *site.watching()]
+        todo = (f"Find why the read failed{within(site)}; read again, or close the socket where a read fails.",)
+    elif accepted and tried:
         why += [f"The program accepted {it}. {gave_up}", *site.watching()]
         todo = (
             f"Find what keeps {site.where or 'the program'} from coming back to read (a time limit, a worker that is"
