@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 from tracer.diagnose import words
 from tracer.diagnose.facts import unread_bytes
 from tracer.model.connection import Actor, Connection, Touch, Transition
-from tracer.model.states import CLOSE, CLOSE_WAIT, LOCAL, PEER, Op, Origin, TcpState
+from tracer.model.states import CLOSE, CLOSE_WAIT, LOCAL, PEER, RECV, SEND, Op, Origin, TcpState
 
 
 class Event(NamedTuple):
@@ -119,14 +119,23 @@ def _add_opening(found: _Found, c: Connection) -> None:
 
 def _add_data(found: _Found, c: Connection) -> None:
     if c.last_tx_ns is not None:
-        text = f"sent {words.byte_count(c.tx_bytes)}" + _calls(c.tx_calls)
+        text = f"sent {words.byte_count(c.tx_bytes)}" + _calls(c.tx_calls, _in_vain(c, SEND, c.last_tx_ns))
         found.add(Event(c.last_tx_ns, "send", text, LOCAL, _actor_at(c, c.last_tx_ns), f"{c.tx_bytes} bytes"))
     if c.last_rx_ns is not None:
-        text = f"received {words.byte_count(c.rx_bytes)}" + _calls(c.rx_calls)
+        calls = _calls(c.rx_calls - c.eof_reads, _in_vain(c, RECV, c.last_rx_ns))
+        text = f"received {words.byte_count(c.rx_bytes)}{calls}"
         found.add(Event(c.last_rx_ns, "recv", text, LOCAL, _actor_at(c, c.last_rx_ns), f"{c.rx_bytes} bytes"))
 
 
-def _calls(count: int) -> str:
+def _in_vain(c: Connection, op: Op, moved_ns: int) -> bool:
+    """Whether the last call failed after data had moved: it has a line of its own. Others before it may have, too."""
+    last = c.last
+    return last is not None and last.op is op and last.ns > moved_ns and last.ret is not None and last.ret < 0
+
+
+def _calls(count: int, in_vain: bool) -> str:
+    if in_vain:
+        return f" ({count} calls)" if count > 2 else ""
     return f" (last of {count} calls)" if count > 1 else ""
 
 

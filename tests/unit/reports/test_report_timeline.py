@@ -127,6 +127,28 @@ def test_what_else_happened(facts: dict[str, Any], words: str) -> None:
     assert re.search(re.escape(words).replace(r"\ \ ", r"\s+"), "\n".join(block(closed_socket(**facts))))
 
 
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"tx_calls": 2}, r"sent 120 B \(last of 2 calls\)"),
+        ({"tx_calls": 2, "last": touch(Op.SEND, 60.0, -32)}, r"sent 120 B$"),
+        ({"tx_calls": 3, "last": touch(Op.SEND, 60.0, -32)}, r"sent 120 B \(3 calls\)"),
+        (
+            {"tx_calls": 2, "last": touch(Op.SEND, 60.0, 20), "last_tx_ns": START + 60 * S},
+            r"sent 120 B \(last of 2 calls\)",
+        ),
+        ({"rx_calls": 2, "last": touch(Op.RECV, 60.0, -11)}, r"received 150 B$"),
+        ({"rx_calls": 4, "eof": touch(Op.RECV, 67.0, 0), "eof_reads": 2}, r"received 150 B \(last of 2 calls\)"),
+        ({"rx_calls": 2, "tx_calls": 1, "last": touch(Op.SEND, 60.0, -32)}, r"received 150 B \(last of 2 calls\)"),
+    ],
+)
+def test_the_last_call_that_moved_data(facts: dict[str, Any], words: str) -> None:
+    """Calls with a line of their own, for they failed or read the end, are not counted with those that moved data."""
+    lines = [line.split("  worker")[0].rstrip() for line in block(connection(**facts), width=200)]
+    apart = [part for line in lines for part in re.split(r" {2,}|, (?=received)", line)]
+    assert any(re.search(words, part) for part in apart), lines
+
+
 def test_accepted_socket_points_the_other_way() -> None:
     """An accepted connection came from the remote side."""
     assert "10.0.0.5:8080 <- 10.0.0.9:50001" in block(accepted())[0]
