@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.live.closetrace_command import LINGER, Trace, let_linger, run_closetrace, tracing
 from tests.live.oracles import assert_nested, functions, netns_of, seconds, ss_close_wait
 from tests.live.workload import Workload, build, start
@@ -167,6 +169,31 @@ def test_closed_at_last_is_told() -> None:
     assert ended["local"] == program.sockets()[0]["local"]
     assert "close_at_last" in functions(ended["closed_stack"])
     assert abs(seconds(ended["ended"]) - program.said("closing")[0]["t"]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("words", "results", "told"),
+    [
+        ((), [10], "none has come"),
+        (
+            ("looks",),
+            [10, -1],
+            "The program knows: the last call was a recv that failed with ECONNRESET",
+        ),
+    ],
+)
+def test_whether_a_call_met_the_reset(words: tuple[str, ...], results: list[int], told: str) -> None:
+    """What the program's own calls returned decides whether it knows."""
+    with start("reset_open", *words) as program, tracing(program.pid()) as trace:
+        trace.attached()
+        program.all_steps()
+        let_linger()
+        report = trace.stop().report()
+    (site,) = report["sites"]
+    assert [word["ret"] for word in program.said("touch")] == results
+    assert site["verdict"] == "reset-still-open"
+    if report["plan"]["receive"] is not None:
+        assert told in " ".join(site["explanation"])
 
 
 def test_nothing_to_say() -> None:

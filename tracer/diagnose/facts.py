@@ -7,7 +7,7 @@ from typing import Optional
 from tracer.diagnose import words
 from tracer.diagnose.owners import speaks_tls
 from tracer.model.connection import Connection, Holder, Touch
-from tracer.model.states import CLOSE_WAIT, ESTABLISHED, RECV, SEND, Op
+from tracer.model.states import CLOSE, CLOSE_WAIT, ESTABLISHED, RECV, SEND, Op
 
 _CLOSE_NOTIFY_MAX = 128
 """A TLS close notify is a record of 23 to 85 bytes (RFC 8446 6.1), which some libraries read in two parts."""
@@ -118,6 +118,22 @@ def failed_last(c: Connection) -> Optional[str]:
     """
     last = c.last
     return words.failure(last) if last is not None and last.op is RECV else None
+
+
+def ended_ns(c: Connection) -> Optional[int]:
+    """When the connection ended, by a reset or otherwise (state CLOSE); None if it has not, or if that was not seen."""
+    if c.reset_ns is not None:
+        return c.reset_ns
+    return next((t.ns for t in reversed(c.transitions) if t.new is CLOSE), None)
+
+
+def told_of_its_end(c: Connection) -> Optional[Touch]:
+    """The last call, if it told the program that the connection is over: after that it failed, or a read returned 0."""
+    last, ended = c.last, ended_ns(c)
+    if last is None or ended is None or last.ns < ended:
+        return None
+    over = words.failure(last) is not None or (last.op is RECV and last.ret == 0)
+    return last if over else None
 
 
 def owes_an_answer(c: Connection) -> bool:

@@ -184,6 +184,49 @@ def test_accepted_or_opened_before_the_trace() -> None:
     assert "--pid 100" in todo
 
 
+RESET: dict[str, Any] = {"state": TcpState.CLOSE, "reset_ns": START + 70 * S, "reset_by": Origin.PEER}
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (touch(Op.SEND, 80, -32), "a send that failed with EPIPE (Broken pipe)"),
+        (touch(Op.RECV, 80, -104), "a recv that failed with ECONNRESET (Connection reset by peer)"),
+        (touch(Op.RECV, 80, 0), "a recv that returned 0"),
+    ],
+)
+def test_a_reset_that_the_program_has_seen(last: Touch, said: str) -> None:
+    """A call after the reset has told it, so nothing is owed but the close; of others that must not be said."""
+    told = connection(1, **{**RESET, "last": last})
+    site = site_of(told, connection(2, **{**RESET, "last": last}))
+    why, todo = texts(site)
+    assert f"The program knows: the last call was {said}." in why
+    assert "none has come" not in why
+    assert "from time to time" not in todo
+    assert "That call told the program that the connection is over." in site.findings[0].evidence
+    assert (
+        f"On 1 of the 2 sockets the program knows: the last call was {said}."
+        in texts(site_of(told, connection(2, **{**RESET, "last": replace(last, ns=START + 60 * S, ret=9)})))[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"last": touch(Op.RECV, 60, -104)},  # before the reset: of another life of it
+        {"last": touch(Op.RECV, 80, 5)},  # what had come before the reset can still be read
+        {"last": touch(Op.RECV, 80, -11)},
+    ],
+)
+def test_a_reset_that_no_call_has_met(facts: dict[str, Any]) -> None:
+    """Then the program does not know by a call; whether none has come is said only if all calls are seen."""
+    why, todo = texts(site_of(connection(**{**RESET, **facts})))
+    assert "would tell the program (by an error, or a read of 0); none has come." in why
+    assert "from time to time" in todo
+    assert "or what it told was ignored" in texts(site_of(connection(**RESET, missed_touches=1)))[0]
+
+
 def test_shutdown_is_no_close() -> None:
     """A connection that the program shut down in order is told as that, and its shutdown is the last call."""
     site = site_of(connection(state=TcpState.CLOSE, shutdown=touch(Op.SHUTDOWN, 70.0, 0)))

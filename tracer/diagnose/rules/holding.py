@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import kept_over_exec
+from tracer.diagnose.facts import kept_over_exec, told_of_its_end
 from tracer.diagnose.rules import phrases
 from tracer.diagnose.rules.phrases import Evidence, ago, last_call, touched, unread, watched
 from tracer.model.connection import Connection, Holder, Relation
@@ -118,7 +118,10 @@ def reset_still_open(c: Connection, now_ns: int) -> Optional[Evidence]:
         facts.append(f"Before that the peer had sent FIN, {ago(now_ns, c.fin_ns)}.")
     if c.eof is not None:
         facts.append(f"The end had been read: {touched(c.eof, now_ns)}.")
-    return (*facts, *last_call(c, now_ns))
+    facts += last_call(c, now_ns)
+    if told_of_its_end(c) is not None:
+        facts.append("That call told the program that the connection is over.")
+    return tuple(facts)
 
 
 def _cause(c: Connection) -> str:

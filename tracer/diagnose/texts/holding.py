@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.facts import send_stalled_ns
+from tracer.diagnose.facts import ended_ns, send_stalled_ns, told_of_its_end
 from tracer.diagnose.rules.phrases import listening
 from tracer.diagnose.texts import replaced
 from tracer.diagnose.texts.site import Answer, TextSite, release, span, within
@@ -211,10 +211,29 @@ def reset_still_open(site: TextSite) -> Answer:
     who = "the peer reset it" if by_peer == site.count else "it was reset or given up"
     why = (
         f"The connection is gone ({who}), but the descriptor is still open: ss and netstat no longer show the socket.",
-        "The next call on it would fail; none has come, or its error was ignored.",
+        _what_it_knows(site),
     )
+    if all(map(told_of_its_end, site.connections)):
+        todo = (
+            "Close the descriptor where a call fails (ECONNRESET, EPIPE, ETIMEDOUT) or a read returns 0"
+            f"{within(site)}."
+        )
+        return why, (todo, *release(site))
     where = f"; the last call was{within(site)}" if site.where else ""
-    todo = [
+    todo = (
         f"Close the descriptor on ECONNRESET, EPIPE and ETIMEDOUT, and check idle connections from time to time{where}."
-    ]
-    return why, tuple(todo + release(site))
+    )
+    return why, (todo, *release(site))
+
+
+def _what_it_knows(site: TextSite) -> str:
+    """Whether a call has told the program that the connection is gone."""
+    telling = [call for call in map(told_of_its_end, site.connections) if call is not None]
+    if not telling:
+        seen = all(ended_ns(c) is not None and not c.unseen and not c.missed_touches for c in site.connections)
+        told = "A call on it would tell the program (by an error, or a read of 0); none has come"
+        return f"{told}{'' if seen else ', or what it told was ignored'}."
+    results = " or a ".join(sorted(set(map(words.result, telling))))
+    if len(telling) == site.count:
+        return f"The program knows: the last call was a {results}."
+    return f"On {len(telling)} of the {site.count} sockets the program knows: the last call was a {results}."
