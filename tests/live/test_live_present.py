@@ -58,6 +58,21 @@ def test_threads_of_the_last_calls() -> None:
     assert any("wait in take_ledger_lock" in sentence for sentence in site["explanation"])
 
 
+def test_threads_that_read_the_end_and_are_still_at_work() -> None:
+    """The end was read; a lock keeps the threads within the handler: that is told before the close that is owed."""
+    with start("stuck", "3", "end") as program, tracing(program.pid()) as trace:
+        trace.attached()
+        served = Served(program)
+        report = trace.stop().report()
+    (site,) = report["sites"]
+    assert site["verdict"] == "eof-ignored"
+    waiting = next(group for group in site["now"] if group["state"] == "waits")
+    assert (tids(waiting), own(waiting)) == (served.tids("lock"), STUCK)
+    (told,) = (sentence for sentence in site["explanation"] if "still or again within serve (stuck" in sentence)
+    assert "2 more wait in take_ledger_lock" in told
+    assert site["advice_parts"][0].startswith("If the program closes the sockets once that wait is over")
+
+
 def test_threads_of_a_text() -> None:
     """The text has the place and the stack, before the opener's."""
     with start("stuck", "2") as program, Trace("--pid", str(program.pid()), *LINGER) as trace:

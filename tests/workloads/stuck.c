@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stuck [COUNT]: a thread a connection. Each reads a request; then COUNT of them wait for a lock that is never given
- * back, one runs for ever, and one ends without closing. The clients hang up. */
+ * back, one runs for ever, and one ends without closing. The clients hang up; with "end" as second word they end their
+ * sending at once, and each thread has read that before it does anything else. */
 #include "puppet.h"
 
 #include <stdatomic.h>
@@ -8,6 +9,7 @@
 static pthread_mutex_t ledger = PTHREAD_MUTEX_INITIALIZER;
 static volatile unsigned long turns;
 static atomic_int told;
+static int to_the_end;
 
 struct job {
 	const char *does;
@@ -24,6 +26,10 @@ CODE_PATH void read_request(int fd)
 {
 	if (read_exactly(fd, 20) != 20)
 		fail("read");
+	char more;
+
+	if (to_the_end && recv(fd, &more, 1, 0) != 0)
+		fail("read the end");
 	STAY();
 }
 
@@ -45,10 +51,8 @@ CODE_PATH void count_for_ever(void)
 		turns++;
 }
 
-static void *handle(void *argument)
+CODE_PATH void serve(const struct job *job)
 {
-	struct job *job = argument;
-
 	read_request(job->fd);
 	say_socket("program", job->fd);
 	say_thread(job);
@@ -56,6 +60,13 @@ static void *handle(void *argument)
 		wait_for_ledger();
 	else if (!strcmp(job->does, "run"))
 		count_for_ever();
+	STAY();
+}
+
+CODE_PATH void *handle(void *argument)
+{
+	serve(argument);
+	STAY();
 	return NULL;
 }
 
@@ -63,6 +74,7 @@ int main(int argc, char **argv)
 {
 	int count = (argc > 1 ? atoi(argv[1]) : 3) + 2;
 
+	to_the_end = argc > 2 && !strcmp(argv[2], "end");
 	workload_start();
 	say_process("program", getpid());
 	struct puppet client = puppet_start();
@@ -78,6 +90,8 @@ int main(int argc, char **argv)
 		pthread_t thread;
 
 		tell(&client, SEND_BYTES, which, 20);
+		if (to_the_end)
+			tell(&client, HALF_CLOSE, which, 0);
 		*job = (struct job){i == 0 ? "run" : i == 1 ? "end" : "lock", accept(listener, NULL, NULL)};
 		pthread_create(&thread, NULL, handle, job);
 		if (i == 1)

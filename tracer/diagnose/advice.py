@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from tracer.diagnose.present import owes_a_call
+from tracer.diagnose.present import END_IS_KNOWN, owes_a_call
 from tracer.diagnose.texts import held, holding, idling, reading, sending, unknown
 from tracer.diagnose.texts.site import Answer, TextSite
 from tracer.model.finding import Finding, Verdict
@@ -37,6 +37,9 @@ def advise(
         also, close_it_too = holding.held_too(site)
         why, todo = (*why, *also), (*todo, *close_it_too)
     why = (*why, *holding.in_own_tables(site))
+    if verdict in END_IS_KNOWN:
+        at_work, find = reading.still_at_work(site)
+        why, todo = (*why, *at_work), (*find, *todo)
     polled = site.polled()
     if polled:
         why, todo = (*why, *polled), (*todo[:1], _ASK_FOR_INPUT, *todo[1:])

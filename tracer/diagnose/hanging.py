@@ -16,6 +16,8 @@ from tracer.model.thread import Present, Standing
 _FOR_EVENTS = frozenset({"accept", "accept4", "epoll_wait", "epoll_pwait", "epoll_pwait2"})
 """A thread in one of these waits for the next connection or for events, as a server does that has nothing to do."""
 _SLEEPS = frozenset({"nanosleep", "clock_nanosleep"})
+_BETWEEN_TURNS = _SLEEPS | {"poll", "ppoll", "select", "pselect6", "pause", "rt_sigtimedwait", "rt_sigsuspend"}
+"""Where a loop waits for its next turn."""
 _PLACES = 3
 
 
@@ -79,7 +81,7 @@ def handed(site: Site, others: Sequence[Present]) -> tuple[Present, ...]:
     sockets = lingering(site.findings)
     own_work = (one.syscall in _SLEEPS or joins(one.stack) or lately(one, sockets) for one in others)
     hang = _waiting(replace(one, beside=True) for one, own in zip(others, own_work) if not own)
-    return tuple(sorted(hang, key=lambda one: -len(_own(one.stack)) if one.stack is not None else 0))
+    return tuple(sorted(hang, key=lambda one: -len(own_frames(one.stack)) if one.stack is not None else 0))
 
 
 class Hanging:
@@ -104,6 +106,8 @@ class Hanging:
         """The threads that wait have run since the peers hung up."""
         self.may_have_gone_on = self.lately or any(_left(one.stack, last) for one in mine)
         """They may wait for their next work: they have run since, or have left what was at work at the last call."""
+        self.still, self.within = _still_within(mine, last)
+        """Which of the threads wait within what was at work at the last call, and where that is if it is elsewhere."""
 
     @property
     def tells(self) -> bool:
@@ -125,17 +129,48 @@ def _left(now: Optional[Stack], last: Optional[Stack]) -> bool:
     """
     if now is None or last is None:
         return False
-    then, here = _own(last), _own(now)
+    shared, left = _compared(last, now)
+    return shared > 0 and _has_left(shared, left)
+
+
+def _has_left(shared: int, left: int) -> bool:
+    return left > 1 or (left == 1 and shared == 1)
+
+
+def _still_within(several: Iterable[Present], last: Optional[Stack]) -> tuple[str, str]:
+    """Which threads wait within the function that was at work at the ``last`` call; and that function, or its caller.
+
+    Both are empty if none is known to, the second also if they wait in that function itself. A function that only read
+    has returned; its caller may go on with the same work. It may be another work by now: names alone are compared. That
+    all is within the outermost function of a process's first thread (main) tells nothing, and that a loop waits for its
+    next turn is no work.
+    """
+    for one in several:
+        if one.stack is None or last is None:
+            continue
+        shared, left = _compared(last, one.stack)
+        if shared < 2 and any(thread.tid == thread.pid for thread in one.threads):
+            continue
+        if shared and not _has_left(shared, left) and not _back_in_a_loop(one, shared, left):
+            found, here = own_frames(last)[left], place(one)
+            itself = here is not None and here.function == found.function
+            return waits(one), "" if itself else words.located(found)
+    return "", ""
+
+
+def _back_in_a_loop(one: Present, shared: int, left: int) -> bool:
+    """Whether threads have left what was at work, and wait as its caller does between two turns."""
+    back = one.stack is not None and left > 0 and len(own_frames(one.stack)) == shared
+    return back and one.syscall in _BETWEEN_TURNS
+
+
+def _compared(last: Stack, now: Stack) -> tuple[int, int]:
+    """How many of the program's functions, from the outermost on, are the same; and how many of ``last`` are left."""
+    then, here = ([frame.function for frame in own_frames(stack)] for stack in (last, now))
     shared = 0
     while shared < min(len(then), len(here)) and then[-1 - shared] == here[-1 - shared]:
         shared += 1
-    left = len(then) - shared
-    return shared > 0 and (left > 1 or (left == 1 and shared == 1))
-
-
-def _own(stack: Stack) -> list[Optional[str]]:
-    """The program's own functions, innermost first."""
-    return [frame.function for frame in own_frames(stack)]
+    return shared, len(then) - shared
 
 
 def stopped(several: Iterable[Present]) -> str:

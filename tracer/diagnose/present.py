@@ -28,6 +28,8 @@ OWED_A_CALL = frozenset(
     }
 )
 """What the program owes such sockets is a call: where its threads are instead tells why."""
+END_IS_KNOWN = frozenset({Verdict.EOF_IGNORED, Verdict.END_TAKEN})
+"""What the program owes such sockets is a close: a thread that is still at work on one may make it in the end."""
 
 
 def owes_a_call(verdict: Verdict, stack: Optional[Stack]) -> bool:

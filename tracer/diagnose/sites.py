@@ -14,7 +14,7 @@ from tracer.diagnose.hanging import Hanging
 from tracer.diagnose.held import alike
 from tracer.diagnose.owners import application_frame
 from tracer.diagnose.paths import application, code_path
-from tracer.diagnose.present import owes_a_call
+from tracer.diagnose.present import END_IS_KNOWN, owes_a_call
 from tracer.diagnose.siteid import site_id
 from tracer.diagnose.telling import opener_stack, sent_stack, telling_operation, telling_stack
 from tracer.model.connection import Connection
@@ -75,7 +75,8 @@ def with_present(site: Site, now: tuple[Present, ...], not_looked_at: int) -> Si
         where = Application(Where.NOW, placed[0])
     seen = replace(site, now=now, not_looked_at=not_looked_at, application=where)
     threads = Hanging(now, site.stack, site.findings)
-    if not (threads.polls or (owes_a_call(site.verdict, site.stack) and threads.tells)):
+    owed = threads.tells and owes_a_call(site.verdict, site.stack)
+    if not (owed or threads.polls or (threads.still and site.verdict in END_IS_KNOWN)):
         return seen
     explanation, to_do = advice.advise(site.verdict, list(site.findings), site.stack, site.opened_stack, now)
     return replace(seen, explanation=explanation, advice=to_do)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
 
 from tests.unit.builders import NOW, S, accepted, actor, connection, frame, judged, stack, touch
+from tests.unit.cases import EOF_READ, WITH_DATA
 from tracer.diagnose.hanging import Hanging, Lingering, handed, lingering, stopped, wanted_beside
 from tracer.diagnose.present import Wanted, all_of
 from tracer.diagnose.sites import group, with_present
+from tracer.model.connection import Touch
 from tracer.model.finding import Application, Site, Verdict
 from tracer.model.frame import Frame, Stack
 from tracer.model.states import Op
@@ -230,3 +233,57 @@ def test_lingering_is_that_of_the_youngest() -> None:
     """Before that, some of the peers had not hung up."""
     late = accepted(2, fin=100.0, last=touch(Op.RECV, 1.006, 6, stack=SERVED))
     assert lingering(judged(accepted(1), late)) == Lingering(late.fin_ns or 0, NOW)
+
+
+@pytest.mark.parametrize("facts", [EOF_READ, WITH_DATA])
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (("read_order", "handle", "work"), ("take_lock", "handle", "work"), "still or again within handle (app)"),
+        (
+            ("read_order", "handle", "work"),
+            ("take_lock", "read_order", "handle", "work"),
+            "again within read_order (app)",
+        ),
+        (("handle", "work"), ("handle", "work"), "waits in handle (app), still or again in what read the end"),
+        (("read_order", "handle", "work"), ("next_job", "work"), ""),
+        (("handle", "work"), ("next_job", "work"), ""),
+        (("handle", "work"), ("flush", "logger"), ""),
+        (("handle",), ("handle",), "waits in handle (app), still or again in what read the end"),
+        (("handle",), ("take_lock", "handle"), "waits in take_lock (app), still or again within handle (app)"),
+    ],
+)
+def test_a_thread_that_is_still_at_work_may_close(
+    facts: dict[str, Any], then: tuple[str, ...], now: tuple[str, ...], said: str
+) -> None:
+    """Who waits within what read the end may not be done: then the wait is to be looked at first. Others have left."""
+    path = stack(*then)
+    calls = {key: replace(call, stack=path) for key, call in facts.items() if isinstance(call, Touch)}
+    without = site(accepted(1, **{**facts, **calls}))
+    told = with_present(without, (waiting(8, stack("sleep")), waiting(7, stack(*now))), 0)
+    if said:
+        assert said in told.explanation[-1]
+        assert "find what is waited for there" in told.advice[0]
+        assert told.advice[1:] == without.advice
+    else:
+        assert (told.explanation, told.advice) == (without.explanation, without.advice)
+
+
+@pytest.mark.parametrize(("call", "said"), [("poll", False), ("clock_nanosleep", False), ("futex", True)])
+def test_a_loop_between_two_turns_is_not_at_work(call: str, said: bool) -> None:
+    """Who has left what read the end, and polls or sleeps in its caller, waits for its next turn."""
+    path = stack("on_readable", "serve", "main")
+    read = replace(EOF_READ["eof"], stack=path)
+    without = site(accepted(1, **{**EOF_READ, "eof": read, "last": read}))
+    told = with_present(without, (waiting(7, stack("serve", "main"), syscall=call),), 0)
+    assert ("still or again" in told.explanation[-1]) is said
+    within = with_present(without, (waiting(7, stack("on_readable", "serve", "main"), syscall=call),), 0)
+    assert "still or again in what read the end" in within.explanation[-1]
+
+
+def test_all_is_within_main() -> None:
+    """That the first thread of a process waits somewhere within its outermost function tells nothing."""
+    read = replace(EOF_READ["eof"], stack=stack("main"))
+    without = site(accepted(1, **{**EOF_READ, "eof": read, "last": read}))
+    first = replace(waiting(7, stack("next_job", "main")), threads=(actor(100, 100),))
+    assert with_present(without, (first,), 0).explanation == without.explanation

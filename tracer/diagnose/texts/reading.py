@@ -36,6 +36,20 @@ def eof_ignored(site: TextSite) -> Answer:
     return tuple(why), tuple(todo + release(site))
 
 
+def still_at_work(site: TextSite) -> Answer:
+    """A thread that waits within what read the end may close the socket, once it goes on."""
+    if not site.threads.still:
+        return (), ()
+    it = site.say("the socket", "the sockets")
+    within_what = f"within {site.threads.within}" if site.threads.within else "in what read the end"
+    why = f"{site.threads.still}, still or again {within_what}: it may not be done with {it}."
+    todo = (
+        f"If the program closes {it} once that wait is over, find what is waited for there: a lock, a free connection,"
+        " an answer. Give that wait a limit."
+    )
+    return (why,), (todo,)
+
+
 def _half_closed(site: TextSite) -> str:
     """What speaks for a peer that only ended its own sending (FIN says no more than that); empty if nothing does."""
     sent = sum(after_fin(c, c.last_tx_ns) for c in site.connections)
