@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -182,6 +182,28 @@ def test_accepted_or_opened_before_the_trace() -> None:
     assert "The last data came 2h 00m ago." in why
     assert "accepted it on 10.0.0.5:8080" in todo
     assert "--pid 100" in todo
+
+
+@pytest.mark.parametrize(
+    ("received", "said"),
+    [
+        ((7, 7), "The last data came 1.0 s to 2.0 s ago."),
+        ((7, 1), "On 1 of the 2 the last data came 1.0 s ago. On 1 of the 2 no data have ever come."),
+        ((7, None), "On 1 of the 2 the last data came 1.0 s ago."),
+        ((1, 1), "No data have ever come on any of the 2."),
+        ((1, None), "On 1 of the 2 no data have ever come."),
+        ((1,), "The peer has never sent any data."),
+    ],
+)
+def test_last_data_of_those_that_got_any(received: tuple[Optional[int], ...], said: str) -> None:
+    """What is said of the last data is said of the sockets on which some came. The FIN is none."""
+    several = (
+        connection(i, **{**OLD, "rx_queue": 1, "kernel": KernelCounters(count, 1, NOW - (i + 1) * S)})
+        for i, count in enumerate(received)
+    )
+    why, _ = texts(site_of(*several))
+    assert said in why
+    assert why.count("data") == said.count("data")
 
 
 RESET: dict[str, Any] = {"state": TcpState.CLOSE, "reset_ns": START + 70 * S, "reset_by": Origin.PEER}

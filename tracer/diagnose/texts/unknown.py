@@ -44,13 +44,21 @@ def _older(site: TextSite) -> str:
 
 
 def _last_data(site: TextSite) -> list[str]:
-    """How long ago data came last, by the kernel's own count: longer ago than the trace."""
-    known = [(c, c.kernel) for c in site.connections if c.kernel is not None and (c.kernel.bytes_received or 0) > 1]
-    ages = sorted(c.seen_ns - k.last_data_in_ns for c, k in known if k.last_data_in_ns is not None)
+    """How long ago data came last, by the kernel's own count: longer ago than the trace; on how many, if not on all."""
+    counted = [(c, c.kernel) for c in site.connections if c.kernel is not None and c.kernel.bytes_received is not None]
+    none = sum((k.bytes_received or 0) <= 1 for _, k in counted)  # FIN counts as one byte
+    known = [(c, k.last_data_in_ns) for c, k in counted if (k.bytes_received or 0) > 1]
+    ages = sorted(c.seen_ns - ns for c, ns in known if ns is not None)
+    never = site.say("The peer has never sent any data.", f"On {none} of the {site.count} no data have ever come.")
+    if none == site.count and not site.one:
+        never = f"No data have ever come on any of the {site.count}."
     if not ages:
-        return []
+        return [never] if none else []
     low, high = words.duration(ages[0]), words.duration(ages[-1])
-    return [f"The last data came {low if low == high else f'{low} to {high}'} ago."]
+    last = f"he last data came {low if low == high else f'{low} to {high}'} ago."
+    if len(ages) == site.count:
+        return [f"T{last}"]
+    return [f"On {len(ages)} of the {site.count} t{last}", *([never] if none else [])]
 
 
 def _by_direction(site: TextSite) -> tuple[str, ...]:
