@@ -67,6 +67,11 @@ class Library:
     idle: str = ""
     release: str = ""
 
+    @property
+    def idle_says_all(self) -> bool:
+        """Whether ``idle`` says how a connection is given back, too: a library without a pool has one way only."""
+        return bool(self.release) and self.release in self.idle
+
 
 def _base(path: Optional[str]) -> str:
     return path.rsplit("/", 1)[-1] if path else ""

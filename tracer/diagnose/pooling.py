@@ -27,7 +27,7 @@ def advice(library: Optional[Library], quiet_ns: Optional[int], is_released: boo
 
 
 def _how_to_release(library: Optional[Library]) -> tuple[str, ...]:
-    if library is None or not library.release:
+    if library is None or not library.release or library.idle_says_all:
         return ()
     return (given_back(library) if library.notices else _not_in_the_pool(library),)
 
@@ -60,7 +60,8 @@ def perhaps(libraries: Sequence[Library], them: str) -> tuple[str, ...]:
 
 
 def _whole(library: Library) -> str:
-    release = f"a connection is given back by {library.release}" if library.release else ""
+    apart = library.release and not library.idle_says_all
+    release = f"a connection is given back by {library.release}" if apart else ""
     return "; ".join(part for part in (library.idle, release) if part)
 
 

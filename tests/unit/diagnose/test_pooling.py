@@ -7,9 +7,12 @@ import re
 import pytest
 
 from tests.advice.cells import CELLS
+from tests.unit.builders import connection, judged
 from tracer.diagnose import pooling
+from tracer.diagnose.advice import advise
 from tracer.diagnose.libraries import CLIENTS
 from tracer.diagnose.library import Library, Setting
+from tracer.diagnose.texts import site as site_text
 
 S = 1_000_000_000
 PARTS = ("notices", "setting", "idle", "release")
@@ -55,6 +58,18 @@ def test_library_without_a_limit() -> None:
     assert "session.close()" in told
     assert "would do" not in told
     assert "closing the response" in told
+
+
+@pytest.mark.parametrize("one", [one for one in CLIENTS if one.release], ids=lambda one: one.name)
+@pytest.mark.parametrize("never_reused", [False, True])
+def test_how_to_give_back_is_told_once(one: Library, never_reused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library without a pool has one way only: what ends an idle connection is what gives it back."""
+    monkeypatch.setattr(site_text, "client_of", lambda *_: one)
+    found = judged(connection(1, never_reused=never_reused), connection(2, never_reused=never_reused))
+    for verdict in {one.verdict for one in found}:
+        said = " ".join(advise(verdict, found, None, None)[1])
+        assert said.count(one.release) == 1, said
+    assert " ".join(pooling.perhaps([one], "it")).count(one.release) == 1
 
 
 def test_library_that_notices() -> None:

@@ -20,7 +20,8 @@ def idle_in_pool(site: TextSite) -> Answer:
         why = (*why, CLOSE_NOTIFY)
     quiet = site.silences
     if not quiet or quiet[-1] >= SECOND:
-        return why, (*_release_each(site), *_pool(site, quiet), *_in_advance(site))
+        told = site.library is not None and site.library.idle_says_all
+        return why, (*_release_each(site, told), *_pool(site, quiet), *_in_advance(site))
     if site.never_used:
         return why, (*_in_advance(site), "See in the peer's log why it hung up.")
     at_once = "Let the client honour `Connection: close`, or turn keep-alive off for this peer."
@@ -116,7 +117,8 @@ def _opened_beside(site: TextSite) -> tuple[str, ...]:
     return ("New connections to the same peer were opened while older ones lay idle, and those were never used again.",)
 
 
-def _release_each(site: TextSite) -> tuple[str, ...]:
+def _release_each(site: TextSite, how_is_told: bool = False) -> tuple[str, ...]:
+    """To give each back, and how, unless what follows tells that."""
     if not site.never_reused and not site.leased:
         return ()
     each = (
@@ -124,7 +126,7 @@ def _release_each(site: TextSite) -> tuple[str, ...]:
         " client for all calls, for each has connections of its own."
     )
     own = site.library.release if site.library else ""
-    return (each, f"In {site.library.name} that is {own}.") if site.library and own else (each,)
+    return (each, f"In {site.library.name} that is {own}.") if site.library and own and not how_is_told else (each,)
 
 
 _NO_LIMIT = (
