@@ -47,8 +47,8 @@ def _in_advance(site: TextSite) -> tuple[str, ...]:
     return (
         f"If {was} opened in advance (the least size of a pool, a warm-up, preconnect): open fewer, or open them when"
         " there is something to send.",
-        f"If {was} opened for a request, find what keeps {site.where or 'the program'} from sending it, and close {it}"
-        " when the request is given up.",
+        f"If {was} opened for a request, find what keeps {site.where or 'the program'} from sending it, or from reading"
+        f" where the peer speaks first, and close {it} when that is given up.",
     )
 
 

@@ -42,7 +42,7 @@ def still_at_work(site: TextSite) -> Answer:
         return (), ()
     it = site.say("the socket", "the sockets")
     within_what = f"within {site.threads.within}" if site.threads.within else "in what read the end"
-    why = f"{site.threads.still}, still or again {within_what}: it may not be done with {it}."
+    why = f"{site.threads.still}, still or again {within_what}, perhaps not done with {it} yet."
     todo = (
         f"If the program closes {it} once that wait is over, find what is waited for there: a lock, a free connection,"
         " an answer. Give that wait a limit."
