@@ -126,11 +126,14 @@ class ThreadsNow:
         wanted = frozenset(fds)
         return self._select(pid, None, lambda one: not wanted.isdisjoint(one.fds)) if fds else ()
 
-    def in_poll(self, pid: int, tids: Iterable[int]) -> tuple[ThreadNow, ...]:
-        """Those of the threads ``tids`` of ``pid`` that are inside poll or select, for whatever descriptors."""
+    def in_poll(self, pid: int, tids: Iterable[int]) -> Iterator[ThreadNow]:
+        """Those of the threads ``tids`` of ``pid`` that are inside poll or select, for whatever descriptors.
+
+        One at a time: each comes with a copy of its stack, and there may be thousands.
+        """
         process = _Process(pid, self._read)
         looks = (self._look(process, tid, lambda _: True, _polls) for tid in tids)
-        return tuple(look for look in looks if look is not None)
+        return (look for look in looks if look is not None)
 
     def _select(
         self, pid: int, tids: Optional[Iterable[int]], chosen: Callable[[ThreadNow], bool]

@@ -75,7 +75,7 @@ class Present:
     has run since ``since_ns`` (CLOCK_MONOTONIC), or longer, and one of them not since ``first_ns``; None if not known.
     ``beside``: they have called on none of the site's sockets. But they are of the same process as those that have, and
     may have been handed one. ``polls`` tells of a thread inside poll or select which of the site's sockets that is for;
-    None if it is in another call, or if that could not be read.
+    None if it is in another call, or if that is not known.
     """
 
     threads: tuple[Actor, ...]

@@ -62,12 +62,14 @@ class Lookout:
         return with_present(site, (*grouped(found), *handed(site, grouped(others))), left + left_beside)
 
     def _look_for_pollers(self, pid: int) -> None:
-        """Look at those threads of a process that are inside poll or select, once, if there is time."""
+        """Look at those threads of a process that are inside poll or select, once, as long as there is time."""
         if pid in self._asked or len(self._all(pid)) > _FOR_POLLS or time.monotonic_ns() > self._until_ns:
             return
         self._asked.add(pid)
         for thread in self._threads.in_poll(pid, [tid for tid in self._all(pid) if (pid, tid) not in self._seen]):
             self._told(thread)
+            if time.monotonic_ns() > self._until_ns:
+                return
 
     def _looked_at(self, wants: Wanted) -> tuple[list[Present], int]:
         """Where each of them is, and how many were too many."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Set
 from dataclasses import replace
+from typing import NamedTuple
 
 from tracer.model.finding import Site, Verdict
 from tracer.model.thread import Polled, Present, ThreadNow
@@ -32,17 +33,35 @@ def pollers_of(site: Site) -> frozenset[int]:
     return frozenset(holder.pid for finding in site.findings for holder in finding.connection.holders)
 
 
+_MOST_KEPT = 1 << 17
+"""So many descriptors of all calls are kept: some 10 MB. Programs choose how many threads poll how many of them."""
+
+
+class _Call(NamedTuple):
+    """A poll or select: all its descriptors, those of which it is not told when the peer hangs up, and who is in it."""
+
+    fds: frozenset[int]
+    not_to_end: frozenset[int]
+    told: Present
+
+
 class Polls:
     """The threads that were found inside poll or select, by (pid, tid), with the descriptors of the call."""
 
     def __init__(self) -> None:
-        self._calls: dict[Thread, ThreadNow] = {}
-        self._told: dict[Thread, Present] = {}
+        self._calls: dict[Thread, _Call] = {}
+        self._kept = 0
 
     def add(self, thread: ThreadNow, told: Present) -> None:
-        """A thread inside poll or select, and what is told of it."""
-        at = (thread.actor.pid, thread.actor.tid)
-        self._calls[at], self._told[at] = thread, told
+        """A thread inside poll or select, and what is told of it.
+
+        Where its descriptors could not be read, or are too many with those of the others, what it polls is not known.
+        """
+        if not thread.fds or self._kept + len(thread.fds) > _MOST_KEPT:
+            return
+        self._kept += len(thread.fds)
+        fds = frozenset(thread.fds)
+        self._calls[thread.actor.pid, thread.actor.tid] = _Call(fds, fds - thread.to_end, told)
 
     def of_site(self, site: Site, found: Iterable[Present]) -> list[Present]:
         """``found``, single threads, with how these poll the site's sockets; and others that wait for one of them."""
@@ -53,13 +72,12 @@ class Polls:
             for holder in finding.connection.holders:
                 held[holder.pid].add(holder.fd)
         known = {(one.threads[0].pid, one.threads[0].tid): one for one in found}
-        polled = {at: _polled(call, held[at[0]]) for at, call in self._calls.items() if call.fds and at[0] in held}
+        polled = {at: _polled(call, held[at[0]]) for at, call in self._calls.items() if at[0] in held}
         told = [replace(one, polls=polled.get(at)) for at, one in known.items()]
         others = {at: how for at, how in polled.items() if at not in known and any(how)}
-        return [*told, *(replace(self._told[at], polls=how) for at, how in others.items())]
+        return [*told, *(replace(self._calls[at].told, polls=how) for at, how in others.items())]
 
 
-def _polled(call: ThreadNow, held: Set[int]) -> Polled:
-    mine = held & frozenset(call.fds)
-    told = len(mine & call.to_end)
-    return Polled(told, len(mine) - told)
+def _polled(call: _Call, held: Set[int]) -> Polled:
+    untold = len(held & call.not_to_end)
+    return Polled(len(held & call.fds) - untold, untold)

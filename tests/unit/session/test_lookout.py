@@ -7,7 +7,7 @@ import select
 import socket as sockets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from tracer.model.connection import Actor, Connection, Holder
 from tracer.model.finding import Site
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.states import Op
-from tracer.model.thread import Standing
+from tracer.model.thread import Present, Standing, ThreadNow, ThreadState
 from tracer.session import lookout
 from tracer.session.lookout import Lookout
+from tracer.session.polling import Polls
 
 PID = os.getpid()
 UNWOUND = stack("take_lock")
@@ -152,6 +153,46 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch, limit: str, looks: int) -> None
     with threads(5) as tids:
         site = looked(*(socket(i, PID, tid, time.monotonic_ns()) for i, tid in enumerate(tids)))
     assert (sum(len(one.threads) for one in site.now), site.not_looked_at) == (looks, 5 - looks)
+
+
+class Pollers(ThreadsNow):
+    """All other threads are inside poll. That is asked of one at a time."""
+
+    asked = 0
+
+    def in_poll(self, pid: int, tids: Iterable[int]) -> Iterator[ThreadNow]:
+        """Made up."""
+        for tid in tids:
+            self.asked += 1
+            yield ThreadNow(actor(pid, tid), ThreadState.WAITS, 7, "poll", (9,))
+
+
+@pytest.mark.parametrize("looks_in_time", [1, 3, 100])
+def test_no_more_pollers_than_there_is_time_for(monkeypatch: pytest.MonkeyPatch, looks_in_time: int) -> None:
+    """A process may have thousands, and each is unwound."""
+    clock = Clock()
+    monkeypatch.setattr(lookout, "_BUDGET_NS", looks_in_time - 1)
+    monkeypatch.setattr(lookout, "time", clock)
+
+    def told(self: object, thread: ThreadNow, present: Present) -> None:
+        clock.now += 1
+
+    monkeypatch.setattr(Polls, "add", told)
+    pollers = Pollers()
+    with threads(5):
+        others = len(os.listdir("/proc/self/task")) - 1
+        Lookout(pollers, unwind).complete(group(judged(socket(1, PID, PID, time.monotonic_ns()))))
+    assert pollers.asked == min(looks_in_time, others)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0
+
+    def monotonic_ns(self) -> int:
+        """As time.monotonic_ns."""
+        return self.now
 
 
 def test_a_thread_began_before_it_can_say_so() -> None:

@@ -11,6 +11,7 @@ from tracer.diagnose.sites import group
 from tracer.model.connection import Blocked, Holder
 from tracer.model.finding import Site
 from tracer.model.thread import Polled, Present, Standing, ThreadNow, ThreadState
+from tracer.session import polling
 from tracer.session.polling import Polls, pollers_of
 
 
@@ -53,6 +54,16 @@ def test_others_are_added_if_they_wait_for_a_socket() -> None:
     """Not those that wait for something else."""
     assert [one.polls for one in polls(200, 9, (4,)).of_site(site(), [])] == [Polled(0, 1)]
     assert polls(200, 9, (30,)).of_site(site(), []) == []
+
+
+def test_so_many_descriptors_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a call that has too many, with those of the others, it is not known what it is for."""
+    monkeypatch.setattr(polling, "_MOST_KEPT", 4)
+    found = Polls()
+    for tid, fds in ((7, (11, 30)), (8, (12, 31, 32)), (9, (13, 33))):
+        found.add(ThreadNow(actor(100, tid), ThreadState.WAITS, 7, "poll", fds), waiting(100, tid))
+    told = found.of_site(site(), [waiting(100, tid) for tid in (7, 8, 9)])
+    assert [one.polls for one in told] == [Polled(0, 1), None, Polled(0, 1)]
 
 
 def test_where_it_matters() -> None:
