@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, Optional
 
 from tracer.host.accept_queues import Place, first_holder, listening_at, queued
@@ -123,24 +124,44 @@ def _set_side(c: Any, seen: Seen) -> None:
     """
     if c.accepted is not False and (c.passive is not None or (c.kernel is not None and c.kernel.opened_here)):
         return
-    several = seen.listening.get((c.netns, c.local), ())
-    if several:
+    desk = seen.desk((c.netns, c.local))
+    if desk is not None:
         if c.passive is None:
             c.passive, c.accepted = True, bool(c.inode) if c.accepted is None else c.accepted
-        _set_listeners(c, queued(several) if c.accepted is False else several, seen)
+        if c.accepted is False:
+            c.listener, c.listeners = next(iter(desk.queues), None), desk.queues if desk.shared else ()
+        else:
+            c.listener, c.listeners = desk.of(seen.holders(c.inode)), ()
     elif c.passive is None and c.kernel is not None and c.kernel.opened_here is False and c.inode:
         c.passive = c.accepted = True
 
 
-def _set_listeners(c: Any, several: Sequence[DiagSocket], seen: Seen) -> None:
-    """Set in a draft who listens. Of several for a connection that was accepted: who has it, if that one listens."""
-    listeners = [seen.holders(one.inode) for one in several]
-    if c.accepted is not False:
-        having = {holder.pid for holder in seen.holders(c.inode)}
-        own = [tuple(holder for holder in holders if holder.pid in having) for holders in listeners]
-        listeners = [next((one for one in own if one), listeners[0])]
-    firsts = tuple(one for holders in listeners if (one := first_holder(holders)) is not None)
-    c.listener, c.listeners = firsts[0] if firsts else None, firsts if len(listeners) > 1 else ()
+class Desk:
+    """Who listens at one place: made once for all of its connections, as there may be many listeners (SO_REUSEPORT).
+
+    A connection that waits is in one of the ``queues``, given by the first holder of each; ``shared``: of several.
+    ``pids`` are all who hold one of these.
+    """
+
+    def __init__(self, several: Sequence[DiagSocket], holders_of: Callable[[int], tuple[Holder, ...]]) -> None:
+        full = queued(several)
+        firsts = (first_holder(holders_of(one.inode)) for one in full)
+        self.queues, self.shared = tuple(one for one in firsts if one is not None), len(full) > 1
+        self.pids = frozenset(holder.pid for one in full for holder in holders_of(one.inode))
+        self._first = first_holder(holders_of(several[0].inode))
+        self._of_pid: dict[int, tuple[int, int, int, Holder]] = {}
+        for number, one in enumerate(several):
+            for holder in holders_of(one.inode):
+                mine = (number, holder.pid, holder.fd, holder)
+                self._of_pid[holder.pid] = min(mine, self._of_pid.get(holder.pid, mine), key=_ORDER)
+
+    def of(self, holders: Iterable[Holder]) -> Optional[Holder]:
+        """Who listened for a connection that ``holders`` have accepted: one of them, if one of them listens."""
+        own = [found for one in holders if (found := self._of_pid.get(one.pid)) is not None]
+        return min(own, key=_ORDER)[-1] if own else self._first
+
+
+_ORDER = itemgetter(0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -156,6 +177,16 @@ class Seen:
     """Inodes of sockets in CLOSE_WAIT for which no descriptor was found."""
     in_threads: ThreadHolders = NO_HOLDERS
     """Who has descriptors in a table of a thread's own, for sockets that no process has in its table."""
+    _desks: dict[Place, Desk] = field(default_factory=dict, repr=False, compare=False)
+
+    def desk(self, place: Place) -> Optional[Desk]:
+        """Who listens at a place; None if nobody does."""
+        several = self.listening.get(place)
+        if not several:
+            return None
+        if place not in self._desks:
+            self._desks[place] = Desk(several, self.holders)
+        return self._desks[place]
 
     def holders(self, inode: int) -> tuple[Holder, ...]:
         """Who holds a socket, nobody if it has no inode."""

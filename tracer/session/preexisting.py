@@ -13,7 +13,7 @@ from tracer.host.descriptors import sockets_of
 from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.sockdiag import DiagSocket, dump, listeners
-from tracer.model.connection import Connection
+from tracer.model.connection import Connection, Endpoint
 from tracer.model.scope import Scope
 from tracer.model.states import TcpState
 from tracer.trail import Took, Trail
@@ -35,12 +35,16 @@ class _Queues:
         self._listeners, self._inodes = Listeners(every), inodes
         self.ports = [one.local.port for one in every if one.inode in inodes]
         self._ports = frozenset(self.ports)
+        self._known: dict[Endpoint, bool] = {}
 
     def may_have(self, waiting: DiagSocket) -> bool:
         """Whether a connection that waits is in one of them, as far as the kernel tells (SO_REUSEPORT)."""
-        if waiting.local.port not in self._ports:
+        local = waiting.local
+        if local.port not in self._ports:
             return False
-        return any(one.inode in self._inodes for one in queued(self._listeners.at(waiting.local)))
+        if local not in self._known:  # many wait at one place, and many may listen there
+            self._known[local] = any(one.inode in self._inodes for one in queued(self._listeners.at(local)))
+        return self._known[local]
 
 
 class Preexisting:

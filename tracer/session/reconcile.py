@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from tracer.errors import ClosetraceError
-from tracer.host.accept_queues import queued
 from tracer.host.matching import matches
 from tracer.host.namespaces import Namespaces
 from tracer.host.processes import comm_of, descendants
@@ -211,10 +210,8 @@ class Reconciler:
         return changed(bare, preexisting=older, unrecorded=not older, crowded_out=crowded_out)
 
     def _rest(self, one: DiagSocket, seen: Seen, members: Optional[frozenset[int]], now_ns: int) -> Rest:
-        pids = _pids(seen.holders(one.inode))
-        listening = seen.listening.get((one.netns, one.local), ()) if not one.inode else ()
-        if listening:
-            pids = _pids(holder for listener in queued(listening) for holder in seen.holders(listener.inode))
+        desk = seen.desk((one.netns, one.local)) if not one.inode else None
+        pids = desk.pids if desk is not None else _pids(seen.holders(one.inode))
         mine = members is None or self._was_here(one.cookie) or bool(pids & members)
         before = self._older.fin_before_ns(one.cookie)
         before_ns = before if before is not None else fin_before_ns(one, seen.listing.taken_ns(one.netns))

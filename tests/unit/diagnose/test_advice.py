@@ -733,6 +733,8 @@ def test_one_of_several_accept_queues() -> None:
     assert wanted(two) == all_of([300, 301])
     (evidence,) = {finding.evidence[1] for finding in two.findings}
     assert evidence == "It is in the queue of one of these: srv (pid 300, fd 3) and kid (pid 301, fd 4)."
+    many = site_of(accepted(**queued, listeners=tuple(Holder(300 + n, 3, "srv") for n in range(6))))
+    assert many.findings[0].evidence[1].endswith("srv (pid 303, fd 3) and 2 more.")
     assert site_of(accepted(**queued, listeners=(mine, Holder(300, 5, "srv")))).pid == 300
     one = site_of(accepted(**queued))
     assert (one.pid, "SO_REUSEPORT" in texts(one)[0]) == (300, False)

@@ -15,10 +15,14 @@ from typing import Any, Optional
 import pytest
 
 from tests.unit.builders import connection, stack
+from tracer.host.descriptors import Descriptors
+from tracer.host.inet_diag import DiagSocket
 from tracer.host.namespaces import Namespaces
 from tracer.host.threads import ThreadsNow
+from tracer.model.changing import drafted
 from tracer.model.connection import Actor, Connection, Endpoint, Holder, Relation
 from tracer.model.frame import BlackBox, Stack
+from tracer.model.states import TcpState
 from tracer.model.thread import ThreadNow, ThreadState
 from tracer.session import join as module
 from tracer.session.join import join
@@ -130,6 +134,24 @@ def test_the_listener_in_whose_queue_it_waits(sockets: ExitStack) -> None:
         connected(sockets, two[0])
     (joined,) = join([recorded(*place, passive=True, accepted=None)], Namespaces(), ThreadsNow(), unwind, nobody)
     assert {one.fd for one in joined.listeners} == {one.fileno() for one in two}
+    again = join([recorded(*place, passive=True, accepted=None)] * 2, Namespaces(), ThreadsNow(), unwind, nobody)
+    assert again[0].listeners is again[1].listeners  # one for all that wait there, however many listen
+
+
+@pytest.mark.parametrize(
+    ("having", "told"),
+    [((71, 72), (71, 3)), ((72,), (72, 4)), ((73,), (73, 5)), ((72, 73), (72, 4)), ((99,), (70, 3)), ((), (70, 3))],
+)
+def test_who_listened_for_what_was_accepted(having: tuple[int, ...], told: tuple[int, int]) -> None:
+    """Of several listeners on one port the first that one of those who have the connection has, too; else the first."""
+    place = Endpoint("127.0.0.1", 80)
+    held = {1: [(71, 3), (70, 3)], 2: [(72, 9), (72, 4), (71, 4)], 3: [(73, 5)], 9: [(pid, 8) for pid in having]}
+    several = tuple(DiagSocket(NETNS, TcpState.LISTEN, place, Endpoint("0.0.0.0", 0), n, n, 0, 0) for n in (1, 2, 3))
+    holders = {inode: tuple(Holder(*one, COMM) for one in each) for inode, each in held.items()}
+    seen = module.Seen(module.Diagnosed((), Namespaces()), [], {(NETNS, place): several}, Descriptors(holders))
+    draft = drafted(connection(local=place, netns=NETNS, inode=9, passive=None, accepted=None))
+    module._set_side(draft, seen)
+    assert ((draft.listener.pid, draft.listener.fd), draft.listeners, draft.accepted) == (told, (), True)
 
 
 @pytest.mark.parametrize("opened", [True, False])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tracer.diagnose import words
 from tracer.diagnose.facts import taken_unseen, unread_bytes
@@ -27,9 +27,14 @@ def last_call(c: Connection, now_ns: int) -> Evidence:
     return ("No call on it was seen.",) if c.last is None else (f"Last call: {touched(c.last, now_ns)}.",)
 
 
-def listening(several: Iterable[Holder]) -> str:
+_LISTENERS = 4
+
+
+def listening(several: Sequence[Holder]) -> str:
     """Who holds which of several listening sockets: ``srv (pid 70, fd 3) and srv (pid 71, fd 3)``."""
-    return words.listed(f"{one.comm} (pid {one.pid}, fd {one.fd})" for one in several)
+    shown, rest = several[:_LISTENERS], len(several) - _LISTENERS
+    named = [f"{one.comm} (pid {one.pid}, fd {one.fd})" for one in shown]
+    return words.listed([*named, *([f"{rest} more"] if rest > 0 else [])], most=_LISTENERS + 1)
 
 
 def unrecorded(c: Connection) -> str:

@@ -19,7 +19,8 @@ def never_accepted(site: TextSite) -> Answer:
     listeners = words.listed(sorted({str(c.local) for c in site.connections}))
     waits = site.say("The connection waits", f"{site.count} connections wait")
     why = [f"{waits} in the accept queue of {listeners}: no accept has taken {site.say('it', 'them')}."]
-    several = sorted({one for c in site.connections for one in c.listeners}, key=lambda one: (one.pid, one.fd))
+    alike = {id(c.listeners): c.listeners for c in site.connections}  # few, where the sockets may be 100,000
+    several = sorted({one for each in alike.values() for one in each}, key=lambda one: (one.pid, one.fd))
     if several:
         which = site.say("which of them has it", "which connection is in which")
         why.append(
