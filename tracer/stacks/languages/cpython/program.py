@@ -99,19 +99,27 @@ def _stub_of(text: str) -> str:
 
 
 def _told(several: Sequence[str]) -> tuple[str, ...]:
-    """What a server is told to load: ``module:app``, ``-A module``, ``package.module``."""
+    """What a server is to load: ``module:app``, ``-A module``, ``package.module``; or ``module`` if that comes first.
+
+    Later such words are names of other things: queues (``rq worker redis``), spiders, tests.
+    """
     return tuple(_modules(several))
 
 
 def _modules(several: Sequence[str]) -> Iterator[str]:
+    is_first = True
     for before, word in zip(("", *several), several):
         option, _, value = word.partition("=")
         module, colon, attribute = (value if option in _NAMING else word).partition(":")
         if not _MODULE.fullmatch(module) or (colon and not _ATTRIBUTE.fullmatch(attribute)):
             continue
         is_value = before.startswith("-") and before not in _FLAGS
-        if colon or option in _NAMING or before in _NAMING or not is_value:
+        if colon or option in _NAMING or before in _NAMING:
             yield module
+        elif not is_value:
+            if is_first or "." in module:
+                yield module
+            is_first = False
 
 
 def _top(module: str) -> str:
