@@ -27,8 +27,8 @@ class Strangers:
 
     def __init__(self, members: InScope, namespaces: Namespaces) -> None:
         self._members, self._namespaces = members, namespaces
-        self.known: set[tuple[int, int]] = set()
-        """Connections (``Connection.key``) that were found to be such."""
+        self.known: dict[tuple[int, int], None] = {}
+        """Connections (``Connection.key``) that were found to be such, the latest last."""
 
     def without(self, connections: Sequence[Connection]) -> list[Connection]:
         """The others. Most have been accepted: then nothing is looked at."""
@@ -41,7 +41,7 @@ class Strangers:
             return list(connections)
         listing = Diagnosed({netns for netns, _ in places}, self._namespaces)
         found = {c.key for c in waiting if (c.netns, c.local) in places and _waits(listing, c)}
-        self.known |= found
+        self.known.update(dict.fromkeys(found))
         return [c for c in connections if c.key not in found]
 
     def _strange(self, places: set[Place], members: frozenset[int]) -> frozenset[Place]:

@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from tracer.diagnose.ending import exited_with_it, tell_ending
 from tracer.diagnose.reuse import marked
@@ -48,7 +48,7 @@ Key = tuple[int, int]
 _DIAG_TICK_NS = 100_000_000
 """The times of sock_diag come in ticks of up to 10 ms (CONFIG_HZ), so they may differ from those of a record."""
 _GONE_KEPT = 512
-"""Findings of sockets that are no suspects any more: their endings are still to come, or were lost."""
+"""What is known of sockets that are no suspects any more: their endings are still to come, or were lost."""
 _AT_ONCE = 64
 """So many suspects are read before it is asked whether to go on: some milliseconds."""
 
@@ -171,12 +171,17 @@ class Watch:
             return ()
 
     def _forget(self, entries: Sequence[SuspectEntry]) -> None:
-        """Keep the findings of what is a suspect now, and of the latest that are none any more."""
-        if len(self._findings) > len(entries) + _GONE_KEPT:
-            living = {(entry.sk, entry.birth_ns) for entry in entries}
-            gone = [key for key in self._findings if key not in living]
-            for key in gone[: len(gone) - _GONE_KEPT // 2]:
-                del self._findings[key]
+        """Keep what is known of what is a suspect now, and of the latest that are none any more.
+
+        Some endings are lost. A stranger has none: its record goes when the other process accepts it.
+        """
+        kept: tuple[dict[Key, Any], ...] = (self._findings, self._reconciler.strangers.known)
+        for known in kept:
+            if len(known) > len(entries) + _GONE_KEPT:
+                living = {(entry.sk, entry.birth_ns) for entry in entries}
+                gone = [key for key in known if key not in living]
+                for key in gone[: len(gone) - _GONE_KEPT // 2]:
+                    del known[key]
 
     def tidy(self) -> None:
         """Release stacks that nobody needs any more, if there are many. To be called once a minute."""
@@ -256,7 +261,7 @@ class Watch:
     def _end(self, connection: Connection, known: Optional[Finding]) -> None:
         strangers = self._reconciler.strangers.known
         if connection.key in strangers:
-            strangers.discard(connection.key)
+            del strangers[connection.key]
             return
         now = time.monotonic_ns()
         finding = known if known is not None else judge(connection, now, self._started_ns)
