@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 
 from tracer.errors import ClosetraceError
+from tracer.host.descriptors import socket_inode
 from tracer.host.sockdiag import listeners
 
 _MOST = 1024
@@ -18,26 +19,28 @@ class Listening:
     def __init__(self) -> None:
         self._inodes: dict[int, frozenset[int]] = {}
 
-    def among(self, pid: int, fds: Iterable[int]) -> bool:
-        """Whether one of these descriptors of ``pid`` listens; False if that cannot be read."""
+    def among(self, tid: int, fds: Iterable[int]) -> bool:
+        """Whether one of these descriptors of a thread listens; False if that cannot be read.
+
+        A thread may have a descriptor table and a network namespace of its own.
+        """
         try:
-            listening = self._of(pid)
+            listening = self._of(tid)
         except (OSError, ClosetraceError):
             return False
-        return any(_inode(pid, fd) in listening for fd in list(fds)[:_MOST])
+        return any(_inode(tid, fd) in listening for fd in list(fds)[:_MOST])
 
-    def _of(self, pid: int) -> frozenset[int]:
-        path = f"/proc/{pid}/ns/net"
+    def _of(self, tid: int) -> frozenset[int]:
+        path = f"/proc/{tid}/ns/net"
         netns = os.stat(path).st_ino
         if netns not in self._inodes:
             self._inodes[netns] = frozenset(one.inode for one in listeners(path))
         return self._inodes[netns]
 
 
-def _inode(pid: int, fd: int) -> int:
+def _inode(tid: int, fd: int) -> int:
     """The socket's inode, 0 if it is none."""
     try:
-        kind, _, number = os.readlink(f"/proc/{pid}/fd/{fd}").partition("socket:[")
+        return socket_inode(os.readlink(f"/proc/{tid}/fd/{fd}"))
     except OSError:
         return 0
-    return int(number.rstrip("]")) if not kind and number else 0

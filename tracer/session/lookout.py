@@ -118,8 +118,8 @@ class Lookout:
     def _told(self, thread: ThreadNow) -> None:
         """Keep what is told of a thread."""
         stack = self._unwind(thread.box) if thread.box is not None else None
-        polls, pid = thread.syscall in POLLS, thread.actor.pid
-        one = present(thread, stack, serves=polls and self._listening.among(pid, thread.fds))
-        self._seen[pid, thread.actor.tid] = one
+        polls, at = thread.syscall in POLLS, thread.actor
+        one = present(thread, stack, serves=polls and self._listening.among(at.tid, thread.fds))
+        self._seen[at.pid, at.tid] = one
         if polls:
             self._polls.add(thread, one)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import NamedTuple
 
+from tracer.host.thread_tables import same_table
 from tracer.model.finding import Site, Verdict
 from tracer.model.thread import Polled, Present, ThreadNow
 
@@ -67,17 +68,29 @@ class Polls:
         """``found``, single threads, with how these poll the site's sockets; and others that wait for one of them."""
         if not self._calls:
             return list(found)  # the site may have 100,000 sockets
-        held: dict[int, set[int]] = defaultdict(set)
+        held: dict[int, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
         for finding in site.findings:
             for holder in finding.connection.holders:
-                held[holder.pid].add(holder.fd)
+                held[holder.pid][holder.table].add(holder.fd)
         known = {(one.threads[0].pid, one.threads[0].tid): one for one in found}
-        polled = {at: _polled(call, held[at[0]]) for at, call in self._calls.items() if at[0] in held}
+        polled = {
+            at: _polled(call, _of_thread(at[1], call.fds, held[at[0]]))
+            for at, call in self._calls.items()
+            if at[0] in held
+        }
         told = [replace(one, polls=polled.get(at)) for at, one in known.items()]
         others = {at: how for at, how in polled.items() if at not in known and any(how)}
         return [*told, *(replace(self._calls[at].told, polls=how) for at, how in others.items())]
 
 
-def _polled(call: _Call, held: Set[int]) -> Polled:
-    untold = len(held & call.not_to_end)
-    return Polled(len(held & call.fds) - untold, untold)
+def _of_thread(tid: int, fds: Set[int], held: Mapping[int, Set[int]]) -> frozenset[int]:
+    """Which of ``fds`` are sockets of ``held``, by whose table: the same number is another file in another table."""
+    tables = {table: fds & mine for table, mine in held.items()}
+    return frozenset().union(
+        *(found for table, found in tables.items() if found and same_table(table, tid) is not False)
+    )
+
+
+def _polled(call: _Call, mine: Set[int]) -> Polled:
+    untold = len(mine & call.not_to_end)
+    return Polled(len(mine) - untold, untold)

@@ -15,6 +15,12 @@ from tracer.session import polling
 from tracer.session.polling import Polls, pollers_of
 
 
+@pytest.fixture(autouse=True)
+def _one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pids here are made up: their threads share what their process has."""
+    monkeypatch.setattr(polling, "same_table", lambda *_: True)
+
+
 def site() -> Site:
     """Three sockets: descriptors 11, 12 and 13 of process 100, and 13 as 4 of process 200 as well."""
     also = (Holder(100, 13, "app"), Holder(200, 4, "kid"))
@@ -64,6 +70,26 @@ def test_so_many_descriptors_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         found.add(ThreadNow(actor(100, tid), ThreadState.WAITS, 7, "poll", fds), waiting(100, tid))
     told = found.of_site(site(), [waiting(100, tid) for tid in (7, 8, 9)])
     assert [one.polls for one in told] == [Polled(0, 1), None, Polled(0, 1)]
+
+
+def test_the_same_number_of_another_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that has a table for itself polls what that has; where tables cannot be compared, all have one."""
+    holders = (Holder(100, 11, "app"), Holder(100, 12, "app", tid=8))
+    (one,) = group(judged(connection(1, holders=holders)))
+    both = [waiting(100, 7), waiting(100, 8)]
+
+    def polled() -> list[Optional[Polled]]:
+        found = Polls()
+        for tid in (7, 8):
+            found.add(ThreadNow(actor(100, tid), ThreadState.WAITS, 7, "poll", (11, 12)), waiting(100, tid))
+        return [thread.polls for thread in found.of_site(one, both)]
+
+    monkeypatch.setattr(polling, "same_table", lambda table, tid: table == {7: 100, 8: 8}[tid])
+    assert polled() == [Polled(0, 1), Polled(0, 1)]
+    monkeypatch.setattr(polling, "same_table", lambda *_: False)
+    assert polled() == [Polled(0, 0), Polled(0, 0)]
+    monkeypatch.setattr(polling, "same_table", lambda *_: None)
+    assert polled() == [Polled(0, 2), Polled(0, 2)]
 
 
 def test_where_it_matters() -> None:
