@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional, Union
 
 from tracer.diagnose.census.ports import PortUse, port_use, usable_ports
-from tracer.host.accept_queues import queued
+from tracer.host.accept_queues import Listeners, queued
 from tracer.host.inet_diag import TIMER_TIME_WAIT, DiagSocket
 from tracer.host.tcp_settings import TIME_WAIT_S, TcpSettings
 from tracer.model.connection import Endpoint, Holder
@@ -19,7 +19,6 @@ from tracer.model.states import TcpState
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Holders = Mapping[int, tuple[Holder, ...]]
 
-_ANY = ("0.0.0.0", "::")
 _CLOSED_FIRST = {
     TcpState.CLOSE_WAIT: "peer",
     TcpState.LAST_ACK: "peer",
@@ -192,6 +191,7 @@ class _Listeners:
         self._by_port: dict[tuple[int, int], list[DiagSocket]] = defaultdict(list)
         self._locals: Counter[tuple[int, int]] = Counter()
         self._remotes: Counter[tuple[int, Endpoint]] = Counter()
+        self._of_queue: dict[tuple[int, Endpoint], tuple[Holder, ...]] = {}
         for one in sockets:
             if one.state is TcpState.LISTEN:
                 self._by_port[(one.netns, one.local.port)].append(one)
@@ -226,14 +226,16 @@ class _Listeners:
         return self._locals[(one.netns, one.local.port)] > self._remotes[(one.netns, one.remote)]
 
     def holders_of_queue(self, one: DiagSocket) -> tuple[Holder, ...]:
-        """Who holds the listener of this accept queue. A listener on the exact address comes before a wildcard.
+        """Who holds the listener of this accept queue.
 
         Of several (SO_REUSEPORT) those in whose queues connections wait.
         """
-        desks = self._by_port.get((one.netns, one.local.port), [])
-        exact = [desk for desk in desks if desk.local.address == one.local.address]
-        wild = [desk for desk in desks if desk.local.address in _ANY]
-        return tuple(holder for desk in queued(exact or wild) for holder in self._holders.get(desk.inode, ()))
+        place = (one.netns, one.local)
+        if place not in self._of_queue:  # many wait at one place, and many may listen there
+            here = Listeners(self._by_port.get((one.netns, one.local.port), ()))
+            several = [self._holders.get(desk.inode, ()) for desk in queued(here.at(one.local))]
+            self._of_queue[place] = tuple(holder for holders in several for holder in holders)
+        return self._of_queue[place]
 
 
 def _in_scope(

@@ -101,6 +101,17 @@ def test_the_queue_of_one_of_two_listeners(lengths: tuple[int, int], others: int
     assert (one.owner.pid, one.owner.others) == (20 if others else 21, others)
 
 
+def test_the_queues_of_two_families() -> None:
+    """Two programs listen on all addresses, one of IPv4 and one of IPv6 alone: each has its own queue."""
+    ports = [sock(TcpState.LISTEN, f"{any_}:80", f"{any_}:0", inode=8 + n) for n, any_ in enumerate(("0.0.0.0", "::"))]
+    waiting = [
+        sock(TcpState.CLOSE_WAIT, "10.0.0.1:80", "10.0.0.2:40003"),
+        sock(TcpState.CLOSE_WAIT, "fd00::1:80", "fd00::2:40003"),
+    ]
+    found = census(*ports, *waiting, holders={8: (Holder(20, 3, "four"),), 9: (Holder(21, 3, "six"),)})
+    assert [(it.owner.comm, it.owner.others) for it in found.connections] == [("four", 0), ("six", 0)]
+
+
 def test_owners() -> None:
     """Holder, accept queue, unseen process and kernel are told apart; the exact listener goes before a wildcard."""
     holders = {
