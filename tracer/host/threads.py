@@ -126,13 +126,13 @@ class ThreadsNow:
         wanted = frozenset(fds)
         return self._select(pid, None, lambda one: not wanted.isdisjoint(one.fds)) if fds else ()
 
-    def in_poll(self, pid: int, tids: Iterable[int]) -> Iterator[ThreadNow]:
-        """Those of the threads ``tids`` of ``pid`` that are inside poll or select, for whatever descriptors.
+    def in_poll(self, pid: int, tids: Iterable[int], fds: Collection[int]) -> Iterator[ThreadNow]:
+        """Those of the threads ``tids`` of ``pid`` that are inside poll or select for one of the descriptors ``fds``.
 
         One at a time: each comes with a copy of its stack, and there may be thousands.
         """
-        process = _Process(pid, self._read)
-        looks = (self._look(process, tid, lambda _: True, _polls) for tid in tids)
+        process, wanted = _Process(pid, self._read), frozenset(fds)
+        looks = (self._look(process, tid, lambda one: not wanted.isdisjoint(one.fds), _polls) for tid in tids)
         return (look for look in looks if look is not None)
 
     def _select(

@@ -16,7 +16,7 @@ from tracer.host.threads import ThreadsNow, tids_of
 from tracer.model.finding import Site
 from tracer.model.frame import BlackBox, Stack
 from tracer.model.thread import Present, Standing, ThreadNow
-from tracer.session.polling import Polls, pollers_of
+from tracer.session.polling import Polls, polled_of, pollers_of
 from tracer.trail import Took, Trail
 
 _log = Trail(__name__)
@@ -38,6 +38,7 @@ class Lookout:
         self._seen: dict[Thread, Optional[Present]] = {}
         self._tids: dict[int, frozenset[int]] = {}
         self._listening, self._polls = Listening(), Polls()
+        self._held: dict[int, set[int]] = {}
         self._asked: set[int] = set()
         self._until_ns = time.monotonic_ns() + _BUDGET_NS
 
@@ -48,6 +49,7 @@ class Lookout:
         """
         took = Took()
         looks = [(site, *self._looked_at(wanted(site))) for site in sites]
+        self._held = polled_of(site for site, _, _ in looks)
         completed = tuple(self._completed(*look) for look in looks)
         _log.debug("threads: %d looked at in %s", len(self._seen), took)
         return completed
@@ -62,11 +64,12 @@ class Lookout:
         return with_present(site, (*grouped(found), *handed(site, grouped(others))), left + left_beside)
 
     def _look_for_pollers(self, pid: int) -> None:
-        """Look at those threads of a process that are inside poll or select, once, as long as there is time."""
+        """Look at those threads of a process that poll one of the sites' sockets, once, as long as there is time."""
         if pid in self._asked or len(self._all(pid)) > _FOR_POLLS or time.monotonic_ns() > self._until_ns:
             return
         self._asked.add(pid)
-        for thread in self._threads.in_poll(pid, [tid for tid in self._all(pid) if (pid, tid) not in self._seen]):
+        others = [tid for tid in self._all(pid) if (pid, tid) not in self._seen]
+        for thread in self._threads.in_poll(pid, others, self._held[pid]):
             self._told(thread)
             if time.monotonic_ns() > self._until_ns:
                 return

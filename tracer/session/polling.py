@@ -27,6 +27,16 @@ _NOT_TOLD = frozenset(
 """Of these sockets it matters whether somebody waits for them."""
 
 
+def polled_of(sites: Iterable[Site]) -> dict[int, set[int]]:
+    """The descriptors of the sites' sockets by the processes that hold them, where it matters who polls these."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for site in sites:
+        for finding in site.findings if site.verdict in _NOT_TOLD else ():
+            for holder in finding.connection.holders:
+                found[holder.pid].add(holder.fd)
+    return found
+
+
 def pollers_of(site: Site) -> frozenset[int]:
     """The processes whose threads may poll the site's sockets, if that matters."""
     if site.verdict not in _NOT_TOLD:

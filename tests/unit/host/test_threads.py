@@ -132,7 +132,8 @@ def test_waiting_for_events_is_no_call_on_the_socket(syscall: str) -> None:
 def test_who_is_inside_poll_or_select(syscall: str) -> None:
     """And for which descriptors it wants to know that the peer has hung up."""
     with blocked_child({**WAITS, **CALLS}[syscall]) as (pid, tid, fd):
-        found = tuple(ThreadsNow().in_poll(pid, [tid]))
+        found = tuple(ThreadsNow().in_poll(pid, [tid], [fd, 1000]))
+        assert not tuple(ThreadsNow().in_poll(pid, [tid], [1000]))
     assert [(one.actor.tid, one.to_end) for one in found] == (
         [(tid, frozenset([fd]))] if syscall in ("poll", "select") else []
     )

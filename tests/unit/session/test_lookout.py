@@ -7,7 +7,7 @@ import select
 import socket as sockets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,8 +160,9 @@ class Pollers(ThreadsNow):
 
     asked = 0
 
-    def in_poll(self, pid: int, tids: Iterable[int]) -> Iterator[ThreadNow]:
+    def in_poll(self, pid: int, tids: Iterable[int], fds: Collection[int]) -> Iterator[ThreadNow]:
         """Made up."""
+        assert set(fds) == {9}
         for tid in tids:
             self.asked += 1
             yield ThreadNow(actor(pid, tid), ThreadState.WAITS, 7, "poll", (9,))

@@ -12,7 +12,7 @@ from tracer.model.connection import Blocked, Holder
 from tracer.model.finding import Site
 from tracer.model.thread import Polled, Present, Standing, ThreadNow, ThreadState
 from tracer.session import polling
-from tracer.session.polling import Polls, pollers_of
+from tracer.session.polling import Polls, polled_of, pollers_of
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +97,4 @@ def test_where_it_matters() -> None:
     assert pollers_of(site()) == {100, 200}
     (blocked,) = group(judged(connection(blocked=(Blocked(actor(), 11, "sendto", stack("push")),))))
     assert pollers_of(blocked) == frozenset()
+    assert polled_of([site(), blocked]) == {100: {11, 12, 13}, 200: {4}}
