@@ -29,6 +29,12 @@ def command(root: Path, program: str) -> list[str]:
     return [str(loader), "--library-path", ":".join(map(str, libraries)), str(root / "usr/bin" / program)]
 
 
+def command_inside(root: Path, folder: Path, program: str) -> list[str]:
+    """How to run a program that reads files of its own package: with ``root`` as its root, and ``folder`` as /test."""
+    mounted = 'mount --bind "$1" "$2/test" && root=$2 && shift 2 && exec chroot "$root" "$@"'
+    return ["unshare", "--mount", "sh", "-c", mounted, "sh", str(folder), str(root), f"/usr/bin/{program}"]
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as one:

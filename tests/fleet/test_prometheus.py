@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.engine import PROMETHEUS, command, eventually, free_port, get, running
+from tests.fleet.engine import PROMETHEUS, command, command_inside, eventually, free_port, get, running
 from tests.fleet.hosts import leak
 from tracer.reports.prometheus.exporter import PrometheusExporter, open_exporter
 
@@ -116,9 +116,9 @@ def test_shipped_rule_fires(exporters: list[PrometheusExporter], tmp_path: Path)
         f"receivers: [{{name: test, webhook_configs: [{{url: '{receiver.url}', send_resolved: false}}]}}]\n"
     )
     manager = [
-        *command(PROMETHEUS, "prometheus-alertmanager"),
-        "--config.file=alertmanager.yml",
-        "--storage.path=alerts",
+        *command_inside(PROMETHEUS, tmp_path, "prometheus-alertmanager"),
+        "--config.file=/test/alertmanager.yml",
+        "--storage.path=/test/alerts",
         f"--web.listen-address=127.0.0.1:{alerts}",
         "--cluster.listen-address=",
     ]
