@@ -41,7 +41,7 @@ class Told:
                 self.before = time.time()
                 running.step()
                 self.after = time.time()
-                self.comms = {pid: comm_of(pid) for pid in running.pids()}
+                self.comms = {pid: comm_after_exec(pid) for pid in running.pids()}
                 self.ss = ss_close_wait(running.pids())
                 self.flags = {(pid, fd): flags(pid, fd) for one in self.ss.values() for pid, fd in one.holders}
                 self.child = running.pid("child") if running.said("process", role="child") else None
@@ -65,6 +65,18 @@ class Told:
         assert not self.flags[holder["pid"], holder["fd"]] & os.O_CLOEXEC
         assert holder["close_on_exec"] is False
         assert holder["comm"] == self.comms[holder["pid"]]
+
+
+def comm_after_exec(pid: int) -> str:
+    """The name of a process, once it is that of its program.
+
+    exec lets a parent that waits in vfork go on before it sets the name (begin_new_exec in fs/exec.c).
+    """
+    end = time.monotonic() + 10
+    while (comm := comm_of(pid)) != Path(os.readlink(f"/proc/{pid}/exe")).name[:15]:
+        assert time.monotonic() < end, comm
+        time.sleep(0.001)
+    return comm
 
 
 def flags(pid: int, fd: int) -> int:
