@@ -144,9 +144,12 @@ def owes_an_answer(c: Connection) -> bool:
 
 
 def may_be_close_notify(c: Connection) -> bool:
-    """Whether the last read may have taken the close notify, by which TLS tells the program of the peer's end."""
+    """Whether the last read may have taken the close notify, by which TLS tells the program of the peer's end.
+
+    A peer sends nothing after that: where data lie unread, it is among them (RFC 8446 6.1).
+    """
     last = c.last
-    if last is None or last.op is not RECV or last.peek or last.ret is None:
+    if last is None or last.op is not RECV or last.peek or last.ret is None or unread_bytes(c):
         return False
     return 0 < last.ret <= _CLOSE_NOTIFY_MAX and speaks_tls(last.stack)
 
