@@ -80,6 +80,13 @@ CELLS = (
         traced={"idle": "idle"},
     ),
     Cell(
+        "Net::HTTP",
+        "net_http_client.rb",
+        {"idle": PROBLEM, "finished": CURED, "in_a_block": CURED},
+        {"idle": "finished", "release": "finished"},
+        traced={"idle": "idle"},
+    ),
+    Cell(
         "redis-py",
         "redis_client.py",
         {"idle": PROBLEM, "checked": PROBLEM, "closed": CURED},

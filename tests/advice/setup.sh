@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 packages="openjdk-17-jdk-headless libhttpclient-java libhttpclient5-java libcommons-httpclient-java libokhttp-java
 libhikaricp-java libcommons-dbcp2-java libpostgresql-jdbc-java libslf4j-java libnetty-java golang-go gcc libc6-dev
-libcurl4-openssl-dev libpq-dev libhiredis-dev postgresql redis-server apache2 nodejs iproute2 util-linux python3-venv"
+libcurl4-openssl-dev libpq-dev libhiredis-dev postgresql redis-server apache2 nodejs ruby iproute2 util-linux python3-venv"
 # shellcheck disable=SC2086 # a list of words
 tests/support/debian-packages.sh $packages
 command -v npm >/dev/null || tests/support/debian-packages.sh npm

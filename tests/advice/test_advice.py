@@ -20,7 +20,7 @@ from tracer.diagnose.libraries import CLIENTS
 from tracer.diagnose.library import Library
 
 _HOLDS_S = 1.0
-_INTERPRETED = (".py", ".js", ".mjs")
+_INTERPRETED = (".py", ".js", ".mjs", ".rb")
 _S = 1_000_000_000
 
 

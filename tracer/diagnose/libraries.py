@@ -184,7 +184,14 @@ CLIENTS = (
     Library("Faraday", files=("/gems/faraday-", "/vendor_ruby/faraday/", "/vendor_ruby/faraday.rb")),
     Library("redis-rb", files=("/gems/redis-", "/vendor_ruby/redis/", "/vendor_ruby/redis.rb")),
     Library("Ruby's pg", modules=("pg_ext.",), files=("/gems/pg-", "/vendor_ruby/pg/", "/vendor_ruby/pg.rb")),
-    Library("Net::HTTP", files=("/net/http.rb", "/net/http/response.rb", "/net/protocol.rb"), beneath=True),
+    Library(
+        "Net::HTTP",
+        files=("/net/http.rb", "/net/http/response.rb", "/net/protocol.rb"),
+        beneath=True,
+        idle="http.finish when it is no longer needed (or Net::HTTP.start with a block): Net::HTTP has no pool, and"
+        " keep_alive_timeout acts only when the next request is made",
+        release="http.finish",
+    ),
     Library(
         "Go's net/http",
         functions=("net/http.(*Client)", "net/http.(*Transport)", "net/http.(*persistConn)", "net/http.send"),

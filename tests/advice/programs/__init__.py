@@ -41,6 +41,8 @@ def command(program: str) -> tuple[str, ...]:
         return (str(LIBRARIES / "python" / "bin" / "python"), str(HERE / "python" / program))
     if kind == "js":
         return ("env", f"NODE_PATH={LIBRARIES / 'node' / 'node_modules'}", "node", str(HERE / "node" / program))
+    if kind == "rb":
+        return ("ruby", str(HERE / "ruby" / program))
     if kind == "java":
         return ("java", *_SMALL_JVM, "-cp", java_path(), name)
     return (str(_binary(program)),)
