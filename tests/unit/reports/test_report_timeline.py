@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import CONNECTED, NOW, OFFSET, START, S, accepted, actor, connection, life, touch
-from tests.unit.cases import ANYTHING, HOSTILE
-from tracer.model.connection import Actor, Connection, Endpoint
+from tests.unit.cases import ANYTHING, HOSTILE, OLD
+from tracer.model.connection import Actor, Connection, Endpoint, KernelCounters
 from tracer.model.states import Op, Origin, TcpState
 from tracer.reports.events import events
 from tracer.reports.text import timeline
@@ -37,6 +37,22 @@ def test_life_of_a_pooled_socket() -> None:
         "65.000 FIN from the peer, CLOSE_WAIT",
         "199.000 still CLOSE_WAIT, FIN unread, no thread in a call on it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "arrow"),
+    [
+        ({"passive": True}, "<-"),
+        ({"passive": False}, "->"),
+        ({**OLD, "accepted": False}, "<-"),
+        ({**OLD, "kernel": KernelCounters(opened_here=True)}, "->"),
+        ({**OLD, "kernel": KernelCounters(opened_here=False)}, "<-"),
+        ({**OLD, "kernel": KernelCounters()}, "<->"),
+    ],
+)
+def test_the_arrow_tells_who_opened_it(facts: dict[str, Any], arrow: str) -> None:
+    """As recorded, else as the kernel's counters tell: the same as the site's direction."""
+    assert f"127.0.0.1:40001 {arrow} 127.0.0.1:8081" in timeline.route(connection(**facts))
 
 
 def test_header_has_the_local_time_of_its_start() -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Optional
 
 from tracer.diagnose import words
+from tracer.diagnose.facts import opened_here
 from tracer.model.connection import Connection, Losses
 from tracer.model.states import Origin
 from tracer.reports import events as timeline
@@ -38,7 +39,8 @@ def route(c: Connection) -> str:
     """Addresses and descriptors: ``127.0.0.1:57510 -> 127.0.0.1:8081, fd 14``; ``<-`` for accepted sockets,
     ``<->`` if who opened it is not known.
     """
-    arrow = "<-" if c.passive or c.accepted is False else "->" if c.passive is False else "<->"
+    opened = False if c.accepted is False else opened_here(c)
+    arrow = {None: "<->", False: "<-", True: "->"}[opened]
     pid = c.owner.pid if c.owner is not None else None
     own = [h for h in c.holders if h.pid == pid] or list(c.holders)
     fds = sorted({h.fd for h in own})
