@@ -585,6 +585,9 @@ def test_a_descriptor_in_a_table_of_a_threads_own() -> None:
     assert f"Its descriptor {told}" in texts(site)[0]
     assert any(f"fd 11 {told}" in fact for fact in site.findings[0].evidence)
     assert "has for itself" not in texts(site_of(connection()))[0]
+    both = texts(site_of(*(connection(i, holders=(Holder(100, i, "app", tid=104),)) for i in (1, 2))))[0]
+    assert "Their descriptors are in a descriptor table" in both
+    assert "does not reach them." in both
 
 
 @pytest.mark.parametrize("facts", [FAREWELL, NEVER_USED])
@@ -713,6 +716,11 @@ def test_tls_tells_the_end_itself() -> None:
     idle, _ = texts(site_of(connection(last=touch(Op.RECV, 1.006, 31, stack=tls))))
     assert "Nothing in this process has touched the socket since." in idle
     assert "no read has told" not in idle
+    answered = connection(last=touch(Op.RECV, 1.006, 60, stack=tls), rx_queue=25, rx_queue_at_fin=24)
+    behind, _ = texts(site_of(answered))
+    assert "a goodbye to an idle connection" in behind
+    assert "no read has told it of that" in behind
+    assert "close notify" not in behind
 
 
 def test_a_client_of_another_connection_is_not_named() -> None:

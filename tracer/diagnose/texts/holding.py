@@ -141,7 +141,7 @@ def in_own_tables(site: TextSite) -> tuple[str, ...]:
     tables = "a descriptor table" if len(several) == 1 else "descriptor tables"
     return (
         f"{site.say('Its descriptor is', 'Their descriptors are')} in {tables} that {whose} {has} (unshare with"
-        " CLONE_FILES): a close in another thread does not reach it.",
+        f" CLONE_FILES): a close in another thread does not reach {site.say('it', 'them')}.",
     )
 
 
