@@ -46,9 +46,15 @@ _LIBRARIES = {
     "libffi": "ffi",
     "SQLite": "sqlite3",
     "libxml2": "xml2",
+    "OpenBLAS": "openblas scipy_openblas scipy_openblas64_",
+    "OpenMP": "gomp omp iomp5",
+    "oneTBB": "tbb",
+    "PyTorch": "torch torch_cpu torch_cuda torch_python c10",
 }
 _BY_STEM = {stem: name for name, stems in _LIBRARIES.items() for stem in stems.split()}
-_SHARED_OBJECT = re.compile(r"lib([\w+.-]+?)(?:-[\d.]+)?\.so(?:\.[\d.]+)?")
+_SHARED_OBJECT = re.compile(r"lib([\w+.-]+?)(?:-[\d.]+)?((?:-[0-9a-f]{8})*)\.so(?:\.[\d.]+)?")
+"""The second group is what auditwheel adds to the name of a wheel's own copy of a library: libpq-e8a033dd.so.5.16."""
+_IN_WHEEL = "libraries of Python packages"
 _BY_FUNCTION = (
     ("libuv", re.compile(r"uv_\w+")),
     ("liburing", re.compile(r"_*io_uring_\w+")),
@@ -76,6 +82,8 @@ def package(function: str, module: str) -> str:
     shared = _SHARED_OBJECT.fullmatch(module)
     if shared is not None and shared[1] in _BY_STEM:
         return _BY_STEM[shared[1]]
+    if shared is not None and shared[2]:
+        return _IN_WHEEL
     for name, modules in _SERVERS.items():
         if modules.fullmatch(module):
             return name

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # The JVM and the native code of the JDK's own classes. Other libraries with these names have a version after .so.
 _LIBRARIES = re.compile(r"lib(jvm|java|jli|net|nio|extnet|zip|jimage|verify)\.so")
+_TITLE = "the JDK"
+_LAUNCHER = "java"
+"""The JDK's program; its first thread waits for the end of the one that runs main."""
 _ENTERS = re.compile(r"ObjectMonitor::(enter|(Re)?EnterI)\b")
 """Of the threads that wait for a monitor one tries again each second at least (objectMonitor.cpp, before JDK 24)."""
 _OTHER_JVM = "generated code of a JVM that is not HotSpot: a perf map gives it names (OpenJ9: -Xjit:perfTool)"
@@ -59,17 +62,25 @@ def _is_library(module: str) -> bool:
 
 
 def _package(frame: Frame) -> str:
+    if not frame.function:
+        return _TITLE if _module(frame) == _LAUNCHER and frame.language == "native" else ""
     from tracer.stacks.languages.java import packages
 
-    return packages.package(frame.function) if frame.function else ""
+    return packages.package(frame.function)
+
+
+def _module(frame: Frame) -> str:
+    """The name of the file alone, where a report has its whole path."""
+    return (frame.module or "").rpartition("/")[2]
 
 
 def _part(frame: Frame) -> Part:
     from tracer.stacks.languages.java import packages
 
-    if (frame.module or "").endswith("/libjvm.so"):
-        return Part.RETRIES if _ENTERS.match(frame.function or "") else Part.OTHER
-    return packages.part(frame.function) if frame.function else Part.OTHER
+    function = frame.function or ""
+    if _module(frame) == "libjvm.so":
+        return Part.RETRIES if _ENTERS.match(function) else Part.OTHER
+    return packages.part(function) if function else Part.OTHER
 
 
 def _short_name(name: str) -> str:
@@ -98,7 +109,7 @@ LANGUAGE = Language(
     attach=_attach,
     heap=_heap,
     runtime_module=_is_library,
-    title="the JDK",
+    title=_TITLE,
     package=_package,
     part=_part,
     short_name=_short_name,

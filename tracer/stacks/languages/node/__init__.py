@@ -20,6 +20,10 @@ _RUNTIME = re.compile(r"(Builtin|BytecodeHandler|Stub|RegExp|Handler|WasmFunctio
 _PROGRAM = re.compile(r"node|nodejs|libnode\.so\.\d+")
 _LIBRARY = re.compile(r"libnode\.so[\d.]*|libv8\S*\.so[\d.]*")
 _ENGINE = re.compile(r"v8::|napi_\w+|Builtins_")
+_BUNDLED = re.compile(r"(?:\.\./|.*/)deps/(\w+)/")
+"""A source file of a library that Node.js is built with: ../deps/uv/src/threadpool.c."""
+_POOL = "worker"
+"""The function in which the threads of libuv's pool wait and work (src/threadpool.c)."""
 _TITLE = "Node.js"
 UNNAMED = "(JavaScript)"
 """The function of a frame whose name could not be had."""
@@ -89,9 +93,11 @@ def _package(frame: Frame) -> str:
         return module
     if function is not None and _ENGINE.match(function):
         return _TITLE
+    if not _PROGRAM.fullmatch(module):
+        return ""
     # Other programs have this file name, too, but their functions have other names.
-    is_own = function is None or "node::" in function
-    return _TITLE if is_own and _PROGRAM.fullmatch(module) else ""
+    is_own = function is None or (function == _POOL and not frame.file) or "node::" in function
+    return _TITLE if is_own or _BUNDLED.match(frame.file or "") else ""
 
 
 def _part(frame: Frame) -> Part:
