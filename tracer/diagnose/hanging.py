@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple, Optional
 
 from tracer.diagnose import words
-from tracer.diagnose.owners import joins, own_frames, tries_again
+from tracer.diagnose.owners import is_compiled, joins_or_sleeps, own_frames, tries_again
 from tracer.diagnose.present import Wanted, all_of, owes_a_call, place, waits
 from tracer.model.finding import Finding, Site
 from tracer.model.frame import Stack
@@ -56,6 +56,20 @@ def _waiting(several: Iterable[Present]) -> tuple[Present, ...]:
     )
 
 
+def _without_libraries(several: Sequence[Present], last: Optional[Stack] = None) -> tuple[Present, ...]:
+    """Those that may be at work for the program; ``last`` is the stack of a call that was.
+
+    Where that is written in an interpreter's or a virtual machine's language, a library started the threads that run
+    compiled code alone: those of OpenBLAS (numpy) wait for their next work in the library's own functions.
+    """
+    interpreted = [one for one in several if _is_interpreted(one.stack)]
+    return tuple(interpreted) if interpreted or _is_interpreted(last) else tuple(several)
+
+
+def _is_interpreted(stack: Optional[Stack]) -> bool:
+    return stack is not None and not is_compiled(stack)
+
+
 def wanted_beside(site: Site, touchers: Iterable[Present]) -> Wanted:
     """All threads of the processes in which none of the ``touchers`` hangs though a call is owed: who was handed what.
 
@@ -73,14 +87,15 @@ def wanted_beside(site: Site, touchers: Iterable[Present]) -> Wanted:
 def handed(site: Site, others: Sequence[Present]) -> tuple[Present, ...]:
     """Those of ``others`` that hang, and so may keep what they were handed.
 
-    A thread that sleeps, waits for others to end, or has run lately does its own work. Those in the most functions of
-    the program come first: who waits for its next work is in few.
+    A thread that sleeps, waits for others to end, has run lately, or is a library's does its own work. Those in the
+    most functions of the program come first: who waits for its next work is in few.
     """
     if not others:
         return ()
     sockets = lingering(site.findings)
-    own_work = (one.syscall in _SLEEPS or joins(one.stack) or lately(one, sockets) for one in others)
-    hang = _waiting(replace(one, beside=True) for one, own in zip(others, own_work) if not own)
+    several = _without_libraries(others, site.stack)
+    own_work = (one.syscall in _SLEEPS or joins_or_sleeps(one.stack) or lately(one, sockets) for one in several)
+    hang = _waiting(replace(one, beside=True) for one, own in zip(several, own_work) if not own)
     return tuple(sorted(hang, key=lambda one: -len(own_frames(one.stack)) if one.stack is not None else 0))
 
 
@@ -95,6 +110,8 @@ class Hanging:
     def __init__(self, now: Sequence[Present], last: Optional[Stack], findings: Sequence[Finding]) -> None:
         waiting = _waiting(now)
         mine, others = [one for one in waiting if not one.beside], [one for one in waiting if one.beside]
+        if last is None:  # nobody has touched the sockets: these are all threads of the process
+            mine = list(_without_libraries(mine))
         self.stuck, self.beside, self.stopped = _said(mine), _said(others), stopped(now)
         self.polls = tuple(one for one in now if any(one.polls or ()))
         """Those that wait in poll or select for one of the sockets."""

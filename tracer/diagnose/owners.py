@@ -119,9 +119,9 @@ def tries_again(stack: Optional[Stack]) -> bool:
     return stack is not None and Part.RETRIES in _parts(stack)
 
 
-def joins(stack: Optional[Stack]) -> bool:
-    """Whether a thread waits here for others to end."""
-    return stack is not None and Part.JOINS in _parts(stack)
+def joins_or_sleeps(stack: Optional[Stack]) -> bool:
+    """Whether a thread waits here for others to end, or lets time pass."""
+    return stack is not None and not _parts(stack).isdisjoint((Part.JOINS, Part.SLEEPS))
 
 
 @per_stack
@@ -131,8 +131,12 @@ def _parts(stack: Stack) -> frozenset[Part]:
 
 def _hides_program(stack: Stack) -> bool:
     """Whether an interpreter or generated code is on the stack and none of its functions has a name."""
-    compiled = {frame.language for frame in stack.frames} == {"native"}
-    return compiled and any(_is_nameless(f) or _part_of(f) is Part.INTERPRETER for f in stack.frames)
+    return is_compiled(stack) and any(_is_nameless(f) or _part_of(f) is Part.INTERPRETER for f in stack.frames)
+
+
+def is_compiled(stack: Stack) -> bool:
+    """Whether all frames are of compiled code, with none of an interpreter's or a virtual machine's language."""
+    return all(frame.language == "native" for frame in stack.frames)
 
 
 def is_generated(frame: Frame) -> bool:

@@ -107,8 +107,9 @@ class Part(enum.Enum):
 
     LOOP calls the program whenever there is work: an event loop, a worker of a thread pool. IDLE waits for such work.
     INTERPRETER runs code of the program that has no frame of its own. MOVES begins work that may go on in another
-    thread: what the thread does later has nothing to do with it. JOINS waits for other threads to end. RETRIES waits
-    for a lock and tries again now and then, so that the thread runs though nothing has changed.
+    thread: what the thread does later has nothing to do with it. JOINS waits for other threads to end. SLEEPS lets time
+    pass, where the system call is none that is named after that. RETRIES waits for a lock and tries again now and then,
+    so that the thread runs though nothing has changed.
     """
 
     OTHER = "other"
@@ -117,6 +118,7 @@ class Part(enum.Enum):
     INTERPRETER = "interpreter"
     MOVES = "moves"
     JOINS = "joins"
+    SLEEPS = "sleeps"
     RETRIES = "retries"
 
 

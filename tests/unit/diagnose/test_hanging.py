@@ -119,9 +119,7 @@ def test_who_may_wait_for_the_next_work_is_not_called_stuck(
         (waiting(7, since_ns=NOW - 60 * S), True),
         (waiting(7, first_ns=None), False),
         (
-            waiting(
-                7, Stack((frame("ObjectMonitor::EnterI(JavaThread*)", "/jvm/libjvm.so"), frame("f")), True), JUST_NOW
-            ),
+            waiting(7, Stack((frame("ObjectMonitor::EnterI(JavaThread*)", "libjvm.so"), frame("f")), True), JUST_NOW),
             False,
         ),
     ],
@@ -165,7 +163,8 @@ def test_the_end_that_an_event_loop_read() -> None:
     assert (by_loop.verdict, by_program.verdict) == (Verdict.EOF_IGNORED, Verdict.EOF_IGNORED)
     assert wanted_beside(by_loop, (next_connection(),)) == all_of([100])
     assert wanted_beside(by_program, (next_connection(),)) == Wanted()
-    told = with_present(by_loop, (next_connection(), *handed(by_loop, [waiting(7)])), 0)
+    locked = Stack((frame("take_lock", "app", file="/srv/shop.py", language="python"),), True)
+    told = with_present(by_loop, (next_connection(), *handed(by_loop, [waiting(7, locked)])), 0)
     assert told.explanation[-1].startswith("If it was handed to another thread of the process: worker (tid 7) waits in")
     assert told.advice[1].startswith("If one of those threads has it, find what is waited for there")
 
@@ -180,7 +179,7 @@ def test_who_may_have_been_handed_a_socket() -> None:
         waiting(1, stack("next_job")),
         waiting(2),
         waiting(3, stack("tick"), syscall="clock_nanosleep"),
-        *(waiting(4 + i, one) for i, one in enumerate((joining, python, java))),
+        waiting(4, joining),
         waiting(7, stack("poll"), JUST_NOW),
         waiting(8, stack("loop"), syscall="epoll_wait"),
         waiting(9, None),
@@ -188,6 +187,22 @@ def test_who_may_have_been_handed_a_socket() -> None:
     ]
     found = handed(served(), others)
     assert [(one.threads[0].tid, one.beside) for one in found] == [(2, True), (1, True)]
+    java_sleeps = Stack((Frame("java.lang.Thread.sleep", None, language="java"), frame("Main.tick")), True)
+    ruby_sleeps = Stack((Frame("sleep", None, language="ruby", internal=True), frame("tick")), True)
+    assert not handed(served(), [waiting(i, one) for i, one in enumerate((python, java, java_sleeps, ruby_sleeps))])
+    ruby_own = Stack((Frame("sleep", "fair.rb", file="/srv/fair.rb", language="ruby"), frame("serve")), True)
+    assert [one.stack for one in handed(served(), [waiting(9, ruby_own)])] == [ruby_own]
+
+
+def test_threads_of_a_library_are_not_told_of_a_script() -> None:
+    """numpy's threads, or a driver's, run no function of the script. All of a compiled program's may serve it."""
+    script = Stack((Frame("serve", None, file="/srv/shop.py", language="python"),), True)
+    compiled, scripted = waiting(1, stack("server_loop")), waiting(2, script)
+    assert [one.threads[0].tid for one in handed(served(script), [compiled])] == []
+    assert [one.threads[0].tid for one in handed(served(), [compiled, scripted])] == [2]
+    assert [one.threads[0].tid for one in handed(served(), [compiled])] == [1]
+    assert hanging(compiled, scripted).stuck == "worker (tid 2) waits in serve (shop.py)"
+    assert hanging(compiled, last=script).stuck == "worker (tid 1) waits in server_loop (app)"
 
 
 def test_workers_that_hang_are_told_beside_the_guesses() -> None:

@@ -89,6 +89,8 @@ _LOOP = re.compile(
     r"|\w*Endpoint\$Poller\.run|WorkerThread\.run|ThreadPoolExecutor\.runWorker|ForkJoinPool\.runWorker"
     r"|(Default\w*|Abstract\w*|Internal\w*)?IO(Reactor|Dispatch)\w*\.\w+|EPollPort\$EventHandlerTask\.run)$"
 )
+_SLEEPS = frozenset(f"java.lang.Thread.sleep{kind}" for kind in ("", "0", "Nanos", "Nanos0"))
+"""In JDK 17 to 25; the JVM waits in futex then."""
 _MOVES = re.compile(r"java\.lang\.VirtualThread\.run|jdk\.internal\.vm\.Continuation\.\w+")
 
 
@@ -108,6 +110,8 @@ def part(function: str) -> Part:
         return Part.MOVES
     if function == "java.lang.Thread.join":
         return Part.JOINS
+    if function in _SLEEPS:
+        return Part.SLEEPS
     if not package(function):
         return Part.OTHER
     return Part.IDLE if _IDLE.search(function) else Part.LOOP if _LOOP.search(function) else Part.OTHER

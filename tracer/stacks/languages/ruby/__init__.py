@@ -90,6 +90,8 @@ def _part(frame: Frame) -> Part:
     if frame.language != NAME:
         return Part.OTHER
     file = frame.file or ""
+    if frame.internal and frame.function == "sleep":  # Kernel#sleep; the thread waits in futex
+        return Part.SLEEPS
     return Part.LOOP if _LOOP.search(file) else Part.IDLE if _POOL.search(file) else Part.OTHER
 
 
