@@ -28,8 +28,8 @@ def java(function: str) -> Frame:
     return Frame(function, None, language="java")
 
 
-def python(function: str, file: str) -> Frame:
-    return Frame(function, "[anon]", file=file, language="python")
+def python(function: str, file: str, internal: bool = False) -> Frame:
+    return Frame(function, "[anon]", file=file, language="python", internal=internal)
 
 
 def ruby(function: str, file: Optional[str], internal: bool = False) -> Frame:
@@ -68,6 +68,10 @@ def whole(*frames: Frame) -> Stack:
         (Frame("connect", "[anon]", file="/srv/node_modules/@scope/pg/lib/client.js", language="node"), "@scope/pg"),
         (Frame("(JavaScript)", None, language="node"), "Node.js"),
         (Frame("uv__try_write.isra.5", "node"), "libuv"),
+        (Frame("uv_fs_read", "app"), "libuv"),
+        (Frame("uv_ip4_addr", "libuv.so.1"), "libuv"),
+        (Frame("uv_run", "app", file="../deps/uv/src/unix/core.c"), "libuv"),
+        (Frame("event_base_loop", "app"), "libevent"),
         (Frame("io_uring_submit", "app"), "liburing"),
         (Frame("blas_thread_server", "libscipy_openblas64_-32a4b2a6.so"), "OpenBLAS"),
         (Frame("ssl3_read", "libssl-28bef1ac.so.1.1"), "TLS"),
@@ -140,6 +144,11 @@ def test_the_code_of_others(frame: Frame, owner: str) -> None:
         Frame("serve", "libshop-2.so.1"),
         Frame("serve", "libshop-deadbee.so"),
         Frame("event_handler", "app"),
+        Frame("event_process_orders", "app"),
+        Frame("apr_quote", "bank"),
+        Frame("uv_report", "weather"),
+        Frame("uv_listen_to_sensor", "weather", file="/srv/weather/uv.c"),
+        Frame("ev_run", "fleet", file="../vehicle.c"),
         Frame("everything_read", "app"),
         Frame("github.com/acme/shop.(*Orders).Fetch", "shop", language="go"),
         Frame(None, "app", 0x11D),
@@ -246,7 +255,7 @@ def test_waiting_for_work(frames: tuple[Frame, ...], idle: bool) -> None:
         ((java("io.netty.channel.nio.NioEventLoop.run"),), True),
         ((Frame("ngx_epoll_process_events", "nginx"),), True),
         ((Frame("tokio::runtime::scheduler::multi_thread::worker::run", "app"),), True),
-        ((python("run_forever", "/usr/lib/python3.11/asyncio/base_events.py"),), True),
+        ((python("run_forever", "/usr/lib/python3.11/asyncio/base_events.py", internal=True),), True),
         ((ruby("run", "/var/lib/gems/3.1.0/gems/puma-5.6.5/lib/puma/server.rb"),), True),
         ((Frame("sock_recv", "python3.11", internal=True),), False),
         ((Frame("main", "app"),), False),

@@ -116,7 +116,7 @@ def _part(frame: Frame) -> Part:
     if frame.language == "python":
         from tracer.stacks.languages.cpython.parts import part
 
-        return part(frame.function or "", frame.file or "")
+        return part(frame.function or "", frame.file or "", frame.internal)
     # The functions that it runs are named where there is a perf map, and are missing otherwise.
     return Part.INTERPRETER if _is_interpreter(frame.module or "") else Part.OTHER
 

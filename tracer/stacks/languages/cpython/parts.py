@@ -7,14 +7,15 @@ import re
 from tracer.stacks.language import Part
 
 _ANY = r".*"
-_LOOPS = (
-    # The standard library.
+_STANDARD_LOOPS = (
     (r"/asyncio/base_events\.py", r"run_forever|run_until_complete|_run_once"),
     (r"/asyncio/events\.py", r"_run"),
     (r"/asyncio/runners\.py", r"run"),
     (r"/socketserver\.py", r"serve_forever|_handle_request_noblock|process_request\w*|finish_request"),
     (r"/concurrent/futures/(?:thread|process)\.py", r"run|_process_worker"),
     (r"/multiprocessing/pool\.py", r"worker"),
+)
+_LOOPS = (
     # Event loops.
     (r"/gevent/(?:hub|greenlet|baseserver|server|pywsgi|threadpool)\.py", _ANY),
     (r"/eventlet/(?:hubs/\w+|greenthread|wsgi)\.py", _ANY),
@@ -33,13 +34,14 @@ _LOOPS = (
     (r"/cheroot/(?:server|connections|workers/threadpool)\.py", _ANY),
     (r"/aiohttp/(?:web|web_runner|web_protocol)\.py", r"run_app|_run_app|start"),
     (r"/grpc/_server\.py", r"_serve|_call_behavior|_unary_response_in_pool"),
-    (r"/(?:celery/worker|celery/concurrency|billiard|rq)/\w+\.py", _ANY),
+    (r"/(?:celery/worker|celery/concurrency|billiard)/\w+\.py", _ANY),
+    (r"-packages/rq/\w+\.py", _ANY),
 )
-_IDLE = (
+_STANDARD_IDLE = (
     (r"/selectors\.py", r"select"),
     (r"/concurrent/futures/thread\.py", r"_worker"),
-    (r"/gunicorn/workers/sync\.py", r"wait"),
 )
+_IDLE = ((r"/gunicorn/workers/sync\.py", r"wait"),)
 _JOINS = ((r"/threading\.py", r"join|_shutdown"),)
 
 
@@ -48,14 +50,18 @@ def _compiled(rows: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
     return re.compile("|".join(rf"{file} (?:.*\.)?(?:{name})$" for file, name in rows))
 
 
-_LOOP_PATTERN, _IDLE_PATTERN, _JOINS_PATTERN = _compiled(_LOOPS), _compiled(_IDLE), _compiled(_JOINS)
+_STANDARD = (
+    (Part.JOINS, _compiled(_JOINS)),
+    (Part.IDLE, _compiled(_STANDARD_IDLE)),
+    (Part.LOOP, _compiled(_STANDARD_LOOPS)),
+)
+_INSTALLED = ((Part.IDLE, _compiled(_IDLE)), (Part.LOOP, _compiled(_LOOPS)))
 
 
-def part(function: str, file: str) -> Part:
-    """What a function does for the program, by its name and its file."""
+def part(function: str, file: str, is_standard: bool) -> Part:
+    """What a function does for the program, by its name and its file; ``is_standard``: of the standard library.
+
+    A program may have a selectors.py or a threading.py of its own.
+    """
     text = f"{file} {function}"
-    if _JOINS_PATTERN.search(text):
-        return Part.JOINS
-    if _IDLE_PATTERN.search(text):
-        return Part.IDLE
-    return Part.LOOP if _LOOP_PATTERN.search(text) else Part.OTHER
+    return next((one for one, known in (_STANDARD if is_standard else _INSTALLED) if known.search(text)), Part.OTHER)

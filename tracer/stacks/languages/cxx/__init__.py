@@ -67,13 +67,13 @@ def _package(frame: Frame) -> str:
         return "system headers"
     from tracer.stacks.languages.cxx import libraries
 
-    return libraries.package(frame.function or "", _base_name(frame))
+    return libraries.package(frame.function or "", _base_name(frame), frame.file or "")
 
 
 def _part(frame: Frame) -> Part:
     from tracer.stacks.languages.cxx import libraries
 
-    return libraries.part(frame.function or "", _base_name(frame))
+    return libraries.part(frame.function or "", _base_name(frame), frame.file or "")
 
 
 def _short_name(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tracer.stacks.language import Part
+from tracer.stacks.languages.cpython import is_standard
 from tracer.stacks.languages.cpython.parts import part
 
 LIB = "/usr/lib/python3.11"
@@ -30,8 +31,13 @@ SITE = "/opt/venv/lib/python3.12/site-packages"
         ("socket.recv", f"{SITE}/gevent/_socket3.py", Part.OTHER),
         ("run", "/srv/app/jobs.py", Part.OTHER),
         ("run", "/srv/app/asyncio_events.py", Part.OTHER),
+        ("select", "/srv/app/selectors.py", Part.OTHER),
+        ("Crew.join", "/srv/app/threading.py", Part.OTHER),
+        ("Thread.join", f"{LIB}/threading.py", Part.JOINS),
+        ("fetch_job", "/srv/app/rq/jobs.py", Part.OTHER),
+        ("Worker.work", f"{SITE}/rq/worker.py", Part.LOOP),
     ],
 )
 def test_a_loop_is_known_by_function_and_file(function: str, file: str, expected: Part) -> None:
     """A program's own function of the same name is none."""
-    assert part(function, file) is expected
+    assert part(function, file, is_standard(file)) is expected
