@@ -31,7 +31,7 @@ def advise(
         why = (reading.apart_in_time(site, others), *why)
     if site.lost and verdict is not Verdict.LOST:
         why = (*why, held.nothing_refers(site))
-    if site.heap_may_tell and not site.kept:
+    if site.heap_may_tell and not site.kept and not site.threads.stuck:  # that names the program's part
         todo = (*todo, held.look_into_the_heap(site))
     if verdict is not Verdict.HELD_ELSEWHERE:
         also, close_it_too = holding.held_too(site)

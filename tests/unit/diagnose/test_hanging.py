@@ -194,6 +194,17 @@ def test_who_may_have_been_handed_a_socket() -> None:
     assert [one.stack for one in handed(served(), [waiting(9, ruby_own)])] == [ruby_own]
 
 
+def test_a_place_where_a_thread_hangs_needs_no_look_into_the_heap() -> None:
+    """A library's loop read the request; the program's handler is named by where its thread is now."""
+    serving: dict[str, Any] = {"file": "/usr/lib/python3.11/socketserver.py", "language": "python", "internal": True}
+    loop = Stack((SERVED.frames[0], Frame("BaseServer.finish_request", None, **serving)), True)
+    without = site(accepted(last=touch(Op.RECV, 1.006, 6, stack=loop), opened=None))
+    assert "--lineage" in " ".join(without.advice)
+    told = with_present(without, (waiting(7),), 0)
+    assert "take_lock" in told.explanation[-1]
+    assert "--lineage" not in " ".join(told.advice)
+
+
 def test_threads_of_a_library_are_not_told_of_a_script() -> None:
     """numpy's threads, or a driver's, run no function of the script. All of a compiled program's may serve it."""
     script = Stack((Frame("serve", None, file="/srv/shop.py", language="python"),), True)
