@@ -23,6 +23,7 @@ from tests.unit.cases import (
     STALLED,
     UNREAD,
     WATCHED,
+    WITH_DATA,
 )
 from tracer.diagnose.present import all_of, wanted
 from tracer.diagnose.sites import group
@@ -575,6 +576,26 @@ def test_a_goodbye_is_told_where_it_is_one() -> None:
     site = site_of(connection(**{**GOODBYE, **pooled, "kernel": early}))
     assert site.verdict is Verdict.IDLE_IN_POOL
     assert "goodbye" not in texts(site)[0]
+
+
+def test_the_read_that_took_the_end_is_placed_only_if_its_stack_is_known() -> None:
+    """A call that followed has another place: that is not where the read was."""
+    read, answer = touch(Op.RECV, 67, 6, stack=stack("read_order")), touch(Op.SEND, 68, 2, stack=stack("send_answer"))
+    for last, place in ((read, " in read_order (app)"), (answer, "")):
+        site = site_of(connection(**{**WITH_DATA, "last": last}))
+        assert site.verdict is Verdict.END_TAKEN
+        assert f"were taken by one read{place}, which returned the data" in texts(site)[0]
+
+
+def test_a_call_after_the_end_that_failed() -> None:
+    """It took nothing, and completed no answer."""
+    sent = touch(Op.SEND, 67, -14, stack=stack("push"))
+    why, todo = texts(site_of(accepted(last=sent)))
+    assert "made a call on it, which failed with EFAULT (Bad address), but it neither read on to the end nor" in why
+    assert "No read has told it" in why
+    assert "took what it wanted" not in why
+    assert "Find why the call failed in push (app)" in todo
+    assert "which failed" not in texts(site_of(accepted(last=touch(Op.SEND, 67, 5, stack=stack("push")))))[0]
 
 
 def test_a_descriptor_in_a_table_of_a_threads_own() -> None:

@@ -14,7 +14,7 @@ from tracer.diagnose.facts import (
     sent_last,
 )
 from tracer.diagnose.texts.site import CLOSE_NOTIFY, SECOND, UNSEEN, Answer, TextSite, release, span, within
-from tracer.model.connection import Connection
+from tracer.model.connection import Connection, Touch
 from tracer.model.states import Op
 
 
@@ -71,8 +71,10 @@ def _half_closed(site: TextSite) -> str:
 def end_with_data(site: TextSite) -> Answer:
     """The end has left the queue, though no read of 0 was seen."""
     if all(end_with_last_read(c) for c in site.connections):
+        by_last_call = all(c.last is not None and c.last.op is Op.RECV for c in site.connections)
+        where = within(site) if by_last_call else ""  # else the stack is that of a later call
         why = (
-            f"The last data and the peer's end (FIN) were taken by one read{within(site)}, which returned the data.",
+            f"The last data and the peer's end (FIN) were taken by one read{where}, which returned the data.",
             "No read returned 0, so the code may not know that the peer hung up.",
             *_by_tls(site),
         )
@@ -227,9 +229,11 @@ def _late(site: TextSite) -> tuple[str, ...]:
 def not_read_since(site: TextSite) -> Answer:
     """The end is unread, and the last call is known."""
     calls = [(last_call(c), c.fin_ns) for c in site.connections]
-    after = [last.op for last, fin in calls if last is not None and fin is not None and last.ns > fin]
+    after = [last for last, fin in calls if last is not None and fin is not None and last.ns > fin]
     if after:
         todo = [f"Close or release the connection once the answer is complete{within(site)}."]
+        if all(map(words.failure, after)):
+            todo = [f"Find why the call failed{within(site)}, and close the socket where a call fails."]
         return _not_to_the_end(site, after), tuple(todo + release(site))
     quiet = site.silences
     when = f" ({span(quiet)} after the last call)" if quiet else ""
@@ -290,7 +294,7 @@ def threads_now(site: TextSite) -> tuple[tuple[str, ...], tuple[str, ...], tuple
     return tuple(why), first, second
 
 
-def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:
+def _not_to_the_end(site: TextSite, after: list[Touch]) -> tuple[str, ...]:
     """What the calls ``after`` FIN left undone; there may be fewer of them than sockets."""
     tls = _by_tls(site)
     end = "FIN" if tls else "on to the end"
@@ -300,10 +304,14 @@ def _not_to_the_end(site: TextSite, after: list[Op]) -> tuple[str, ...]:
             f" before. None was read {end}, and none was closed."
         )
         return (some, *tls)
-    what = "read the data that was there" if all(op is Op.RECV for op in after) else "made a call on it"
+    what = "read the data that was there" if all(call.op is Op.RECV for call in after) else "made a call on it"
     so = "It took what it wanted and kept the socket."
     if not site.may_know:
         so = "So no read has told it that the connection is over: it took what it wanted and kept the socket."
+    errors = [words.failure(call) for call in after]
+    if all(errors):
+        what = f"made a call on it, which failed with {words.listed(sorted({error for error in errors if error}))}"
+        so = "It kept the socket." if site.may_know else "No read has told it that the connection is over."
     return (
         f"After the peer had hung up the program {what}, but it neither read {end} nor closed the socket.",
         *(tls or (so,)),
