@@ -585,6 +585,10 @@ def test_the_read_that_took_the_end_is_placed_only_if_its_stack_is_known() -> No
         site = site_of(connection(**{**WITH_DATA, "last": last}))
         assert site.verdict is Verdict.END_TAKEN
         assert f"were taken by one read{place}, which returned the data" in texts(site)[0]
+    assert "A client that gets `Connection: close`" in texts(site)[1]
+    server = site_of(accepted(**WITH_DATA))
+    assert server.verdict is Verdict.END_TAKEN
+    assert "A client that" not in texts(server)[1]
 
 
 def test_a_call_after_the_end_that_failed() -> None:

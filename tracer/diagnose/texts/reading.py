@@ -84,11 +84,12 @@ def end_with_data(site: TextSite) -> Answer:
             " was before the trace or unseen.",
             site.say("The socket was kept.", "The sockets were kept."),
         )
-    todo = (
+    todo = [
         "Once an answer is complete close the connection, or read once more until a read returns 0; poll and epoll tell"
         " of the end by EPOLLRDHUP.",
-        "A client that gets `Connection: close` closes after the answer.",
-    )
+    ]
+    if not all(c.passive for c in site.connections):
+        todo.append("A client that gets `Connection: close` closes after the answer.")
     return why, (*todo, *release(site))
 
 
