@@ -82,7 +82,12 @@ def _at_work(stack: Stack) -> tuple[int, ...]:
 
 def has_own_file(stack: Optional[Stack]) -> bool:
     """Whether a frame at work is of the program's own files, and not only of an installed package."""
-    return stack is not None and _has_file(stack.frames, _at_work(stack))
+    return stack is not None and _works_in_own_file(stack)
+
+
+@per_stack
+def _works_in_own_file(stack: Stack) -> bool:
+    return _has_file(stack.frames, _at_work(stack))
 
 
 def application_frame(stack: Optional[Stack]) -> Optional[int]:
