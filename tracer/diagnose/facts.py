@@ -149,9 +149,9 @@ def may_be_close_notify(c: Connection) -> bool:
     A peer sends nothing after that: where data lie unread, it is among them (RFC 8446 6.1).
     """
     last = c.last
-    if last is None or last.op is not RECV or last.peek or last.ret is None or unread_bytes(c):
+    if last is None or last.op is not RECV or last.peek or last.ret is None:
         return False
-    return 0 < last.ret <= _CLOSE_NOTIFY_MAX and speaks_tls(last.stack)
+    return 0 < last.ret <= _CLOSE_NOTIFY_MAX and speaks_tls(last.stack) and not unread_bytes(c)
 
 
 def before_trace(c: Connection) -> bool:

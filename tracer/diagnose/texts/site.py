@@ -158,7 +158,7 @@ class TextSite:
     def polled(self) -> tuple[str, ...]:
         """Which threads wait in poll or select for the sockets, but not for their ends."""
         untold = [one for one in self.threads.polls if one.polls is not None and one.polls.untold]
-        if self.may_know or not untold:
+        if not untold or self.may_know:
             return ()
         one = max(untold, key=_untold)
         many = "them" if _untold(one) >= self.count else f"{words.number(_untold(one))} of them"
