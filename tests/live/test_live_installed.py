@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -68,33 +67,6 @@ if __name__ == '__main__':
     sys.exit(main())
 """
 OF_ITS_OWN = "import shopd.cli\n\ndef job():\n    shopd.cli.main()\n\njob()\n"
-NODE = {
-    "shopd/bin/shopd.js": '#!/usr/bin/env node\nrequire("../lib/main")();\n',
-    "shopd/lib/main.js": """
-const { keepOrders, keepStock } = require("./kept");
-const ask = require("acme-ask");
-module.exports = function main() {
-  process.stdin.on("data", (port) => {
-    for (const keep of [keepOrders, keepOrders, keepStock]) ask(Number(port), keep);
-    console.log("done");
-  });
-};
-""",
-    "shopd/lib/kept.js": """
-function keepOrders(socket) { socket.pause(); socket.write("orders"); }
-function keepStock(socket) { socket.pause(); socket.write("stock"); }
-module.exports = { keepOrders, keepStock };
-""",
-    "shopd/node_modules/acme-ask/index.js": """
-const net = require("net");
-const kept = [];
-module.exports = function ask(port, keep) {
-  const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-  socket.once("data", () => keep(socket));
-  kept.push(socket);
-};
-""",
-}
 
 
 @pytest.fixture(scope="module")
@@ -161,16 +133,3 @@ def test_the_functions_of_a_console_script(environment: Path, words: tuple[str, 
 def test_a_script_of_ones_own_that_uses_the_package(environment: Path) -> None:
     """Then the package is a library, and the script's function is the program's."""
     assert sites_of(environment, str(environment / "bin" / "python"), "job.py") == {"job": 3}
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js here")
-def test_the_functions_of_a_global_npm_package(tmp_path: Path) -> None:
-    """Called by its link in ``bin``. The package that it depends on, in a folder of its own below, is a library."""
-    modules = tmp_path / "lib" / "node_modules"
-    for file, text in NODE.items():
-        (modules / file).parent.mkdir(parents=True, exist_ok=True)
-        (modules / file).write_text(text)
-    (modules / "shopd/bin/shopd.js").chmod(0o755)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "shopd").symlink_to("../lib/node_modules/shopd/bin/shopd.js")
-    assert sites_of(tmp_path, str(tmp_path / "bin" / "shopd")) == {"keepOrders": 2, "keepStock": 1}

@@ -10,11 +10,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
 from tests.live.closetrace_command import Trace
+from tests.live.test_live_installed import sites_of
 from tests.systems.frames import Row, site_of_the_half_closed, table_of
 from tests.systems.nodes import Said, Told, find_node, hanging_up, told
 
@@ -154,3 +156,49 @@ def is_unnamed(frame: Frame) -> bool:
 def is_builtin(frame: Frame) -> bool:
     """V8's own functions, of which it shows not all."""
     return bool(frame["internal"]) and not frame["file"]
+
+
+NODE = {
+    "shopd/bin/shopd.js": '#!/usr/bin/env node\nrequire("../lib/main")();\n',
+    "shopd/lib/main.js": """
+const { keepOrders, keepStock } = require("./kept");
+const ask = require("acme-ask");
+module.exports = function main() {
+  process.stdin.on("data", (port) => {
+    for (const keep of [keepOrders, keepOrders, keepStock]) ask(Number(port), keep);
+    console.log("done");
+  });
+};
+""",
+    "shopd/lib/kept.js": """
+function keepOrders(socket) { socket.pause(); socket.write("orders"); }
+function keepStock(socket) { socket.pause(); socket.write("stock"); }
+module.exports = { keepOrders, keepStock };
+""",
+    "shopd/node_modules/acme-ask/index.js": """
+const net = require("net");
+const kept = [];
+module.exports = function ask(port, keep) {
+  const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  socket.once("data", () => keep(socket));
+  kept.push(socket);
+};
+""",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_functions_of_a_global_npm_package(kind: str, tmp_path: Path) -> None:
+    """Called by its link in ``bin``. The package that it depends on, in a folder of its own below, is a library."""
+    node = find_node(kind)
+    place, chroot = (tmp_path, []) if node.root == Path("/") else (node.root / "test/npm", ["chroot", str(node.root)])
+    modules = place / "lib" / "node_modules"
+    for file, text in NODE.items():
+        (modules / file).parent.mkdir(parents=True, exist_ok=True)
+        (modules / file).write_text(text)
+    (place / "bin").mkdir(exist_ok=True)
+    link = place / "bin" / "shopd"
+    link.unlink(missing_ok=True)
+    link.symlink_to("../lib/node_modules/shopd/bin/shopd.js")
+    called = f"/{link.relative_to(node.root)}"
+    assert sites_of(place, *chroot, node.command, called) == {"keepOrders": 2, "keepStock": 1}
