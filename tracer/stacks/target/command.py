@@ -43,6 +43,11 @@ def after_options(several: Sequence[str], with_value: Collection[str]) -> int:
     return at
 
 
+def is_called(file: str, word: str) -> bool:
+    """Whether the source file ``file`` is the one that ``word`` of the command line names; not if that is empty."""
+    return bool(word) and (file == word or file.endswith(f"/{word}"))
+
+
 def read_start(process: Process, path: str, most: int) -> str:
     """What the file ``path`` of the process has, if that is at most ``most`` bytes; empty for a longer one, or none."""
     descriptor = process.open_root(path)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from tracer.stacks.language import OfProgram
-from tracer.stacks.target.command import after_options, read_start, words
+from tracer.stacks.target.command import after_options, is_called, read_start, words
 from tracer.stacks.target.process import Process
 
 _STUB_BYTES = 8192
@@ -138,7 +138,7 @@ class _Files:
     def __call__(self, file: str) -> bool:
         match = _PACKAGED.match(file)
         if match is None:
-            return bool(self._script) and (file == self._script or file.endswith(f"/{self._script}"))
+            return is_called(file, self._script)
         folder, path = match.groups()
         for module in self._modules:
             if path.startswith(module[0]):

@@ -8,7 +8,7 @@ from typing import Optional
 
 from tracer.stacks.language import OfProgram
 from tracer.stacks.languages.ruby import RUBY, gem_of
-from tracer.stacks.target.command import after_options, read_start, words
+from tracer.stacks.target.command import after_options, is_called, read_start, words
 from tracer.stacks.target.process import Process
 
 _STUB_BYTES = 8192
@@ -40,6 +40,6 @@ def program(process: Process) -> Optional[OfProgram]:
         return None
 
     def is_of(file: str) -> bool:
-        return gem_of(file) == gem or (bool(stub) and (file == stub or file.endswith(f"/{stub}")))
+        return gem_of(file) == gem or is_called(file, stub)
 
     return is_of

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.unit.stacks.languages.started import program_of
 from tracer.stacks.languages.node import program as tested
-from tracer.stacks.target.process import Process
 
 
 @pytest.fixture
@@ -63,12 +62,7 @@ def test_the_package_of_the_main_script(
     prefix: Path, monkeypatch: pytest.MonkeyPatch, several: tuple[str, ...], own: str | None
 ) -> None:
     """Where it really lies, and not what that depends on. A process manager runs another one's program."""
-    monkeypatch.chdir(prefix)
-    given = tuple(word.format(prefix) for word in several)
-    monkeypatch.setattr(tested, "words", lambda _process: given)
-    process = Process.open(os.getpid())
-    is_of = tested.program(process)
-    process.close()
+    is_of = program_of(tested, [word.format(prefix) for word in several], prefix, monkeypatch)
     others = {GLOBAL, SCOPED, STORED, "lib/node_modules/shopd/node_modules/got/index.js", "srv/run.js"}
     told = [file for file in sorted(others) if is_of is not None and is_of(f"{prefix}/{file}")]
     assert told == ([] if own is None else [own])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.unit.stacks.languages.started import program_of
 from tracer.stacks.languages.ruby import program as tested
-from tracer.stacks.target.process import Process
 
 STUB = """#!/usr/bin/ruby3.1
 #
@@ -72,12 +71,7 @@ def test_the_gem_of_the_command(
     for file, text in files.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    given = tuple(word.format(tmp_path) for word in several)
-    monkeypatch.setattr(tested, "words", lambda _process: given)
-    process = Process.open(os.getpid())
-    is_of = tested.program(process)
-    process.close()
+    is_of = program_of(tested, [word.format(tmp_path) for word in several], tmp_path, monkeypatch)
     others = (OWN, "gems/puma-5.6.5/lib/puma/server.rb", "gems/shopd-extra-1.0/lib/x.rb", "bin/run.rb")
     told = [file for file in others if is_of is not None and is_of(f"{tmp_path}/{file}")]
     assert told == ([OWN] if own else [])
@@ -87,10 +81,6 @@ def test_the_stub_is_of_its_gem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """However it was called; another file of this name is not."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/shopd").write_text(STUB.format(gem="shopd"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tested, "words", lambda _process: ("ruby", "./bin/shopd"))
-    process = Process.open(os.getpid())
-    is_of = tested.program(process)
-    process.close()
+    is_of = program_of(tested, ("ruby", "./bin/shopd"), tmp_path, monkeypatch)
     assert is_of is not None
     assert [is_of(file) for file in ("bin/shopd", f"{tmp_path}/bin/shopd", "/srv/shopd")] == [True, True, False]
